@@ -1,0 +1,193 @@
+"""Table <-> tensors: column names and kinds, units, missing mask, log-Jacobian, frames back.
+
+The only module that knows data frames. The model sees x = (X - shift) / scale, computed in float64 before any cast to
+float32; so densities in data units carry the log-Jacobian -sum_d ln scale_d over the observed cells.
+"""
+
+import narwhals as nw
+import numpy as np
+import torch
+from scipy import sparse
+
+from .families import Bernoulli, Family, Gaussian
+
+__all__ = ["Columns", "TableInfo"]
+
+
+class TableInfo:
+    """What a table says of itself before it is validated into a plain float array: names, library, bool columns."""
+
+    def __init__(self, X):
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+        self.is_frame = isinstance(frame, nw.DataFrame)
+        self.names = list(frame.columns) if self.is_frame else None
+        self.library = frame.implementation.name.lower() if self.is_frame else None
+        if self.is_frame:
+            self.bool_columns = [d for d, dtype in enumerate(frame.schema.values()) if dtype == nw.Boolean]
+        else:
+            all_bool = str(getattr(X, "dtype", "")).rsplit(".", 1)[-1] == "bool"
+            self.bool_columns = slice(None) if all_bool else []
+
+
+class Columns:
+    """Units and likelihood family of every column of one fitted table.
+
+    Parameters
+    ----------
+    names : list of str, or None for an array
+    library : str or None
+        "pandas", "polars", ...: what `frame` returns.
+    families : list of Family (D,)
+    scaling : {"standard", "global", None}
+
+    Attributes
+    ----------
+    shift, scale : ndarray (D,), float64
+    """
+
+    def __init__(self, info, families, scaling):
+        self.names = info.names
+        self.library = info.library
+        self.families = families
+        self.scaling = scaling
+
+    @classmethod
+    def decide(cls, X, info, likelihood, scaling):
+        """Choose a family for each column of the validated table X; `likelihood` is "auto" or a Family."""
+        n_features = X.shape[1]
+        if isinstance(likelihood, Family):
+            return cls(info, [likelihood] * n_features, scaling)
+        is_bool = np.zeros(n_features, bool)
+        is_bool[info.bool_columns] = True
+        if not info.is_frame and _only_zeros_and_ones(X):
+            is_bool[:] = True
+        gaussian, bernoulli = Gaussian(), Bernoulli()
+        return cls(info, [bernoulli if b else gaussian for b in is_bool], scaling)
+
+    @property
+    def groups(self):
+        """Columns that share a family, as (Family, list of int)."""
+        groups = {}
+        for d, family in enumerate(self.families):
+            groups.setdefault(id(family), (family, []))[1].append(d)
+        return list(groups.values())
+
+    @property
+    def standardized(self):
+        """Which columns are shifted and scaled, (D,) bool."""
+        return np.array([family.standardized for family in self.families])
+
+    def label(self, d):
+        """The column's name, or "x3" for the fourth column of an array."""
+        return self.names[d] if self.names is not None else f"x{d}"
+
+    def fit_units(self, X, weight):
+        """Set shift and scale from rows X (n, D), ndarray or CSR with NaN for missing, and their weights."""
+        mean, variance = moments(X, weight)
+        self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
+        use = self.standardized
+        if self.scaling is not None and use.any():
+            self.shift[use] = mean[use]
+            self.scale[use] = np.sqrt(variance[use]) if self.scaling == "standard" else np.sqrt(variance[use].mean())
+            self.scale[self.scale == 0] = 1.0
+        return self
+
+    def standardize(self, values, columns=slice(None)):
+        """Map data units to the model's, float64."""
+        return (values - self.shift[columns]) / self.scale[columns]
+
+    def working_array(self, X):
+        """Dense float64 rows in the model's units, NaN for missing."""
+        return self.standardize(_dense(X).astype(np.float64))
+
+    def tensors(self, X, device, dtype):
+        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing.
+
+        Missing cells hold 0, inside the support of every family.
+        """
+        x = torch.as_tensor(_dense(X))
+        if x.device.type == "mps" or torch.device(device).type == "mps":  # mps has no float64
+            x = x.cpu()
+        x = x.to(torch.float64)
+        shift, scale = (torch.as_tensor(a, device=x.device) for a in (self.shift, self.scale))
+        x = (x - shift) / scale
+        mask = ~x.isnan()
+        mask = None if bool(mask.all()) else mask.to(device)
+        x = x.nan_to_num(0.0) if mask is not None else x
+        return x.to(device=device, dtype=dtype), mask
+
+    def log_jacobian(self, mask=None):
+        """-sum over observed d of ln scale_d: a 0-d tensor where nothing is missing, else (B,); float64 on the CPU."""
+        log_scale = torch.from_numpy(np.log(self.scale))
+        return -(log_scale.sum() if mask is None else mask.cpu().double() @ log_scale)
+
+    def to_data(self, x):
+        """Map rows in the model's units (n, D) back to data units, float64 ndarray."""
+        return x.detach().cpu().double().numpy() * self.scale + self.shift
+
+    def tie_noise(self, noise):
+        """Project noise variances (D,) on those that each column's family can have."""
+        noise = noise.copy()
+        for family, columns in self.groups:
+            noise[columns] = family.tie_noise(noise[columns])
+        return noise
+
+    def check_support(self, X):
+        """Raise where a cell lies outside the support of its column's family."""
+        for family, columns in self.groups:
+            if family.standardized:
+                continue
+            values = torch.as_tensor(_dense(X[:, columns]))
+            wrong = ~(family.support.check(values) | values.isnan())
+            if bool(wrong.any()):
+                row, column = (int(i) for i in wrong.nonzero()[0])
+                raise ValueError(
+                    f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the support of its "
+                    f"likelihood {family!r}. Use another likelihood for this column, e.g. likelihood='gaussian', or correct the values."
+                )
+
+    def frame(self, values, index=None):
+        """Put rows (n, D) into a frame of the library the table came from; an array where it was one."""
+        if self.names is None:
+            return values
+        frame = nw.from_numpy(np.ascontiguousarray(values), schema=self.names, backend=self.library)
+        native = frame.to_native()
+        if index is not None and self.library == "pandas":
+            native.index = index
+        return native
+
+
+def moments(X, weight):
+    """Weighted mean and variance of the observed cells of each column, two passes in float64; a constant has variance 0.
+
+    A column without observed cells has mean 0 and variance 1.
+    """
+    if sparse.issparse(X) and not np.isnan(X.data).any():
+        mean = (weight @ X) / weight.sum()
+        stored = weight @ (X != 0)
+        centred = X.copy()
+        centred.data = np.square(centred.data - mean[centred.indices])
+        second = weight @ centred + (weight.sum() - stored) * np.square(mean)
+        observed = np.full(X.shape[1], weight.sum())
+    else:
+        X = _dense(X).astype(np.float64)
+        present = ~np.isnan(X)
+        observed = weight @ present
+        safe = np.maximum(observed, np.finfo(float).tiny)
+        mean = weight @ np.where(present, X, 0.0) / safe
+        second = weight @ np.square(np.where(present, X - mean, 0.0))
+    variance = second / np.maximum(observed, np.finfo(float).tiny)
+    # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
+    eps = np.finfo(float).eps * X.shape[0]
+    variance[variance <= eps * variance + np.square(eps * mean)] = 0.0
+    mean, variance = np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
+    return mean, variance
+
+
+def _dense(X):
+    return X.toarray() if sparse.issparse(X) else X
+
+
+def _only_zeros_and_ones(X):
+    values = X.data if sparse.issparse(X) else X
+    return bool(np.all((values == 0) | (values == 1) | np.isnan(values)))

@@ -1,0 +1,658 @@
+"""`VAETransformer`: parameters, validation, verbs; no mathematics."""
+
+import copy
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from . import evaluation, initialization
+from ._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    check_same_namespace,
+    convert_to_numpy,
+    get_namespace_and_device,
+    validate_parameter_constraints,
+    with_callbacks,
+)
+from ._random import draw_seed, isolated, torch_generator
+from .columns import Columns, TableInfo
+from .families import FAMILIES, Family
+from .model import LatentVariableModel
+from .networks import ACTIVATIONS
+from .objectives import OBJECTIVES, Objective
+from .posteriors import POSTERIORS, Posterior
+from .priors import PRIORS, Prior
+from .rows import canonical_rows, n_held_out, sort_rows
+from .schedules import SCHEDULES, Schedule
+from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, train
+
+__all__ = ["VAETransformer"]
+
+#: Parameter -> (short names, base class): the one place where short names become components.
+COMPONENTS = {
+    "likelihood": (FAMILIES, Family),
+    "posterior": (POSTERIORS, Posterior),
+    "prior": (PRIORS, Prior),
+    "objective": (OBJECTIVES, Objective),
+    "schedule": (SCHEDULES, Schedule),
+}
+
+MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
+CAUTIOUS_EPOCHS = 10
+CUDA_MULTIPLY_ADDS_PER_STEP = 1e8  # device="auto" takes CUDA above this; below, kernel launches cost more than they save
+
+_FORMAT_VERSION = 1
+_SCORE_STREAM, _IMPORTANCE_STREAM = 1, 2  # second keys of the generators behind score_samples
+
+
+class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Variational autoencoder."""
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "likelihood": [StrOptions({"auto", *FAMILIES}), Family],
+        "scaling": [StrOptions({"standard", "global"}), None],
+        "posterior": [StrOptions(set(POSTERIORS)), Posterior],
+        "prior": [StrOptions(set(PRIORS)), Prior],
+        "objective": [StrOptions(set(OBJECTIVES)), Objective],
+        "schedule": [StrOptions(set(SCHEDULES)), Schedule],
+        "init": [StrOptions(set(initialization.STARTS))],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES)), callable, None],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_score_samples": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "compile": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=10,
+        *,
+        hidden_layer_sizes=(128,),
+        activation="silu",
+        dropout=0.0,
+        likelihood="auto",
+        scaling="standard",
+        posterior="diag",
+        prior="normal",
+        objective="elbo",
+        schedule="joint",
+        init="pca",
+        optimizer="adamw",
+        learning_rate=1e-3,
+        learning_rate_schedule=None,
+        weight_decay=0.0,
+        batch_size="auto",
+        max_iter=200,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        tol=0.0,
+        n_score_samples=32,
+        warm_start=False,
+        device="auto",
+        precision="float32",
+        compile=False,
+        callbacks=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.likelihood = likelihood
+        self.scaling = scaling
+        self.posterior = posterior
+        self.prior = prior
+        self.objective = objective
+        self.schedule = schedule
+        self.init = init
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_score_samples = n_score_samples
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------- parameters
+
+    def set_params(self, **params):
+        """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
+
+        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``.
+
+        Parameters
+        ----------
+        **params : dict
+            Estimator parameters.
+
+        Returns
+        -------
+        self : VAETransformer
+
+        Examples
+        --------
+        >>> from skvae import VAETransformer
+        >>> VAETransformer().set_params(objective__beta=4.0)
+        VAETransformer(objective=ELBO(beta=4.0))
+        """
+        nested = {name.partition("__")[0] for name in params if "__" in name} & set(COMPONENTS)
+        expanded = {name: self._component(name, params.get(name, getattr(self, name))) for name in sorted(nested)}
+        if "auto" in expanded.values():
+            raise ValueError("likelihood='auto' has no parameters. Set a component first, e.g. likelihood=Gaussian(noise='shared').")
+        vars(self).update(expanded)
+        return super().set_params(**{name: value for name, value in params.items() if name not in expanded})
+
+    def _component(self, name, value=None):
+        """The component behind a parameter: an instance as it is, a short name as a new instance; "auto" stays."""
+        value = getattr(self, name) if value is None else value
+        short_names, base = COMPONENTS[name]
+        if isinstance(value, base) or value == "auto":
+            return value
+        if value not in short_names:
+            raise ValueError(
+                f"The {name!r} parameter of {type(self).__name__} must be a {base.__name__} or one of {sorted(short_names)}. Got {value!r} instead."
+            )
+        return short_names[value]()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+    # ---------------------------------------------------------------- fitting
+
+    @with_callbacks
+    def fit(self, X, y=None, sample_weight=None, X_val=None):
+        """Fit the model to the rows of X.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            NaN cells are missing.
+        y : Ignored
+            For the API's sake.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; an integer weight equals that many copies of the row, exactly. An epoch draws
+            sum(sample_weight) rows, but at least one and at most four per distinct row.
+        X_val : array-like, frame or CSR of shape (n_val, n_features), optional
+            Held-out rows for early stopping; then every row of X trains.
+
+        Returns
+        -------
+        self : VAETransformer
+
+        Raises
+        ------
+        ValueError
+            Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
+            An earlier fit of the same estimator stays intact.
+        """
+        fitted = copy.copy(self)
+        root, hook = self._callback_tasks(X, X if y is None else y, fitted)
+        fitted._fit(X, sample_weight, X_val, resume=self.warm_start and hasattr(self, "module_"), hook=hook)
+        vars(self).update(vars(fitted))
+        if root is not None:
+            root.call_on_fit_task_end(estimator=self, X=X, y=X if y is None else y, reconstruction_attributes=lambda: _fitted_attributes(self))
+        return self
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Train one epoch on X, without validation; the first call sets units, columns and start from it.
+
+        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Order and signs of the
+        components are frozen after the first call.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self : VAETransformer
+        """
+        fitted = copy.copy(self)
+        fitted._fit(X, sample_weight, None, resume=hasattr(self, "module_"), single_pass=True)
+        vars(self).update(vars(fitted))
+        return self
+
+    def _fit(self, X, sample_weight, X_val, resume, single_pass=False, hook=None):
+        """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
+        validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
+        with threadpool_limits(1, user_api="openmp"):  # small steps on two threads can be ten times slower
+            table, X, weight = self._canonical(X, sample_weight, resume)
+            (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
+            if resume:
+                self.module_ = copy.deepcopy(self.module_)
+            else:
+                self._start(X_train, train_weight, _choose_device(self.device, table, self))
+                self._training_state = None
+                self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
+            self._train((X_train, train_weight), valid, n_epochs, hook)
+            if not resume and self.best_iter_ == 0 and valid is not None:
+                self._start(X, weight, self._device)  # the start won: solve it on all rows
+            self._describe(X, weight, table, frozen=resume and single_pass)
+
+    def _canonical(self, X, sample_weight, resume):
+        """Validate the table; give it back with its distinct rows, sorted, and their weights."""
+        info = TableInfo(X)
+        table = self._validate(X, reset=not resume)
+        weight = None if sample_weight is None else _check_weight(sample_weight, table.shape[0])
+        X, weight = canonical_rows(_on_host(table), weight)
+        if not resume:
+            self._seed = draw_seed(self.random_state)
+            self._columns = Columns.decide(X, info, self._component("likelihood"), self.scaling).fit_units(X, weight)
+        self._columns.check_support(X)
+        return table, *sort_rows(X, weight, self._columns.standardize, self._seed)
+
+    def _split(self, X, weight, X_val, single_pass):
+        """Training rows, held-out rows or None, and the number of epochs."""
+        n_epochs = 1 if single_pass else self.max_iter
+        if X_val is not None:
+            X_val, val_weight = canonical_rows(_on_host(self._validate(X_val, reset=False)), None)
+            self._columns.check_support(X_val)
+            return (X, weight), (X_val, val_weight), n_epochs
+        if single_pass or n_epochs == 0 or self.early_stopping is False:
+            return (X, weight), None, n_epochs
+        if self.early_stopping == "auto" and X.shape[0] < MIN_ROWS_FOR_VALIDATION:
+            return (X, weight), None, min(n_epochs, CAUTIOUS_EPOCHS)
+        n = n_held_out(X.shape[0], self.validation_fraction)
+        return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+    def _start(self, X, weight, device):
+        """Units and closed-form start from the given rows, in a new module on `device`."""
+        self._columns = copy.copy(self._columns).fit_units(X, weight)
+        self._model_config = {
+            "n_features": X.shape[1],
+            "n_components": int(self.n_components),
+            "posterior": self._component("posterior"),
+            "prior": self._component("prior"),
+            "likelihood": self._columns.groups,
+            "network": {
+                "hidden_layer_sizes": tuple(int(n) for n in self.hidden_layer_sizes),
+                "activation": self.activation,
+                "dropout": float(self.dropout),
+            },
+        }
+        with isolated(self._seed):
+            module = LatentVariableModel(**self._model_config)
+        initialization.start(module, self._columns, X, weight, self.init, self._seed)
+        self._device = device
+        self.module_ = module.to(device).eval()
+
+    def _train(self, train_rows, valid_rows, n_epochs, hook):
+        """Run the loop and take over its history and state."""
+        if n_epochs == 0:
+            return
+        device = next(self.module_.parameters()).device
+        rows = [part and Rows(*part, self._columns, device) for part in (train_rows, valid_rows)]
+        result = train(self.module_, *rows, self._training_options(len(rows[0]), hook), n_epochs, self._seed,
+                       first_epoch=self.n_iter_, optimizer_states=self._training_state)  # fmt: skip
+        self._training_state = result.optimizer_states
+        self.history_ = self.history_ + result.history
+        self.n_iter_ = result.history[-1]["epoch"]
+        self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
+
+    def _training_options(self, n_rows, hook):
+        factor = LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule) if self.learning_rate_schedule else None
+        return TrainingOptions(
+            objective=self._component("objective"),
+            schedule=self._component("schedule"),
+            optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
+            learning_rate=self.learning_rate,
+            learning_rate_factor=factor or (lambda epoch: 1.0),
+            weight_decay=self.weight_decay,
+            batch_size=_batch_size(self.batch_size, n_rows),
+            patience=self.n_iter_no_change,
+            tol=self.tol,
+            precision=self.precision,
+            compile=self.compile,
+            callbacks=[*(self.callbacks or []), *([("tasks", hook)] if hook else [])],
+            verbose=int(self.verbose),
+        )
+
+    def _describe(self, X, weight, table, frozen):
+        """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
+        rows = Rows(X[:10_000], weight[:10_000], self._columns, self._device)  # sorted by hash: a random subset
+        dtype = self._inference_dtype("float64")
+        module = self._module(dtype)
+        with torch.no_grad():
+            x, mask = self._columns.tensors(X[:10_000], self._device, dtype)
+            w = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=dtype, device=self._device)
+            information = w @ evaluation.kl_per_component(module, x, mask)
+            codes = module.posterior.center(module.encode(x, mask))
+            noise = module.decode(torch.zeros(1, 1, module.n_components, dtype=dtype, device=self._device)).variance[0, 0]
+        if not frozen:
+            order, signs = evaluation.order_and_signs(information, codes, x, w)
+            self.order_, self.signs_ = _like(order, table), _like(signs, table)
+        self.kl_per_component_ = _like(information[torch.as_tensor(_on_host(self.order_), device=information.device)], table)
+        self.noise_variance_ = _like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(dtype), table)
+        self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
+        self._score_noise = evaluation.whitened_pairs(self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM))
+
+    def _callback_tasks(self, X, y, fitted):
+        """The root task of scikit-learn's callbacks and a hook that makes one subtask per epoch; (None, None) before 1.9."""
+        if not hasattr(self, "_init_callback_context"):
+            return None, None
+        root = self._init_callback_context(max_subtasks=self.max_iter)
+        root.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        running = []
+
+        def begin():
+            running.append(root.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self, X=X, y=y))
+
+        def end():
+            return running.pop().call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted._snapshot(X))
+
+        return root, EpochHook(begin, end)
+
+    def _snapshot(self, X):
+        """Fitted attributes as if fit had stopped now."""
+        now = copy.copy(self)
+        now.module_ = copy.deepcopy(self.module_).eval()
+        table, rows, weight = now._canonical(X, None, resume=True)
+        now._describe(rows, weight, table, frozen=False)
+        return _fitted_attributes(now)
+
+    # ---------------------------------------------------------------- verbs
+
+    def transform(self, X):
+        """Encode rows as the means of their posteriors, most informative component first.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            float32 for float32 input, else float64; a frame after ``set_output``.
+        """
+
+        def codes(module, x, mask):
+            center = module.posterior.center(module.encode(x, mask))
+            order, signs = self._output_map(center)
+            return center[:, order] * signs
+
+        return self._per_row(X, codes, method="transform")
+
+    def inverse_transform(self, Z):
+        """Decode codes to the mean of p(x given z) in data units.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            A pandas frame keeps the index of Z.
+        """
+        check_is_fitted(self)
+        index = getattr(Z, "index", None) if not isinstance(Z, (list, tuple)) else None
+        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={self._n_features_out}.")
+        dtype = self._inference_dtype(Z.dtype)
+        module = self._module(dtype)
+        z = torch.as_tensor(Z).to(device=self._device, dtype=dtype)
+        order, signs = self._output_map(z)
+        ordered = torch.empty_like(z)
+        ordered[:, order] = z * signs
+        with torch.no_grad():
+            mean = torch.cat([module.decode(part[None]).mean[0] for part in ordered.split(evaluation.chunk_rows(module, 1))])
+        data = _like(torch.from_numpy(self._columns.to_data(mean)).to(_torch_float(Z.dtype)), Z)
+        return self._columns.frame(data, index)
+
+    def score_samples(self, X, n_importance_samples=None):
+        """Evidence lower bound of each row in nats and in the units of X.
+
+        The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
+        compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. Deterministic,
+        row by row, and exact for a linear-Gaussian model. Missing cells are left out.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+        n_importance_samples : int, optional
+            Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
+            instead (Burda et al. 2016, eq. 8): tighter, and equal to log p(x) in the limit.
+
+        Returns
+        -------
+        bound : ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        bound, u = evaluation.elbo, self._score_noise
+        if n_importance_samples is not None:
+            _check_count("n_importance_samples", n_importance_samples, "score_samples")
+            generator = torch_generator("cpu", self._seed, _IMPORTANCE_STREAM)
+            shape = (n_importance_samples, 1, self._n_features_out)
+            bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        def score(module, x, mask):
+            value = bound(module, x, mask, u.to(x))
+            return value + self._columns.log_jacobian(mask).to(value)
+
+        return self._per_row(X, score, method="score_samples", n_samples=len(u), check_support=True)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        bound : float
+        """
+        bound = _on_host(self.score_samples(X)).astype(np.float64)
+        weight = None if sample_weight is None else _check_weight(sample_weight, len(bound))
+        return float(np.average(bound, weights=weight))
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None
+            None asks the operating system for a seed.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+        """
+        check_is_fitted(self)
+        _check_count("n_samples", n_samples, "sample")
+        module = copy.deepcopy(self.module_).cpu().double()
+        with isolated(draw_seed(random_state)), torch.no_grad():
+            z = module.prior(module.encode).sample((n_samples,))
+            x = module.decode(z[None]).sample()[0]
+        return self._columns.frame(self._columns.to_data(x))
+
+    @property
+    def _n_features_out(self):
+        return self.module_.n_components
+
+    def _validate(self, X, reset):
+        return validate_data(self, X, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset)
+
+    def _per_row(self, X, function, method, n_samples=1, check_support=False):
+        """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type."""
+        check_is_fitted(self)
+        check_same_namespace(X, self, attribute="kl_per_component_", method=method)
+        X = self._validate(X, reset=False)
+        if check_support:
+            self._columns.check_support(_on_host(X))
+        dtype = self._inference_dtype(X.dtype)
+        module = self._module(dtype)
+        step = evaluation.chunk_rows(module, n_samples)
+        parts = []
+        with torch.no_grad():
+            for i in range(0, X.shape[0], step):
+                x, mask = self._columns.tensors(X[i : i + step], self._device, dtype)
+                parts.append(function(module, x, mask))
+        return _like(torch.cat(parts).to(_torch_float(X.dtype)), X)
+
+    def _output_map(self, like):
+        return tuple(torch.as_tensor(_on_host(a), device=like.device).to(d) for a, d in ((self.order_, torch.int64), (self.signs_, like.dtype)))
+
+    def _inference_dtype(self, dtype):
+        return torch.float32 if self._device == "mps" else _torch_float(dtype)
+
+    def _module(self, dtype):
+        """The fitted module in another precision: float64 in, float64 inference."""
+        return self.module_ if dtype == torch.float32 else copy.deepcopy(self.module_).to(dtype)
+
+    # ---------------------------------------------------------------- pickling
+
+    def __getstate__(self):
+        """Parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
+        state = dict(super().__getstate__())
+        if "module_" in state:
+            state["module_"] = {name: tensor.cpu().numpy() for name, tensor in self.module_.state_dict().items()}
+            state["_training_state"] = _convert(state["_training_state"], torch.Tensor, lambda tensor: tensor.cpu().numpy())
+            state["_score_noise"] = self._score_noise.numpy()
+            state["_format_version"] = _FORMAT_VERSION
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_format_version", _FORMAT_VERSION)
+        if version > _FORMAT_VERSION:
+            raise ValueError(f"This VAETransformer was stored by a newer skvae (format {version}, known up to {_FORMAT_VERSION}); upgrade skvae to load it.")
+        if "module_" in state:
+            state["_device"] = state["_device"] if _is_available(state["_device"]) else "cpu"
+            with isolated(0):
+                module = LatentVariableModel(**state["_model_config"])
+            module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
+            state["module_"] = module.to(state["_device"]).eval()
+            state["_training_state"] = _convert(state["_training_state"], np.ndarray, lambda array: torch.from_numpy(array.copy()))
+            state["_score_noise"] = torch.from_numpy(state["_score_noise"])
+        super().__setstate__(state)
+
+
+def _fitted_attributes(estimator):
+    """Everything that fit has set, by name."""
+    parameters = estimator.get_params(deep=False)
+    return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
+
+
+def _check_weight(sample_weight, n_rows):
+    weight = np.asarray(_on_host(sample_weight), dtype=np.float64)
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight must have shape ({n_rows},), one weight per row. Got shape {weight.shape} instead.")
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        raise ValueError("sample_weight must be finite and non-negative. Drop the rows that should not count or give them weight 0.")
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number: all of sample_weight is zero.")
+    return weight
+
+
+def _check_count(name, value, method):
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). Got {value!r} instead.")
+
+
+def _batch_size(batch_size, n_rows):
+    """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 256."""
+    if batch_size != "auto":
+        return batch_size
+    return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 8))
+
+
+def _is_available(device):
+    kind = str(device).partition(":")[0]
+    if kind == "cuda":
+        index = int(str(device).partition(":")[2] or 0)
+        return torch.cuda.is_available() and index < torch.cuda.device_count()
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
+
+
+def _choose_device(device, table, estimator):
+    """Resolve "auto": the table's own device under Array API dispatch, CUDA when a step is worth it, else the CPU."""
+    if device == "auto":
+        if isinstance(table, torch.Tensor):
+            return str(table.device)
+        widths = [table.shape[1], *estimator.hidden_layer_sizes, estimator.n_components]
+        work = 2 * _batch_size(estimator.batch_size, table.shape[0]) * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+        return "cuda" if work > CUDA_MULTIPLY_ADDS_PER_STEP and torch.cuda.is_available() else "cpu"
+    if not _is_available(device):
+        raise ValueError(f"device={str(device)!r} is not available on this machine. Use device='auto' or device='cpu'.")
+    return str(device)
+
+
+def _torch_float(dtype):
+    """float32 stays float32, everything else is float64, for dtypes of any array library."""
+    return torch.float32 if str(dtype).endswith("float32") else torch.float64
+
+
+def _on_host(array):
+    """Bring an array of any library to numpy; CSR and lists pass through."""
+    if isinstance(array, torch.Tensor):
+        return array.detach().cpu().numpy()
+    xp, is_array_api, _ = get_namespace_and_device(array)
+    return convert_to_numpy(array, xp) if is_array_api else array
+
+
+def _like(tensor, array):
+    """Give a torch result the library and device of `array`; numpy where Array API dispatch is off."""
+    if isinstance(array, torch.Tensor):
+        return tensor.to(array.device)
+    xp, is_array_api, device = get_namespace_and_device(array)
+    result = tensor.cpu().numpy()
+    return xp.asarray(result, device=device) if is_array_api else result
+
+
+def _convert(value, kind, function):
+    """Apply function to every instance of `kind` inside nested lists and dictionaries."""
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, dict):
+        return {k: _convert(v, kind, function) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_convert(v, kind, function) for v in value]
+    return value

@@ -1,0 +1,74 @@
+"""Numbers of a fitted model: per-row ELBO, importance-weighted log-likelihood, KL per component. All without gradients.
+
+Base noise is shared by all rows and fixed, so that a row's score does not depend on its neighbours.
+"""
+
+import math
+
+import torch
+
+from .distributions import joint_log_prob, kl
+
+__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "order_and_signs", "whitened_pairs"]
+
+_CELLS_PER_CHUNK = 4_000_000
+
+
+def whitened_pairs(n_samples, n_components, generator):
+    """Draws u (S, 1, K), S >= n_samples, with mean 0 and covariance I exactly: E[f(u)] is exact for quadratic f.
+
+    S / 2 >= K normal draws are whitened and used with both signs; float64.
+    """
+    half = max(math.ceil(n_samples / 2), n_components)
+    draws = torch.randn(half, n_components, generator=generator, dtype=torch.float64)
+    left, _, right = torch.linalg.svd(draws, full_matrices=False)
+    white = left @ right * math.sqrt(half)  # the orthogonal matrix nearest to the draws
+    return torch.cat([white, -white]).unsqueeze(1)
+
+
+def elbo(model, x, mask, u):
+    """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, K): nats per row in the model's units, (B,)."""
+    q = model.encode(x, mask)
+    z = model.posterior.push(q, u)
+    kl_qp = kl(q, model.prior(model.encode), z)
+    return model.log_likelihood(x, mask, z).mean(0) - (kl_qp.sum(-1) if kl_qp.ndim == 2 else kl_qp)
+
+
+def importance_weighted(model, x, mask, u):
+    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
+    q = model.encode(x, mask)
+    z = model.posterior.push(q, u)
+    log_weight = model.log_likelihood(x, mask, z) + joint_log_prob(model.prior(model.encode), z) - joint_log_prob(q, z)
+    return log_weight.logsumexp(0) - math.log(len(u))
+
+
+def kl_per_component(model, x, mask):
+    """KL of each component's marginal posterior to the prior, (B, K): the information it carries about a row."""
+    return kl(model.posterior.marginals(model.encode(x, mask)), model.prior(model.encode))
+
+
+def order_and_signs(information, codes, x, weight):
+    """Output map of the components: most informative first, and each one's closest column rises with it.
+
+    Parameters
+    ----------
+    information : Tensor (K,)
+    codes : Tensor (B, K)
+    x : Tensor (B, D)
+    weight : Tensor (B,), summing to one
+
+    Returns
+    -------
+    order : LongTensor (K,), signs : Tensor (K,) of -1 and 1, in output order
+    """
+    order = information.argsort(descending=True, stable=True)
+    centred = weight[:, None] * (codes[:, order] - weight @ codes[:, order])
+    covariance = centred.T @ x
+    closest = covariance.gather(1, covariance.abs().argmax(1, keepdim=True))[:, 0]
+    return order, torch.where(closest < 0, -1.0, 1.0).to(codes.dtype)
+
+
+def chunk_rows(model, n_samples):
+    """Rows that fit one chunk of S draws."""
+    widths = [p.shape[0] for p in model.decoder.parameters() if p.ndim == 2]
+    return max(1, _CELLS_PER_CHUNK // (n_samples * max(widths)))

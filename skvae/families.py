@@ -1,0 +1,203 @@
+"""One-dimensional families: raw network numbers -> distribution. One table serves posteriors and likelihoods.
+
+A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
+all second numbers), and may own further raw numbers that do not depend on the row, such as the noise of a Gaussian
+decoder. It is a value without weights; `FamilyHead` is the module that it builds.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Normal, constraints
+
+__all__ = ["FAMILIES", "Bernoulli", "Family", "FamilyHead", "Gaussian"]
+
+
+class Family(BaseEstimator, ABC):
+    """Base class of one-dimensional families; subclass it for a family of your own.
+
+    Attributes
+    ----------
+    support : torch.distributions.constraints.Constraint
+        Where the density lives; data outside it are an error in fit and score.
+    standardized : bool
+        Whether a column of this family is shifted and scaled before the model sees it.
+    n_raw : int
+        Numbers per variable that the network gives.
+    """
+
+    support = constraints.real
+    standardized = True
+    n_raw = 1
+
+    @abstractmethod
+    def distribution(self, *raw):
+        """Map `n_raw` tensors (..., n) from the network, and the family's own (n,) or (1,) last, to a distribution."""
+
+    @abstractmethod
+    def start(self, mean, loadings, noise):
+        """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
+
+        Parameters
+        ----------
+        mean, noise : ndarray (n,)
+        loadings : ndarray (n, m)
+
+        Returns
+        -------
+        weight : ndarray (n_raw * n, m)
+        bias : ndarray (n_raw * n,)
+        own : ndarray (n,) or (1,), or None
+        """
+
+    def own_raw(self, n):
+        """Raw numbers the family owns for n variables, as (tensor, trainable), or None."""
+        return None
+
+    def tie_noise(self, noise):
+        """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
+        return noise
+
+
+class Gaussian(Family):
+    r"""Normal distribution, x ~ N(loc, variance).
+
+    .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
+
+    Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
+
+    Parameters
+    ----------
+    noise : {"feature", "shared", "row"} or float, default="feature"
+        Where the variance comes from: one trained value per column (factor analysis), one for all columns
+        (probabilistic PCA), a second number from the network for every row, or a fixed variance.
+        Variances are in the units the model sees, after `scaling`.
+    floor : float, default=1e-3
+        Smallest variance, in the same units; without one a constant or duplicated column has infinite density.
+        A fixed `noise` ignores it.
+
+    Examples
+    --------
+    >>> from skvae import Gaussian, VAETransformer
+    >>> VAETransformer(likelihood=Gaussian(noise="shared"))
+    VAETransformer(likelihood=Gaussian(noise='shared'))
+    """
+
+    def __init__(self, noise="feature", floor=1e-3):
+        self.noise = noise
+        self.floor = floor
+
+    @property
+    def n_raw(self):
+        """Two numbers from the network when it gives the variance too, else one."""
+        self._check()
+        return 2 if self.noise == "row" else 1
+
+    def distribution(self, loc, log_variance):
+        """Normal(loc, sqrt(floor + exp(log_variance)))."""
+        # The bound keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without one).
+        variance = log_variance.clamp(max=20.0).exp() + self._effective_floor
+        return Normal(loc, variance.sqrt(), validate_args=False)
+
+    def own_raw(self, n):
+        """Give the log variance above the floor, one per column or one for all; fixed noise does not train."""
+        if self.noise == "row":
+            return None
+        size = 1 if self.noise == "shared" else n
+        variance = float(self.noise) if self._fixed else 1.0
+        return torch.from_numpy(self._raw_variance(np.full(size, variance))), not self._fixed
+
+    def start(self, mean, loadings, noise):
+        """The linear-Gaussian model is this family's own: nothing is approximated."""
+        raw_variance = self._raw_variance(noise)
+        if self.noise == "row":
+            weight = np.concatenate([loadings, np.zeros_like(loadings)])
+            return weight, np.concatenate([mean, raw_variance]), None
+        return loadings, mean, raw_variance[:1] if self.noise == "shared" else raw_variance
+
+    def tie_noise(self, noise):
+        """One mean for shared noise, the given one for fixed noise; never below the floor."""
+        if self._fixed:
+            return np.full_like(noise, self.noise)
+        if self.noise == "shared":
+            noise = np.full_like(noise, noise.mean())
+        return np.maximum(noise, self.floor)
+
+    @property
+    def _fixed(self):
+        return not isinstance(self.noise, str)
+
+    @property
+    def _effective_floor(self):
+        return 0.0 if self._fixed else self.floor
+
+    def _raw_variance(self, variance):
+        # At the floor itself the raw number would be -inf; a thousandth above it costs 0.0005 nats per column.
+        return np.log(np.maximum(variance - self._effective_floor, 1e-3 * max(self._effective_floor, 1e-12)))
+
+    def _check(self):
+        if isinstance(self.noise, str) and self.noise not in {"feature", "shared", "row"}:
+            raise ValueError(f"The 'noise' parameter of Gaussian must be 'feature', 'shared', 'row' or a positive float. Got {self.noise!r} instead.")
+        if self._fixed and not (isinstance(self.noise, Real) and 0 < self.noise < math.inf):
+            raise ValueError(f"The 'noise' parameter of Gaussian must be 'feature', 'shared', 'row' or a positive float. Got {self.noise!r} instead.")
+        if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
+            raise ValueError(f"The 'floor' parameter of Gaussian must be a positive float. Got {self.floor!r} instead.")
+
+
+class Bernoulli(Family):
+    r"""Bernoulli distribution over 0 and 1.
+
+    .. math:: \ln p(x) = x \ln \pi + (1 - x) \ln(1 - \pi)
+
+    Domain: {0, 1}. Link: the raw number is the logit of :math:`\pi`.
+
+    Examples
+    --------
+    >>> from skvae import Bernoulli, VAETransformer
+    >>> VAETransformer(likelihood=Bernoulli())
+    VAETransformer(likelihood=Bernoulli())
+    """
+
+    support = constraints.boolean
+    standardized = False
+
+    def distribution(self, logits):
+        """Bernoulli(logits)."""
+        return TorchBernoulli(logits=logits, validate_args=False)
+
+    def start(self, mean, loadings, noise):
+        """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
+        p = np.clip(mean, 1e-4, 1 - 1e-4)
+        # Rare ones can have any correlation with z on paper; a slope of 3 already spans the whole of (0, 1).
+        slope = np.clip(loadings / (p * (1 - p))[:, None], -3.0, 3.0)
+        # MacKay's approximation of the logistic-normal mean, E[sigmoid(b + a z)] = sigmoid(b / sqrt(1 + pi a^2 / 8)).
+        bias = np.log(p / (1 - p)) * np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1))
+        return slope, bias, None
+
+
+class FamilyHead(nn.Module):
+    """n variables of one family: raw numbers (..., n_raw * n) -> distribution with batch shape (..., n)."""
+
+    def __init__(self, family, n):
+        super().__init__()
+        self.family = family
+        self.n_raw = family.n_raw * n
+        own = family.own_raw(n)
+        self.own = None
+        if own is not None:
+            raw, trainable = own
+            self.own = nn.Parameter(raw.to(torch.get_default_dtype()), requires_grad=trainable)
+
+    def forward(self, raw):
+        """Split the raw numbers, append the family's own, and build the distribution."""
+        numbers = raw.chunk(self.family.n_raw, -1) if self.family.n_raw > 1 else (raw,)
+        return self.family.distribution(*numbers) if self.own is None else self.family.distribution(*numbers, self.own)
+
+
+FAMILIES = {"gaussian": Gaussian, "bernoulli": Bernoulli}

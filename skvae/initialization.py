@@ -1,0 +1,172 @@
+"""Closed-form starts: probabilistic PCA or factor analysis put into the affine paths.
+
+The linear model x = mean + W z + e, z ~ N(0, I), e ~ N(0, diag(psi)), has the posterior
+
+    q(z | x) = N(P^-1 W' psi^-1 (x - mean), P^-1),   P = I + W' psi^-1 W.
+
+W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO at the start *equals* the
+log-likelihood of this model. Components that the table cannot feed have zero loadings: posterior = prior.
+Columns of other families are standardised for the solution and then started by their own margins and slopes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import torch
+from sklearn.utils.extmath import randomized_svd
+
+__all__ = ["STARTS", "LinearGaussian", "factor_analysis", "probabilistic_pca", "start"]
+
+STARTS = ("pca", "factor_analysis", "random")
+
+_MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
+_EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
+
+
+@dataclass
+class LinearGaussian:
+    """Loadings W (D, K) and noise variances psi (D,) of the linear model."""
+
+    loadings: np.ndarray
+    noise: np.ndarray
+
+    def rotated(self):
+        """The same model with W' psi^-1 W diagonal and decreasing."""
+        scaled = self.loadings / np.sqrt(self.noise)[:, None]
+        _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
+        return LinearGaussian(self.loadings @ rotation.T, self.noise) if len(rotation) else self
+
+    def padded(self, n_components):
+        """The same model with zero loadings up to K components."""
+        missing = n_components - self.loadings.shape[1]
+        return LinearGaussian(np.pad(self.loadings, ((0, 0), (0, missing))), self.noise)
+
+    def posterior(self):
+        """A (K, D) and C (K, K) of q(z | x) = N(A (x - mean), C)."""
+        weighted = (self.loadings / self.noise[:, None]).T
+        covariance = np.linalg.inv(np.eye(self.loadings.shape[1]) + weighted @ self.loadings)
+        covariance = (covariance + covariance.T) / 2
+        return covariance @ weighted, covariance
+
+    def log_likelihood(self, moments):
+        """Mean log N(x; mean, W W' + psi) per row, from the second moments, in nats (Tipping & Bishop 1999, eq. 4)."""
+        weighted = (self.loadings / self.noise[:, None]).T
+        precision = np.eye(self.loadings.shape[1]) + weighted @ self.loadings
+        fit = np.sum(weighted @ moments.times(weighted.T) * np.linalg.inv(precision))
+        log_det = np.log(self.noise).sum() + np.linalg.slogdet(precision)[1]
+        return -0.5 * (len(self.noise) * np.log(2 * np.pi) + log_det + (moments.diagonal / self.noise).sum() - fit)
+
+
+class SecondMoments:
+    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows, formed only where it is small."""
+
+    def __init__(self, X, weight):
+        self.root = X * np.sqrt(weight / weight.sum())[:, None]
+        self.diagonal = np.square(self.root).sum(0)
+        n, D = X.shape
+        self.matrix = self.root.T @ self.root if D <= min(n, _EXACT_SIDE) else None
+
+    def times(self, M):
+        """S M without forming S when it is large."""
+        return self.matrix @ M if self.matrix is not None else self.root.T @ (self.root @ M)
+
+    def leading(self, k, seed):
+        """The k largest eigenvalues (decreasing) and their eigenvectors (D, k)."""
+        if self.matrix is not None:
+            D = len(self.matrix)
+            values, vectors = scipy.linalg.eigh(self.matrix, subset_by_index=[D - k, D - 1])
+            return values[::-1].clip(0.0), vectors[:, ::-1]
+        if min(self.root.shape) <= _EXACT_SIDE:
+            _, singular, vectors = scipy.linalg.svd(self.root, full_matrices=False, lapack_driver="gesvd")
+        else:
+            _, singular, vectors = randomized_svd(self.root, k, random_state=seed)
+        return np.square(singular[:k]), vectors[:k].T
+
+
+def probabilistic_pca(moments, n_components, tie_noise, seed=0):
+    """W = U (L - sigma^2 I)^(1/2), sigma^2 the mean of the other eigenvalues (Tipping & Bishop 1999, eqs. 7 and 8)."""
+    D = len(moments.diagonal)
+    k = min(n_components, D - 1, len(moments.root))
+    values, vectors = moments.leading(k, seed) if k > 0 else (np.zeros(0), np.zeros((D, 0)))
+    rest = max(moments.diagonal.sum() - values.sum(), 0.0) / (D - k)
+    noise = tie_noise(np.full(D, rest))
+    explained = values - (noise[0] if np.ptp(noise) == 0 else rest)
+    fed = explained > 1e-9 * max(values[0], 1e-300) if k > 0 else np.zeros(0, bool)
+    return LinearGaussian(vectors[:, fed] * np.sqrt(explained[fed]), noise)
+
+
+def factor_analysis(moments, n_components, tie_noise, seed=0, max_iter=1000, tol=1e-6):
+    """EM for W and psi from the pPCA solution, with the family's floor (Rubin & Thayer 1982; Ghahramani & Hinton 1996).
+
+    Each step raises the likelihood: the floor is the constrained maximum of the M-step, whose terms are unimodal.
+    """
+    model = probabilistic_pca(moments, n_components, tie_noise, seed)
+    if model.loadings.shape[1] == 0:
+        return LinearGaussian(model.loadings, tie_noise(moments.diagonal))
+    level = -np.inf
+    for i in range(max_iter):
+        model = em_step(model, moments, tie_noise)
+        if i % 10 == 9:
+            previous, level = level, model.log_likelihood(moments)
+            if level - previous < tol:
+                break
+    return model
+
+
+def em_step(model, moments, tie_noise):
+    """One EM step of factor analysis on the second moments."""
+    projection, covariance = model.posterior()
+    SA = moments.times(projection.T)  # E[x z'], (D, K)
+    zz = covariance + projection @ SA  # E[z z'], (K, K)
+    loadings = scipy.linalg.solve(zz, SA.T, assume_a="pos").T
+    return LinearGaussian(loadings, tie_noise(moments.diagonal - np.sum(loadings * SA, axis=1)))
+
+
+def start(model, columns, X, weight, init, seed):
+    """Write the closed-form start for the rows X, in data units with NaN for missing, into `model`.
+
+    With init="random" only the fill of missing cells is set: networks keep their random affine paths.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    columns : Columns
+    X : ndarray or CSR (n, D), sorted rows
+    weight : ndarray (n,)
+    init : {"pca", "factor_analysis", "random"}
+    seed : int
+        For the randomised solver of wide tables.
+    """
+    n_rows = max(1, _MAX_CELLS // X.shape[1])
+    X, weight = columns.working_array(X[:n_rows]), weight[:n_rows]  # sorted by hash: the first are a random subset
+    present = ~np.isnan(X)
+    observed = weight @ present / weight.sum()
+    mean = weight @ np.where(present, X, 0.0) / (weight.sum() * np.maximum(observed, 1e-300))
+    own_units = np.sqrt(np.clip(mean * (1 - mean), 1e-4, None))
+    unit = np.where(columns.standardized, 1.0, own_units)
+    centred = np.where(present, X - mean, 0.0) / unit
+
+    with torch.no_grad():
+        model.encoder.fill.copy_(torch.from_numpy(mean))
+        if init == "random":
+            return
+        solve = probabilistic_pca if init == "pca" else factor_analysis
+        solution = solve(SecondMoments(centred, weight), model.n_components, columns.tie_noise, seed)
+        # Cells filled with the mean have no variance: give it back to the noise, a whole unit to an empty column.
+        filled = np.where(observed > 0, np.square(centred).T @ weight / weight.sum() / np.maximum(observed, 1e-300), 1.0)
+        solution.noise = columns.tie_noise(solution.noise + (1 - observed) * filled)
+        solution = solution.rotated().padded(model.n_components)
+        _write(model, solution, mean, unit)
+
+
+def _write(model, solution, mean, unit):
+    """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
+    projection, covariance = solution.posterior()
+    projection = projection / unit
+    weight, bias = model.posterior.start(-projection @ mean, projection, covariance)
+    model.encoder.affine.weight.copy_(torch.from_numpy(weight))
+    model.encoder.affine.bias.copy_(torch.from_numpy(bias))
+    weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], solution.noise * np.square(unit))
+    model.decoder.affine.weight.copy_(weight)
+    model.decoder.affine.bias.copy_(bias)

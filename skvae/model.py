@@ -1,0 +1,70 @@
+"""The latent-variable model: encoder network and posterior head, prior, decoder network and likelihood.
+
+p(x, z) = p(z) prod_d p_d(x_d | z),  q(z | x).  Letters and shapes as in docs/developers.md: x and mask are (B, D),
+z is (S, B, K) always.
+"""
+
+import torch
+from torch import nn
+
+from .likelihoods import ColumnLikelihood
+from .networks import Decoder, Encoder
+
+__all__ = ["LatentVariableModel"]
+
+
+class LatentVariableModel(nn.Module):
+    """Five parts and two parameter groups.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        D and K.
+    posterior : Posterior
+    prior : Prior
+    likelihood : list of (Family, list of int)
+        The columns of each family.
+    network : dict
+        Keyword arguments of both networks: hidden_layer_sizes, activation, dropout.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvae import Gaussian, MeanField, StandardNormal
+    >>> from skvae.model import LatentVariableModel
+    >>> model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), [(Gaussian(), range(4))], {})
+    >>> model.encode(torch.zeros(3, 4)).mean.shape
+    torch.Size([3, 2])
+    >>> model.decode(torch.zeros(1, 3, 2)).mean.shape
+    torch.Size([1, 3, 4])
+    """
+
+    def __init__(self, n_features, n_components, posterior, prior, likelihood, network):
+        super().__init__()
+        self.n_components = n_components
+        self.posterior = posterior.build(n_components)
+        self.prior = prior.build(n_components)
+        self.likelihood = ColumnLikelihood(likelihood)
+        self.encoder = Encoder(n_features, self.posterior.n_raw, **network)
+        self.decoder = Decoder(n_components, self.likelihood.n_raw, **network)
+
+    def encode(self, x, mask=None):
+        """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
+        return self.posterior(self.encoder(x, mask))
+
+    def decode(self, z):
+        """p(x given z) of codes z (S, B, K), over the columns: batch shape (S, B, D)."""
+        return self.likelihood(self.decoder(z))
+
+    def log_likelihood(self, x, mask, z):
+        """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""
+        log_px = self.decode(z).log_prob(x)
+        return (log_px if mask is None else torch.where(mask, log_px, 0.0)).sum(-1)
+
+    def groups(self):
+        """The parameters by name of their group: inference (phi) and generative (theta)."""
+        parts = {"inference": (self.encoder, self.posterior), "generative": (self.decoder, self.likelihood, self.prior)}
+        return {
+            name: [p for part in modules for p in part.parameters() if p.requires_grad]
+            for name, modules in parts.items()
+        }

@@ -1,0 +1,100 @@
+"""Canonical rows: what the rest of the package sees does not depend on the order or repetition of the caller's rows.
+
+Weight-0 rows are dropped, bit-equal rows merged with added weights, and what is left is sorted by a hash of the
+standardised row content. So integer weights equal repetition exactly, a permutation of the rows changes no bit of a
+fit, and the first rows of the table are a random subset of it: the held-out rows are simply the first ones, all
+copies of a row on one side.
+
+A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and its dense twin hash alike.
+"""
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["canonical_rows", "draw_positions", "n_held_out", "sort_rows"]
+
+_CELLS_PER_BLOCK = 1 << 20
+
+
+def canonical_rows(X, sample_weight):
+    """Drop weight-0 rows and merge bit-equal ones.
+
+    Parameters
+    ----------
+    X : ndarray or CSR (n, D)
+    sample_weight : ndarray (n,) or None
+
+    Returns
+    -------
+    X : ndarray or CSR (m, D), the distinct rows in an order that depends on their content only
+    weight : ndarray (m,), float64
+    """
+    weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+    kept = np.flatnonzero(weight)
+    if len(kept) < len(weight):
+        X, weight = X[kept], weight[kept]
+    first, second = _row_hash(X, seed=1), _row_hash(X, seed=2)  # 128 bits: two unlike rows never meet
+    order = np.lexsort((weight, second, first))
+    first, second = first[order], second[order]
+    starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
+    return X[order[starts]], np.add.reduceat(weight[order], starts)
+
+
+def sort_rows(X, weight, standardize, seed):
+    """Sort distinct rows by a seeded hash of their standardised content, rounded to six decimals.
+
+    The rounding makes the order, and with it the split and the batches, the same for a table in other units.
+    """
+    order = np.argsort(_row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6)), kind="stable")
+    return X[order], weight[order]
+
+
+def n_held_out(n_rows, validation_fraction):
+    """How many of the distinct rows validation takes; both sides keep at least one row."""
+    n_valid = round(validation_fraction * n_rows)
+    if not 0 < n_valid < n_rows:
+        raise ValueError(
+            f"validation_fraction={validation_fraction} of {n_rows} distinct rows leaves {n_valid} held-out and "
+            f"{n_rows - n_valid} training rows. Give more rows, another validation_fraction, X_val, or early_stopping=False."
+        )
+    return n_valid
+
+
+def draw_positions(weight, n_draws, rng):
+    """Rows of one epoch: systematic resampling through the cumulative weights, then a shuffle.
+
+    Row i comes floor or ceil of n_draws * w_i / sum(w) times; with equal weights and n_draws = n, exactly once.
+    """
+    if n_draws == len(weight) and weight.min() == weight.max():
+        return rng.permutation(n_draws)
+    cumulative = np.cumsum(weight)
+    points = (np.arange(n_draws) + rng.random()) / n_draws * cumulative[-1]
+    return rng.permutation(np.minimum(np.searchsorted(cumulative, points, side="right"), len(weight) - 1))
+
+
+def _row_hash(X, seed, transform=lambda values, columns: values):
+    """Sum over the cells of hash(column, transform(value)) - hash(column, transform(0)), mod 2^64, (n,) uint64."""
+    keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
+    columns = np.arange(X.shape[1])
+    zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys)
+
+    if sparse.issparse(X):
+        cells = _cell_hash(transform(X.data.astype(np.float64), X.indices), keys[X.indices]) - zero[X.indices]
+        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])
+        return total[X.indptr[1:]] - total[X.indptr[:-1]]
+
+    hashes = np.empty(X.shape[0], np.uint64)
+    step = max(1, _CELLS_PER_BLOCK // X.shape[1])
+    for i in range(0, X.shape[0], step):
+        block = transform(X[i : i + step].astype(np.float64), columns)
+        hashes[i : i + step] = (_cell_hash(block, keys) - zero).sum(1, dtype=np.uint64)
+    return hashes
+
+
+def _cell_hash(values, keys):
+    """splitmix64 of the bits of each float64, with one NaN and one zero."""
+    values = np.where(np.isnan(values), np.nan, values + 0.0)
+    bits = values.view(np.uint64) ^ keys
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,363 @@
+"""The training loop: a skorch net over batches that live on the device. The only module that imports skorch.
+
+What differs from skorch's own loop, and why: batches are slices of gathered tensors (a DataLoader costs 1.5 to 8 times
+as much), the loss stays on the device until the end of the epoch, Ctrl-C propagates, and a loss that is not finite is
+an error. An epoch's randomness depends on (seed, absolute epoch) only, so that n single passes equal one fit of n.
+"""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+
+from ._random import isolated, torch_generator
+from .rows import draw_positions
+
+__all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "train"]
+
+OPTIMIZERS = {
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
+}
+
+#: Factors on the learning rate as functions of the absolute epoch (0, 1, ...), never of a fraction of max_iter.
+LEARNING_RATE_SCHEDULES = {"inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
+
+_MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
+_DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
+_BATCHES_PER_BLOCK = 64
+_VALIDATION_CHUNK = 8192
+
+
+class Rows:
+    """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch."""
+
+    def __init__(self, X, weight, columns, device):
+        self.weight = weight
+        self.columns = columns
+        self.device = device
+        self.table = X if sparse.issparse(X) else None
+        self.mask = None
+        if self.table is None:
+            self.x, self.mask = columns.tensors(X, device, torch.float32)
+        #: Weighted mean over the rows, in nats.
+        self.log_jacobian = float(np.average(np.broadcast_to(columns.log_jacobian(self.mask), len(weight)), weights=weight))
+
+    def __len__(self):
+        return len(self.weight)
+
+    def take(self, positions):
+        """Rows at `positions` (int64 ndarray) as (x, mask)."""
+        if self.table is not None:
+            return self.columns.tensors(self.table[positions], self.device, torch.float32)
+        index = torch.from_numpy(positions).to(self.device, non_blocking=True)
+        return self.x[index], None if self.mask is None else self.mask[index]
+
+
+@dataclass
+class TrainingOptions:
+    """What the estimator's parameters say about training, components resolved."""
+
+    objective: object
+    schedule: object
+    optimizer: object
+    learning_rate: float
+    learning_rate_factor: object
+    weight_decay: float
+    batch_size: int
+    patience: int
+    tol: float
+    precision: str
+    compile: bool
+    callbacks: list = field(default_factory=list)
+    verbose: int = 0
+
+
+@dataclass
+class TrainingResult:
+    """One record per epoch, the best epoch (None: last state kept), and the optimizers' states of the last one."""
+
+    history: list
+    best_epoch: int | None
+    optimizer_states: list | None
+
+
+class EpochHook(Callback):
+    """A skorch callback around two functions; the second returns True to stop."""
+
+    def __init__(self, begin, end):
+        self.begin = begin
+        self.end = end
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Call the first function."""
+        self.begin()
+
+    def on_epoch_end(self, net, **kwargs):
+        """Call the second function."""
+        if self.end():
+            raise _StopTraining
+
+
+class _StopTraining(Exception):
+    """Leaves the epoch loop; not KeyboardInterrupt, which belongs to the user."""
+
+
+def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0, optimizer_states=None):
+    """Train `model` in place for at most `n_epochs` epochs and leave it in eval mode at its best state.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    train_rows : Rows
+    valid_rows : Rows or None
+        Without them, or for an objective without a monitor, the last state is kept.
+    options : TrainingOptions
+    n_epochs, seed, first_epoch : int
+    optimizer_states : list of dict, optional
+        To go on where an earlier call ended.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    ValueError
+        The loss is not finite.
+    """
+    keeper = _BestState(options.patience, options.tol, options.objective)
+    callbacks = [("best_state", keeper)] if valid_rows is not None else []
+    callbacks += [("epoch_timer", EpochTimer())]
+    callbacks += copy.deepcopy(list(options.callbacks))  # skorch writes into them
+    callbacks += [("print_log", PrintLog())] if options.verbose else []
+    net = _Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
+    with isolated(seed, first_epoch):
+        net.initialize()
+        net.load_optimizer_states(optimizer_states)
+        net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
+        try:
+            net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
+        except _StopTraining:
+            pass
+        net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
+    model.eval()
+    history = [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
+    restored = keeper.restore(model) if valid_rows is not None else False
+    states = None if restored else [optimizer.state_dict() for optimizer in net.optimizers]
+    return TrainingResult(keeper.start + history, keeper.best_epoch, states)
+
+
+class _Net(NeuralNet):
+    """skorch's epochs, history and callbacks around our batches, optimizers and loss."""
+
+    def __init__(self, module, options, *, seed, first_epoch, callbacks):
+        super().__init__(module, criterion=options.objective, callbacks=callbacks, train_split=None,
+                         verbose=options.verbose, device=None)  # fmt: skip
+        self.options = options
+        self.seed = seed
+        self.first_epoch = first_epoch
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def initialize_criterion(self):
+        """The objective is a value, not a module to build; compiled where asked."""
+        objective = self.options.objective
+        self.criterion_ = objective
+        self.loss_parts = torch.compile(lambda *args: objective(*args)) if self.options.compile else objective
+        return self
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """One optimizer per entry of the schedule's groups."""
+        groups = self.module_.groups()
+        self.parameters = [sum((groups[name] for name in names), []) for names in self.options.schedule.groups]
+        self.optimizers = [self._optimizer(parameters) for parameters in self.parameters]
+        self.optimizer_ = self.optimizers[0]
+        return self
+
+    def _optimizer(self, parameters):
+        options = self.options
+        nets = [part.net for part in (self.module_.encoder, self.module_.decoder) if part.net is not None]
+        decayed = {p for net in nets for p in net.parameters() if p.ndim > 1} if options.weight_decay else set()
+        groups = [  # biases, the noise and the closed-form start are not shrunk, only the nets' weights
+            {"params": [p for p in parameters if p not in decayed], "weight_decay": 0.0},
+            {"params": [p for p in parameters if p in decayed]},
+        ]
+        groups = [group for group in groups if group["params"]]
+        return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+    def load_optimizer_states(self, states):
+        """Go on with the moments of an earlier call."""
+        for optimizer, state in zip(self.optimizers, states or [], strict=bool(states)):
+            optimizer.load_state_dict(state)
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """The caller has split already: X is (training rows, held-out rows or None)."""
+        return X
+
+    def get_iterator(self, dataset, training=False):
+        """Rows are cut into batches epoch by epoch, see `run_single_epoch`."""
+        return dataset
+
+    @property
+    def epoch(self):
+        """The absolute epoch now running, from 0."""
+        return self.first_epoch + len(self.history) - 1
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn=None, **fit_params):
+        """One pass; its parts go into the history as nats per row in data units, after one synchronisation."""
+        if iterator is None:
+            return
+        parts = self._training_pass(iterator) if training else self.validate(iterator)
+        for name, value in in_data_units(parts, prefix, iterator).items():
+            self.history.record(name, value)
+        if training and not math.isfinite(self.history[-1, "train_loss"]):
+            raise ValueError(
+                f"The training loss became {self.history[-1, 'train_loss']} in epoch {self.epoch + 1}. Try a smaller learning_rate, "
+                "scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), or look for extreme values in X."
+            )
+
+    def notify(self, method_name, **cb_kwargs):
+        """As skorch; its EarlyStopping speaks through KeyboardInterrupt, which is told apart from Ctrl-C here."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt:
+                if isinstance(callback, EarlyStopping):
+                    raise _StopTraining from None
+                raise
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Set the learning rate of the absolute epoch and seed what takes no generator (dropout)."""
+        factor = self.options.learning_rate_factor(self.first_epoch + len(self.history))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.options.learning_rate * factor
+        self.history.new_epoch()
+        self.history.record("epoch", self.epoch + 1)
+
+    def _training_pass(self, rows):
+        self.module_.train()
+        device = next(self.module_.parameters()).device
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0]))
+        generator = torch_generator(device, self.seed, self.epoch)
+        batches = self._batches(rows, np.random.default_rng((self.seed, self.epoch)))
+        sizes, losses = [], []
+        steps = self.options.schedule.steps(batches)
+        step = next(steps, None)
+        while step is not None:
+            which, (x, mask) = step
+            parts = self._step(which, x, mask, generator)
+            sizes.append(len(x))
+            losses.append(torch.stack([part.mean() if part.ndim else part for part in parts.values()]))
+            try:
+                step = steps.send(losses[-1][0])
+            except StopIteration:
+                step = None
+        size = torch.tensor(sizes, dtype=losses[0].dtype, device=device)
+        means = (size @ torch.stack(losses) / size.sum()).tolist()
+        return dict(zip(parts, means, strict=True))
+
+    def _batches(self, rows, rng):
+        """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
+        n_rows = len(rows)
+        n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
+        positions = draw_positions(rows.weight, n_draws, rng)
+        cuts = np.array_split(positions, math.ceil(n_draws / self.options.batch_size))
+        for i in range(0, len(cuts), _BATCHES_PER_BLOCK):
+            block = cuts[i : i + _BATCHES_PER_BLOCK]
+            sizes = [len(cut) for cut in block]
+            x, mask = rows.take(np.concatenate(block))
+            masks = [None] * len(block) if mask is None else mask.split(sizes)
+            yield from zip(x.split(sizes), masks, strict=True)
+
+    def _step(self, which, x, mask, generator):
+        optimizer, parameters = self.optimizers[which], self.parameters[which]
+        shape = (self.options.objective.n_samples, len(x), self.module_.n_components)
+        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+        optimizer.zero_grad(set_to_none=True)
+        if self.options.precision == "bfloat16":
+            with torch.autocast(x.device.type, torch.bfloat16):
+                parts = self.loss_parts(self.module_, x, mask, u)
+        else:
+            parts = self.loss_parts(self.module_, x, mask, u)
+        parts["loss"].mean().backward(inputs=parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
+        optimizer.step()
+        return {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def validate(self, rows):
+        """Weighted means of the objective's parts over held-out rows: one antithetic pair of draws per row, the same every epoch."""
+        self.module_.eval()
+        device = next(self.module_.parameters()).device
+        generator = torch_generator(device, self.seed)
+        weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=device)
+        totals = 0.0
+        for i in range(0, len(rows), _VALIDATION_CHUNK):
+            x, mask = rows.take(np.arange(i, min(i + _VALIDATION_CHUNK, len(rows))))
+            u = torch.randn((1, len(x), self.module_.n_components), generator=generator, device=device)
+            parts = self.options.objective(self.module_, x, mask, torch.cat([u, -u]))
+            w = weight[i : i + len(x)]
+            totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
+        return dict(zip(parts, totals.tolist(), strict=True))
+
+
+def in_data_units(parts, prefix, rows):
+    """Prefix the parts' names and add the rows' mean log-Jacobian to those that contain the likelihood."""
+    shift = {"loss": -rows.log_jacobian, "reconstruction": rows.log_jacobian}
+    return {f"{prefix}_{name}": value + shift.get(name, 0.0) for name, value in parts.items()}
+
+
+class _BestState(Callback):
+    """Keeps the weights with the best monitored held-out value and ends training when patience runs out."""
+
+    def __init__(self, patience, tol, objective):
+        self.patience = patience
+        self.tol = tol
+        self.objective = objective
+        self.best_epoch = None
+        self.value = math.inf
+        self.start = []
+
+    def on_train_begin(self, net, X, **kwargs):
+        """The state before the first epoch takes part in the race and opens the history."""
+        _, valid_rows = X
+        self.start = [{"epoch": net.first_epoch, **in_data_units(net.validate(valid_rows), "valid", valid_rows)}]
+        self.offer(net.module_, net.first_epoch, self.start[0])
+
+    def offer(self, module, epoch, record):
+        """Take the state if it is better than the best by more than `tol`."""
+        if self.objective.monitor is None:
+            return
+        value = record[f"valid_{self.objective.monitor}"]
+        if value < self.value - self.tol:
+            self.value, self.best_epoch = value, epoch
+            self.state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    def on_epoch_end(self, net, **kwargs):
+        """Offer the state after the epoch."""
+        self.offer(net.module_, net.epoch + 1, net.history[-1])
+        if self.best_epoch is None:
+            return
+        net.history.record("event_best", self.best_epoch == net.epoch + 1)
+        waited = net.epoch + 1 - max(self.best_epoch, self.objective.warm_up)
+        if waited >= self.patience:
+            raise _StopTraining
+
+    def restore(self, module):
+        """Load the best state; False where there is none, and the last one stays."""
+        if self.best_epoch is None:
+            return False
+        module.load_state_dict(self.state)
+        return True
