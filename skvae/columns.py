@@ -105,16 +105,16 @@ class Columns:
 
         Missing cells hold 0, inside the support of every family.
         """
-        x = torch.as_tensor(_dense(X))
-        if x.device.type == "mps" or torch.device(device).type == "mps":  # mps has no float64
-            x = x.cpu()
-        x = x.to(torch.float64)
-        shift, scale = (torch.as_tensor(a, device=x.device) for a in (self.shift, self.scale))
-        x = (x - shift) / scale
+        if isinstance(X, torch.Tensor):
+            x = X.to(torch.float64 if X.device.type != "mps" else X.dtype)
+            shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
+            x = (x - shift) / scale
+        else:
+            x = torch.from_numpy(self.working_array(X))
         mask = ~x.isnan()
         mask = None if bool(mask.all()) else mask.to(device)
-        x = x.nan_to_num(0.0) if mask is not None else x
-        return x.to(device=device, dtype=dtype), mask
+        x = x if mask is None else x.nan_to_num(0.0)
+        return x.to(dtype).to(device), mask
 
     def log_jacobian(self, mask=None):
         """-sum over observed d of ln scale_d: a 0-d tensor where nothing is missing, else (B,); float64 on the CPU."""

@@ -318,6 +318,20 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         initialization.start(module, self._columns, X, weight, self.init, self._seed)
         self._device = device
         self.module_ = module.to(device).eval()
+        self._signs = self._component_signs(X, weight)
+
+    def _component_signs(self, X, weight):
+        """Signs of the module's components, taken at the start, so that no later epoch turns one over."""
+        module, x, mask, w = self._inspected(X, weight)
+        with torch.no_grad():
+            return evaluation.signs(module.posterior.center(module.encode(x, mask)), x, w).tolist()
+
+    def _inspected(self, X, weight, n_rows=10_000):
+        """The module in float64 (where the device has it), a random subset of the rows, and their weights, summing to one."""
+        dtype = self._inference_dtype("float64")
+        x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: the first are a random subset
+        w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
+        return self._module(dtype), x, mask, w
 
     def _train(self, train_rows, valid_rows, n_epochs, hook):
         """Run the loop and take over its history and state."""
@@ -326,8 +340,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         device = next(self.module_.parameters()).device
         rows = [part and Rows(*part, self._columns, device) for part in (train_rows, valid_rows)]
         result = train(self.module_, *rows, self._training_options(len(rows[0]), hook), n_epochs, self._seed,
-                       first_epoch=self.n_iter_, optimizer_states=self._training_state)  # fmt: skip
-        self._training_state = result.optimizer_states
+                       first_epoch=self.n_iter_, state=self._training_state)  # fmt: skip
+        self._training_state = result.state
         self.history_ = self.history_ + result.history
         self.n_iter_ = result.history[-1]["epoch"]
         self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
@@ -352,20 +366,15 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
-        rows = Rows(X[:10_000], weight[:10_000], self._columns, self._device)  # sorted by hash: a random subset
-        dtype = self._inference_dtype("float64")
-        module = self._module(dtype)
+        module, x, mask, w = self._inspected(X, weight)
         with torch.no_grad():
-            x, mask = self._columns.tensors(X[:10_000], self._device, dtype)
-            w = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=dtype, device=self._device)
             information = w @ evaluation.kl_per_component(module, x, mask)
-            codes = module.posterior.center(module.encode(x, mask))
-            noise = module.decode(torch.zeros(1, 1, module.n_components, dtype=dtype, device=self._device)).variance[0, 0]
+            noise = module.decode(torch.zeros(1, 1, module.n_components, dtype=x.dtype, device=self._device)).variance[0, 0]
         if not frozen:
-            order, signs = evaluation.order_and_signs(information, codes, x, w)
-            self.order_, self.signs_ = _like(order, table), _like(signs, table)
+            order = information.argsort(descending=True, stable=True)
+            self.order_, self.signs_ = _like(order, table), _like(torch.tensor(self._signs, dtype=x.dtype, device=order.device)[order], table)
         self.kl_per_component_ = _like(information[torch.as_tensor(_on_host(self.order_), device=information.device)], table)
-        self.noise_variance_ = _like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(dtype), table)
+        self.noise_variance_ = _like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
         self._score_noise = evaluation.whitened_pairs(self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM))
 
@@ -429,12 +438,12 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         check_is_fitted(self)
         index = getattr(Z, "index", None) if not isinstance(Z, (list, tuple)) else None
-        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        Z = check_array(Z, dtype=_float_dtypes(Z), input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={self._n_features_out}.")
         dtype = self._inference_dtype(Z.dtype)
         module = self._module(dtype)
-        z = torch.as_tensor(Z).to(device=self._device, dtype=dtype)
+        z = torch.as_tensor(Z if isinstance(Z, torch.Tensor) else np.require(_on_host(Z), requirements="W")).to(self._device, dtype)
         order, signs = self._output_map(z)
         ordered = torch.empty_like(z)
         ordered[:, order] = z * signs
@@ -518,22 +527,23 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         return self.module_.n_components
 
     def _validate(self, X, reset):
-        return validate_data(self, X, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset)
+        return validate_data(self, X, dtype=_float_dtypes(X), accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset)
 
     def _per_row(self, X, function, method, n_samples=1, check_support=False):
         """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type."""
         check_is_fitted(self)
         check_same_namespace(X, self, attribute="kl_per_component_", method=method)
         X = self._validate(X, reset=False)
-        if check_support:
-            self._columns.check_support(_on_host(X))
+        table = X if isinstance(X, torch.Tensor) else _on_host(X)
+        if check_support and not self._columns.standardized.all():
+            self._columns.check_support(_on_host(table))
         dtype = self._inference_dtype(X.dtype)
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
         parts = []
         with torch.no_grad():
-            for i in range(0, X.shape[0], step):
-                x, mask = self._columns.tensors(X[i : i + step], self._device, dtype)
+            for i in range(0, table.shape[0], step):
+                x, mask = self._columns.tensors(table[i : i + step], self._device, dtype)
                 parts.append(function(module, x, mask))
         return _like(torch.cat(parts).to(_torch_float(X.dtype)), X)
 
@@ -623,6 +633,12 @@ def _choose_device(device, table, estimator):
     if not _is_available(device):
         raise ValueError(f"device={str(device)!r} is not available on this machine. Use device='auto' or device='cpu'.")
     return str(device)
+
+
+def _float_dtypes(array):
+    """float64 and float32 of the array's library, the first for everything that is neither."""
+    xp, _, _ = get_namespace_and_device(array)
+    return [xp.float64, xp.float32]
 
 
 def _torch_float(dtype):

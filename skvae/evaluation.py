@@ -9,7 +9,7 @@ import torch
 
 from .distributions import joint_log_prob, kl
 
-__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "order_and_signs", "whitened_pairs"]
+__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
 
 _CELLS_PER_CHUNK = 4_000_000
 
@@ -47,25 +47,18 @@ def kl_per_component(model, x, mask):
     return kl(model.posterior.marginals(model.encode(x, mask)), model.prior(model.encode))
 
 
-def order_and_signs(information, codes, x, weight):
-    """Output map of the components: most informative first, and each one's closest column rises with it.
+def signs(codes, x, weight):
+    """Sign of each component that makes its most covarying column rise with it, (K,) of -1 and 1.
 
     Parameters
     ----------
-    information : Tensor (K,)
     codes : Tensor (B, K)
     x : Tensor (B, D)
     weight : Tensor (B,), summing to one
-
-    Returns
-    -------
-    order : LongTensor (K,), signs : Tensor (K,) of -1 and 1, in output order
     """
-    order = information.argsort(descending=True, stable=True)
-    centred = weight[:, None] * (codes[:, order] - weight @ codes[:, order])
-    covariance = centred.T @ x
+    covariance = (weight[:, None] * (codes - weight @ codes)).T @ x
     closest = covariance.gather(1, covariance.abs().argmax(1, keepdim=True))[:, 0]
-    return order, torch.where(closest < 0, -1.0, 1.0).to(codes.dtype)
+    return torch.where(closest < 0, -1.0, 1.0)
 
 
 def chunk_rows(model, n_samples):

@@ -32,10 +32,14 @@ class LinearGaussian:
     noise: np.ndarray
 
     def rotated(self):
-        """The same model with W' psi^-1 W diagonal and decreasing."""
+        """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive."""
         scaled = self.loadings / np.sqrt(self.noise)[:, None]
         _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
-        return LinearGaussian(self.loadings @ rotation.T, self.noise) if len(rotation) else self
+        if len(rotation) == 0:
+            return self
+        loadings = self.loadings @ rotation.T
+        largest = np.take_along_axis(loadings, np.abs(loadings).argmax(0)[None], axis=0)
+        return LinearGaussian(np.where(largest < 0, -loadings, loadings), self.noise)
 
     def padded(self, n_components):
         """The same model with zero loadings up to K components."""

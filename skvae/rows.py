@@ -8,6 +8,8 @@ copies of a row on one side.
 A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and its dense twin hash alike.
 """
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -50,12 +52,12 @@ def sort_rows(X, weight, standardize, seed):
 
 
 def n_held_out(n_rows, validation_fraction):
-    """How many of the distinct rows validation takes; both sides keep at least one row."""
-    n_valid = round(validation_fraction * n_rows)
-    if not 0 < n_valid < n_rows:
+    """How many of the distinct rows validation takes, rounded up as in train_test_split; training keeps at least one."""
+    n_valid = math.ceil(validation_fraction * n_rows)
+    if n_valid >= n_rows:
         raise ValueError(
-            f"validation_fraction={validation_fraction} of {n_rows} distinct rows leaves {n_valid} held-out and "
-            f"{n_rows - n_valid} training rows. Give more rows, another validation_fraction, X_val, or early_stopping=False."
+            f"validation_fraction={validation_fraction} leaves no row to train on: the distinct rows are n_samples={n_rows}. "
+            "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
         )
     return n_valid
 

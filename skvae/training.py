@@ -3,6 +3,10 @@
 What differs from skorch's own loop, and why: batches are slices of gathered tensors (a DataLoader costs 1.5 to 8 times
 as much), the loss stays on the device until the end of the epoch, Ctrl-C propagates, and a loss that is not finite is
 an error. An epoch's randomness depends on (seed, absolute epoch) only, so that n single passes equal one fit of n.
+
+The model that is returned and validated is the polynomial-decay average of the weights that are trained (Shamir & Zhang
+2013, section 4): after step t it moves by (g + 1) / (t + g) towards them, g = 8, so that it averages about the last
+ninth of all steps. Without it the noise of constant steps keeps a linear model 0.02 to 0.04 nats below its optimum.
 """
 
 import copy
@@ -33,6 +37,7 @@ LEARNING_RATE_SCHEDULES = {"inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _BATCHES_PER_BLOCK = 64
+_AVERAGE_DECAY = 8
 _VALIDATION_CHUNK = 8192
 
 
@@ -82,11 +87,11 @@ class TrainingOptions:
 
 @dataclass
 class TrainingResult:
-    """One record per epoch, the best epoch (None: last state kept), and the optimizers' states of the last one."""
+    """One record per epoch, the best epoch (None: last state kept), and what a later call needs to go on."""
 
     history: list
     best_epoch: int | None
-    optimizer_states: list | None
+    state: dict | None
 
 
 class EpochHook(Callback):
@@ -110,7 +115,7 @@ class _StopTraining(Exception):
     """Leaves the epoch loop; not KeyboardInterrupt, which belongs to the user."""
 
 
-def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0, optimizer_states=None):
+def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0, state=None):
     """Train `model` in place for at most `n_epochs` epochs and leave it in eval mode at its best state.
 
     Parameters
@@ -121,8 +126,8 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
         Without them, or for an objective without a monitor, the last state is kept.
     options : TrainingOptions
     n_epochs, seed, first_epoch : int
-    optimizer_states : list of dict, optional
-        To go on where an earlier call ended.
+    state : dict, optional
+        To go on where an earlier call ended: trained weights, optimizers, number of steps.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     net = _Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
     with isolated(seed, first_epoch):
         net.initialize()
-        net.load_optimizer_states(optimizer_states)
+        net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
         try:
             net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
@@ -151,16 +156,16 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     model.eval()
     history = [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
     restored = keeper.restore(model) if valid_rows is not None else False
-    states = None if restored else [optimizer.state_dict() for optimizer in net.optimizers]
-    return TrainingResult(keeper.start + history, keeper.best_epoch, states)
+    return TrainingResult(keeper.start + history, keeper.best_epoch, None if restored else net.training_state())
 
 
 class _Net(NeuralNet):
     """skorch's epochs, history and callbacks around our batches, optimizers and loss."""
 
-    def __init__(self, module, options, *, seed, first_epoch, callbacks):
-        super().__init__(module, criterion=options.objective, callbacks=callbacks, train_split=None,
+    def __init__(self, model, options, *, seed, first_epoch, callbacks):
+        super().__init__(copy.deepcopy(model), criterion=options.objective, callbacks=callbacks, train_split=None,
                          verbose=options.verbose, device=None)  # fmt: skip
+        self.average = [model]  # in a list: skorch refuses modules as attributes
         self.options = options
         self.seed = seed
         self.first_epoch = first_epoch
@@ -195,10 +200,25 @@ class _Net(NeuralNet):
         groups = [group for group in groups if group["params"]]
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
-    def load_optimizer_states(self, states):
-        """Go on with the moments of an earlier call."""
-        for optimizer, state in zip(self.optimizers, states or [], strict=bool(states)):
-            optimizer.load_state_dict(state)
+    @property
+    def averaged_(self):
+        """The model with the averaged weights: what is validated, kept and returned."""
+        return self.average[0]
+
+    def training_state(self):
+        """What a later call needs to go on bit for bit."""
+        weights = {name: tensor.detach() for name, tensor in self.module_.state_dict().items()}
+        return {"weights": weights, "optimizers": [o.state_dict() for o in self.optimizers], "n_steps": self.n_steps}
+
+    def load_training_state(self, state):
+        """Go on from `training_state`; without one the trained weights are the model's."""
+        self.n_steps = 0 if state is None else state["n_steps"]
+        self.averaged_parameters = [p.detach() for p in self.averaged_.parameters() if p.requires_grad]
+        self.trained_parameters = [p.detach() for p in self.module_.parameters() if p.requires_grad]
+        if state is not None:
+            self.module_.load_state_dict(state["weights"])
+            for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(optimizer_state)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """The caller has split already: X is (training rows, held-out rows or None)."""
@@ -294,20 +314,22 @@ class _Net(NeuralNet):
         parts["loss"].mean().backward(inputs=parameters)
         torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
+        self.n_steps += 1
+        torch._foreach_lerp_(self.averaged_parameters, self.trained_parameters, (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY))
         return {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
     def validate(self, rows):
         """Weighted means of the objective's parts over held-out rows: one antithetic pair of draws per row, the same every epoch."""
-        self.module_.eval()
-        device = next(self.module_.parameters()).device
+        self.averaged_.eval()
+        device = next(self.averaged_.parameters()).device
         generator = torch_generator(device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=device)
         totals = 0.0
         for i in range(0, len(rows), _VALIDATION_CHUNK):
             x, mask = rows.take(np.arange(i, min(i + _VALIDATION_CHUNK, len(rows))))
-            u = torch.randn((1, len(x), self.module_.n_components), generator=generator, device=device)
-            parts = self.options.objective(self.module_, x, mask, torch.cat([u, -u]))
+            u = torch.randn((1, len(x), self.averaged_.n_components), generator=generator, device=device)
+            parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))
@@ -334,7 +356,7 @@ class _BestState(Callback):
         """The state before the first epoch takes part in the race and opens the history."""
         _, valid_rows = X
         self.start = [{"epoch": net.first_epoch, **in_data_units(net.validate(valid_rows), "valid", valid_rows)}]
-        self.offer(net.module_, net.first_epoch, self.start[0])
+        self.offer(net.averaged_, net.first_epoch, self.start[0])
 
     def offer(self, module, epoch, record):
         """Take the state if it is better than the best by more than `tol`."""
@@ -347,7 +369,7 @@ class _BestState(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Offer the state after the epoch."""
-        self.offer(net.module_, net.epoch + 1, net.history[-1])
+        self.offer(net.averaged_, net.epoch + 1, net.history[-1])
         if self.best_epoch is None:
             return
         net.history.record("event_best", self.best_epoch == net.epoch + 1)
