@@ -142,8 +142,9 @@ class Columns:
             if bool(wrong.any()):
                 row, column = (int(i) for i in wrong.nonzero()[0])
                 raise ValueError(
-                    f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the support of its "
-                    f"likelihood {family!r}. Use another likelihood for this column, e.g. likelihood='gaussian', or correct the values."
+                    f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the "
+                    f"support of its likelihood {family!r}. Use another likelihood, e.g. likelihood='gaussian', or "
+                    "correct the values."
                 )
 
     def frame(self, values, index=None):
@@ -158,9 +159,9 @@ class Columns:
 
 
 def moments(X, weight):
-    """Weighted mean and variance of the observed cells of each column, two passes in float64; a constant has variance 0.
+    """Weighted mean and variance of the observed cells of each column, two passes in float64.
 
-    A column without observed cells has mean 0 and variance 1.
+    A constant column has variance 0; one without observed cells has mean 0 and variance 1.
     """
     if sparse.issparse(X) and not np.isnan(X.data).any():
         mean = (weight @ X) / weight.sum()

@@ -1,22 +1,22 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from . import evaluation, initialization
+from ._arrays import as_tensor, choose_device, convert, float_dtypes, is_available, like, on_host, torch_float
 from ._compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
     check_same_namespace,
-    convert_to_numpy,
-    get_namespace_and_device,
     validate_parameter_constraints,
     with_callbacks,
 )
@@ -45,18 +45,143 @@ COMPONENTS = {
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 10
-CUDA_MULTIPLY_ADDS_PER_STEP = 1e8  # device="auto" takes CUDA above this; below, kernel launches cost more than they save
 
 _FORMAT_VERSION = 1
 _SCORE_STREAM, _IMPORTANCE_STREAM = 1, 2  # second keys of the generators behind score_samples
 
 
 class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Variational autoencoder."""
+    r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
+
+    The model is
+
+    .. math:: p(z) = N(0, I), \quad p(x | z) = \prod_d p_d(x_d | f(z)), \quad q(z | x) = N(m(x), S(x)),
+
+    with networks f, m and S, and training raises the evidence lower bound
+
+    .. math:: L(x) = E_{q(z|x)} \ln p(x|z) - KL(q(z|x) \| p(z)) \le \ln p(x)
+
+    (Kingma & Welling 2014, eq. 3). Both networks are an affine path plus an MLP that is silent at the start. The affine
+    paths start as probabilistic PCA or factor analysis in closed form, where the bound *equals* the log-likelihood of
+    that linear model; training goes on from there, and the best state on held-out rows is kept, the start among them.
+    Columns are standardised inside, in float64, and scores are in the units of X: nothing needs scaling beforehand,
+    and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        K, the width of the code. Components that the table cannot feed carry no information (see
+        `kl_per_component_`).
+    hidden_layer_sizes : tuple of int, default=(128,)
+        Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model.
+    activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+    dropout : float, default=0.0
+        Dropout rate after each hidden layer.
+    likelihood : {"auto", "gaussian", "bernoulli"} or Family, default="auto"
+        "auto" goes by type, never by the values of one column: bool columns, and arrays that hold only 0 and 1
+        everywhere, are Bernoulli, everything else Gaussian with one noise variance per column.
+    scaling : {"standard", "global", None}, default="standard"
+        Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
+        is. Bernoulli columns are never scaled.
+    posterior : {"diag", "full"} or Posterior, default="diag"
+        Independent normals, or one normal with a full covariance (Cholesky).
+    prior : {"normal"} or Prior, default="normal"
+    objective : {"elbo"} or Objective, default="elbo"
+        ``ELBO(beta=4.0)`` weights the KL in training; `score` never does.
+    schedule : {"joint"} or Schedule, default="joint"
+        Which parameter group moves in each step.
+    init : {"pca", "factor_analysis", "random"}, default="pca"
+        The start. "pca" keeps the directions of most variance, for codes; "factor_analysis" the likelihood of every
+        column, for density, imputation and synthesis; "random" is what other libraries do.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        A callable is called with (parameters, lr=..., weight_decay=...).
+    learning_rate : float, default=1e-3
+    learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
+        A factor on the learning rate as a function of the absolute epoch 0, 1, ...
+    weight_decay : float, default=0.0
+        On the weights of the MLPs only; the closed-form start is never shrunk.
+    batch_size : int or "auto", default="auto"
+        "auto" is a power of two near a sixteenth of the training rows, between 32 and 256.
+    max_iter : int, default=300
+        Epochs at most. 0 gives the start alone, whose `score` is the log-likelihood of the linear model.
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
+        distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start. Without
+        held-out rows the last state is kept.
+    validation_fraction : float, default=0.1
+        Share of the distinct rows that is held out, chosen by a hash of their standardised content.
+    n_iter_no_change : int, default=20
+        Epochs without improvement before training stops.
+    tol : float, default=0.0
+        Improvement, in nats per row, that counts.
+    n_score_samples : int, default=32
+        Draws of z in `score_samples`, at least 2 K: antithetic and whitened, so exact for linear models.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit, with its units and components.
+    device : str, default="auto"
+        "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
+        than 1e8 multiply-adds, else the CPU. "mps" infers in float32.
+    precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" autocasts training only. Inference has the precision of X.
+    compile : bool, default=False
+        Whether to compile the loss with ``torch.compile``.
+    callbacks : list of skorch callbacks, optional
+        Copied before use; epoch hooks only. For scikit-learn's callbacks see ``set_callbacks``.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    random_state : int, RandomState instance or None, default=None
+        An int makes fits bit-identical on one device; None takes fresh entropy from the operating system. Global
+        generators are never touched.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str, only when X has string column names
+    module_ : skvae.model.LatentVariableModel
+        The torch module, in its own order of components.
+    n_iter_, best_iter_ : int
+        Epochs run, and the epoch whose state was kept; 0 is the start.
+    history_ : list of dict
+        One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
+        of X. With held-out rows, epoch 0 is the start.
+    order_, signs_ : ndarray of shape (n_components,)
+        Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
+    kl_per_component_ : ndarray of shape (n_components,)
+        Mean KL of each component to the prior in nats, decreasing; below 0.05 it is switched off.
+    noise_variance_ : ndarray of shape (n_features,)
+        Variance of each column given the code, at the code's mean, in the units of X.
+    likelihoods_ : dict
+        The family of each column.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The linear model with one noise variance, which is the default start.
+    sklearn.decomposition.FactorAnalysis : The linear model with one noise variance per column.
+
+    References
+    ----------
+    D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component Analysis", JRSS B 61, 1999.
+    J. Lucas et al., "Don't Blame the ELBO!", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.decomposition import PCA
+    >>> from skvae import VAETransformer
+    >>> X, _ = load_breast_cancer(return_X_y=True)
+    >>> vae = VAETransformer(n_components=5, random_state=0).fit(X)
+    >>> vae.transform(X).shape
+    (569, 5)
+    >>> vae.score(X) > PCA(n_components=5).fit(X).score(X)
+    True
+    >>> vae.sample(3, random_state=0).shape
+    (3, 30)
+    """
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "likelihood": [StrOptions({"auto", *FAMILIES}), Family],
@@ -68,7 +193,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         "init": [StrOptions(set(initialization.STARTS))],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES)), callable, None],
+        "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -105,7 +230,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         learning_rate_schedule=None,
         weight_decay=0.0,
         batch_size="auto",
-        max_iter=200,
+        max_iter=300,
         early_stopping="auto",
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -172,23 +297,35 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         VAETransformer(objective=ELBO(beta=4.0))
         """
         nested = {name.partition("__")[0] for name in params if "__" in name} & set(COMPONENTS)
-        expanded = {name: self._component(name, params.get(name, getattr(self, name))) for name in sorted(nested)}
-        if "auto" in expanded.values():
-            raise ValueError("likelihood='auto' has no parameters. Set a component first, e.g. likelihood=Gaussian(noise='shared').")
-        vars(self).update(expanded)
-        return super().set_params(**{name: value for name, value in params.items() if name not in expanded})
+        for name in nested:
+            value = params.pop(name, getattr(self, name))
+            if isinstance(value, str) and value == "auto":
+                raise ValueError("likelihood='auto' has no parameters. Set a component, e.g. Gaussian(noise='shared').")
+            setattr(self, name, self._component(name, value) if isinstance(value, str) else value)
+        return super().set_params(**params)
 
     def _component(self, name, value=None):
-        """The component behind a parameter: an instance as it is, a short name as a new instance; "auto" stays."""
+        """A new instance of the component behind a parameter, so that nothing fitted changes with it; "auto" stays."""
         value = getattr(self, name) if value is None else value
         short_names, base = COMPONENTS[name]
-        if isinstance(value, base) or value == "auto":
+        if isinstance(value, base):
+            return clone(value)
+        if value == "auto":
             return value
         if value not in short_names:
-            raise ValueError(
-                f"The {name!r} parameter of {type(self).__name__} must be a {base.__name__} or one of {sorted(short_names)}. Got {value!r} instead."
-            )
+            known = f"{base.__name__} or one of {sorted(short_names)}"
+            raise ValueError(f"The {name!r} parameter of VAETransformer must be a {known}. Got {value!r} instead.")
         return short_names[value]()
+
+    def _hidden_layer_sizes(self):
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+        if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+            raise ValueError(
+                "The 'hidden_layer_sizes' parameter of VAETransformer must be a tuple of ints in the range [1, inf). "
+                f"Got {self.hidden_layer_sizes!r} instead."
+            )
+        return tuple(int(n) for n in sizes)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -229,9 +366,11 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         fitted = copy.copy(self)
         root, hook = self._callback_tasks(X, X if y is None else y, fitted)
         fitted._fit(X, sample_weight, X_val, resume=self.warm_start and hasattr(self, "module_"), hook=hook)
-        vars(self).update(vars(fitted))
+        self._adopt(fitted)
         if root is not None:
-            root.call_on_fit_task_end(estimator=self, X=X, y=X if y is None else y, reconstruction_attributes=lambda: _fitted_attributes(self))
+            attributes = _fitted_attributes(self)
+            y = X if y is None else y
+            root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=attributes)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -252,6 +391,12 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight, None, resume=hasattr(self, "module_"), single_pass=True)
+        return self._adopt(fitted)
+
+    def _adopt(self, fitted):
+        """Take over what `fitted` has learned, and drop what an earlier fit knew and this one does not (names)."""
+        for name in set(_fitted_attributes(self)) - set(vars(fitted)):
+            delattr(self, name)
         vars(self).update(vars(fitted))
         return self
 
@@ -264,12 +409,13 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             if resume:
                 self.module_ = copy.deepcopy(self.module_)
             else:
-                self._start(X_train, train_weight, _choose_device(self.device, table, self))
+                self._device = choose_device(self.device, table, self._work_per_step(X_train))
+                self._start(X_train, train_weight)
                 self._training_state = None
                 self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
             self._train((X_train, train_weight), valid, n_epochs, hook)
             if not resume and self.best_iter_ == 0 and valid is not None:
-                self._start(X, weight, self._device)  # the start won: solve it on all rows
+                self._start(X, weight)  # the start won: solve it on all rows
             self._describe(X, weight, table, frozen=resume and single_pass)
 
     def _canonical(self, X, sample_weight, resume):
@@ -277,7 +423,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         info = TableInfo(X)
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else _check_weight(sample_weight, table.shape[0])
-        X, weight = canonical_rows(_on_host(table), weight)
+        X, weight = canonical_rows(on_host(table), weight)
         if not resume:
             self._seed = draw_seed(self.random_state)
             self._columns = Columns.decide(X, info, self._component("likelihood"), self.scaling).fit_units(X, weight)
@@ -288,7 +434,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """Training rows, held-out rows or None, and the number of epochs."""
         n_epochs = 1 if single_pass else self.max_iter
         if X_val is not None:
-            X_val, val_weight = canonical_rows(_on_host(self._validate(X_val, reset=False)), None)
+            X_val, val_weight = canonical_rows(on_host(self._validate(X_val, reset=False)), None)
             self._columns.check_support(X_val)
             return (X, weight), (X_val, val_weight), n_epochs
         if single_pass or n_epochs == 0 or self.early_stopping is False:
@@ -298,8 +444,13 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
 
-    def _start(self, X, weight, device):
-        """Units and closed-form start from the given rows, in a new module on `device`."""
+    def _work_per_step(self, X):
+        """Multiply-adds of one forward pass, encoder and decoder."""
+        widths = [X.shape[1], *self._hidden_layer_sizes(), self.n_components]
+        return 2 * _batch_size(self.batch_size, X.shape[0]) * sum(a * b for a, b in pairwise(widths))
+
+    def _start(self, X, weight):
+        """Units and closed-form start from the given rows, in a new module."""
         self._columns = copy.copy(self._columns).fit_units(X, weight)
         self._model_config = {
             "n_features": X.shape[1],
@@ -308,7 +459,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             "prior": self._component("prior"),
             "likelihood": self._columns.groups,
             "network": {
-                "hidden_layer_sizes": tuple(int(n) for n in self.hidden_layer_sizes),
+                "hidden_layer_sizes": self._hidden_layer_sizes(),
                 "activation": self.activation,
                 "dropout": float(self.dropout),
             },
@@ -316,8 +467,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         with isolated(self._seed):
             module = LatentVariableModel(**self._model_config)
         initialization.start(module, self._columns, X, weight, self.init, self._seed)
-        self._device = device
-        self.module_ = module.to(device).eval()
+        self.module_ = module.to(self._device).eval()
         self._signs = self._component_signs(X, weight)
 
     def _component_signs(self, X, weight):
@@ -327,9 +477,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             return evaluation.signs(module.posterior.center(module.encode(x, mask)), x, w).tolist()
 
     def _inspected(self, X, weight, n_rows=10_000):
-        """The module in float64 (where the device has it), a random subset of the rows, and their weights, summing to one."""
+        """The module in float64 where the device has it, rows to look at, and their weights, summing to one."""
         dtype = self._inference_dtype("float64")
-        x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: the first are a random subset
+        x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: a random subset
         w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
         return self._module(dtype), x, mask, w
 
@@ -337,23 +487,21 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """Run the loop and take over its history and state."""
         if n_epochs == 0:
             return
-        device = next(self.module_.parameters()).device
-        rows = [part and Rows(*part, self._columns, device) for part in (train_rows, valid_rows)]
-        result = train(self.module_, *rows, self._training_options(len(rows[0]), hook), n_epochs, self._seed,
-                       first_epoch=self.n_iter_, state=self._training_state)  # fmt: skip
+        rows = [part and Rows(*part, self._columns, self._device) for part in (train_rows, valid_rows)]
+        options = self._training_options(len(rows[0]), hook)
+        result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
         self.history_ = self.history_ + result.history
         self.n_iter_ = result.history[-1]["epoch"]
         self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
     def _training_options(self, n_rows, hook):
-        factor = LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule) if self.learning_rate_schedule else None
         return TrainingOptions(
             objective=self._component("objective"),
             schedule=self._component("schedule"),
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
             learning_rate=self.learning_rate,
-            learning_rate_factor=factor or (lambda epoch: 1.0),
+            learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
             weight_decay=self.weight_decay,
             batch_size=_batch_size(self.batch_size, n_rows),
             patience=self.n_iter_no_change,
@@ -369,17 +517,21 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         module, x, mask, w = self._inspected(X, weight)
         with torch.no_grad():
             information = w @ evaluation.kl_per_component(module, x, mask)
-            noise = module.decode(torch.zeros(1, 1, module.n_components, dtype=x.dtype, device=self._device)).variance[0, 0]
+            noise = module.decode(x.new_zeros(1, 1, module.n_components)).variance[0, 0]
         if not frozen:
             order = information.argsort(descending=True, stable=True)
-            self.order_, self.signs_ = _like(order, table), _like(torch.tensor(self._signs, dtype=x.dtype, device=order.device)[order], table)
-        self.kl_per_component_ = _like(information[torch.as_tensor(_on_host(self.order_), device=information.device)], table)
-        self.noise_variance_ = _like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
+            signs = torch.tensor(self._signs, dtype=x.dtype, device=order.device)[order]
+            self.order_, self.signs_ = like(order, table), like(signs, table)
+        order, _ = self._output_map(information)
+        self.kl_per_component_ = like(information[order], table)
+        self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
-        self._score_noise = evaluation.whitened_pairs(self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM))
+        self._score_noise = evaluation.whitened_pairs(
+            self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM)
+        )
 
     def _callback_tasks(self, X, y, fitted):
-        """The root task of scikit-learn's callbacks and a hook that makes one subtask per epoch; (None, None) before 1.9."""
+        """The root task of scikit-learn's callbacks and a hook for one subtask per epoch; (None, None) before 1.9."""
         if not hasattr(self, "_init_callback_context"):
             return None, None
         root = self._init_callback_context(max_subtasks=self.max_iter)
@@ -390,7 +542,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             running.append(root.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self, X=X, y=y))
 
         def end():
-            return running.pop().call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted._snapshot(X))
+            return running.pop().call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted._snapshot(X)
+            )
 
         return root, EpochHook(begin, end)
 
@@ -437,19 +591,22 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             A pandas frame keeps the index of Z.
         """
         check_is_fitted(self)
-        index = getattr(Z, "index", None) if not isinstance(Z, (list, tuple)) else None
-        Z = check_array(Z, dtype=_float_dtypes(Z), input_name="Z")
+        index = Z.index if hasattr(Z, "iloc") else None
+        Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
         if Z.shape[1] != self._n_features_out:
-            raise ValueError(f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={self._n_features_out}.")
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={self._n_features_out}."
+            )
         dtype = self._inference_dtype(Z.dtype)
         module = self._module(dtype)
-        z = torch.as_tensor(Z if isinstance(Z, torch.Tensor) else np.require(_on_host(Z), requirements="W")).to(self._device, dtype)
+        z = as_tensor(Z).to(self._device, dtype)
         order, signs = self._output_map(z)
         ordered = torch.empty_like(z)
         ordered[:, order] = z * signs
         with torch.no_grad():
-            mean = torch.cat([module.decode(part[None]).mean[0] for part in ordered.split(evaluation.chunk_rows(module, 1))])
-        data = _like(torch.from_numpy(self._columns.to_data(mean)).to(_torch_float(Z.dtype)), Z)
+            parts = ordered.split(evaluation.chunk_rows(module, 1))
+            mean = torch.cat([module.decode(part[None]).mean[0] for part in parts])
+        data = like(torch.from_numpy(self._columns.to_data(mean)).to(torch_float(Z.dtype)), Z)
         return self._columns.frame(data, index)
 
     def score_samples(self, X, n_importance_samples=None):
@@ -497,7 +654,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         -------
         bound : float
         """
-        bound = _on_host(self.score_samples(X)).astype(np.float64)
+        bound = on_host(self.score_samples(X)).astype(np.float64)
         weight = None if sample_weight is None else _check_weight(sample_weight, len(bound))
         return float(np.average(bound, weights=weight))
 
@@ -527,16 +684,18 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         return self.module_.n_components
 
     def _validate(self, X, reset):
-        return validate_data(self, X, dtype=_float_dtypes(X), accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset)
+        return validate_data(
+            self, X, dtype=float_dtypes(X), accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset
+        )
 
     def _per_row(self, X, function, method, n_samples=1, check_support=False):
         """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type."""
         check_is_fitted(self)
         check_same_namespace(X, self, attribute="kl_per_component_", method=method)
         X = self._validate(X, reset=False)
-        table = X if isinstance(X, torch.Tensor) else _on_host(X)
+        table = X if isinstance(X, torch.Tensor) else on_host(X)
         if check_support and not self._columns.standardized.all():
-            self._columns.check_support(_on_host(table))
+            self._columns.check_support(on_host(table))
         dtype = self._inference_dtype(X.dtype)
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
@@ -545,13 +704,15 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             for i in range(0, table.shape[0], step):
                 x, mask = self._columns.tensors(table[i : i + step], self._device, dtype)
                 parts.append(function(module, x, mask))
-        return _like(torch.cat(parts).to(_torch_float(X.dtype)), X)
+        return like(torch.cat(parts).to(torch_float(X.dtype)), X)
 
-    def _output_map(self, like):
-        return tuple(torch.as_tensor(_on_host(a), device=like.device).to(d) for a, d in ((self.order_, torch.int64), (self.signs_, like.dtype)))
+    def _output_map(self, tensor):
+        """order_ and signs_ as tensors beside `tensor`."""
+        order, signs = (as_tensor(a).to(tensor.device) for a in (self.order_, self.signs_))
+        return order, signs.to(tensor.dtype)
 
     def _inference_dtype(self, dtype):
-        return torch.float32 if self._device == "mps" else _torch_float(dtype)
+        return torch.float32 if self._device == "mps" else torch_float(dtype)
 
     def _module(self, dtype):
         """The fitted module in another precision: float64 in, float64 inference."""
@@ -564,7 +725,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         state = dict(super().__getstate__())
         if "module_" in state:
             state["module_"] = {name: tensor.cpu().numpy() for name, tensor in self.module_.state_dict().items()}
-            state["_training_state"] = _convert(state["_training_state"], torch.Tensor, lambda tensor: tensor.cpu().numpy())
+            state["_training_state"] = convert(
+                state["_training_state"], torch.Tensor, lambda tensor: tensor.cpu().numpy()
+            )
             state["_score_noise"] = self._score_noise.numpy()
             state["_format_version"] = _FORMAT_VERSION
         return state
@@ -573,14 +736,19 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         state = dict(state)
         version = state.pop("_format_version", _FORMAT_VERSION)
         if version > _FORMAT_VERSION:
-            raise ValueError(f"This VAETransformer was stored by a newer skvae (format {version}, known up to {_FORMAT_VERSION}); upgrade skvae to load it.")
+            raise ValueError(
+                f"This VAETransformer was stored by a newer skvae (format {version}, known up to {_FORMAT_VERSION}). "
+                "Upgrade skvae to load it."
+            )
         if "module_" in state:
-            state["_device"] = state["_device"] if _is_available(state["_device"]) else "cpu"
+            state["_device"] = state["_device"] if is_available(state["_device"]) else "cpu"
             with isolated(0):
                 module = LatentVariableModel(**state["_model_config"])
             module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
             state["module_"] = module.to(state["_device"]).eval()
-            state["_training_state"] = _convert(state["_training_state"], np.ndarray, lambda array: torch.from_numpy(array.copy()))
+            state["_training_state"] = convert(
+                state["_training_state"], np.ndarray, lambda array: torch.from_numpy(array.copy())
+            )
             state["_score_noise"] = torch.from_numpy(state["_score_noise"])
         super().__setstate__(state)
 
@@ -592,11 +760,15 @@ def _fitted_attributes(estimator):
 
 
 def _check_weight(sample_weight, n_rows):
-    weight = np.asarray(_on_host(sample_weight), dtype=np.float64)
+    weight = np.asarray(on_host(sample_weight), dtype=np.float64)
     if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight must have shape ({n_rows},), one weight per row. Got shape {weight.shape} instead.")
+        raise ValueError(
+            f"sample_weight must have shape ({n_rows},), one weight per row. Got shape {weight.shape} instead."
+        )
     if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError("sample_weight must be finite and non-negative. Drop the rows that should not count or give them weight 0.")
+        raise ValueError(
+            "sample_weight must be finite and non-negative. Drop the rows that should not count or give them weight 0."
+        )
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all of sample_weight is zero.")
     return weight
@@ -604,7 +776,10 @@ def _check_weight(sample_weight, n_rows):
 
 def _check_count(name, value, method):
     if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). Got {value!r} instead.")
+        raise ValueError(
+            f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). "
+            f"Got {value!r} instead."
+        )
 
 
 def _batch_size(batch_size, n_rows):
@@ -612,63 +787,3 @@ def _batch_size(batch_size, n_rows):
     if batch_size != "auto":
         return batch_size
     return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 8))
-
-
-def _is_available(device):
-    kind = str(device).partition(":")[0]
-    if kind == "cuda":
-        index = int(str(device).partition(":")[2] or 0)
-        return torch.cuda.is_available() and index < torch.cuda.device_count()
-    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
-
-
-def _choose_device(device, table, estimator):
-    """Resolve "auto": the table's own device under Array API dispatch, CUDA when a step is worth it, else the CPU."""
-    if device == "auto":
-        if isinstance(table, torch.Tensor):
-            return str(table.device)
-        widths = [table.shape[1], *estimator.hidden_layer_sizes, estimator.n_components]
-        work = 2 * _batch_size(estimator.batch_size, table.shape[0]) * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
-        return "cuda" if work > CUDA_MULTIPLY_ADDS_PER_STEP and torch.cuda.is_available() else "cpu"
-    if not _is_available(device):
-        raise ValueError(f"device={str(device)!r} is not available on this machine. Use device='auto' or device='cpu'.")
-    return str(device)
-
-
-def _float_dtypes(array):
-    """float64 and float32 of the array's library, the first for everything that is neither."""
-    xp, _, _ = get_namespace_and_device(array)
-    return [xp.float64, xp.float32]
-
-
-def _torch_float(dtype):
-    """float32 stays float32, everything else is float64, for dtypes of any array library."""
-    return torch.float32 if str(dtype).endswith("float32") else torch.float64
-
-
-def _on_host(array):
-    """Bring an array of any library to numpy; CSR and lists pass through."""
-    if isinstance(array, torch.Tensor):
-        return array.detach().cpu().numpy()
-    xp, is_array_api, _ = get_namespace_and_device(array)
-    return convert_to_numpy(array, xp) if is_array_api else array
-
-
-def _like(tensor, array):
-    """Give a torch result the library and device of `array`; numpy where Array API dispatch is off."""
-    if isinstance(array, torch.Tensor):
-        return tensor.to(array.device)
-    xp, is_array_api, device = get_namespace_and_device(array)
-    result = tensor.cpu().numpy()
-    return xp.asarray(result, device=device) if is_array_api else result
-
-
-def _convert(value, kind, function):
-    """Apply function to every instance of `kind` inside nested lists and dictionaries."""
-    if isinstance(value, kind):
-        return function(value)
-    if isinstance(value, dict):
-        return {k: _convert(v, kind, function) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_convert(v, kind, function) for v in value]
-    return value

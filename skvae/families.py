@@ -62,7 +62,7 @@ class Family(BaseEstimator, ABC):
 
     def tie_noise(self, noise):
         """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
-        return noise
+        return np.maximum(noise, 1e-3)
 
 
 class Gaussian(Family):
@@ -142,10 +142,10 @@ class Gaussian(Family):
         return np.log(np.maximum(variance - self._effective_floor, 1e-3 * max(self._effective_floor, 1e-12)))
 
     def _check(self):
-        if isinstance(self.noise, str) and self.noise not in {"feature", "shared", "row"}:
-            raise ValueError(f"The 'noise' parameter of Gaussian must be 'feature', 'shared', 'row' or a positive float. Got {self.noise!r} instead.")
-        if self._fixed and not (isinstance(self.noise, Real) and 0 < self.noise < math.inf):
-            raise ValueError(f"The 'noise' parameter of Gaussian must be 'feature', 'shared', 'row' or a positive float. Got {self.noise!r} instead.")
+        named = isinstance(self.noise, str) and self.noise in {"feature", "shared", "row"}
+        if not (named or (isinstance(self.noise, Real) and 0 < self.noise < math.inf)):
+            known = "'feature', 'shared', 'row' or a positive float"
+            raise ValueError(f"The 'noise' parameter of Gaussian must be {known}. Got {self.noise!r} instead.")
         if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
             raise ValueError(f"The 'floor' parameter of Gaussian must be a positive float. Got {self.floor!r} instead.")
 

@@ -69,7 +69,7 @@ class SecondMoments:
         self.root = X * np.sqrt(weight / weight.sum())[:, None]
         self.diagonal = np.square(self.root).sum(0)
         n, D = X.shape
-        self.matrix = self.root.T @ self.root if D <= min(n, _EXACT_SIDE) else None
+        self.matrix = self.root.T @ self.root if min(n, _EXACT_SIDE) >= D else None
 
     def times(self, M):
         """S M without forming S when it is large."""
@@ -150,6 +150,8 @@ def start(model, columns, X, weight, init, seed):
     own_units = np.sqrt(np.clip(mean * (1 - mean), 1e-4, None))
     unit = np.where(columns.standardized, 1.0, own_units)
     centred = np.where(present, X - mean, 0.0) / unit
+    spread = np.square(centred).T @ weight / weight.sum() / np.maximum(observed, 1e-300)
+    spread = np.where(observed > 0, spread, 1.0)  # variance of the observed cells; a whole unit for an empty column
 
     with torch.no_grad():
         model.encoder.fill.copy_(torch.from_numpy(mean))
@@ -157,9 +159,8 @@ def start(model, columns, X, weight, init, seed):
             return
         solve = probabilistic_pca if init == "pca" else factor_analysis
         solution = solve(SecondMoments(centred, weight), model.n_components, columns.tie_noise, seed)
-        # Cells filled with the mean have no variance: give it back to the noise, a whole unit to an empty column.
-        filled = np.where(observed > 0, np.square(centred).T @ weight / weight.sum() / np.maximum(observed, 1e-300), 1.0)
-        solution.noise = columns.tie_noise(solution.noise + (1 - observed) * filled)
+        # Cells filled with the mean have no variance: give it back to the noise.
+        solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
         solution = solution.rotated().padded(model.n_components)
         _write(model, solution, mean, unit)
 

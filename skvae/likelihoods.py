@@ -38,7 +38,7 @@ class ColumnLikelihood(nn.Module):
         return Columnwise(parts, self.order)
 
     def start(self, mean, loadings, noise):
-        """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the families' own numbers."""
+        """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the heads' own numbers."""
         weights, biases = [], []
         for head, columns in zip(self.heads, self.columns, strict=True):
             weight, bias, own = head.family.start(mean[columns], loadings[columns], noise[columns])

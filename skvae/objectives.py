@@ -76,7 +76,9 @@ class ELBO(Objective):
     def __call__(self, model, x, mask, u):
         """-L(x) and its two terms, (B,) each."""
         if not (isinstance(self.beta, Real) and self.beta >= 0):
-            raise ValueError(f"The 'beta' parameter of ELBO must be a float in the range [0, inf). Got {self.beta!r} instead.")
+            raise ValueError(
+                f"The 'beta' parameter of ELBO must be a float in the range [0, inf). Got {self.beta!r} instead."
+            )
         q = model.encode(x, mask)
         z = model.posterior.push(q, u)
         log_px = model.log_likelihood(x, mask, z).mean(0)

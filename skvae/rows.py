@@ -47,16 +47,17 @@ def sort_rows(X, weight, standardize, seed):
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
     """
-    order = np.argsort(_row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6)), kind="stable")
+    hashes = _row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
+    order = np.argsort(hashes, kind="stable")
     return X[order], weight[order]
 
 
 def n_held_out(n_rows, validation_fraction):
-    """How many of the distinct rows validation takes, rounded up as in train_test_split; training keeps at least one."""
+    """How many of the distinct rows validation takes, rounded up as in train_test_split; training keeps one or more."""
     n_valid = math.ceil(validation_fraction * n_rows)
     if n_valid >= n_rows:
         raise ValueError(
-            f"validation_fraction={validation_fraction} leaves no row to train on: the distinct rows are n_samples={n_rows}. "
+            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows are n_samples={n_rows}. "
             "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
         )
     return n_valid

@@ -11,6 +11,7 @@ ninth of all steps. Without it the noise of constant steps keeps a linear model 
 
 import copy
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -32,7 +33,7 @@ OPTIMIZERS = {
 }
 
 #: Factors on the learning rate as functions of the absolute epoch (0, 1, ...), never of a fraction of max_iter.
-LEARNING_RATE_SCHEDULES = {"inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
+LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
 
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
@@ -53,7 +54,9 @@ class Rows:
         if self.table is None:
             self.x, self.mask = columns.tensors(X, device, torch.float32)
         #: Weighted mean over the rows, in nats.
-        self.log_jacobian = float(np.average(np.broadcast_to(columns.log_jacobian(self.mask), len(weight)), weights=weight))
+        self.log_jacobian = float(
+            np.average(np.broadcast_to(columns.log_jacobian(self.mask), len(weight)), weights=weight)
+        )
 
     def __len__(self):
         return len(self.weight)
@@ -148,10 +151,8 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
         net.initialize()
         net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
-        try:
+        with suppress(_StopTraining):
             net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
-        except _StopTraining:
-            pass
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
     history = [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
@@ -184,7 +185,7 @@ class _Net(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """One optimizer per entry of the schedule's groups."""
         groups = self.module_.groups()
-        self.parameters = [sum((groups[name] for name in names), []) for names in self.options.schedule.groups]
+        self.parameters = [[p for name in names for p in groups[name]] for names in self.options.schedule.groups]
         self.optimizers = [self._optimizer(parameters) for parameters in self.parameters]
         self.optimizer_ = self.optimizers[0]
         return self
@@ -242,8 +243,9 @@ class _Net(NeuralNet):
             self.history.record(name, value)
         if training and not math.isfinite(self.history[-1, "train_loss"]):
             raise ValueError(
-                f"The training loss became {self.history[-1, 'train_loss']} in epoch {self.epoch + 1}. Try a smaller learning_rate, "
-                "scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), or look for extreme values in X."
+                f"The training loss became {self.history[-1, 'train_loss']} in epoch {self.epoch + 1}. Try a smaller "
+                "learning_rate, scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), "
+                "or look for extreme values in X."
             )
 
     def notify(self, method_name, **cb_kwargs):
@@ -315,12 +317,17 @@ class _Net(NeuralNet):
         torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         self.n_steps += 1
-        torch._foreach_lerp_(self.averaged_parameters, self.trained_parameters, (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY))
+        torch._foreach_lerp_(
+            self.averaged_parameters, self.trained_parameters, (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY)
+        )
         return {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
     def validate(self, rows):
-        """Weighted means of the objective's parts over held-out rows: one antithetic pair of draws per row, the same every epoch."""
+        """Weighted means of the objective's parts over held-out rows, with one antithetic pair of draws per row.
+
+        The draws are the same every epoch, so that epochs compare.
+        """
         self.averaged_.eval()
         device = next(self.averaged_.parameters()).device
         generator = torch_generator(device, self.seed)

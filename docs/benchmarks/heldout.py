@@ -1,0 +1,131 @@
+"""Held-out score and accuracy of the codes: VAETransformer next to PCA and factor analysis, per table.
+
+    python docs/benchmarks/heldout.py --data PATH [--init pca factor_analysis] [--tables ...] [--seeds 3] [--set max_iter=50]
+
+PATH is a folder with a `load.py` that offers `names()` and `matrix(name)`; without it the tables inside scikit-learn
+are used. K = min(5, D - 1); at most 4000 rows; a quarter of the rows is the test set. The linear models are fitted on
+columns standardised with training statistics, their log-Jacobian added, with the same noise floor as the VAE: PCA is
+probabilistic PCA with its variance floored, factor analysis is `skvae.initialization.factor_analysis`.
+"Tied" tables (median column has fewer than 5 % distinct values) are summarised apart: a density there mostly rewards
+whoever puts the sharpest spike on a repeated value. "Live" counts components with KL > 0.05 nats, start -> end.
+"""
+
+import argparse
+import ast
+import sys
+import time
+import warnings
+
+import numpy as np
+import sklearn.datasets
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import Gaussian, VAETransformer
+from skvae.initialization import LinearGaussian, SecondMoments, factor_analysis, probabilistic_pca
+
+BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+MAX_ROWS = 4000
+
+
+def bundled(name):
+    """Give one of scikit-learn's tables."""
+    data = getattr(sklearn.datasets, f"load_{name}")()
+    return data.data, data.target
+
+
+def linear_score(model: LinearGaussian, X):
+    """Mean log N(x; 0, W W' + psi) of standardised rows."""
+    return model.log_likelihood(SecondMoments(X, np.ones(len(X))))
+
+
+def accuracies(codes, y):
+    """Logistic and 5-NN accuracy, trained on codes[0], tested on codes[1]."""
+    models = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), KNeighborsClassifier(5)
+    return [model.fit(codes[0], y[0]).score(codes[1], y[1]) for model in models]
+
+
+def run(X, y, seed, inits, settings):
+    """All models on one split; a dictionary of numbers."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(X))[:MAX_ROWS]
+    X, y = X[rows], y[rows]
+    A, B, ya, yb = train_test_split(X, y, test_size=0.25, random_state=seed)
+    scaler = StandardScaler().fit(A)
+    a, b = scaler.transform(A), scaler.transform(B)
+    jacobian = -np.log(scaler.scale_).sum()
+    K = min(5, X.shape[1] - 1)
+    is_class = 2 <= len(np.unique(ya)) <= 30
+    moments, tie = SecondMoments(a, np.ones(len(a))), Gaussian().tie_noise
+    shared = Gaussian(noise="shared").tie_noise
+    out = {"PCA": linear_score(probabilistic_pca(moments, K, shared), b) + jacobian,
+           "FA": linear_score(factor_analysis(moments, K, tie), b) + jacobian}  # fmt: skip
+    if is_class:
+        pca = PCA(K).fit(a)
+        out["PCA_lr"], out["PCA_nn"] = accuracies((pca.transform(a), pca.transform(b)), (ya, yb))
+    for init in inits:
+        tick = time.perf_counter()
+        vae = VAETransformer(K, init=init, random_state=seed, **settings).fit(A)
+        out[f"{init}_seconds"] = time.perf_counter() - tick
+        out[init] = vae.score(B)
+        out[f"{init}_best"] = vae.best_iter_
+        out[f"{init}_live"] = (vae.kl_per_component_ > 0.05).sum()
+        start = VAETransformer(K, init=init, random_state=seed, max_iter=0).fit(A)
+        out[f"{init}_live0"] = (start.kl_per_component_ > 0.05).sum()
+        if is_class:
+            out[f"{init}_lr"], out[f"{init}_nn"] = accuracies((vae.transform(A), vae.transform(B)), (ya, yb))
+    return out
+
+
+def main():
+    """Print one row per table and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder with load.py")
+    parser.add_argument("--tables", nargs="*")
+    parser.add_argument("--init", nargs="*", default=["pca", "factor_analysis"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    args = parser.parse_args()
+    matrix, names = bundled, list(BUNDLED)
+    if args.data:
+        sys.path.insert(0, args.data)
+        import load
+
+        matrix, names = load.matrix, sum(load.names(), [])
+    settings = dict(item.split("=", 1) for item in args.set)
+    settings = {k: ast.literal_eval(v) if v[0] in "0123456789([-TFN'" else v for k, v in settings.items()}
+    warnings.filterwarnings("ignore", module="sklearn.linear_model")  # the probe's own convergence
+
+    head = "  ".join(f"{init[:6]:>7} -pca    -fa best live  lr-pca nn-pca   sec" for init in args.init)
+    print(f"{'table':20} rows x D  {'PCA':>8} {'FA':>8}  {head}")
+    gains = {}
+    for name in args.tables or names:
+        X, y = matrix(name)
+        if X.shape[1] < 2:
+            continue
+        y = np.zeros(len(X)) if y is None else np.asarray(y)
+        results = [run(X, y, seed, args.init, settings) for seed in range(args.seeds)]
+        mean = {key: np.mean([r[key] for r in results]) for key in results[0]}
+        tied = np.median([len(np.unique(column)) for column in X.T]) < 0.05 * len(X)
+        line = f"{name + ('*' if tied else ''):20} {min(len(X), MAX_ROWS):4}x{X.shape[1]:<3} {mean['PCA']:9.2f} {mean['FA']:8.2f}"
+        for init in args.init:
+            probes = [mean.get(f"{init}_{p}", np.nan) - mean.get(f"PCA_{p}", np.nan) for p in ("lr", "nn")]
+            line += (f"  {mean[init]:8.2f} {mean[init] - mean['PCA']:+6.2f} {mean[init] - mean['FA']:+6.2f} {mean[init + '_best']:4.0f}"
+                     f" {mean[init + '_live0']:.0f}>{mean[init + '_live']:.0f} {probes[0]:+7.3f} {probes[1]:+6.3f} {mean[init + '_seconds']:6.1f}")  # fmt: skip
+            gains.setdefault(init, []).append((tied, mean[init] - mean["PCA"], mean[init] - mean["FA"], *probes))
+        print(line, flush=True)
+    for init, rows in gains.items():
+        for title, keep in (("all", [True, False]), ("not tied", [False])):
+            part = np.array([row[1:] for row in rows if row[0] in keep])
+            if len(part):
+                print(f"{init} ({title}, {len(part)} tables): against PCA median {np.median(part[:, 0]):+.2f} worst {part[:, 0].min():+.2f} wins {(part[:, 0] > 0).sum()}; "
+                      f"against FA median {np.median(part[:, 1]):+.2f} worst {part[:, 1].min():+.2f} wins {(part[:, 1] > 0).sum()}; "
+                      f"codes logistic {np.nanmean(part[:, 2]):+.3f}, 5-NN {np.nanmean(part[:, 3]):+.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

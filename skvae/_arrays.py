@@ -1,0 +1,83 @@
+"""Arrays of any library, and devices: numpy, torch, Array API libraries in; the same library and device out."""
+
+import numpy as np
+import torch
+
+from ._compat import convert_to_numpy, get_namespace_and_device
+
+__all__ = ["as_tensor", "choose_device", "convert", "float_dtypes", "is_available", "like", "on_host", "torch_float"]
+
+CUDA_MULTIPLY_ADDS_PER_STEP = (
+    1e8  # device="auto" takes CUDA above this; below, kernel launches cost more than they save
+)
+
+
+def is_available(device):
+    """Whether this machine has the device."""
+    kind, _, index = str(device).partition(":")
+    if kind == "cuda":
+        return torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
+
+
+def choose_device(device, table, work):
+    """Resolve "auto": the table's own device under Array API dispatch, CUDA when a step is worth it, else the CPU.
+
+    Parameters
+    ----------
+    device : str or torch.device
+    table : array as validated
+    work : float
+        Multiply-adds of one training step, forward.
+    """
+    if device != "auto":
+        if not is_available(device):
+            raise ValueError(f"device={str(device)!r} is not available on this machine. Use device='auto' or 'cpu'.")
+        return str(device)
+    if isinstance(table, torch.Tensor):
+        return str(table.device)
+    return "cuda" if work > CUDA_MULTIPLY_ADDS_PER_STEP and torch.cuda.is_available() else "cpu"
+
+
+def float_dtypes(array):
+    """float64 and float32 of the array's library, the first for everything that is neither."""
+    xp, _, _ = get_namespace_and_device(array)
+    return [xp.float64, xp.float32]
+
+
+def torch_float(dtype):
+    """float32 stays float32, everything else is float64, for dtypes of any array library."""
+    return torch.float32 if str(dtype).endswith("float32") else torch.float64
+
+
+def on_host(array):
+    """Bring an array of any library to numpy; CSR and lists pass through."""
+    if isinstance(array, torch.Tensor):
+        return array.detach().cpu().numpy()
+    xp, is_array_api, _ = get_namespace_and_device(array)
+    return convert_to_numpy(array, xp) if is_array_api else array
+
+
+def as_tensor(array):
+    """Share memory with torch where torch can; a read-only numpy array is copied."""
+    return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.require(on_host(array), requirements="W"))
+
+
+def like(tensor, array):
+    """Give a torch result the library and device of `array`; numpy where Array API dispatch is off."""
+    if isinstance(array, torch.Tensor):
+        return tensor.to(array.device)
+    xp, is_array_api, device = get_namespace_and_device(array)
+    result = tensor.cpu().numpy()
+    return xp.asarray(result, device=device) if is_array_api else result
+
+
+def convert(value, kind, function):
+    """Apply function to every instance of `kind` inside nested lists and dictionaries."""
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, dict):
+        return {k: convert(v, kind, function) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [convert(v, kind, function) for v in value]
+    return value
