@@ -1,0 +1,113 @@
+"""Time of a training step next to a hand-written PyTorch loop with the same network, clipping and optimizer.
+
+    python docs/benchmarks/steps.py [--rounds 15] [--threads 1] [--compile]
+
+Both train in one process, alternating epoch by epoch; the ratio is taken round by round, so that a busy machine hits
+both. The median and the interval from the 10th to the 90th percentile are printed.
+"""
+
+import argparse
+import math
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skvae import VAETransformer, training
+from skvae.columns import Columns, TableInfo
+from skvae.families import Gaussian
+
+CASES = [(64, (128, 128), 10, 128, 128 * 40), (784, (512, 256), 16, 256, 256 * 8)]
+
+
+class Net(nn.Module):
+    """Affine path + MLP, as a good engineer would write it."""
+
+    def __init__(self, n_in, n_out, hidden):
+        super().__init__()
+        sizes = [n_in, *hidden]
+        layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.SiLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], n_out, bias=False))
+        self.affine = nn.Linear(n_in, n_out)
+
+    def forward(self, x):
+        """The two paths added."""
+        return self.affine(x) + self.net(x)
+
+
+class HandWritten(nn.Module):
+    """Gaussian VAE with one noise variance per column."""
+
+    def __init__(self, D, K, hidden):
+        super().__init__()
+        self.encoder, self.decoder = Net(D, 2 * K, hidden), Net(K, D, hidden)
+        self.log_variance = nn.Parameter(torch.zeros(D))
+
+    def loss(self, x):
+        """Negative ELBO, mean over the batch."""
+        mean, log_variance = self.encoder(x).chunk(2, -1)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        error = (x - self.decoder(z)).square() * torch.exp(-self.log_variance)
+        reconstruction = 0.5 * (error.sum(-1).mean() + self.log_variance.sum() + x.shape[1] * math.log(2 * math.pi))
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+        return reconstruction + kl
+
+
+def hand_epoch(model, optimizer, x, batch):
+    """One epoch over slices of a permuted tensor."""
+    shuffled, total = x[torch.randperm(len(x))], 0.0
+    for part in shuffled.split(batch):
+        optimizer.zero_grad(set_to_none=True)
+        loss = model.loss(part)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 100.0)
+        optimizer.step()
+        total += loss.detach()
+    return float(total)
+
+
+def case(D, hidden, K, batch, n, args):
+    """Seconds per step of both, round by round."""
+    X = np.random.default_rng(0).normal(size=(n, D))
+    x = torch.from_numpy(X).float()
+    theirs = HandWritten(D, K, hidden)
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
+
+    vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
+    vae.set_params(max_iter=0).fit(X)
+    columns = Columns(TableInfo(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
+    rows = training.Rows(X, np.ones(n), columns, "cpu")
+    net = training._Net(vae.module_, vae._training_options(n, None), seed=0, first_epoch=0, callbacks=[])
+    net.initialize()
+    net.load_training_state(None)
+
+    seconds = []
+    for i in range(args.rounds + 2):
+        tick = time.perf_counter()
+        net.fit_loop((rows, None), epochs=1)
+        tock = time.perf_counter()
+        hand_epoch(theirs, optimizer, x, batch)
+        seconds.append((tock - tick, time.perf_counter() - tock))
+    return np.array(seconds[2:]) / (n / batch)
+
+
+def main():
+    """Print one line per case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for D, hidden, K, batch, n in CASES:
+        ours, hand = case(D, hidden, K, batch, n, args).T
+        low, median, high = np.percentile(ours / hand, [10, 50, 90])
+        name = f"{D} columns, {'-'.join(map(str, hidden))}, K={K}, batch {batch}"
+        times = f"{1e6 * np.median(ours):6.0f} us against {1e6 * np.median(hand):6.0f} us by hand"
+        print(f"{name:42} {times}: ratio {median:.2f} [{low:.2f}, {high:.2f}]", flush=True)
+
+
+if __name__ == "__main__":
+    main()
