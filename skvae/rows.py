@@ -53,7 +53,7 @@ def sort_rows(X, weight, standardize, seed):
 
 
 def n_held_out(n_rows, validation_fraction):
-    """How many of the distinct rows validation takes, rounded up as in train_test_split; training keeps one or more."""
+    """How many of the distinct rows validation takes, rounded up as in train_test_split; training keeps some."""
     n_valid = math.ceil(validation_fraction * n_rows)
     if n_valid >= n_rows:
         raise ValueError(
@@ -76,21 +76,21 @@ def draw_positions(weight, n_draws, rng):
 
 
 def _row_hash(X, seed, transform=lambda values, columns: values):
-    """Sum over the cells of hash(column, transform(value)) - hash(column, transform(0)), mod 2^64, (n,) uint64."""
+    """Sum over all cells of hash(column, transform(value)), mod 2^64, (n,) uint64."""
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])
-    zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys)
 
-    if sparse.issparse(X):
+    if sparse.issparse(X):  # as if every cell were zero, then the stored ones exchanged
+        zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys)
         cells = _cell_hash(transform(X.data.astype(np.float64), X.indices), keys[X.indices]) - zero[X.indices]
         total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])
-        return total[X.indptr[1:]] - total[X.indptr[:-1]]
+        return total[X.indptr[1:]] - total[X.indptr[:-1]] + zero.sum(dtype=np.uint64)
 
     hashes = np.empty(X.shape[0], np.uint64)
     step = max(1, _CELLS_PER_BLOCK // X.shape[1])
     for i in range(0, X.shape[0], step):
         block = transform(X[i : i + step].astype(np.float64), columns)
-        hashes[i : i + step] = (_cell_hash(block, keys) - zero).sum(1, dtype=np.uint64)
+        hashes[i : i + step] = _cell_hash(block, keys).sum(1, dtype=np.uint64)
     return hashes
 
 

@@ -1,6 +1,7 @@
 """Held-out score and accuracy of the codes: VAETransformer next to PCA and factor analysis, per table.
 
-    python docs/benchmarks/heldout.py --data PATH [--init pca factor_analysis] [--tables ...] [--seeds 3] [--set max_iter=50]
+    python docs/benchmarks/heldout.py [--data PATH] [--init pca factor_analysis] [--tables NAME ...] [--seeds 3]
+        [--set PARAMETER=VALUE ...]
 
 PATH is a folder with a `load.py` that offers `names()` and `matrix(name)`; without it the tables inside scikit-learn
 are used. K = min(5, D - 1); at most 4000 rows; a quarter of the rows is the test set. The linear models are fitted on
@@ -95,7 +96,7 @@ def main():
         sys.path.insert(0, args.data)
         import load
 
-        matrix, names = load.matrix, sum(load.names(), [])
+        matrix, names = load.matrix, [name for part in load.names() for name in part]
     settings = dict(item.split("=", 1) for item in args.set)
     settings = {k: ast.literal_eval(v) if v[0] in "0123456789([-TFN'" else v for k, v in settings.items()}
     warnings.filterwarnings("ignore", module="sklearn.linear_model")  # the probe's own convergence
