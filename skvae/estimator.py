@@ -718,7 +718,13 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """The fitted module in another precision: float64 in, float64 inference."""
         return self.module_ if dtype == torch.float32 else copy.deepcopy(self.module_).to(dtype)
 
-    # ---------------------------------------------------------------- pickling
+    # ---------------------------------------------------------------- copying and pickling
+
+    def __copy__(self):
+        """Share everything fitted; `copy.copy` would go through `__getstate__` and rebuild the module."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
 
     def __getstate__(self):
         """Parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""

@@ -1,0 +1,61 @@
+"""What only a CUDA device can show; skipped without one."""
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sklearn.datasets import load_digits
+
+from skvae import VAETransformer
+
+pytestmark = pytest.mark.cuda
+X = load_digits().data
+
+
+def fit(**parameters):
+    return VAETransformer(5, max_iter=5, random_state=0, **parameters).fit(X)
+
+
+def test_cuda_agrees_with_the_cpu_and_repeats_itself():
+    cuda = fit(device="cuda")
+    assert next(cuda.module_.parameters()).is_cuda
+    np.testing.assert_array_equal(cuda.transform(X), fit(device="cuda").transform(X))
+    start = VAETransformer(5, max_iter=0, random_state=0, device="cuda").fit(X)
+    assert start.score(X) == pytest.approx(VAETransformer(5, max_iter=0, random_state=0).fit(X).score(X), abs=1e-3)
+
+
+def test_a_cuda_model_unpickles():
+    cuda = fit(device="cuda")
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(cuda)).transform(X), cuda.transform(X), atol=1e-10)
+
+
+def test_tensors_on_cuda_stay_there():
+    with sklearn.config_context(array_api_dispatch=True):
+        x = torch.as_tensor(X, device="cuda")
+        vae = VAETransformer(5, max_iter=2, random_state=0).fit(x)
+        assert vae.transform(x).is_cuda
+        assert vae.inverse_transform(vae.transform(x)).is_cuda
+
+
+@pytest.mark.parametrize("parameters", [{"precision": "bfloat16"}, {"compile": True}])
+def test_options(parameters):
+    assert np.isfinite(fit(device="cuda", **parameters).score(X))
+
+
+def test_no_synchronisation_inside_an_epoch():
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        from skvae import training
+
+        vae = fit(device="cuda", early_stopping=False)
+        rows = training.Rows(X, np.ones(len(X)), vae._columns, "cuda")
+        net = training._Net(vae.module_, vae._training_options(len(X), None), seed=0, first_epoch=0, callbacks=[])
+        net.initialize()
+        net.load_training_state(None)
+        generator = torch.Generator("cuda").manual_seed(0)
+        for x, mask in net._batches(rows, np.random.default_rng(0)):
+            net._step(0, x, mask, generator)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,112 @@
+"""Canonical rows: weights equal repetition, order is irrelevant, units do not move the split."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skvae import VAETransformer
+from skvae.rows import canonical_rows, draw_positions, n_held_out, sort_rows
+
+rng = np.random.default_rng(0)
+
+
+def identity(values, columns):
+    return values
+
+
+def sorted_set(X, weight=None):
+    return sort_rows(*canonical_rows(X, weight), identity, 0)
+
+
+def test_duplicates_are_merged_zero_weights_dropped_and_signed_zeros_equal():
+    X = np.array([[1.0, 0.0], [2.0, np.nan], [1.0, -0.0], [3.0, 1.0], [2.0, np.nan]])
+    rows, weight = canonical_rows(X, np.array([1.0, 0.5, 2.0, 0.0, 0.25]))
+    assert {(r[0], w) for r, w in zip(rows, weight, strict=True)} == {(1.0, 3.0), (2.0, 0.75)}
+
+
+def test_the_order_depends_on_content_only():
+    X = rng.normal(size=(500, 3))[rng.integers(0, 500, 700)]
+    weight = rng.uniform(size=700)
+    order = rng.permutation(700)
+    a, b = sorted_set(X, weight), sorted_set(X[order], weight[order])
+    np.testing.assert_array_equal(a[0], b[0])
+    np.testing.assert_array_equal(a[1], b[1])
+    assert not np.array_equal(a[0], sort_rows(a[0], a[1], identity, 1)[0])  # another seed, another order
+    c = sorted_set(X.astype(np.float32).astype(np.float64))[0]
+    np.testing.assert_array_equal(c, sorted_set(X.astype(np.float32))[0])
+
+
+def test_the_order_of_a_table_does_not_depend_on_its_units():
+    X = rng.normal(size=(300, 4))
+    scale, shift = np.array([1e-3, 0.1, 7.0, 1e4]), np.array([5.0, -3.0, 0.3, 1e5])
+    a = sort_rows(X, np.ones(300), identity, 0)[0]
+    b = sort_rows(X * scale + shift, np.ones(300), lambda v, d: (v - shift[d]) / scale[d], 0)[0]
+    np.testing.assert_allclose((b - shift) / scale, a, atol=1e-9)
+
+
+def test_sparse_rows_sort_like_dense_ones():
+    X = rng.normal(size=(200, 5)) * (rng.uniform(size=(200, 5)) < 0.4)
+
+    def standardize(values, columns):
+        return (values - np.arange(5.0)[columns]) / 3
+
+    dense = sort_rows(*canonical_rows(X, None), standardize, 0)[0]
+    csr = sort_rows(*canonical_rows(sparse.csr_array(X), None), standardize, 0)[0]
+    np.testing.assert_array_equal(csr.toarray(), dense)
+
+
+def test_the_first_rows_are_a_random_subset():
+    X = np.arange(10_000.0)[:, None]
+    first = sorted_set(X)[0][:1000, 0]
+    assert abs(first.mean() - 5000) < 4 * 2887 / np.sqrt(1000)  # four standard errors of a uniform sample
+
+
+def test_an_epoch_visits_rows_in_proportion_to_their_weights():
+    weight = np.array([1.0, 2.0, 3.0, 0.5])
+    counts = np.bincount(draw_positions(weight, 13, np.random.default_rng(0)), minlength=4)
+    assert (np.abs(counts - 2 * weight) <= 1).all()
+    np.testing.assert_array_equal(np.sort(draw_positions(np.full(9, 7.0), 9, np.random.default_rng(0))), np.arange(9))
+
+
+def test_held_out_count():
+    assert n_held_out(100, 0.1) == 10
+    assert n_held_out(4, 0.1) == 1
+    with pytest.raises(ValueError, match="leaves no row to train on"):
+        n_held_out(1, 0.1)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_fits_are_bit_identical_under_permutation_and_repetition(cancer, early_stopping):
+    def fit(X, weight=None):
+        vae = VAETransformer(3, max_iter=4, early_stopping=early_stopping, random_state=0)
+        return vae.fit(X, sample_weight=weight).transform(cancer)
+
+    order = rng.permutation(len(cancer))
+    np.testing.assert_array_equal(fit(cancer), fit(cancer[order]))
+    weight = rng.integers(0, 4, len(cancer))
+    np.testing.assert_array_equal(fit(cancer, weight), fit(np.repeat(cancer, weight, axis=0)))
+    np.testing.assert_array_equal(fit(cancer, 1.0 * weight), fit(cancer[weight > 0], weight[weight > 0]))
+
+
+def test_all_copies_of_a_row_stay_on_one_side():
+    X = np.repeat(rng.normal(size=(150, 3)), 3, axis=0)
+    vae = VAETransformer(2, max_iter=1, random_state=0)
+    seen = {}
+
+    def watch(X_train, train_weight, valid):
+        seen.update(train={r.tobytes() for r in X_train}, valid={r.tobytes() for r in valid[0]})
+
+    original = VAETransformer._split
+
+    def spy(self, *args):
+        (a, w), valid, n = original(self, *args)
+        watch(a, w, valid)
+        return (a, w), valid, n
+
+    VAETransformer._split = spy
+    try:
+        vae.fit(X)
+    finally:
+        VAETransformer._split = original
+    assert len(seen["valid"]) == 15
+    assert not seen["train"] & seen["valid"]

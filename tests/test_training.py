@@ -1,0 +1,366 @@
+"""Training: the race, stopping, continuing, randomness, threads, callbacks."""
+
+import numpy as np
+import pytest
+import skorch.callbacks
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
+
+from skvae import ELBO, Gaussian, Joint, VAETransformer
+from skvae._compat import CallbackSupportMixin
+
+FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
+
+
+def weights(vae):
+    return {name: tensor.clone() for name, tensor in vae.module_.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert all(torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True))
+
+
+def test_default_beats_pca_on_held_out_rows(cancer):
+    train, test = train_test_split(cancer, random_state=0)
+    vae = VAETransformer(5, random_state=0).fit(train)
+    scaler = StandardScaler().fit(train)
+    pca = PCA(5).fit(scaler.transform(train)).score(scaler.transform(test)) - np.log(scaler.scale_).sum()
+    assert vae.score(test) > pca + 2
+    assert vae.best_iter_ > 0
+
+
+def test_the_kept_state_is_the_best_of_the_history(cancer):
+    vae = VAETransformer(5, random_state=0, max_iter=30).fit(cancer)
+    losses = [record["valid_loss"] for record in vae.history_]
+    assert [record["epoch"] for record in vae.history_] == list(range(vae.n_iter_ + 1))
+    assert vae.best_iter_ == int(np.argmin(losses))
+
+
+def test_the_history_is_in_data_units(wine):
+    vae = VAETransformer(3, max_iter=1, random_state=0).fit(wine * 1000)
+    start = VAETransformer(3, max_iter=0, random_state=0).fit(wine * 1000)
+    assert vae.history_[0]["valid_loss"] == pytest.approx(-start.score(wine * 1000), abs=3)
+
+
+def test_if_the_start_wins_it_is_solved_on_all_rows():
+    X = np.random.default_rng(0).normal(size=(150, 4))  # nothing to learn
+    vae = VAETransformer(2, learning_rate=0.1, n_iter_no_change=2, random_state=0).fit(X)
+    assert vae.best_iter_ == 0 < vae.n_iter_
+    assert_same(vae, VAETransformer(2, max_iter=0, random_state=0).fit(X))
+
+
+def test_patience_and_tol(cancer):
+    vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, random_state=0).fit(cancer)
+    assert (vae.n_iter_, vae.best_iter_) == (3, 0)
+
+
+def test_patience_counts_after_the_warm_up(cancer):
+    class WarmingUp(ELBO):
+        warm_up = 7
+
+    vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, objective=WarmingUp(), random_state=0).fit(cancer)
+    assert vae.n_iter_ == 10
+
+
+def test_without_a_monitor_the_last_state_is_kept(cancer):
+    class Blind(ELBO):
+        monitor = None
+
+    vae = VAETransformer(**FAST, objective=Blind()).fit(cancer)
+    assert vae.n_iter_ == vae.best_iter_ == 5
+
+
+def test_x_val_is_held_out_and_all_of_x_trains(cancer):
+    train, valid = cancer[:400], cancer[400:]
+    vae = VAETransformer(**FAST).fit(train, X_val=valid)
+    shift, scale = train.mean(0), train.std(0)
+    np.testing.assert_allclose(vae._columns.shift, shift)
+    np.testing.assert_allclose(vae._columns.scale, scale)
+    assert "valid_loss" in vae.history_[-1]
+
+
+def test_few_rows_take_the_cautious_rule():
+    X = np.random.default_rng(0).normal(size=(99, 4))
+    vae = VAETransformer(2, random_state=0).fit(X)
+    assert vae.n_iter_ == 10
+    assert "valid_loss" not in vae.history_[-1]
+    assert VAETransformer(2, max_iter=1, random_state=0).fit(np.vstack([X, X[:1] + 1])).history_[-1]["valid_loss"]
+
+
+@pytest.mark.parametrize("schedule", [None, "inverse_sqrt", lambda epoch: 0.5**epoch])
+def test_partial_fit_n_times_is_fit_with_max_iter_n(cancer, schedule):
+    vae = VAETransformer(3, learning_rate_schedule=schedule, dropout=0.1, random_state=0)
+    whole = clone(vae).set_params(max_iter=4, early_stopping=False).fit(cancer)
+    for _ in range(4):
+        vae.partial_fit(cancer)
+    assert_same(vae, whole)
+    assert vae.n_iter_ == 4
+    np.testing.assert_array_equal(vae.transform(cancer), whole.transform(cancer))
+
+
+def test_partial_fit_freezes_order_and_signs(cancer):
+    vae = VAETransformer(6, learning_rate=0.05, random_state=0).partial_fit(cancer)
+    order, signs = vae.order_.copy(), vae.signs_.copy()
+    for _ in range(10):
+        vae.partial_fit(cancer)
+    np.testing.assert_array_equal(vae.order_, order)
+    np.testing.assert_array_equal(vae.signs_, signs)
+
+
+def test_components_come_sorted_by_information_with_a_fixed_sign(cancer):
+    vae = VAETransformer(6, max_iter=20, random_state=0).fit(cancer)
+    assert np.all(np.diff(vae.kl_per_component_) <= 0)
+    assert sorted(vae.order_) == list(range(6))
+    start = VAETransformer(6, max_iter=0, random_state=0).fit(cancer)
+    covariance = np.cov(start.transform(cancer).T, StandardScaler().fit_transform(cancer).T)[:6, 6:]
+    assert (np.take_along_axis(covariance, np.abs(covariance).argmax(1)[:, None], 1) > 0).all()
+    codes = vae.transform(cancer)
+    module_codes = vae._module(torch.float64).encode(torch.as_tensor(vae._columns.standardize(cancer))).mean
+    np.testing.assert_allclose(codes, module_codes.detach().numpy()[:, vae.order_] * vae.signs_)
+    back = vae.inverse_transform(codes)  # the map is undone on the way back
+    assert ((back - cancer) ** 2 / cancer.var(0)).mean() < 0.5
+
+
+def test_warm_start_goes_on(cancer):
+    vae = VAETransformer(3, max_iter=3, warm_start=True, early_stopping=False, random_state=0).fit(cancer).fit(cancer)
+    assert vae.n_iter_ == 6
+    assert_same(vae, VAETransformer(3, max_iter=6, early_stopping=False, random_state=0).fit(cancer))
+
+
+def test_same_seed_same_bits_and_none_is_fresh(cancer):
+    assert_same(VAETransformer(**FAST).fit(cancer), VAETransformer(**FAST).fit(cancer))
+    generators = [np.random.RandomState(3) for _ in range(2)]
+    a, b = (VAETransformer(3, max_iter=2, random_state=g).fit(cancer) for g in generators)
+    assert_same(a, b)
+    np.random.seed(0)  # noqa: NPY002 - the global generator must not matter
+    c = VAETransformer(3, max_iter=2, early_stopping=False).fit(cancer)
+    np.random.seed(0)  # noqa: NPY002
+    d = VAETransformer(3, max_iter=2, early_stopping=False).fit(cancer)
+    assert not np.array_equal(c.transform(cancer), d.transform(cancer))
+    assert not np.array_equal(c.sample(2), c.sample(2))
+
+
+def test_global_generators_are_untouched(cancer):
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    vae = VAETransformer(**FAST, dropout=0.5).fit(cancer)
+    vae.sample(10)
+    vae.score(cancer)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_score_is_deterministic_and_row_wise(cancer):
+    vae = VAETransformer(**FAST).fit(cancer)
+    together = vae.score_samples(cancer)
+    np.testing.assert_array_equal(together, vae.score_samples(cancer))
+    np.testing.assert_allclose(together[:7], vae.score_samples(cancer[:7]), atol=1e-9)
+    assert isinstance(vae.score(cancer), float)
+    assert vae.score(cancer) == pytest.approx(together.mean())
+    tighter = vae.score_samples(cancer, n_importance_samples=200)
+    assert tighter.mean() > together.mean()
+
+
+def test_threads_are_capped_inside_fit_and_restored(cancer):
+    seen = []
+
+    class Look(skorch.callbacks.Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            seen.append([pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"])
+
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    VAETransformer(**FAST, callbacks=[Look()]).fit(cancer)
+    assert seen
+    assert all(n == 1 for counts in seen for n in counts)
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def test_ctrl_c_propagates_and_skorchs_early_stopping_stops(cancer):
+    class Interrupt(skorch.callbacks.Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        VAETransformer(**FAST, callbacks=[Interrupt()]).fit(cancer)
+    stop = skorch.callbacks.EarlyStopping(patience=2, threshold=1e9, threshold_mode="abs")
+    vae = VAETransformer(3, callbacks=[stop], random_state=0).fit(cancer)
+    assert vae.n_iter_ == 3  # one best epoch, two misses
+    assert not hasattr(stop, "misses_") or stop.misses_ == 0  # the user's object was copied
+
+
+def test_verbose_prints_a_line_per_epoch(cancer, capsys):
+    VAETransformer(**FAST, verbose=1).fit(cancer)
+    lines = capsys.readouterr().out.splitlines()
+    assert "valid_loss" in lines[0]
+    assert len(lines) == 2 + 5
+
+
+class Recorder:
+    """A scikit-learn callback that stops after three epochs and looks at the fitted estimator."""
+
+    def __init__(self):
+        self.events, self.scores = [], []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.events.append(f"end {context.task_name}")
+        if context.task_name == "epoch":
+            self.scores.append(fitted_estimator.score(X))
+        return self.events.count("end epoch") == 3
+
+
+needs_callbacks = pytest.mark.skipif(not hasattr(CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
+
+
+@needs_callbacks
+def test_scikit_learn_callbacks(cancer):
+    recorder = Recorder()
+    vae = VAETransformer(3, max_iter=10, early_stopping=False, random_state=0).set_callbacks(recorder).fit(cancer)
+    assert vae.n_iter_ == 3
+    epochs = ["begin epoch", "end epoch"] * 3
+    assert recorder.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]
+    assert recorder.scores[-1] == pytest.approx(vae.score(cancer))
+
+
+@needs_callbacks
+def test_progress_bar_through_pipeline_and_grid_search(cancer):
+    from sklearn.callback import ProgressBar
+
+    pipe = make_pipeline(StandardScaler(), VAETransformer(max_iter=2, random_state=0))
+    search = GridSearchCV(pipe, {"vaetransformer__n_components": [1, 2]}, cv=2, n_jobs=2)
+    search.set_callbacks(ProgressBar()).fit(cancer)
+    assert search.best_params_
+
+
+def test_bfloat16_trains_and_infers_in_the_precision_of_x(cancer):
+    vae = VAETransformer(3, max_iter=30, precision="bfloat16", random_state=0).fit(cancer)
+    assert vae.transform(cancer).dtype == np.float64
+    assert vae.best_iter_ > 0
+    assert next(vae.module_.parameters()).dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_compile_gives_the_same_model(cancer):
+    a = VAETransformer(**FAST).fit(cancer)
+    b = VAETransformer(**FAST, compile=True).fit(cancer)
+    np.testing.assert_allclose(b.transform(cancer), a.transform(cancer), atol=1e-3)
+    assert not any(name.startswith("_orig_mod") for name in b.module_.state_dict())
+
+
+def test_a_schedule_with_two_optimizers_and_feedback(cancer):
+    """The seam for variational EM and aggressive inference: several groups, steps told the loss."""
+    heard = []
+
+    class Alternating(Joint):
+        groups = (("inference",), ("generative",))
+
+        def steps(self, batches):
+            for batch in batches:
+                heard.append((yield 0, batch))
+                heard.append((yield 1, batch))
+
+    start = VAETransformer(3, max_iter=0, random_state=0).fit(cancer)
+    vae = VAETransformer(3, max_iter=20, schedule=Alternating(), random_state=0).fit(cancer)
+    assert vae.best_iter_ > 0
+    assert vae.score(cancer) > start.score(cancer)
+    assert torch.isfinite(torch.cat(heard)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", torch.optim.RAdam])
+def test_optimizers(cancer, optimizer):
+    rate = 1e-4 if optimizer == "sgd" else 1e-3
+    vae = VAETransformer(3, optimizer=optimizer, learning_rate=rate, max_iter=30, weight_decay=1e-2, random_state=0)
+    assert vae.fit(cancer).best_iter_ > 0
+
+
+def test_missing_cells(wine):
+    rng = np.random.default_rng(0)
+    X = np.where(rng.uniform(size=wine.shape) < 0.2, np.nan, wine)
+    X[5], X[:, 4] = np.nan, np.nan  # an empty row and an empty column
+    vae = VAETransformer(3, random_state=0).fit(X)
+    assert np.isfinite(vae.transform(X)).all()
+    scores = vae.score_samples(X)
+    assert np.isfinite(scores).all()
+    assert scores[5] == pytest.approx(0, abs=1.5)  # nothing observed: log 1, less the encoder's mistake
+    one = np.full((1, 13), np.nan)
+    one[0, 2] = X[np.isfinite(X[:, 2]), 2][0]
+    other = one.copy()
+    other[0, 3] = 100.0  # an observed outlier costs, a missing one does not
+    assert vae.score_samples(other)[0] < vae.score_samples(one)[0] - 10
+    assert vae.score(X) > VAETransformer(3, max_iter=0).fit(X).score(X)
+
+
+def test_log_jacobian_is_of_the_observed_cells(wine):
+    X = wine.copy()
+    X[::3, 2] = np.nan
+    a = VAETransformer(2, max_iter=1, random_state=0).fit(X).score_samples(X)
+    b = VAETransformer(2, max_iter=1, random_state=0).fit(X * 8).score_samples(X * 8)
+    observed = np.isfinite(X).sum(1)
+    np.testing.assert_allclose(b - a, -observed * np.log(8), atol=1e-4)
+
+
+def test_bernoulli_start_has_the_margins_and_beats_independence(bits):
+    start = VAETransformer(2, max_iter=0, random_state=0).fit(bits)
+    p = bits.mean(0)
+    independent = (bits * np.log(p) + (1 - bits) * np.log(1 - p)).sum(1).mean()
+    assert start.score(bits) > independent + 0.3
+    np.testing.assert_allclose(start.sample(20000, random_state=0).mean(0), p, atol=0.03)
+    trained = VAETransformer(2, max_iter=50, random_state=0).fit(bits)
+    assert trained.score(bits) >= start.score(bits)
+
+
+def test_likelihood_goes_by_type_never_by_one_columns_values():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    X[:, 1] = X[:, 1] > 0
+    vae = VAETransformer(1, max_iter=0)
+    assert {repr(f) for f in vae.fit(X).likelihoods_.values()} == {"Gaussian()"}
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1].astype(bool), "c": X[:, 1]})
+    assert {k: repr(v) for k, v in vae.fit(frame).likelihoods_.items()} == {
+        "a": "Gaussian()",
+        "b": "Bernoulli()",
+        "c": "Gaussian()",
+    }
+    score = vae.score(frame)
+    assert np.isfinite(score)
+    assert set(vae.sample(100)["b"].unique()) == {0.0, 1.0}
+
+
+def test_scaling():
+    X = load_digits().data[:400]
+    for scaling, scale in (("standard", X.std(0)), ("global", np.sqrt(X.var(0).mean())), (None, 1.0)):
+        vae = VAETransformer(2, scaling=scaling, max_iter=0).fit(X)
+        expected = np.broadcast_to(scale, 64)
+        np.testing.assert_allclose(vae._columns.scale, np.where(expected > 0, expected, 1.0))
+        assert np.isfinite(vae.score(X))
+
+
+def test_noise_variance_is_in_data_units(wine):
+    a = VAETransformer(2, max_iter=3, random_state=0).fit(wine).noise_variance_
+    b = VAETransformer(2, max_iter=3, random_state=0).fit(wine * 16).noise_variance_
+    np.testing.assert_allclose(b, 256 * a, rtol=1e-6)
+    fixed = VAETransformer(2, likelihood=Gaussian(noise=0.25), early_stopping=False, max_iter=3).fit(wine)
+    np.testing.assert_allclose(fixed.noise_variance_, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 1), (1, 1)])
+def test_tiny_and_constant_tables(shape):
+    for X in (np.ones(shape) * 3.7, np.random.default_rng(0).normal(size=shape)):
+        vae = VAETransformer(2, random_state=0).fit(X)
+        assert np.isfinite(vae.score(X))
+        assert np.isfinite(vae.transform(X)).all()
+        assert np.isfinite(vae.sample(3)).all()
