@@ -53,11 +53,11 @@ def sort_rows(X, weight, standardize, seed):
 
 
 def n_held_out(n_rows, validation_fraction):
-    """How many distinct rows validation takes, rounded up as in train_test_split; training keeps at least one."""
+    """How many distinct rows to hold out, rounded up as in train_test_split; training keeps at least one."""
     n_valid = math.ceil(validation_fraction * n_rows)
     if n_valid >= n_rows:
         raise ValueError(
-    """How many distinct rows to hold out, rounded up as in train_test_split; training keeps at least one."""
+            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows are n_samples={n_rows}. "
             "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
         )
     return n_valid
