@@ -1,8 +1,8 @@
 """One-dimensional families: raw network numbers -> distribution. One table serves posteriors and likelihoods.
 
 A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
-all second numbers), and may own further raw numbers that do not depend on the row, such as the noise of a Gaussian
-decoder. It is a value without weights; `FamilyHead` is the module that it builds.
+all second numbers), and may own further numbers that do not depend on the row, trained or fixed, such as the noise of
+a Gaussian decoder. It is a value without weights; `FamilyHead` is the module that it builds.
 """
 
 import math
@@ -38,27 +38,29 @@ class Family(BaseEstimator, ABC):
 
     @abstractmethod
     def distribution(self, *raw):
-        """Map `n_raw` tensors (..., n) from the network, and the family's own (n,) or (1,) last, to a distribution."""
+        """Map `n_raw` tensors (..., n) from the network, and then the family's own numbers, to a distribution."""
 
     @abstractmethod
-    def start(self, mean, loadings, noise):
+    def start(self, mean, loadings, noise, resolution=None):
         """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
         Parameters
         ----------
         mean, noise : ndarray (n,)
         loadings : ndarray (n, m)
+        resolution : ndarray (n,), optional
+            The smallest noise variance of each column that its rows can vouch for.
 
         Returns
         -------
         weight : ndarray (n_raw * n, m)
         bias : ndarray (n_raw * n,)
-        own : ndarray (n,) or (1,), or None
+        own : list of ndarray, as `own_numbers` gives them
         """
 
-    def own_raw(self, n):
-        """Raw numbers the family owns for n variables, as (tensor, trainable), or None."""
-        return None
+    def own_numbers(self, n):
+        """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
+        return []
 
     def tie_noise(self, noise):
         """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
@@ -71,6 +73,11 @@ class Gaussian(Family):
     .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
 
     Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
+
+    With one variance per column, training keeps it above what the column's rows can vouch for. The variance of a column
+    with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise those
+    few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is trained
+    below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never changed.
 
     Parameters
     ----------
@@ -99,27 +106,32 @@ class Gaussian(Family):
         self._check()
         return 2 if self.noise == "row" else 1
 
-    def distribution(self, loc, log_variance):
+    def distribution(self, loc, log_variance, floor):
         """Normal(loc, sqrt(floor + exp(log_variance)))."""
         # The bound keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without one).
-        variance = log_variance.clamp(max=20.0).exp() + self._effective_floor
+        variance = log_variance.clamp(max=20.0).exp() + floor
         return Normal(loc, variance.sqrt(), validate_args=False)
 
-    def own_raw(self, n):
-        """Give the log variance above the floor, one per column or one for all; fixed noise does not train."""
+    def own_numbers(self, n):
+        """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
+        size = n if self.noise == "feature" else 1
+        floor = (np.full(size, self._effective_floor), False)
         if self.noise == "row":
-            return None
-        size = 1 if self.noise == "shared" else n
-        variance = float(self.noise) if self._fixed else 1.0
-        return torch.from_numpy(self._raw_variance(np.full(size, variance))), not self._fixed
+            return [floor]
+        variance = np.full(size, float(self.noise) if self._fixed else 1.0)
+        return [(_log_excess(variance, floor[0]), not self._fixed), floor]
 
-    def start(self, mean, loadings, noise):
+    def start(self, mean, loadings, noise, resolution=None):
         """The linear-Gaussian model is this family's own: nothing is approximated."""
-        raw_variance = self._raw_variance(noise)
+        floor = np.full(len(noise), self._effective_floor)
+        if self.noise == "feature" and resolution is not None:
+            floor = np.maximum(floor, np.minimum(resolution, noise / 2))
+        log_variance = _log_excess(noise, floor)
         if self.noise == "row":
             weight = np.concatenate([loadings, np.zeros_like(loadings)])
-            return weight, np.concatenate([mean, raw_variance]), None
-        return loadings, mean, raw_variance[:1] if self.noise == "shared" else raw_variance
+            return weight, np.concatenate([mean, log_variance]), [floor[:1]]
+        size = len(noise) if self.noise == "feature" else 1
+        return loadings, mean, [log_variance[:size], floor[:size]]
 
     def tie_noise(self, noise):
         """One mean for shared noise, the given one for fixed noise; never below the floor."""
@@ -136,10 +148,6 @@ class Gaussian(Family):
     @property
     def _effective_floor(self):
         return 0.0 if self._fixed else self.floor
-
-    def _raw_variance(self, variance):
-        # At the floor itself the raw number would be -inf; a thousandth above it costs 0.0005 nats per column.
-        return np.log(np.maximum(variance - self._effective_floor, 1e-3 * max(self._effective_floor, 1e-12)))
 
     def _check(self):
         named = isinstance(self.noise, str) and self.noise in {"feature", "shared", "row"}
@@ -171,14 +179,14 @@ class Bernoulli(Family):
         """Bernoulli(logits)."""
         return TorchBernoulli(logits=logits, validate_args=False)
 
-    def start(self, mean, loadings, noise):
+    def start(self, mean, loadings, noise, resolution=None):
         """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
         p = np.clip(mean, 1e-4, 1 - 1e-4)
         # Rare ones can have any correlation with z on paper; a slope of 3 already spans the whole of (0, 1).
         slope = np.clip(loadings / (p * (1 - p))[:, None], -3.0, 3.0)
         # MacKay's approximation of the logistic-normal mean, E[sigmoid(b + a z)] = sigmoid(b / sqrt(1 + pi a^2 / 8)).
         bias = np.log(p / (1 - p)) * np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1))
-        return slope, bias, None
+        return slope, bias, []
 
 
 class FamilyHead(nn.Module):
@@ -188,16 +196,19 @@ class FamilyHead(nn.Module):
         super().__init__()
         self.family = family
         self.n_raw = family.n_raw * n
-        own = family.own_raw(n)
-        self.own = None
-        if own is not None:
-            raw, trainable = own
-            self.own = nn.Parameter(raw.to(torch.get_default_dtype()), requires_grad=trainable)
+        self.own = nn.ParameterList(
+            nn.Parameter(torch.from_numpy(number).to(torch.get_default_dtype()), requires_grad=trained)
+            for number, trained in family.own_numbers(n)
+        )
 
     def forward(self, raw):
         """Split the raw numbers, append the family's own, and build the distribution."""
-        numbers = raw.chunk(self.family.n_raw, -1) if self.family.n_raw > 1 else (raw,)
-        return self.family.distribution(*numbers) if self.own is None else self.family.distribution(*numbers, self.own)
+        return self.family.distribution(*raw.chunk(self.family.n_raw, -1), *self.own)
+
+
+def _log_excess(variance, floor):
+    # At the floor itself the raw number would be -inf; a thousandth above it costs 0.0005 nats per column.
+    return np.log(np.maximum(variance - floor, 1e-3 * np.maximum(floor, 1e-12)))
 
 
 FAMILIES = {"gaussian": Gaussian, "bernoulli": Bernoulli}

@@ -162,16 +162,25 @@ def start(model, columns, X, weight, init, seed):
         # Cells filled with the mean have no variance: give it back to the noise.
         solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
         solution = solution.rotated().padded(model.n_components)
-        _write(model, solution, mean, unit)
+        _write(model, solution, mean, unit, _resolution(centred, weight))
 
 
-def _write(model, solution, mean, unit):
+def _resolution(centred, weight):
+    """Standard error of each column's variance in squares, var (k - 1) / (2 n), k the kurtosis; at most half of it."""
+    share = weight / weight.sum()
+    variance, fourth = share @ np.square(centred), share @ np.square(np.square(centred))
+    kurtosis = fourth / np.maximum(np.square(variance), 1e-300)
+    return variance * np.clip((kurtosis - 1) / (2 * weight.sum()), 0.0, 0.5)
+
+
+def _write(model, solution, mean, unit, resolution):
     """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
     projection, covariance = solution.posterior()
     projection = projection / unit
     weight, bias = model.posterior.start(-projection @ mean, projection, covariance)
     model.encoder.affine.weight.copy_(torch.from_numpy(weight))
     model.encoder.affine.bias.copy_(torch.from_numpy(bias))
-    weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], solution.noise * np.square(unit))
+    noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
+    weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
     model.decoder.affine.weight.copy_(weight)
     model.decoder.affine.bias.copy_(bias)

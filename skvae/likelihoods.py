@@ -37,15 +37,16 @@ class ColumnLikelihood(nn.Module):
         parts = [head(part) for head, part in zip(self.heads, raw.split(self.sizes, -1), strict=True)]
         return Columnwise(parts, self.order)
 
-    def start(self, mean, loadings, noise):
+    def start(self, mean, loadings, noise, resolution):
         """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the heads' own numbers."""
         weights, biases = [], []
         for head, columns in zip(self.heads, self.columns, strict=True):
-            weight, bias, own = head.family.start(mean[columns], loadings[columns], noise[columns])
+            numbers = mean[columns], loadings[columns], noise[columns], resolution[columns]
+            weight, bias, own = head.family.start(*numbers)
             weights.append(torch.from_numpy(weight))
             biases.append(torch.from_numpy(bias))
-            if own is not None:
-                head.own.data.copy_(torch.from_numpy(own))
+            for parameter, number in zip(head.own, own, strict=True):
+                parameter.copy_(torch.from_numpy(number))
         return torch.cat(weights), torch.cat(biases)
 
 

@@ -57,7 +57,7 @@ def n_held_out(n_rows, validation_fraction):
     n_valid = math.ceil(validation_fraction * n_rows)
     if n_valid >= n_rows:
         raise ValueError(
-            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows are n_samples={n_rows}. "
+            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows: n_samples={n_rows}. "
             "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
         )
     return n_valid

@@ -136,8 +136,8 @@ def test_family_start_matches_mean_and_slope(make):
     head = FamilyHead(family, n).double()
     noise = np.full(n, 0.5)
     weight, bias, own = family.start(mean, loadings, noise)
-    if own is not None:
-        head.own.data.copy_(torch.as_tensor(own))
+    for parameter, number in zip(head.own, own, strict=True):
+        parameter.data.copy_(torch.as_tensor(number))
 
     def decoded(z):
         return head(torch.as_tensor(weight @ z + bias)).mean.detach().numpy()
@@ -257,11 +257,11 @@ class Laplace(Family):
     def distribution(self, loc, log_scale):
         return torch.distributions.Laplace(loc, log_scale.exp(), validate_args=False)
 
-    def own_raw(self, n):
-        return torch.zeros(n), True
+    def own_numbers(self, n):
+        return [(np.zeros(n), True)]
 
-    def start(self, mean, loadings, noise):
-        return loadings, mean, 0.5 * np.log(noise / 2)
+    def start(self, mean, loadings, noise, resolution=None):
+        return loadings, mean, [0.5 * np.log(noise / 2)]
 
 
 def test_a_users_own_components_work_everywhere(cancer):

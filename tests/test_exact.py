@@ -125,6 +125,7 @@ def test_posterior_on_a_rotated_correlated_case(posterior, loses):
     rng = np.random.default_rng(0)
     W, psi = rng.normal(size=(6, 3)), rng.uniform(0.2, 1.0, size=6)
     X = rng.normal(size=(400, 3)) @ W.T + rng.normal(size=(400, 6)) * np.sqrt(psi)
+    # scaling=None: the model's units are the data's
     vae = VAETransformer(3, scaling=None, posterior=posterior, max_iter=0, random_state=0, hidden_layer_sizes=()).fit(X)
     model = vae._module(torch.float64)
     P = np.eye(3) + W.T / psi @ W
@@ -137,7 +138,8 @@ def test_posterior_on_a_rotated_correlated_case(posterior, loses):
         ):
             layer.weight.copy_(torch.as_tensor(weight))
             layer.bias.copy_(torch.as_tensor(bias))
-        model.likelihood.heads[0].own.copy_(torch.as_tensor(np.log(psi - 1e-3)))
+        log_variance, floor = model.likelihood.heads[0].own
+        log_variance.copy_(torch.as_tensor(np.log(psi - floor.numpy())))
         u = whitened_pairs(2, 3, torch.Generator().manual_seed(0))
         bound = elbo(model, torch.as_tensor(X), None, u).numpy()
     exact = multivariate_normal(np.zeros(6), W @ W.T + np.diag(psi)).logpdf(X)
