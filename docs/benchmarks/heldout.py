@@ -101,8 +101,8 @@ def main():
     settings = {k: ast.literal_eval(v) if v[0] in "0123456789([-TFN'" else v for k, v in settings.items()}
     warnings.filterwarnings("ignore", module="sklearn.linear_model")  # the probe's own convergence
 
-    head = "  ".join(f"{init[:6]:>7} -pca    -fa best live  lr-pca nn-pca   sec" for init in args.init)
-    print(f"{'table':20} rows x D  {'PCA':>8} {'FA':>8}  {head}")
+    head = "  ".join(f"{init[:6]:>7}   -PCA    -FA best live  lr-PCA nn-PCA   sec" for init in args.init)
+    print(f"{'table':20} rows x D       PCA       FA {head}")
     gains = {}
     for name in args.tables or names:
         X, y = matrix(name)
@@ -112,20 +112,28 @@ def main():
         results = [run(X, y, seed, args.init, settings) for seed in range(args.seeds)]
         mean = {key: np.mean([r[key] for r in results]) for key in results[0]}
         tied = np.median([len(np.unique(column)) for column in X.T]) < 0.05 * len(X)
-        line = f"{name + ('*' if tied else ''):20} {min(len(X), MAX_ROWS):4}x{X.shape[1]:<3} {mean['PCA']:9.2f} {mean['FA']:8.2f}"
+        shape = f"{min(len(X), MAX_ROWS):4}x{X.shape[1]:<3}"
+        print(f"{name + ('*' if tied else ''):20} {shape} {mean['PCA']:9.2f} {mean['FA']:8.2f}", end="")
         for init in args.init:
+            gain = mean[init] - mean["PCA"], mean[init] - mean["FA"]
             probes = [mean.get(f"{init}_{p}", np.nan) - mean.get(f"PCA_{p}", np.nan) for p in ("lr", "nn")]
-            line += (f"  {mean[init]:8.2f} {mean[init] - mean['PCA']:+6.2f} {mean[init] - mean['FA']:+6.2f} {mean[init + '_best']:4.0f}"
-                     f" {mean[init + '_live0']:.0f}>{mean[init + '_live']:.0f} {probes[0]:+7.3f} {probes[1]:+6.3f} {mean[init + '_seconds']:6.1f}")  # fmt: skip
-            gains.setdefault(init, []).append((tied, mean[init] - mean["PCA"], mean[init] - mean["FA"], *probes))
-        print(line, flush=True)
+            print(f"  {mean[init]:8.2f} {gain[0]:+6.2f} {gain[1]:+6.2f} {mean[init + '_best']:4.0f}", end="")
+            print(f" {mean[init + '_live0']:.0f}>{mean[init + '_live']:.0f}", end="")
+            print(f" {probes[0]:+7.3f} {probes[1]:+6.3f} {mean[init + '_seconds']:6.1f}", end="")
+            gains.setdefault(init, []).append((tied, *gain, *probes))
+        print(flush=True)
     for init, rows in gains.items():
-        for title, keep in (("all", [True, False]), ("not tied", [False])):
-            part = np.array([row[1:] for row in rows if row[0] in keep])
-            if len(part):
-                print(f"{init} ({title}, {len(part)} tables): against PCA median {np.median(part[:, 0]):+.2f} worst {part[:, 0].min():+.2f} wins {(part[:, 0] > 0).sum()}; "
-                      f"against FA median {np.median(part[:, 1]):+.2f} worst {part[:, 1].min():+.2f} wins {(part[:, 1] > 0).sum()}; "
-                      f"codes logistic {np.nanmean(part[:, 2]):+.3f}, 5-NN {np.nanmean(part[:, 3]):+.3f}")  # fmt: skip
+        summarise(f"{init}, all", [row[1:] for row in rows])
+        summarise(f"{init}, not tied", [row[1:] for row in rows if not row[0]])
+
+
+def summarise(title, rows):
+    """Medians, worst tables and wins."""
+    pca, fa, logistic, neighbours = np.array(rows).T
+    print(f"{title} ({len(rows)} tables)", end="")
+    for name, gain in (("PCA", pca), ("FA", fa)):
+        print(f"; against {name} median {np.median(gain):+.2f} worst {gain.min():+.2f} wins {(gain > 0).sum()}", end="")
+    print(f"; codes against PCA's: logistic {np.nanmean(logistic):+.3f}, 5-NN {np.nanmean(neighbours):+.3f}")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ both. The median and the interval from the 10th to the 90th percentile are print
 import argparse
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from skvae import VAETransformer, training
 from skvae.columns import Columns, TableInfo
@@ -28,7 +28,7 @@ class Net(nn.Module):
     def __init__(self, n_in, n_out, hidden):
         super().__init__()
         sizes = [n_in, *hidden]
-        layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.SiLU())]
+        layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.SiLU())]
         self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], n_out, bias=False))
         self.affine = nn.Linear(n_in, n_out)
 
@@ -84,7 +84,7 @@ def case(D, hidden, K, batch, n, args):
     net.load_training_state(None)
 
     seconds = []
-    for i in range(args.rounds + 2):
+    for _ in range(args.rounds + 2):
         tick = time.perf_counter()
         net.fit_loop((rows, None), epochs=1)
         tock = time.perf_counter()
