@@ -5,18 +5,19 @@ event_shape (K,)); z is (S, B, K).
 """
 
 import torch
-from torch.distributions import MultivariateNormal, Normal, kl_divergence, register_kl
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence, register_kl
 
 __all__ = ["joint_log_prob", "kl"]
 
 
-def joint_log_prob(p, z):
+def joint_log_prob(p: Distribution, z: Tensor) -> Tensor:
     """log p(z) summed over the code: z (S, B, K) -> (S, B)."""
     log_pz = p.log_prob(z)
     return log_pz if p.event_shape else log_pz.sum(-1)
 
 
-def kl(q, p, z=None):
+def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
     """KL(q || p) in nats: the closed form where torch has one registered, else its Monte-Carlo estimate from z ~ q.
 
     Parameters

@@ -1,8 +1,10 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -213,36 +215,36 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     def __init__(
         self,
-        n_components=10,
+        n_components: int = 10,
         *,
-        hidden_layer_sizes=(128,),
-        activation="silu",
-        dropout=0.0,
-        likelihood="auto",
-        scaling="standard",
-        posterior="diag",
-        prior="normal",
-        objective="elbo",
-        schedule="joint",
-        init="pca",
-        optimizer="adamw",
-        learning_rate=1e-3,
-        learning_rate_schedule=None,
-        weight_decay=0.0,
-        batch_size="auto",
-        max_iter=300,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        tol=0.0,
-        n_score_samples=32,
-        warm_start=False,
-        device="auto",
-        precision="float32",
-        compile=False,
-        callbacks=None,
-        verbose=0,
-        random_state=None,
+        hidden_layer_sizes: Sequence[int] | int = (128,),
+        activation: str = "silu",
+        dropout: float = 0.0,
+        likelihood: str | Family = "auto",
+        scaling: str | None = "standard",
+        posterior: str | Posterior = "diag",
+        prior: str | Prior = "normal",
+        objective: str | Objective = "elbo",
+        schedule: str | Schedule = "joint",
+        init: str = "pca",
+        optimizer: str | Callable = "adamw",
+        learning_rate: float = 1e-3,
+        learning_rate_schedule: str | Callable[[int], float] | None = None,
+        weight_decay: float = 0.0,
+        batch_size: int | str = "auto",
+        max_iter: int = 300,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        tol: float = 0.0,
+        n_score_samples: int = 32,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        compile: bool = False,
+        callbacks: Sequence | None = None,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -276,7 +278,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     # ---------------------------------------------------------------- parameters
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> "VAETransformer":
         """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
 
         ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``.
@@ -338,7 +340,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     # ---------------------------------------------------------------- fitting
 
     @with_callbacks
-    def fit(self, X, y=None, sample_weight=None, X_val=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> "VAETransformer":
         """Fit the model to the rows of X.
 
         Parameters
@@ -373,7 +375,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=attributes)
         return self
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
         """Train one epoch on X, without validation; the first call sets units, columns and start from it.
 
         n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Order and signs of the
@@ -388,6 +390,14 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         self : VAETransformer
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 3))
+        >>> VAETransformer(n_components=2).partial_fit(X[:100]).partial_fit(X[100:]).n_iter_
+        2
         """
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight, None, resume=hasattr(self, "module_"), single_pass=True)
@@ -558,7 +568,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     # ---------------------------------------------------------------- verbs
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Encode rows as the means of their posteriors, most informative component first.
 
         Parameters
@@ -569,6 +579,17 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         -------
         Z : ndarray of shape (n_samples, n_components)
             float32 for float32 input, else float64; a frame after ``set_output``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> iris = load_iris(as_frame=True).data
+        >>> vae = VAETransformer(n_components=2, max_iter=0).set_output(transform="pandas").fit(iris)
+        >>> vae.transform(iris).round(2).head(2)
+           vaetransformer0  vaetransformer1
+        0             -1.31             0.48
+        1             -1.20            -0.67
         """
 
         def codes(module, x, mask):
@@ -578,7 +599,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         return self._per_row(X, codes, method="transform")
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: Any) -> Any:
         """Decode codes to the mean of p(x given z) in data units.
 
         Parameters
@@ -589,6 +610,16 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         -------
         X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
             A pandas frame keeps the index of Z.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> iris = load_iris(as_frame=True).data
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(iris)
+        >>> vae.inverse_transform([[0.0, 0.0]]).round(2)
+           sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+        0               5.84              3.06               3.76               1.2
         """
         check_is_fitted(self)
         index = Z.index if hasattr(Z, "iloc") else None
@@ -609,7 +640,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         data = like(torch.from_numpy(self._columns.to_data(mean)).to(torch_float(Z.dtype)), Z)
         return self._columns.frame(data, index)
 
-    def score_samples(self, X, n_importance_samples=None):
+    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
         """Evidence lower bound of each row in nats and in the units of X.
 
         The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
@@ -626,6 +657,15 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         bound : ndarray of shape (n_samples,)
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
+        True
         """
         check_is_fitted(self)
         bound, u = evaluation.elbo, self._score_noise
@@ -641,7 +681,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         return self._per_row(X, score, method="score_samples", n_samples=len(u), check_support=True)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
 
         Parameters
@@ -658,7 +698,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         weight = None if sample_weight is None else _check_weight(sample_weight, len(bound))
         return float(np.average(bound, weights=weight))
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
 
         Parameters
@@ -670,6 +710,14 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> VAETransformer(n_components=2, max_iter=0).fit(X).sample(5, random_state=0).shape
+        (5, 4)
         """
         check_is_fitted(self)
         _check_count("n_samples", n_samples, "sample")

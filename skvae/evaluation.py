@@ -6,6 +6,7 @@ Base noise is shared by all rows and fixed, so that a row's score does not depen
 import math
 
 import torch
+from torch import Tensor, nn
 
 from .distributions import joint_log_prob, kl
 
@@ -14,7 +15,7 @@ __all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "sig
 _CELLS_PER_CHUNK = 4_000_000
 
 
-def whitened_pairs(n_samples, n_components, generator):
+def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator) -> Tensor:
     """Draws u (S, 1, K), S >= n_samples, with mean 0 and covariance I exactly: E[f(u)] is exact for quadratic f.
 
     S / 2 >= K normal draws are whitened and used with both signs; float64.
@@ -26,7 +27,7 @@ def whitened_pairs(n_samples, n_components, generator):
     return torch.cat([white, -white]).unsqueeze(1)
 
 
-def elbo(model, x, mask, u):
+def elbo(model: nn.Module, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, K): nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
@@ -34,7 +35,7 @@ def elbo(model, x, mask, u):
     return model.log_likelihood(x, mask, z).mean(0) - (kl_qp.sum(-1) if kl_qp.ndim == 2 else kl_qp)
 
 
-def importance_weighted(model, x, mask, u):
+def importance_weighted(model: nn.Module, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
@@ -42,7 +43,7 @@ def importance_weighted(model, x, mask, u):
     return log_weight.logsumexp(0) - math.log(len(u))
 
 
-def kl_per_component(model, x, mask):
+def kl_per_component(model: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
     """KL of each component's marginal posterior to the prior, (B, K): the information it carries about a row."""
     return kl(model.posterior.marginals(model.encode(x, mask)), model.prior(model.encode))
 

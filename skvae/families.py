@@ -96,7 +96,7 @@ class Gaussian(Family):
     VAETransformer(likelihood=Gaussian(noise='shared'))
     """
 
-    def __init__(self, noise="feature", floor=1e-3):
+    def __init__(self, noise: str | float = "feature", floor: float = 1e-3):
         self.noise = noise
         self.floor = floor
 

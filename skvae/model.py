@@ -5,7 +5,8 @@ z is (S, B, K) always.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .likelihoods import ColumnLikelihood
 from .networks import Decoder, Encoder
@@ -48,20 +49,20 @@ class LatentVariableModel(nn.Module):
         self.encoder = Encoder(n_features, self.posterior.n_raw, **network)
         self.decoder = Decoder(n_components, self.likelihood.n_raw, **network)
 
-    def encode(self, x, mask=None):
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
         return self.posterior(self.encoder(x, mask))
 
-    def decode(self, z):
+    def decode(self, z: Tensor) -> Distribution:
         """p(x given z) of codes z (S, B, K), over the columns: batch shape (S, B, D)."""
         return self.likelihood(self.decoder(z))
 
-    def log_likelihood(self, x, mask, z):
+    def log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""
         log_px = self.decode(z).log_prob(x)
         return (log_px if mask is None else torch.where(mask, log_px, 0.0)).sum(-1)
 
-    def groups(self):
+    def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters by name of their group: inference (phi) and generative (theta)."""
         parts = {"inference": (self.encoder, self.posterior), "generative": (self.decoder, self.likelihood, self.prior)}
         return {

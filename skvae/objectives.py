@@ -69,7 +69,7 @@ class ELBO(Objective):
     VAETransformer(objective=ELBO(beta=4.0))
     """
 
-    def __init__(self, beta=1.0, n_samples=1):
+    def __init__(self, beta: float = 1.0, n_samples: int = 1):
         self.beta = beta
         self.n_samples = n_samples
 
