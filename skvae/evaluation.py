@@ -4,9 +4,10 @@ Base noise is shared by all rows and fixed, so that a row's score does not depen
 """
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .distributions import joint_log_prob, kl
 
@@ -27,7 +28,7 @@ def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator
     return torch.cat([white, -white]).unsqueeze(1)
 
 
-def elbo(model: nn.Module, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, K): nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
@@ -35,7 +36,7 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     return model.log_likelihood(x, mask, z).mean(0) - (kl_qp.sum(-1) if kl_qp.ndim == 2 else kl_qp)
 
 
-def importance_weighted(model: nn.Module, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
@@ -43,7 +44,7 @@ def importance_weighted(model: nn.Module, x: Tensor, mask: Tensor | None, u: Ten
     return log_weight.logsumexp(0) - math.log(len(u))
 
 
-def kl_per_component(model: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+def kl_per_component(model: Any, x: Tensor, mask: Tensor | None) -> Tensor:
     """KL of each component's marginal posterior to the prior, (B, K): the information it carries about a row."""
     return kl(model.posterior.marginals(model.encode(x, mask)), model.prior(model.encode))
 

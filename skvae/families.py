@@ -32,7 +32,7 @@ class Family(BaseEstimator, ABC):
         Numbers per variable that the network gives.
     """
 
-    support = constraints.real
+    support: constraints.Constraint = constraints.real
     standardized = True
     n_raw = 1
 

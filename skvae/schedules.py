@@ -20,7 +20,7 @@ class Schedule(BaseEstimator, ABC):
         For each optimizer the parameter groups it moves: "inference" (phi), "generative" (theta).
     """
 
-    groups = ()
+    groups: tuple[tuple[str, ...], ...] = ()
 
     @abstractmethod
     def steps(self, batches):
