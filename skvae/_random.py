@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "isolated", "torch_generator"]
+__all__ = ["draw_seed", "isolated", "seed_global", "torch_generator"]
 
 _lock = threading.RLock()
 _depth = 0
-_saved = None
+_saved = {}  # device -> state of its global generator before the first of the open blocks
 
 
 def draw_seed(random_state):
@@ -30,35 +30,40 @@ def torch_generator(device, *keys):
     return torch.Generator(device=device).manual_seed((int(high) << 31) ^ int(low))
 
 
+def seed_global(device, *keys):
+    """Seed torch's global generators of the CPU and of `device`; only inside `isolated`."""
+    seed = int(np.random.SeedSequence(keys).generate_state(1)[0])
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
+    device = torch.device(device)
+    if device.type != "cpu":
+        module = getattr(torch, device.type)
+        module.manual_seed(seed)
+
+
 @contextmanager
-def isolated(*keys):
+def isolated(device, *keys):
     """Seed torch's global generators inside the block and put them back after it.
 
     Dropout, `nn.Module` constructors and some samplers of torch.distributions take no generator. Overlapping blocks
     of several threads share one saved state: it is taken by the first and restored by the last.
     """
-    global _depth, _saved
+    global _depth
     with _lock:
-        if _depth == 0:
-            _saved = _global_state()
         _depth += 1
-        torch.manual_seed(int(np.random.SeedSequence(keys).generate_state(1)[0]))
+        for name in ("cpu", str(device)):
+            _saved.setdefault(name, _generator_module(name).get_rng_state())
+        seed_global(device, *keys)
     try:
         yield
     finally:
         with _lock:
             _depth -= 1
             if _depth == 0:
-                _restore(_saved)
+                for name, state in _saved.items():
+                    _generator_module(name).set_rng_state(state)
+                _saved.clear()
 
 
-def _global_state():
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    return torch.get_rng_state(), cuda
-
-
-def _restore(state):
-    cpu, cuda = state
-    torch.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state_all(cuda)
+def _generator_module(device):
+    kind = torch.device(device).type
+    return torch if kind == "cpu" else getattr(torch, kind)

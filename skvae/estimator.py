@@ -474,7 +474,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
                 "dropout": float(self.dropout),
             },
         }
-        with isolated(self._seed):
+        with isolated("cpu", self._seed):
             module = LatentVariableModel(**self._model_config)
         initialization.start(module, self._columns, X, weight, self.init, self._seed)
         self.module_ = module.to(self._device).eval()
@@ -722,7 +722,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         check_is_fitted(self)
         _check_count("n_samples", n_samples, "sample")
         module = copy.deepcopy(self.module_).cpu().double()
-        with isolated(draw_seed(random_state)), torch.no_grad():
+        with isolated("cpu", draw_seed(random_state)), torch.no_grad():
             z = module.prior(module.encode).sample((n_samples,))
             x = module.decode(z[None]).sample()[0]
         return self._columns.frame(self._columns.to_data(x))
@@ -796,7 +796,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             )
         if "module_" in state:
             state["_device"] = state["_device"] if is_available(state["_device"]) else "cpu"
-            with isolated(0):
+            with isolated("cpu", 0):
                 module = LatentVariableModel(**state["_model_config"])
             module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
             state["module_"] = module.to(state["_device"]).eval()

@@ -21,7 +21,7 @@ from scipy import sparse
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
-from ._random import isolated, torch_generator
+from ._random import isolated, seed_global, torch_generator
 from .rows import draw_positions
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "train"]
@@ -148,7 +148,7 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     callbacks += copy.deepcopy(list(options.callbacks))  # skorch writes into them
     callbacks += [("print_log", PrintLog())] if options.verbose else []
     net = _Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
-    with isolated(seed, first_epoch):
+    with isolated(train_rows.device, seed, first_epoch):
         net.initialize()
         net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
@@ -272,7 +272,7 @@ class _Net(NeuralNet):
     def _training_pass(self, rows):
         self.module_.train()
         device = next(self.module_.parameters()).device
-        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0]))
+        seed_global(rows.device, self.seed, self.epoch)  # dropout takes no generator
         generator = torch_generator(device, self.seed, self.epoch)
         batches = self._batches(rows, np.random.default_rng((self.seed, self.epoch)))
         passed = []
