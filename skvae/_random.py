@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "isolated", "seed_global", "torch_generator"]
+__all__ = ["draw_seed", "exclusive", "isolated", "seed_global", "torch_generator"]
 
 _lock = threading.RLock()
 _depth = 0
@@ -45,7 +45,8 @@ def isolated(device, *keys):
     """Seed torch's global generators inside the block and put them back after it.
 
     Dropout, `nn.Module` constructors and some samplers of torch.distributions take no generator. Overlapping blocks
-    of several threads share one saved state: it is taken by the first and restored by the last.
+    of several threads share one saved state: it is taken by the first and restored by the last. Their draws race;
+    short blocks that must repeat under threads are `exclusive`, and only dropout is left.
     """
     global _depth
     with _lock:
@@ -62,6 +63,13 @@ def isolated(device, *keys):
                 for name, state in _saved.items():
                     _generator_module(name).set_rng_state(state)
                 _saved.clear()
+
+
+@contextmanager
+def exclusive(*keys):
+    """`isolated` on the CPU, one thread at a time: for building modules and drawing samples."""
+    with _lock, isolated("cpu", *keys):
+        yield
 
 
 def _generator_module(device):

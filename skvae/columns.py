@@ -10,8 +10,11 @@ import torch
 from scipy import sparse
 
 from .families import Bernoulli, Family, Gaussian
+from .rows import dense, moments
 
 __all__ = ["Columns", "TableInfo"]
+
+_ROWS_PER_CHECK = 4096
 
 
 class TableInfo:
@@ -84,6 +87,12 @@ class Columns:
     def fit_units(self, X, weight):
         """Set shift and scale from rows X (n, D), ndarray or CSR with NaN for missing, and their weights."""
         mean, variance = moments(X, weight)
+        too_large = ~np.isfinite(variance)
+        if too_large.any():
+            name = self.label(int(too_large.argmax()))
+            raise ValueError(
+                f"Column {name!r} has values whose variance overflows float64. Rescale or clip the column."
+            )
         self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
         use = self.standardized
         if self.scaling is not None and use.any():
@@ -98,7 +107,7 @@ class Columns:
 
     def working_array(self, X):
         """Dense float64 rows in the model's units, NaN for missing."""
-        return self.standardize(_dense(X).astype(np.float64))
+        return self.standardize(dense(X).astype(np.float64))
 
     def tensors(self, X, device, dtype):
         """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing.
@@ -137,58 +146,32 @@ class Columns:
         for family, columns in self.groups:
             if family.standardized:
                 continue
-            values = torch.as_tensor(_dense(X[:, columns]))
-            wrong = ~(family.support.check(values) | values.isnan())
-            if bool(wrong.any()):
-                row, column = (int(i) for i in wrong.nonzero()[0])
-                raise ValueError(
-                    f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the "
-                    f"support of its likelihood {family!r}. Use another likelihood, e.g. likelihood='gaussian', or "
-                    "correct the values."
-                )
+            for i in range(0, X.shape[0], _ROWS_PER_CHECK):  # a wide CSR is not densified whole
+                self._check_block(dense(X[i : i + _ROWS_PER_CHECK][:, columns]), family, columns)
+
+    def _check_block(self, values, family, columns):
+        values = torch.from_numpy(np.require(values, requirements="W"))
+        wrong = ~(family.support.check(values) | values.isnan())
+        if bool(wrong.any()):
+            row, column = (int(i) for i in wrong.nonzero()[0])
+            raise ValueError(
+                f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the "
+                f"support of its likelihood {family!r}. Use another likelihood, e.g. likelihood='gaussian', or "
+                "correct the values."
+            )
 
     def frame(self, values, index=None):
         """Put rows (n, D) into a frame of the library the table came from; an array where it was one."""
         if self.names is None:
             return values
-        frame = nw.from_numpy(np.ascontiguousarray(values), schema=self.names, backend=self.library)
-        native = frame.to_native()
-        if index is not None and self.library == "pandas":
-            native.index = index
-        return native
+        if self.library == "pandas":  # by itself: it takes names that are not strings
+            import pandas as pd
 
-
-def moments(X, weight):
-    """Weighted mean and variance of the observed cells of each column, two passes in float64.
-
-    A constant column has variance 0; one without observed cells has mean 0 and variance 1.
-    """
-    if sparse.issparse(X) and not np.isnan(X.data).any():
-        mean = (weight @ X) / weight.sum()
-        stored = weight @ (X != 0)
-        centred = X.copy()
-        centred.data = np.square(centred.data - mean[centred.indices])
-        second = weight @ centred + (weight.sum() - stored) * np.square(mean)
-        observed = np.full(X.shape[1], weight.sum())
-    else:
-        X = _dense(X).astype(np.float64)
-        present = ~np.isnan(X)
-        observed = weight @ present
-        safe = np.maximum(observed, np.finfo(float).tiny)
-        mean = weight @ np.where(present, X, 0.0) / safe
-        second = weight @ np.square(np.where(present, X - mean, 0.0))
-    variance = second / np.maximum(observed, np.finfo(float).tiny)
-    # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
-    eps = np.finfo(float).eps * X.shape[0]
-    variance[variance <= eps * variance + np.square(eps * mean)] = 0.0
-    mean, variance = np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
-    return mean, variance
-
-
-def _dense(X):
-    return X.toarray() if sparse.issparse(X) else X
+            return pd.DataFrame(values, columns=self.names, index=index)
+        return nw.from_numpy(np.ascontiguousarray(values), schema=self.names, backend=self.library).to_native()
 
 
 def _only_zeros_and_ones(X):
     values = X.data if sparse.issparse(X) else X
-    return bool(np.all((values == 0) | (values == 1) | np.isnan(values)))
+    missing = np.isnan(values)
+    return bool(np.all((values == 0) | (values == 1) | missing)) and not missing.all()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence, register_kl
 
-__all__ = ["joint_log_prob", "kl"]
+__all__ = ["joint_kl", "joint_log_prob", "kl"]
 
 
 def joint_log_prob(p: Distribution, z: Tensor) -> Tensor:
@@ -46,6 +46,12 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
     if q.event_shape or p.event_shape:
         return (joint_log_prob(q, z) - joint_log_prob(p, z)).mean(0)
     return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+def joint_kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
+    """`kl` summed over the code, (B,)."""
+    divergence = kl(q, p, z)
+    return divergence.sum(-1) if divergence.ndim == 2 else divergence
 
 
 @register_kl(MultivariateNormal, Normal)

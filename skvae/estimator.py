@@ -22,7 +22,7 @@ from ._compat import (
     validate_parameter_constraints,
     with_callbacks,
 )
-from ._random import draw_seed, isolated, torch_generator
+from ._random import draw_seed, exclusive, torch_generator
 from .columns import Columns, TableInfo
 from .families import FAMILIES, Family
 from .model import LatentVariableModel
@@ -32,7 +32,7 @@ from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, Prior
 from .rows import canonical_rows, n_held_out, sort_rows
 from .schedules import SCHEDULES, Schedule
-from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, train
+from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
 
 __all__ = ["VAETransformer"]
 
@@ -44,6 +44,18 @@ COMPONENTS = {
     "objective": (OBJECTIVES, Objective),
     "schedule": (SCHEDULES, Schedule),
 }
+
+STRUCTURE = (
+    "n_components",
+    "hidden_layer_sizes",
+    "activation",
+    "dropout",
+    "likelihood",
+    "scaling",
+    "posterior",
+    "prior",
+)
+OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 10
@@ -149,7 +161,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     order_, signs_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
     kl_per_component_ : ndarray of shape (n_components,)
-        Mean KL of each component to the prior in nats, decreasing; below 0.05 it is switched off.
+        Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
+        frozen); below 0.05 a component is switched off.
     noise_variance_ : ndarray of shape (n_features,)
         Variance of each column given the code, at the code's mean, in the units of X.
     likelihoods_ : dict
@@ -300,10 +313,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         nested = {name.partition("__")[0] for name in params if "__" in name} & set(COMPONENTS)
         for name in nested:
-            value = params.pop(name, getattr(self, name))
+            value = params.pop(name) if name in params else getattr(self, name)
             if isinstance(value, str) and value == "auto":
                 raise ValueError("likelihood='auto' has no parameters. Set a component, e.g. Gaussian(noise='shared').")
-            setattr(self, name, self._component(name, value) if isinstance(value, str) else value)
+            setattr(self, name, self._component(name, value))
         return super().set_params(**params)
 
     def _component(self, name, value=None):
@@ -312,11 +325,11 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         short_names, base = COMPONENTS[name]
         if isinstance(value, base):
             return clone(value)
-        if value == "auto":
+        if isinstance(value, str) and value == "auto":
             return value
-        if value not in short_names:
-            known = f"{base.__name__} or one of {sorted(short_names)}"
-            raise ValueError(f"The {name!r} parameter of VAETransformer must be a {known}. Got {value!r} instead.")
+        if not isinstance(value, str) or value not in short_names:
+            known = f"one of {sorted(short_names)} or an instance of {base.__name__}"
+            raise ValueError(f"The {name!r} parameter of VAETransformer must be {known}. Got {value!r} instead.")
         return short_names[value]()
 
     def _hidden_layer_sizes(self):
@@ -351,9 +364,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative; an integer weight equals that many copies of the row, exactly. An epoch draws
-            sum(sample_weight) rows, but at least one and at most four per distinct row.
+            sum(sample_weight) rows, but at least as many as there are distinct ones and at most four times that.
         X_val : array-like, frame or CSR of shape (n_val, n_features), optional
-            Held-out rows for early stopping; then every row of X trains.
+            Held-out rows for early stopping; then every row of X trains. With ``early_stopping=False`` they only
+            appear in `history_`.
 
         Returns
         -------
@@ -366,20 +380,21 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             An earlier fit of the same estimator stays intact.
         """
         fitted = copy.copy(self)
-        root, hook = self._callback_tasks(X, X if y is None else y, fitted)
-        fitted._fit(X, sample_weight, X_val, resume=self.warm_start and hasattr(self, "module_"), hook=hook)
+        y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
+        root = self._callback_root(X, y)
+        resume = self.warm_start and hasattr(self, "module_")
+        fitted._fit(X, sample_weight, X_val, resume, tasks=root and _Tasks(self, root, X, y))
         self._adopt(fitted)
         if root is not None:
             attributes = _fitted_attributes(self)
-            y = X if y is None else y
             root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=attributes)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
         """Train one epoch on X, without validation; the first call sets units, columns and start from it.
 
-        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Order and signs of the
-        components are frozen after the first call.
+        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Units, order and signs
+        of the components are frozen after the first call: let it see rows that are like the rest.
 
         Parameters
         ----------
@@ -410,9 +425,12 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         vars(self).update(vars(fitted))
         return self
 
-    def _fit(self, X, sample_weight, X_val, resume, single_pass=False, hook=None):
+    def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
+        self._component("objective").check()
+        if resume:
+            self._refuse_changes()
         with threadpool_limits(1, user_api="openmp"):  # small steps on two threads can be ten times slower
             table, X, weight = self._canonical(X, sample_weight, resume)
             (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
@@ -423,8 +441,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
                 self._start(X_train, train_weight)
                 self._training_state = None
                 self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
+            hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
             self._train((X_train, train_weight), valid, n_epochs, hook)
-            if not resume and self.best_iter_ == 0 and valid is not None:
+            if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
                 self._start(X, weight)  # the start won: solve it on all rows
             self._describe(X, weight, table, frozen=resume and single_pass)
 
@@ -437,22 +456,41 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if not resume:
             self._seed = draw_seed(self.random_state)
             self._columns = Columns.decide(X, info, self._component("likelihood"), self.scaling).fit_units(X, weight)
+            self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
         self._columns.check_support(X)
-        return table, *sort_rows(X, weight, self._columns.standardize, self._seed)
+        return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
+
+    def _refuse_changes(self):
+        """What the model is made of cannot change while it goes on; nor what its optimizer's state belongs to."""
+        names = STRUCTURE if self._training_state is None else STRUCTURE + OPTIMIZATION
+        for name in names:
+            before, now = self._made_with[name], repr(getattr(self, name))
+            if before != now:
+                raise ValueError(
+                    f"The {name!r} parameter of VAETransformer cannot change from {before} to {now} while a fitted "
+                    "model goes on. Fit anew: clone the estimator, or fit with warm_start=False."
+                )
 
     def _split(self, X, weight, X_val, single_pass):
         """Training rows, held-out rows or None, and the number of epochs."""
         n_epochs = 1 if single_pass else self.max_iter
         if X_val is not None:
-            X_val, val_weight = canonical_rows(on_host(self._validate(X_val, reset=False)), None)
-            self._columns.check_support(X_val)
+            X_val, val_weight = self._held_out(X_val)
             return (X, weight), (X_val, val_weight), n_epochs
-        if single_pass or n_epochs == 0 or self.early_stopping is False:
+        if single_pass or n_epochs == 0 or not self.early_stopping:
             return (X, weight), None, n_epochs
         if self.early_stopping == "auto" and X.shape[0] < MIN_ROWS_FOR_VALIDATION:
             return (X, weight), None, min(n_epochs, CAUTIOUS_EPOCHS)
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+    def _held_out(self, X_val):
+        try:
+            X_val, weight = canonical_rows(on_host(self._validate(X_val, reset=False)), None)
+            self._columns.check_support(X_val)
+        except ValueError as error:
+            raise ValueError(f"X_val: {error}") from error
+        return X_val, weight
 
     def _work_per_step(self, X):
         """Multiply-adds of one forward pass, encoder and decoder."""
@@ -474,8 +512,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
                 "dropout": float(self.dropout),
             },
         }
-        with isolated("cpu", self._seed):
-            module = LatentVariableModel(**self._model_config)
+        self._made_with = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        with exclusive(self._seed):
+            module = LatentVariableModel(**self._model_config).float()
         initialization.start(module, self._columns, X, weight, self.init, self._seed)
         self.module_ = module.to(self._device).eval()
         self._signs = self._component_signs(X, weight)
@@ -486,9 +525,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         with torch.no_grad():
             return evaluation.signs(module.posterior.center(module.encode(x, mask)), x, w).tolist()
 
-    def _inspected(self, X, weight, n_rows=10_000):
+    def _inspected(self, X, weight):
         """The module in float64 where the device has it, rows to look at, and their weights, summing to one."""
         dtype = self._inference_dtype("float64")
+        n_rows = min(10_000, max(1, 10_000_000 // X.shape[1]))
         x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: a random subset
         w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
         return self._module(dtype), x, mask, w
@@ -501,9 +541,12 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         options = self._training_options(len(rows[0]), hook)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
-        self.history_ = self.history_ + result.history
+        first = self.n_iter_
+        # A model that goes on has its last record already.
+        self.history_ = self.history_ + [r for r in result.history if first == 0 or r["epoch"] > first]
         self.n_iter_ = result.history[-1]["epoch"]
-        self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
+        if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
+            self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
     def _training_options(self, n_rows, hook):
         return TrainingOptions(
@@ -514,7 +557,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
             weight_decay=self.weight_decay,
             batch_size=_batch_size(self.batch_size, n_rows),
-            patience=self.n_iter_no_change,
+            patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
             precision=self.precision,
             compile=self.compile,
@@ -540,30 +583,19 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM)
         )
 
-    def _callback_tasks(self, X, y, fitted):
-        """The root task of scikit-learn's callbacks and a hook for one subtask per epoch; (None, None) before 1.9."""
+    def _callback_root(self, X, y):
+        """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
         if not hasattr(self, "_init_callback_context"):
-            return None, None
-        root = self._init_callback_context(max_subtasks=self.max_iter)
-        root.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        running = []
+            return None
+        return self._init_callback_context(max_subtasks=self.max_iter).call_on_fit_task_begin(estimator=self, X=X, y=y)
 
-        def begin():
-            running.append(root.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self, X=X, y=y))
-
-        def end():
-            return running.pop().call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted._snapshot(X)
-            )
-
-        return root, EpochHook(begin, end)
-
-    def _snapshot(self, X):
-        """Fitted attributes as if fit had stopped now."""
+    def _snapshot(self, net, X, weight, table):
+        """Fitted attributes as if fit had stopped after this epoch of `net`."""
         now = copy.copy(self)
-        now.module_ = copy.deepcopy(self.module_).eval()
-        table, rows, weight = now._canonical(X, None, resume=True)
-        now._describe(rows, weight, table, frozen=False)
+        now.module_ = copy.deepcopy(net.averaged_).eval()
+        now.n_iter_ = now.best_iter_ = net.epoch + 1
+        now.history_ = self.history_ + plain_history(net)
+        now._describe(X, weight, table, frozen=False)
         return _fitted_attributes(now)
 
     # ---------------------------------------------------------------- verbs
@@ -722,7 +754,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         check_is_fitted(self)
         _check_count("n_samples", n_samples, "sample")
         module = copy.deepcopy(self.module_).cpu().double()
-        with isolated("cpu", draw_seed(random_state)), torch.no_grad():
+        with exclusive(draw_seed(random_state)), torch.no_grad():
             z = module.prior(module.encode).sample((n_samples,))
             x = module.decode(z[None]).sample()[0]
         return self._columns.frame(self._columns.to_data(x))
@@ -796,7 +828,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             )
         if "module_" in state:
             state["_device"] = state["_device"] if is_available(state["_device"]) else "cpu"
-            with isolated("cpu", 0):
+            with exclusive(0):
                 module = LatentVariableModel(**state["_model_config"])
             module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
             state["module_"] = module.to(state["_device"]).eval()
@@ -805,6 +837,27 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             )
             state["_score_noise"] = torch.from_numpy(state["_score_noise"])
         super().__setstate__(state)
+
+
+class _Tasks:
+    """The estimator's running root task of scikit-learn's callbacks: gives a hook that makes one subtask per epoch."""
+
+    def __init__(self, estimator, root, X, y):
+        self.arguments = {"estimator": estimator, "X": X, "y": y}
+        self.root = root
+
+    def hook(self, snapshot):
+        """Begin and end the epochs' tasks; `snapshot(net)` gives the fitted attributes to who asks for them."""
+        running = []
+
+        def begin():
+            running.append(self.root.subcontext(task_name="epoch").call_on_fit_task_begin(**self.arguments))
+
+        def end(net):
+            attributes = lambda: snapshot(net)  # noqa: E731 - evaluated only if a callback wants the estimator
+            return running.pop().call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
+
+        return EpochHook(begin, end)
 
 
 def _fitted_attributes(estimator):

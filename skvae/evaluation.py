@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .distributions import joint_log_prob, kl
+from .distributions import joint_kl, joint_log_prob, kl
 
 __all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
 
@@ -32,8 +32,7 @@ def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, K): nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    kl_qp = kl(q, model.prior(model.encode), z)
-    return model.log_likelihood(x, mask, z).mean(0) - (kl_qp.sum(-1) if kl_qp.ndim == 2 else kl_qp)
+    return model.log_likelihood(x, mask, z).mean(0) - joint_kl(q, model.prior(model.encode), z)
 
 
 def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:

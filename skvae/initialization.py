@@ -16,6 +16,8 @@ import scipy.linalg
 import torch
 from sklearn.utils.extmath import randomized_svd
 
+from .rows import moments
+
 __all__ = ["STARTS", "LinearGaussian", "factor_analysis", "probabilistic_pca", "start"]
 
 STARTS = ("pca", "factor_analysis", "random")
@@ -146,47 +148,49 @@ def start(model, columns, X, weight, init, seed):
     X, weight = columns.working_array(X[:n_rows]), weight[:n_rows]  # sorted by hash: the first are a random subset
     present = ~np.isnan(X)
     observed = weight @ present / weight.sum()
-    mean = weight @ np.where(present, X, 0.0) / (weight.sum() * np.maximum(observed, 1e-300))
+    mean, variance = moments(X, weight)
     own_units = np.sqrt(np.clip(mean * (1 - mean), 1e-4, None))
     unit = np.where(columns.standardized, 1.0, own_units)
     centred = np.where(present, X - mean, 0.0) / unit
-    spread = np.square(centred).T @ weight / weight.sum() / np.maximum(observed, 1e-300)
-    spread = np.where(observed > 0, spread, 1.0)  # variance of the observed cells; a whole unit for an empty column
+    spread = variance / np.square(unit)  # of the observed cells; a whole unit for an empty column
 
     with torch.no_grad():
         model.encoder.fill.copy_(torch.from_numpy(mean))
         if init == "random":
             return
-        moments = SecondMoments(centred, weight)
+        second = SecondMoments(centred, weight)
         if init == "pca":
-            solution = probabilistic_pca(moments, model.n_components, columns.tie_noise, seed)
+            solution = probabilistic_pca(second, model.n_components, columns.tie_noise, seed)
         else:
-            max_iter = _affordable_em_steps(model, moments)
-            solution = factor_analysis(moments, model.n_components, columns.tie_noise, seed, max_iter)
+            max_iter = _affordable_em_steps(model, second)
+            solution = factor_analysis(second, model.n_components, columns.tie_noise, seed, max_iter)
         # Cells filled with the mean have no variance: give it back to the noise.
         solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
         solution = solution.rotated().padded(model.n_components)
         _write(model, solution, mean, unit, _resolution(centred, weight))
 
 
-def _affordable_em_steps(model, moments):
+def _affordable_em_steps(model, second):
     """EM steps that cost about one epoch; on tables of up to 256 columns a thousand take half a second anyway."""
-    n, D = moments.root.shape
+    n, D = second.root.shape
     if D <= 256:
         return 1000
     epoch = 6 * n * sum(p.numel() for p in model.parameters())
-    step = 4 * D * model.n_components * (D if moments.matrix is not None else n)
+    step = 4 * D * model.n_components * (D if second.matrix is not None else n)
     return int(
         np.clip(epoch / step / 16, 20, 1000)
     )  # an EM step is bound by memory, some 16 times slower per operation
 
 
 def _resolution(centred, weight):
-    """Standard error of each column's variance in squares, var (k - 1) / (2 n), k the kurtosis; at most half of it."""
+    """var (k - 1) / (2 n), k the kurtosis: the squared standard error of each variance over 4 var; at most var / 2.
+
+    n is the sum of the weights, but at least the number of distinct rows: normalised weights are no lack of evidence.
+    """
     share = weight / weight.sum()
     variance, fourth = share @ np.square(centred), share @ np.square(np.square(centred))
     kurtosis = fourth / np.maximum(np.square(variance), 1e-300)
-    return variance * np.clip((kurtosis - 1) / (2 * weight.sum()), 0.0, 0.5)
+    return variance * np.clip((kurtosis - 1) / (2 * max(weight.sum(), len(weight))), 0.0, 0.5)
 
 
 def _write(model, solution, mean, unit, resolution):

@@ -4,12 +4,13 @@ An objective is a value. Training averages its "loss" over a batch; `monitor` is
 watches on held-out rows, the lower the better, or None to keep the last state.
 """
 
+import math
 from abc import ABC, abstractmethod
-from numbers import Real
+from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-from .distributions import kl
+from .distributions import joint_kl
 
 __all__ = ["ELBO", "OBJECTIVES", "Objective"]
 
@@ -30,6 +31,9 @@ class Objective(BaseEstimator, ABC):
     monitor = "loss"
     warm_up = 0
     n_samples = 1
+
+    def check(self):
+        """Raise a ValueError for a bad parameter; called before training."""
 
     @abstractmethod
     def __call__(self, model, x, mask, u):
@@ -73,17 +77,21 @@ class ELBO(Objective):
         self.beta = beta
         self.n_samples = n_samples
 
+    def check(self):
+        """beta is a non-negative float, n_samples a positive int."""
+        if not (isinstance(self.beta, Real) and 0 <= self.beta < math.inf):
+            must = "must be a float in the range [0, inf)"
+            raise ValueError(f"The 'beta' parameter of ELBO {must}. Got {self.beta!r} instead.")
+        if not (isinstance(self.n_samples, Integral) and self.n_samples >= 1):
+            must = "must be an int in the range [1, inf)"
+            raise ValueError(f"The 'n_samples' parameter of ELBO {must}. Got {self.n_samples!r} instead.")
+
     def __call__(self, model, x, mask, u):
         """-L(x) and its two terms, (B,) each."""
-        if not (isinstance(self.beta, Real) and self.beta >= 0):
-            raise ValueError(
-                f"The 'beta' parameter of ELBO must be a float in the range [0, inf). Got {self.beta!r} instead."
-            )
         q = model.encode(x, mask)
         z = model.posterior.push(q, u)
         log_px = model.log_likelihood(x, mask, z).mean(0)
-        kl_qp = kl(q, model.prior(model.encode), z)
-        kl_qp = kl_qp.sum(-1) if kl_qp.ndim == 2 else kl_qp
+        kl_qp = joint_kl(q, model.prior(model.encode), z)
         return {"loss": self.beta * kl_qp - log_px, "reconstruction": log_px, "kl": kl_qp}
 
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy import sparse
 
-__all__ = ["canonical_rows", "draw_positions", "n_held_out", "sort_rows"]
+__all__ = ["canonical_rows", "dense", "draw_positions", "moments", "n_held_out", "sort_rows"]
 
 _CELLS_PER_BLOCK = 1 << 20
 
@@ -73,6 +73,42 @@ def draw_positions(weight, n_draws, rng):
     cumulative = np.cumsum(weight)
     points = (np.arange(n_draws) + rng.random()) / n_draws * cumulative[-1]
     return rng.permutation(np.minimum(np.searchsorted(cumulative, points, side="right"), len(weight) - 1))
+
+
+def dense(X):
+    """Rows as an ndarray (or tensor), whatever they came as."""
+    return X.toarray() if sparse.issparse(X) else X
+
+
+def moments(X, weight):
+    """Weighted mean and variance of the observed cells of each column, two passes in float64; NaN is missing.
+
+    A constant column has variance 0; one without observed cells has mean 0 and variance 1. A CSR is not densified.
+    """
+    values = X.data.astype(np.float64) if sparse.issparse(X) else X.astype(np.float64)
+    present = ~np.isnan(values)
+    observed = weight.sum() - _column_sums(X, ~present, weight)
+    safe = np.maximum(observed, np.finfo(float).tiny)
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite, by column name
+        mean = _column_sums(X, np.where(present, values, 0.0), weight) / safe
+        if sparse.issparse(X):
+            squares = np.where(present, np.square(values - mean[X.indices]), 0.0)
+            stored = _column_sums(X, np.ones(len(values)), weight)
+            second = _column_sums(X, squares, weight) + (weight.sum() - stored) * np.square(mean)
+        else:
+            second = weight @ np.square(np.where(present, values - mean, 0.0))
+        variance = second / safe
+        # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
+        eps = np.finfo(float).eps * X.shape[0]
+        variance[variance <= eps * variance + np.square(eps * mean)] = 0.0
+    return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
+
+
+def _column_sums(X, cells, weight):
+    """Weighted sums over the rows of `cells`: an array like X, or one number per stored entry of a CSR X."""
+    if not sparse.issparse(X):
+        return weight @ cells
+    return weight @ sparse.csr_matrix((cells.astype(np.float64), X.indices, X.indptr), X.shape)
 
 
 def _row_hash(X, seed, transform=lambda values, columns: values):

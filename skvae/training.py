@@ -24,7 +24,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from ._random import isolated, seed_global, torch_generator
 from .rows import draw_positions
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "train"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "plain_history", "train"]
 
 OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -40,7 +40,7 @@ _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _BATCHES_PER_BLOCK = 64
 _AVERAGE_DECAY = 8
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
-_VALIDATION_CHUNK = 8192
+_VALIDATION_CELLS = 8_000_000
 
 
 class Rows:
@@ -48,6 +48,7 @@ class Rows:
 
     def __init__(self, X, weight, columns, device):
         self.weight = weight
+        self.n_columns = X.shape[1]
         self.columns = columns
         self.device = device
         self.table = X if sparse.issparse(X) else None
@@ -81,7 +82,7 @@ class TrainingOptions:
     learning_rate_factor: object
     weight_decay: float
     batch_size: int
-    patience: int
+    patience: int | None  # None: held-out values go into the history only
     tol: float
     precision: str
     compile: bool
@@ -99,7 +100,7 @@ class TrainingResult:
 
 
 class EpochHook(Callback):
-    """A skorch callback around two functions; the second returns True to stop."""
+    """A skorch callback around `begin()` and `end(net)`; the second returns True to stop."""
 
     def __init__(self, begin, end):
         self.begin = begin
@@ -111,7 +112,7 @@ class EpochHook(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Call the second function."""
-        if self.end():
+        if self.end(net):
             raise _StopTraining
 
 
@@ -148,7 +149,7 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     callbacks += copy.deepcopy(list(options.callbacks))  # skorch writes into them
     callbacks += [("print_log", PrintLog())] if options.verbose else []
     net = _Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
-    with isolated(train_rows.device, seed, first_epoch):
+    with isolated(train_rows.device, seed, first_epoch), torch.enable_grad():
         net.initialize()
         net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
@@ -156,9 +157,10 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
             net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
-    history = [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
     restored = keeper.restore(model) if valid_rows is not None else False
-    return TrainingResult(keeper.start + history, keeper.best_epoch, None if restored else net.training_state())
+    return TrainingResult(
+        keeper.start + plain_history(net), keeper.best_epoch, None if restored else net.training_state()
+    )
 
 
 class _Net(NeuralNet):
@@ -204,7 +206,7 @@ class _Net(NeuralNet):
 
     @property
     def averaged_(self):
-        """The model with the averaged weights: what is validated, kept and returned."""
+        """The model with the averaged weights: what is validated, kept and returned (a property: skorch looks away)."""
         return self.average[0]
 
     def training_state(self):
@@ -242,9 +244,10 @@ class _Net(NeuralNet):
         parts = self._training_pass(iterator) if training else self.validate(iterator)
         for name, value in in_data_units(parts, prefix, iterator).items():
             self.history.record(name, value)
-        if training and not math.isfinite(self.history[-1, "train_loss"]):
+        if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
+            kind = "training" if training else "held-out"
             raise ValueError(
-                f"The training loss became {self.history[-1, 'train_loss']} in epoch {self.epoch + 1}. Try a smaller "
+                f"The {kind} loss became {self.history[-1, f'{prefix}_loss']} in epoch {self.epoch + 1}. Try a smaller "
                 "learning_rate, scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), "
                 "or look for extreme values in X."
             )
@@ -252,13 +255,18 @@ class _Net(NeuralNet):
     def notify(self, method_name, **cb_kwargs):
         """As skorch; its EarlyStopping speaks through KeyboardInterrupt, which is told apart from Ctrl-C here."""
         getattr(self, method_name)(self, **cb_kwargs)
+        stop = False
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
+            except _StopTraining:
+                stop = True  # the others still see this epoch
             except KeyboardInterrupt:
-                if isinstance(callback, EarlyStopping):
-                    raise _StopTraining from None
-                raise
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                stop = True
+        if stop:
+            raise _StopTraining
 
     def on_epoch_begin(self, net, **kwargs):
         """Set the learning rate of the absolute epoch and seed what takes no generator (dropout)."""
@@ -336,13 +344,19 @@ class _Net(NeuralNet):
         generator = torch_generator(device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=device)
         totals = 0.0
-        for i in range(0, len(rows), _VALIDATION_CHUNK):
-            x, mask = rows.take(np.arange(i, min(i + _VALIDATION_CHUNK, len(rows))))
+        step = max(1, _VALIDATION_CELLS // rows.n_columns)
+        for i in range(0, len(rows), step):
+            x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
             u = torch.randn((1, len(x), self.averaged_.n_components), generator=generator, device=device)
             parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))
+
+
+def plain_history(net):
+    """skorch's history as a list of dictionaries of plain numbers."""
+    return [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
 
 
 def in_data_units(parts, prefix, rows):
@@ -378,7 +392,7 @@ class _BestState(Callback):
 
     def offer(self, module, epoch, record):
         """Take the state if it is better than the best by more than `tol`."""
-        if self.objective.monitor is None:
+        if self.objective.monitor is None or self.patience is None:
             return
         value = record[f"valid_{self.objective.monitor}"]
         if value < self.value - self.tol:
