@@ -100,7 +100,7 @@ def moments(X, weight):
         variance = second / safe
         # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
         eps = np.finfo(float).eps * X.shape[0]
-        variance[variance <= eps * variance + np.square(eps * mean)] = 0.0
+        variance[np.isfinite(variance) & (variance <= eps * variance + np.square(eps * mean))] = 0.0
     return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
 
 

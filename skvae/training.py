@@ -347,7 +347,8 @@ class _Net(NeuralNet):
         step = max(1, _VALIDATION_CELLS // rows.n_columns)
         for i in range(0, len(rows), step):
             x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
-            u = torch.randn((1, len(x), self.averaged_.n_components), generator=generator, device=device)
+            shape = (1, len(x), self.averaged_.n_components)
+            u = torch.randn(shape, generator=generator, device=device, dtype=x.dtype)
             parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])

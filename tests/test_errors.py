@@ -46,6 +46,8 @@ def test_width_and_names():
         vae.inverse_transform(np.zeros((5, 3)))
     with pytest.raises(ValueError, match="X has 3 features, but VAETransformer is expecting 4 features"):
         VAETransformer(2, **FAST).fit(X, X_val=X[:, :3])
+    with pytest.raises(ValueError, match="X_val: "):
+        VAETransformer(2, **FAST).fit(X, X_val=X[:, :3])
     frame = pd.DataFrame(X, columns=list("abcd"))
     with pytest.raises(ValueError, match="The feature names should match"):
         VAETransformer(2, **FAST).fit(frame).transform(frame[list("dcba")])
@@ -74,6 +76,7 @@ def test_width_and_names():
         ("likelihood", Gaussian(noise=-1.0), "'noise' parameter of Gaussian must be"),
         ("likelihood", Gaussian(floor=0.0), "'floor' parameter of Gaussian must be a positive float"),
         ("objective", ELBO(beta=-1.0), "'beta' parameter of ELBO must be a float in the range"),
+        ("objective", ELBO(n_samples=0), "'n_samples' parameter of ELBO must be an int in the range"),
         ("validation_fraction", 0.999, "validation_fraction=0.999 leaves no row to train on"),
     ],
 )
@@ -136,6 +139,11 @@ def test_support_is_checked_in_fit_and_score_never_in_transform():
 def test_divergence_is_an_error_that_says_what_to_try():
     with pytest.raises(ValueError, match=r"training loss became (nan|inf).*Try a smaller learning_rate"):
         VAETransformer(2, learning_rate=1e30, max_iter=20, random_state=0).fit(X)
+
+
+def test_values_too_large_for_a_variance_name_the_column():
+    with pytest.raises(ValueError, match="Column 'x1' has values whose variance overflows float64"):
+        VAETransformer(2, **FAST).fit(X * np.array([1.0, 1e200, 1.0, 1.0]))
 
 
 def test_a_failed_refit_leaves_the_earlier_fit_intact():

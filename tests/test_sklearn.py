@@ -196,6 +196,24 @@ def test_frames_in_and_out(library, wine):
     )
 
 
+def test_frames_with_numbers_for_names(wine):
+    vae = VAETransformer(2, max_iter=1, random_state=0).fit(pd.DataFrame(wine))
+    assert list(vae.sample(2).columns) == list(range(13))
+    assert list(vae.inverse_transform(np.zeros((1, 2))).columns) == list(range(13))
+
+
+def test_stored_zeros_and_nan_in_csr():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    X[:9, 0], X[3, 1] = 0.0, np.nan
+    csr = sparse.csr_array(X)
+    csr.data[:4] = 0.0  # stored, not left out
+    a = VAETransformer(2, max_iter=0, random_state=0).fit(csr)
+    b = VAETransformer(2, max_iter=0, random_state=0).fit(csr.toarray())
+    np.testing.assert_allclose(a._columns.scale, b._columns.scale)
+    np.testing.assert_allclose(a._columns.scale, np.nanstd(csr.toarray(), axis=0))
+    assert a.score(csr) == pytest.approx(b.score(csr.toarray()))
+
+
 def test_inverse_transform_keeps_the_index_of_Z(wine):
     frame = pd.DataFrame(wine, columns=list("abcdefghijklm"), index=pd.Index(range(1000, 1178), name="row"))
     vae = VAETransformer(2, max_iter=1, random_state=0).set_output(transform="pandas").fit(frame)

@@ -397,3 +397,123 @@ def test_tiny_and_constant_tables(shape):
         assert np.isfinite(vae.score(X))
         assert np.isfinite(vae.transform(X)).all()
         assert np.isfinite(vae.sample(3)).all()
+
+
+def test_a_warm_start_holds_the_same_rows_out(wine):
+    held = []
+    original = VAETransformer._split
+
+    def spy(self, *args):
+        result = original(self, *args)
+        held.append({row.tobytes() for row in result[1][0]})
+        return result
+
+    vae = VAETransformer(2, warm_start=True, max_iter=2, random_state=0)
+    VAETransformer._split = spy
+    try:
+        vae.fit(wine).fit(wine)
+    finally:
+        VAETransformer._split = original
+    assert held[0] == held[1]
+
+
+def test_a_resumed_fit_keeps_the_best_epoch_and_one_record_per_epoch(wine):
+    vae = VAETransformer(3, warm_start=True, max_iter=15, random_state=0).fit(wine)
+    best = vae.best_iter_
+    vae.set_params(tol=100.0, max_iter=5).fit(wine)  # nothing can be that much better
+    assert vae.best_iter_ == best
+    assert [record["epoch"] for record in vae.history_] == list(range(21))
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_components": 4}, {"posterior": "full"}, {"hidden_layer_sizes": (3,)}, {"optimizer": "sgd"}]
+)
+def test_what_the_model_is_made_of_cannot_change_while_it_goes_on(wine, change):
+    vae = VAETransformer(2, random_state=0).partial_fit(wine).set_params(**change)
+    with pytest.raises(ValueError, match=f"The '{next(iter(change))}' parameter of VAETransformer cannot change from"):
+        vae.partial_fit(wine)
+
+
+def test_every_callback_sees_the_epoch_that_stops(cancer):
+    epochs = []
+
+    class Count(skorch.callbacks.Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(net.history[-1, "epoch"])
+
+    vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, callbacks=[Count()], random_state=0).fit(cancer)
+    assert epochs == [1, 2, 3]
+    assert "dur" in vae.history_[-1]
+
+
+def test_x_val_without_early_stopping_is_only_recorded(cancer):
+    vae = VAETransformer(3, max_iter=6, early_stopping=False, n_iter_no_change=1, random_state=0)
+    vae.fit(cancer[:300], X_val=cancer[300:])
+    assert vae.n_iter_ == vae.best_iter_ == 6
+    assert "valid_loss" in vae.history_[-1]
+    assert_same(vae, VAETransformer(3, max_iter=6, early_stopping=False, random_state=0).fit(cancer[:300]))
+
+
+def test_a_held_out_loss_that_is_not_finite_is_an_error(wine):
+    valid = wine[:20].copy()
+    valid[0, 0] = 1e25
+    with pytest.raises(ValueError, match="held-out loss became inf"):
+        VAETransformer(2, random_state=0).fit(wine, X_val=valid)
+
+
+def test_normalised_weights_do_no_harm(cancer):
+    whole = VAETransformer(3, max_iter=30, random_state=0).fit(cancer)
+    weight = np.full(len(cancer), 1 / len(cancer))
+    normalised = VAETransformer(3, max_iter=30, random_state=0).fit(cancer, sample_weight=weight)
+    assert normalised.score(cancer) == pytest.approx(whole.score(cancer), abs=0.05)
+
+
+def test_threads_repeat(cancer):
+    from joblib import Parallel, delayed
+
+    def work():
+        vae = VAETransformer(2, early_stopping=False, max_iter=2, hidden_layer_sizes=(64, 64), random_state=0).fit(
+            cancer
+        )
+        return vae.score(cancer), vae.sample(200, random_state=0).sum()
+
+    assert len(set(Parallel(4, backend="threading")(delayed(work)() for _ in range(12)))) == 1
+
+
+def test_torchs_own_settings_do_not_break_a_fit(wine):
+    expected = VAETransformer(**FAST).fit(wine)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            vae = VAETransformer(**FAST).fit(wine)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert next(vae.module_.parameters()).dtype == torch.float32
+    assert np.isfinite(vae.score(wine))
+    assert expected.n_iter_ == vae.n_iter_
+
+
+def test_bernoulli_bias_keeps_rare_margins():
+    """Strong slopes flatten the mean of a logistic; the start's bias makes up for it."""
+    rng = np.random.default_rng(0)
+    bits = (rng.normal(size=(4000, 1)) + 0.3 * rng.normal(size=(4000, 6)) > 1.3).astype(float)
+    start = VAETransformer(1, max_iter=0, random_state=0).fit(bits)
+    np.testing.assert_allclose(start.sample(40_000, random_state=0).mean(0), bits.mean(0), atol=0.03)
+
+
+def test_an_empty_table_is_not_a_table_of_bits():
+    vae = VAETransformer(2, max_iter=0).fit(np.full((5, 3), np.nan))
+    assert {repr(f) for f in vae.likelihoods_.values()} == {"Gaussian()"}
+
+
+def test_scoring_callbacks_see_a_consistent_estimator(cancer):
+    callback = pytest.importorskip("sklearn.callback")
+    seen = []
+
+    def scoring(estimator, X, y):
+        seen.append((estimator.n_iter_, len(estimator.history_)))
+        return {"score": estimator.score(X)}
+
+    vae = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0)
+    vae.set_callbacks(callback.ScoringMonitor(scoring=scoring)).fit(cancer)
+    assert seen == [(1, 1), (2, 2), (3, 3), (3, 3)]
