@@ -329,6 +329,8 @@ class _Net(NeuralNet):
     def _average(self):
         """Move the average towards the trained weights, for all steps since the last time."""
         new = self.n_steps - self.n_averaged
+        if new == 0:
+            return
         weight = min(1.0, new * (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY))
         torch._foreach_lerp_(self.averaged_parameters, self.trained_parameters, weight)
         self.n_averaged = self.n_steps
