@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from .families import Bernoulli, Family, Gaussian
-from .rows import dense, moments
+from .rows import dense, largest_deviation, moments
 
 __all__ = ["Columns", "TableInfo"]
 
@@ -85,7 +85,11 @@ class Columns:
         return self.names[d] if self.names is not None else f"x{d}"
 
     def fit_units(self, X, weight):
-        """Set shift and scale from rows X (n, D), ndarray or CSR with NaN for missing, and their weights."""
+        """Set shift and scale from rows X (n, D), ndarray or CSR with NaN for missing, and their weights.
+
+        A constant column has scale 1. The first call sees all rows; one that a later call finds constant in a part of
+        them is scaled by its largest deviation, so that what the other part holds there does not depend on the unit.
+        """
         mean, variance = moments(X, weight)
         too_large = ~np.isfinite(variance)
         if too_large.any():
@@ -93,12 +97,14 @@ class Columns:
             raise ValueError(
                 f"Column {name!r} has values whose variance overflows float64. Rescale or clip the column."
             )
+        if not hasattr(self, "reach"):
+            self.reach = np.where(variance > 0, largest_deviation(X, mean), 1.0)
         self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
         use = self.standardized
         if self.scaling is not None and use.any():
             self.shift[use] = mean[use]
             self.scale[use] = np.sqrt(variance[use]) if self.scaling == "standard" else np.sqrt(variance[use].mean())
-            self.scale[self.scale == 0] = 1.0
+            self.scale = np.where(self.scale > 0, self.scale, self.reach)
         return self
 
     def standardize(self, values, columns=slice(None)):

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy import sparse
 
-__all__ = ["canonical_rows", "dense", "draw_positions", "moments", "n_held_out", "sort_rows"]
+__all__ = ["canonical_rows", "dense", "draw_positions", "largest_deviation", "moments", "n_held_out", "sort_rows"]
 
 _CELLS_PER_BLOCK = 1 << 20
 
@@ -102,6 +102,15 @@ def moments(X, weight):
         eps = np.finfo(float).eps * X.shape[0]
         variance[np.isfinite(variance) & (variance <= eps * variance + np.square(eps * mean))] = 0.0
     return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
+
+
+def largest_deviation(X, center):
+    """max |x - center| over the observed cells of each column; 0 where there are none."""
+    if sparse.issparse(X):
+        highest, lowest = (getattr(X, name)(axis=0).toarray().ravel() for name in ("nanmax", "nanmin"))
+    else:
+        highest, lowest = np.fmax.reduce(X), np.fmin.reduce(X)
+    return np.nan_to_num(np.maximum(highest - center, center - lowest))
 
 
 def _column_sums(X, cells, weight):

@@ -367,6 +367,14 @@ def test_scaling():
         assert np.isfinite(vae.score(X))
 
 
+@pytest.mark.parametrize("scaling", ["standard", "global"])
+def test_digits_and_digits_over_16_give_the_same_codes(scaling):
+    """With seed 0 a pixel varies among held-out rows only: its scale comes from there, or 1 would depend on the unit."""
+    X = load_digits().data
+    vae = VAETransformer(10, scaling=scaling, max_iter=2, random_state=0)
+    np.testing.assert_array_equal(vae.fit_transform(X), vae.fit_transform(X / 16))
+
+
 def test_noise_variance_is_in_data_units(wine):
     a = VAETransformer(2, max_iter=3, random_state=0).fit(wine).noise_variance_
     b = VAETransformer(2, max_iter=3, random_state=0).fit(wine * 16).noise_variance_
