@@ -33,11 +33,10 @@ def torch_generator(device, *keys):
 def seed_global(device, *keys):
     """Seed torch's global generators of the CPU and of `device`; only inside `isolated`."""
     seed = int(np.random.SeedSequence(keys).generate_state(1)[0])
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
-    device = torch.device(device)
-    if device.type != "cpu":
-        module = getattr(torch, device.type)
-        module.manual_seed(seed)
+    with _lock:  # not while another thread is `exclusive`
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
+        if torch.device(device).type != "cpu":
+            _generator_module(device).manual_seed(seed)
 
 
 @contextmanager
