@@ -206,7 +206,7 @@ class _Net(NeuralNet):
 
     @property
     def averaged_(self):
-        """The model with the averaged weights: what is validated, kept and returned (a property: skorch looks away)."""
+        """The model with the averaged weights: what is validated, kept and returned."""
         return self.average[0]
 
     def training_state(self):
@@ -269,7 +269,7 @@ class _Net(NeuralNet):
             raise _StopTraining
 
     def on_epoch_begin(self, net, **kwargs):
-        """Set the learning rate of the absolute epoch and seed what takes no generator (dropout)."""
+        """Set the learning rate of the absolute epoch."""
         factor = self.options.learning_rate_factor(self.first_epoch + len(self.history))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -279,9 +279,8 @@ class _Net(NeuralNet):
 
     def _training_pass(self, rows):
         self.module_.train()
-        device = next(self.module_.parameters()).device
         seed_global(rows.device, self.seed, self.epoch)  # dropout takes no generator
-        generator = torch_generator(device, self.seed, self.epoch)
+        generator = torch_generator(rows.device, self.seed, self.epoch)
         batches = self._batches(rows, np.random.default_rng((self.seed, self.epoch)))
         passed = []
         steps = self.options.schedule.steps(batches)
@@ -342,15 +341,14 @@ class _Net(NeuralNet):
         The draws are the same every epoch, so that epochs compare.
         """
         self.averaged_.eval()
-        device = next(self.averaged_.parameters()).device
-        generator = torch_generator(device, self.seed)
-        weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=device)
+        generator = torch_generator(rows.device, self.seed)
+        weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
         totals = 0.0
         step = max(1, _VALIDATION_CELLS // rows.n_columns)
         for i in range(0, len(rows), step):
             x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
             shape = (1, len(x), self.averaged_.n_components)
-            u = torch.randn(shape, generator=generator, device=device, dtype=x.dtype)
+            u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
             parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
