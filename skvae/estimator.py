@@ -60,6 +60,8 @@ OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 10
 
+RANDOM_START_RATE = 16.0  # affine paths without a closed-form start to keep would take 1000 epochs at 1e-3
+
 _FORMAT_VERSION = 1
 _SCORE_STREAM, _IMPORTANCE_STREAM = 1, 2  # second keys of the generators behind score_samples
 
@@ -106,7 +108,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Which parameter group moves in each step.
     init : {"pca", "factor_analysis", "random"}, default="pca"
         The start. "pca" keeps the directions of most variance, for codes; "factor_analysis" the likelihood of every
-        column, for density, imputation and synthesis; "random" is what other libraries do.
+        column, for density, imputation and synthesis; "random" is what other libraries do: there the affine paths and
+        the noise, with no start to keep, learn at 16 times the learning rate.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
     learning_rate : float, default=1e-3
@@ -555,6 +558,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
             learning_rate=self.learning_rate,
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
+            affine_rate=RANDOM_START_RATE if self.init == "random" else 1.0,
             weight_decay=self.weight_decay,
             batch_size=_batch_size(self.batch_size, n_rows),
             patience=self.n_iter_no_change if self.early_stopping else None,

@@ -80,6 +80,7 @@ class TrainingOptions:
     optimizer: object
     learning_rate: float
     learning_rate_factor: object
+    affine_rate: float  # on the learning rate of everything but the nets: affine paths, noise, prior
     weight_decay: float
     batch_size: int
     patience: int | None  # None: held-out values go into the history only
@@ -195,13 +196,13 @@ class _Net(NeuralNet):
 
     def _optimizer(self, parameters):
         options = self.options
-        nets = [part.net for part in (self.module_.encoder, self.module_.decoder) if part.net is not None]
-        decayed = {p for net in nets for p in net.parameters() if p.ndim > 1} if options.weight_decay else set()
-        groups = [  # biases, the noise and the closed-form start are not shrunk, only the nets' weights
-            {"params": [p for p in parameters if p not in decayed], "weight_decay": 0.0},
-            {"params": [p for p in parameters if p in decayed]},
-        ]
-        groups = [group for group in groups if group["params"]]
+        nets = {p for part in (self.module_.encoder, self.module_.decoder) if part.net for p in part.net.parameters()}
+        groups = {}
+        for p in parameters:
+            decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
+            rate = 1.0 if p in nets else options.affine_rate
+            groups.setdefault((decay, rate), []).append(p)
+        groups = [{"params": group, "weight_decay": decay, "rate": rate} for (decay, rate), group in groups.items()]
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
     @property
@@ -273,7 +274,7 @@ class _Net(NeuralNet):
         factor = self.options.learning_rate_factor(self.first_epoch + len(self.history))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.options.learning_rate * factor
+                group["lr"] = self.options.learning_rate * factor * group["rate"]
         self.history.new_epoch()
         self.history.record("epoch", self.epoch + 1)
 
