@@ -25,7 +25,7 @@ class Family(BaseEstimator, ABC):
     Attributes
     ----------
     support : torch.distributions.constraints.Constraint
-        Where the density lives; data outside it are an error in fit and score.
+        Where the density lives; for columns that are not standardized, data outside it are an error in fit and score.
     standardized : bool
         Whether a column of this family is shifted and scaled before the model sees it.
     n_raw : int

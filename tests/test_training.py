@@ -407,7 +407,7 @@ def test_tiny_and_constant_tables(shape):
         assert np.isfinite(vae.sample(3)).all()
 
 
-def test_a_warm_start_holds_the_same_rows_out(cancer):
+def test_a_warm_start_holds_the_same_rows_out(cancer, monkeypatch):
     held = []
     original = VAETransformer._split
 
@@ -417,13 +417,10 @@ def test_a_warm_start_holds_the_same_rows_out(cancer):
         return result
 
     vae = VAETransformer(2, warm_start=True, max_iter=5, random_state=0)
-    VAETransformer._split = spy
-    try:
-        vae.fit(cancer)
-        assert vae.best_iter_ > 0  # units are those of the training part now
-        vae.fit(cancer)
-    finally:
-        VAETransformer._split = original
+    monkeypatch.setattr(VAETransformer, "_split", spy)
+    vae.fit(cancer)
+    assert vae.best_iter_ > 0  # units are those of the training part now
+    vae.fit(cancer)
     assert held[0] == held[1]
 
 
