@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .families import Bernoulli, Family, Gaussian
+from .families import Bernoulli, Gaussian
+from .family import Family
 from .rows import dense, largest_deviation, moments
 
 __all__ = ["Columns", "TableInfo"]
@@ -75,10 +76,9 @@ class Columns:
             groups.setdefault(id(family), (family, []))[1].append(d)
         return list(groups.values())
 
-    @property
-    def standardized(self):
-        """Which columns are shifted and scaled, (D,) bool."""
-        return np.array([family.standardized for family in self.families])
+    def has_units(self, *units):
+        """Which columns belong to a family with one of these `units`, (D,) bool."""
+        return np.array([family.units in units for family in self.families])
 
     def label(self, d):
         """The column's name, or "x3" for the fourth column of an array."""
@@ -100,10 +100,11 @@ class Columns:
         if not hasattr(self, "reach"):
             self.reach = np.where(variance > 0, largest_deviation(X, mean), 1.0)
         self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
-        use = self.standardized
-        if self.scaling is not None and use.any():
-            self.shift[use] = mean[use]
-            self.scale[use] = np.sqrt(variance[use]) if self.scaling == "standard" else np.sqrt(variance[use].mean())
+        shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
+        if self.scaling is not None and scaled.any():
+            self.shift[shifted] = mean[shifted]
+            spread = variance[scaled] if self.scaling == "standard" else variance[scaled].mean()
+            self.scale[scaled] = np.sqrt(spread)
             self.scale = np.where(self.scale > 0, self.scale, self.reach)
         return self
 
@@ -150,7 +151,7 @@ class Columns:
     def check_support(self, X):
         """Raise where a cell lies outside the support of its column's family."""
         for family, columns in self.groups:
-            if family.standardized:
+            if family.units == "standard":
                 continue
             for i in range(0, X.shape[0], _ROWS_PER_CHECK):  # a wide CSR is not densified whole
                 self._check_block(dense(X[i : i + _ROWS_PER_CHECK][:, columns]), family, columns)

@@ -24,7 +24,8 @@ from ._compat import (
 )
 from ._random import draw_seed, exclusive, torch_generator
 from .columns import Columns, TableInfo
-from .families import FAMILIES, Family
+from .families import FAMILIES
+from .family import Family
 from .model import LatentVariableModel
 from .networks import ACTIVATIONS
 from .objectives import OBJECTIVES, Objective
@@ -778,7 +779,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         check_same_namespace(X, self, attribute="kl_per_component_", method=method)
         X = self._validate(X, reset=False)
         table = X if isinstance(X, torch.Tensor) else on_host(X)
-        if check_support and not self._columns.standardized.all():
+        if check_support and not self._columns.has_units("standard").all():
             self._columns.check_support(on_host(table))
         dtype = self._inference_dtype(X.dtype)
         module = self._module(dtype)

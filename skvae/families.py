@@ -1,70 +1,16 @@
-"""One-dimensional families: raw network numbers -> distribution. One table serves posteriors and likelihoods.
-
-A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
-all second numbers), and may own further numbers that do not depend on the row, trained or fixed, such as the noise of
-a Gaussian decoder. It is a value without weights; `FamilyHead` is the module that it builds.
-"""
+"""One-dimensional families. One table serves posteriors and likelihoods; the contract stands in `family.py`."""
 
 import math
-from abc import ABC, abstractmethod
 from numbers import Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from torch import nn
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal, constraints
 
-__all__ = ["FAMILIES", "Bernoulli", "Family", "FamilyHead", "Gaussian"]
+from .family import Family
 
-
-class Family(BaseEstimator, ABC):
-    """Base class of one-dimensional families; subclass it for a family of your own.
-
-    Attributes
-    ----------
-    support : torch.distributions.constraints.Constraint
-        Where the density lives; for columns that are not standardized, data outside it are an error in fit and score.
-    standardized : bool
-        Whether a column of this family is shifted and scaled before the model sees it.
-    n_raw : int
-        Numbers per variable that the network gives.
-    """
-
-    support: constraints.Constraint = constraints.real
-    standardized = True
-    n_raw = 1
-
-    @abstractmethod
-    def distribution(self, *raw):
-        """Map `n_raw` tensors (..., n) from the network, and then the family's own numbers, to a distribution."""
-
-    @abstractmethod
-    def start(self, mean, loadings, noise, resolution=None):
-        """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
-
-        Parameters
-        ----------
-        mean, noise : ndarray (n,)
-        loadings : ndarray (n, m)
-        resolution : ndarray (n,), optional
-            The smallest noise variance of each column that its rows can vouch for.
-
-        Returns
-        -------
-        weight : ndarray (n_raw * n, m)
-        bias : ndarray (n_raw * n,)
-        own : list of ndarray, as `own_numbers` gives them
-        """
-
-    def own_numbers(self, n):
-        """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
-        return []
-
-    def tie_noise(self, noise):
-        """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
-        return np.maximum(noise, 1e-3)
+__all__ = ["FAMILIES", "Bernoulli", "Gaussian"]
 
 
 class Gaussian(Family):
@@ -141,6 +87,23 @@ class Gaussian(Family):
             noise = np.full_like(noise, noise.mean())
         return np.maximum(noise, self.floor)
 
+    def amortized(self):
+        """A posterior may be as narrow as float32 can tell; a fixed variance stays fixed."""
+        return self if self._fixed else Gaussian(noise="row", floor=1e-9)
+
+    def push(self, q, u):
+        """z = loc + scale * u."""
+        return q.loc + q.scale * u
+
+    def standard(self, zero):
+        """N(0, 1)."""
+        return Normal(zero, torch.ones_like(zero), validate_args=False)
+
+    def code_start(self, mean, projection, variance):
+        """z is t itself."""
+        weight, bias, _ = self.start(mean, projection, variance)
+        return weight, bias, np.ones_like(mean), np.zeros_like(mean)
+
     @property
     def _fixed(self):
         return not isinstance(self.noise, str)
@@ -173,7 +136,8 @@ class Bernoulli(Family):
     """
 
     support = constraints.boolean
-    standardized = False
+    units = None
+    reparameterized = False
 
     def distribution(self, logits):
         """Bernoulli(logits)."""
@@ -187,23 +151,6 @@ class Bernoulli(Family):
         # MacKay's approximation of the logistic-normal mean, E[sigmoid(b + a z)] = sigmoid(b / sqrt(1 + pi a^2 / 8)).
         bias = np.log(p / (1 - p)) * np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1))
         return slope, bias, []
-
-
-class FamilyHead(nn.Module):
-    """n variables of one family: raw numbers (..., n_raw * n) -> distribution with batch shape (..., n)."""
-
-    def __init__(self, family, n):
-        super().__init__()
-        self.family = family
-        self.n_raw = family.n_raw * n
-        self.own = nn.ParameterList(
-            nn.Parameter(torch.from_numpy(number).to(torch.get_default_dtype()), requires_grad=trained)
-            for number, trained in family.own_numbers(n)
-        )
-
-    def forward(self, raw):
-        """Split the raw numbers, append the family's own, and build the distribution."""
-        return self.family.distribution(*raw.chunk(self.family.n_raw, -1), *self.own)
 
 
 def _log_excess(variance, floor):

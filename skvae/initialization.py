@@ -149,8 +149,7 @@ def start(model, columns, X, weight, init, seed):
     present = ~np.isnan(X)
     observed = weight @ present / weight.sum()
     mean, variance = moments(X, weight)
-    own_units = np.sqrt(np.clip(mean * (1 - mean), 1e-4, None))
-    unit = np.where(columns.standardized, 1.0, own_units)
+    unit = np.where(columns.has_units("standard"), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
     centred = np.where(present, X - mean, 0.0) / unit
     spread = variance / np.square(unit)  # of the observed cells; a whole unit for an empty column
 
@@ -197,10 +196,10 @@ def _write(model, solution, mean, unit, resolution):
     """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
     projection, covariance = solution.posterior()
     projection = projection / unit
-    weight, bias = model.posterior.start(-projection @ mean, projection, covariance)
+    weight, bias, basis, offset = model.posterior.start(-projection @ mean, projection, covariance)
     model.encoder.affine.weight.copy_(torch.from_numpy(weight))
     model.encoder.affine.bias.copy_(torch.from_numpy(bias))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
-    model.decoder.affine.weight.copy_(weight)
-    model.decoder.affine.bias.copy_(bias)
+    model.decoder.affine.weight.copy_(weight @ torch.from_numpy(basis))
+    model.decoder.affine.bias.copy_(bias + weight @ torch.from_numpy(offset))

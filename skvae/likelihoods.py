@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-from .families import FamilyHead
+from .family import FamilyHead
 
 __all__ = ["ColumnLikelihood", "Columnwise"]
 

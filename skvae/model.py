@@ -43,15 +43,20 @@ class LatentVariableModel(nn.Module):
     def __init__(self, n_features, n_components, posterior, prior, likelihood, network):
         super().__init__()
         self.n_components = n_components
+        self.width = posterior.width(n_components)
         self.posterior = posterior.build(n_components)
         self.prior = prior.build(n_components)
         self.likelihood = ColumnLikelihood(likelihood)
         self.encoder = Encoder(n_features, self.posterior.n_raw, **network)
-        self.decoder = Decoder(n_components, self.likelihood.n_raw, **network)
+        self.decoder = Decoder(self.width, self.likelihood.n_raw, **network)
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
         return self.posterior(self.encoder(x, mask))
+
+    def draw(self, q: Distribution, u: Tensor) -> Tensor:
+        """z (S, B, K) from base noise u (S, 1 or B, n_noise): differentiable in training mode, exact in eval mode."""
+        return self.posterior.rsample(q, u) if self.training else self.posterior.push(q, u)
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x given z) of codes z (S, B, K), over the columns: batch shape (S, B, D)."""

@@ -43,8 +43,8 @@ class Objective(BaseEstimator, ABC):
         ----------
         model : LatentVariableModel
         x, mask : Tensor (B, D); mask may be None
-        u : Tensor (S, B, K)
-            Base noise for `model.posterior.push`.
+        u : Tensor (S, B, n_noise)
+            Base noise for `model.draw`.
 
         Returns
         -------
@@ -89,7 +89,7 @@ class ELBO(Objective):
     def __call__(self, model, x, mask, u):
         """-L(x) and its two terms, (B,) each."""
         q = model.encode(x, mask)
-        z = model.posterior.push(q, u)
+        z = model.draw(q, u)
         log_px = model.log_likelihood(x, mask, z).mean(0)
         kl_qp = joint_kl(q, model.prior(model.encode), z)
         return {"loss": self.beta * kl_qp - log_px, "reconstruction": log_px, "kl": kl_qp}

@@ -310,7 +310,7 @@ class _Net(NeuralNet):
 
     def _step(self, which, x, mask, generator):
         optimizer, parameters = self.optimizers[which], self.parameters[which]
-        shape = (self.options.objective.n_samples, len(x), self.module_.n_components)
+        shape = (self.options.objective.n_samples, len(x), self.module_.posterior.n_noise)
         u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
         optimizer.zero_grad(set_to_none=True)
         if self.options.precision == "bfloat16":
@@ -348,7 +348,7 @@ class _Net(NeuralNet):
         step = max(1, _VALIDATION_CELLS // rows.n_columns)
         for i in range(0, len(rows), step):
             x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
-            shape = (1, len(x), self.averaged_.n_components)
+            shape = (1, len(x), self.averaged_.posterior.n_noise)
             u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
             parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]

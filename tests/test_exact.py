@@ -130,7 +130,7 @@ def test_posterior_on_a_rotated_correlated_case(posterior, loses):
     covariance = np.diag(1 / np.diag(P)) if posterior == "diag" else np.linalg.inv(P)
     with torch.no_grad():
         for layer, (weight, bias) in (
-            (model.encoder.affine, model.posterior.start(np.zeros(3), projection, covariance)),
+            (model.encoder.affine, model.posterior.start(np.zeros(3), projection, covariance)[:2]),
             (model.decoder.affine, (W, np.zeros(6))),
         ):
             layer.weight.copy_(torch.as_tensor(weight))

@@ -1,0 +1,143 @@
+"""The contract of a one-dimensional family: numbers -> distribution. Likelihoods and posteriors share it.
+
+A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
+all second numbers), and may own further numbers that do not depend on the row, trained or fixed, such as the noise of
+a Gaussian decoder. It is a value without weights; `FamilyHead` is the module that it builds.
+
+As a likelihood it also says where its columns live (`support`, `units`) and how it starts from a linear-Gaussian
+solution. As a mean-field posterior every number comes from the network (`amortized`), and it says how base noise
+becomes draws (`push`, `rsample`), what is reported (`center`), which member is the prior (`standard`) and how it starts
+(`code_start`).
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from torch import nn
+from torch.distributions import Distribution, constraints
+
+__all__ = ["Family", "FamilyHead", "uniform"]
+
+
+class Family(BaseEstimator, ABC):
+    """Base class of one-dimensional families; subclass it for a family of your own.
+
+    Attributes
+    ----------
+    support : torch.distributions.constraints.Constraint
+        Where the density lives; for columns that are not standardized, data outside it are an error in fit and score.
+    units : {"standard", "scale", None}
+        What happens to a column before the model sees it: shifted and scaled (the whole line), divided by its scale
+        (positive values), or nothing (counts, booleans, fractions).
+    n_raw : int
+        Numbers per variable that the network gives.
+    reparameterized : bool
+        Whether draws are differentiable in the numbers, so that a posterior can be of this family.
+    """
+
+    support: constraints.Constraint = constraints.real
+    units: str | None = "standard"
+    n_raw = 1
+    reparameterized = True
+
+    @abstractmethod
+    def distribution(self, *numbers):
+        """Map `n_raw` tensors (..., n) from the network, and then the family's own numbers, to a distribution."""
+
+    @abstractmethod
+    def start(self, mean, loadings, noise, resolution=None):
+        """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
+
+        Parameters
+        ----------
+        mean, noise : ndarray (n,)
+        loadings : ndarray (n, m)
+        resolution : ndarray (n,), optional
+            The smallest noise variance of each column that its rows can vouch for.
+
+        Returns
+        -------
+        weight : ndarray (n_raw * n, m)
+        bias : ndarray (n_raw * n,)
+        own : list of ndarray, as `own_numbers` gives them
+        """
+
+    def own_numbers(self, n):
+        """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
+        return []
+
+    def tie_noise(self, noise):
+        """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
+        return np.maximum(noise, 1e-3)
+
+    def amortized(self):
+        """The same family with every number from the network, as a mean-field posterior needs it."""
+        family = clone(self)
+        return family.set_params(noise="row") if isinstance(getattr(family, "noise", None), str) else family
+
+    def push(self, q, u):
+        """Base noise u (S, B or 1, n), standard normal, to exact draws (S, B, n): the inverse CDF of Phi(u)."""
+        return q.icdf(uniform(u))
+
+    def rsample(self, q, u):
+        """Draws (S, B, n) that are differentiable in the numbers of q; `push` where that is."""
+        return self.push(q, u)
+
+    def center(self, q):
+        """What transform reports, (B, n): the mean where it is finite, else the median or location."""
+        return q.mean
+
+    def standard(self, zero) -> Distribution:
+        """The family's own standard member, the default prior of a posterior of this family: all raw numbers zero.
+
+        Parameters
+        ----------
+        zero : Tensor (n,) of zeros; the member takes its batch shape, type and device.
+        """
+        own = (torch.as_tensor(number).to(zero) for number, _ in self.own_numbers(len(zero)))
+        return self.distribution(*[zero] * self.n_raw, *own)
+
+    def code_start(self, mean, projection, variance):
+        """Give raw numbers that imitate the normal code t = projection x + mean with the given variances.
+
+        The draws z of the family live where its standard member p does, so z_k stands for the t_k with
+        Phi(t_k) = F_p(z_k): exactly t_k = (z_k - location) / scale on the line, its best affine imitation elsewhere.
+
+        Parameters
+        ----------
+        mean, variance : ndarray (n,)
+        projection : ndarray (n, D)
+
+        Returns
+        -------
+        weight : ndarray (n_raw * n, D)
+        bias : ndarray (n_raw * n,)
+        slope, offset : ndarray (n,)
+            t is imitated by slope * z + offset.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not offered as a posterior.")
+
+
+class FamilyHead(nn.Module):
+    """n variables of one family: raw numbers (..., n_raw * n) -> distribution with batch shape (..., n)."""
+
+    def __init__(self, family, n):
+        super().__init__()
+        self.family = family
+        self.n_raw = family.n_raw * n
+        self.own = nn.ParameterList(
+            nn.Parameter(torch.from_numpy(number).to(torch.get_default_dtype()), requires_grad=trained)
+            for number, trained in family.own_numbers(n)
+        )
+
+    def forward(self, raw):
+        """Split the raw numbers, append the family's own, and build the distribution."""
+        return self.family.distribution(*raw.chunk(self.family.n_raw, -1), *self.own)
+
+
+def uniform(u):
+    """Phi(u) of standard normal noise, kept inside (0, 1): what an inverse CDF takes."""
+    eps = torch.finfo(u.dtype).eps
+    return torch.special.ndtr(u).clamp(eps, 1 - eps)
