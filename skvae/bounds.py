@@ -109,6 +109,10 @@ class ELBO(Objective):
                 "ELBO(gradient='score_function') compares each draw with the mean of the others: set n_samples to at "
                 f"least 2. Got n_samples={self.n_samples}."
             )
+        if self.gradient == "score_function" and self.free_bits and self.kl in ("monte_carlo", "joint"):
+            raise ValueError(
+                "ELBO(gradient='score_function') has free_bits only with a KL in closed form: kl='analytic'."
+            )
 
     def at(self, epoch):
         """The weight of the epoch in place of its course."""
@@ -144,11 +148,12 @@ class ELBO(Objective):
         """Zero in value; its gradient in phi is that of every expectation over draws in the bound."""
         if has_closed_form(q, p) and self.kl in ("auto", "analytic"):
             return score_function(log_px, joint_log_prob(q, z))
-        log_ratio = joint_log_prob(p, z_kl) - joint_log_prob(q, z_kl)
+        log_qz = joint_log_prob(q, z_kl)
+        log_ratio = self.beta * (joint_log_prob(p, z_kl) - log_qz)
+        explicit = self.beta * value_free(log_qz).mean(0)  # E_q grad ln q = 0: nothing but noise
         if self.kl == "monte_carlo":
-            own = score_function(self.beta * log_ratio, joint_log_prob(q, z_kl))
-            return own + score_function(log_px, joint_log_prob(q, z))
-        return score_function(log_px + self.beta * log_ratio, joint_log_prob(q, z))
+            return score_function(log_ratio, log_qz) + score_function(log_px, joint_log_prob(q, z)) + explicit
+        return score_function(log_px + log_ratio, log_qz) + explicit
 
 
 class IWAE(Objective):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_limits
 from torch.distributions import constraints
 
@@ -73,7 +73,7 @@ MAX_CELLS_WITHOUT = 4_000_000
 _FORMAT_VERSION = 1
 
 
-class VAETransformer(Verbs, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -608,10 +608,10 @@ class VAETransformer(Verbs, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             return evaluation.signs(module.posterior.center(q), x, w).tolist()
 
     def _live_components(self, X, weight):
-        """How many components carry information; None where that is not defined."""
-        module, x, mask, w = self._inspected(X, weight)
-        if self._why_no("codes") or self._why_no("score"):
+        """How many components carry information; None where that is not defined, or rests on too few rows."""
+        if X.shape[0] < MIN_ROWS_FOR_VALIDATION or self._why_no("codes") or self._why_no("score"):
             return None
+        module, x, mask, w = self._inspected(X, weight)
         return int((self._information(module, x, mask, w) > LIVE).sum())
 
     def _information(self, module, x, mask, w):
@@ -626,10 +626,10 @@ class VAETransformer(Verbs, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     def _warn_of_collapse(self, before, after):
         if before is not None and after < before:
             warnings.warn(
-                f"{before - after} of the {before} components that were live at the start have collapsed: they carry no "
+                f"{before - after} of the {before} components that were live at the start have collapsed: they have no "
                 "information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
-                "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components gives "
-                "the same model.",
+                "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
+                "gives the same model.",
                 UserWarning,
                 stacklevel=4,
             )

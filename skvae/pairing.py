@@ -146,5 +146,6 @@ def check_model(model, posterior, prior, objective):
             f"{pair} do not go together: codes leave the support of the prior, where the KL is infinite. Leave "
             "prior='auto', or take a posterior that lives inside it."
         )
-    if getattr(objective, "kl", None) == "analytic" and not has_closed_form(q, p):
+    free_bits = getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise
+    if (getattr(objective, "kl", None) == "analytic" or free_bits) and not has_closed_form(q, p):
         raise ValueError(f"{pair} have no KL in closed form. Use ELBO(kl='auto'), 'joint' or 'monte_carlo'.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -40,10 +41,9 @@ def _if_has(*what):
     return available_if(check)
 
 
-class Verbs:
+class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The verbs of `VAETransformer`; they read what `fit` has set and change nothing."""
 
-    @_if_has("codes")
     def transform(self, X: Any) -> Any:
         """Encode rows as the centres of their posteriors, most informative component first.
 
@@ -78,7 +78,6 @@ class Verbs:
 
         return self._per_row(X, codes, method="transform")
 
-    @_if_has("codes")
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to the rows of X and encode them.
 
@@ -435,6 +434,10 @@ class Verbs:
     def _module(self, dtype):
         """The fitted module in another precision: float64 in, float64 inference."""
         return self.module_ if dtype == torch.float32 else copy.deepcopy(self.module_).to(dtype)
+
+
+for name in ("transform", "fit_transform"):  # hidden only now: scikit-learn's set_output has to wrap them first
+    setattr(Verbs, name, _if_has("codes")(vars(Verbs)[name]))
 
 
 def code_density(codes, seed):
