@@ -110,9 +110,7 @@ class ELBO(Objective):
                 f"least 2. Got n_samples={self.n_samples}."
             )
         if self.gradient == "score_function" and self.free_bits and self.kl in ("monte_carlo", "joint"):
-            raise ValueError(
-                "ELBO(gradient='score_function') has free_bits only with a KL in closed form: kl='analytic'."
-            )
+            raise ValueError("ELBO(gradient='score_function') takes free_bits only with kl='analytic' or 'auto'.")
 
     def at(self, epoch):
         """The weight of the epoch in place of its course."""
