@@ -89,7 +89,7 @@ class TrainingOptions:
     optimizer: object
     learning_rate: float
     learning_rate_factor: object
-    affine_rate: float  # on the learning rate of affine paths and of the likelihood's own numbers
+    linear_factor: object  # epoch -> factor on the learning rate of affine paths and of the likelihood's own numbers
     weight_decay: float
     batch_size: int
     patience: int | None  # None: held-out values go into the history only
@@ -222,9 +222,12 @@ class _Net(NeuralNet):
         groups = {}
         for p in parameters:
             decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
-            rate = self._learning_rate(names) * (options.affine_rate if p in linear else 1.0)
-            groups.setdefault((decay, rate), []).append(p)
-        groups = [{"params": group, "weight_decay": decay, "rate": rate} for (decay, rate), group in groups.items()]
+            groups.setdefault((decay, p in linear), []).append(p)
+        rate = self._learning_rate(names)
+        groups = [
+            {"params": group, "weight_decay": decay, "is_linear": is_linear, "rate": rate}
+            for (decay, is_linear), group in groups.items()
+        ]
         if not groups:
             return None
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
@@ -277,7 +280,7 @@ class _Net(NeuralNet):
         parts = self._training_pass(iterator) if training else self.validate(iterator)
         for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
-        if training and self.options.schedule.watches:
+        if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any
             self.history.record(self.options.schedule.watches, self._mutual_information(iterator))
         if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
             kind = "training" if training else "held-out"
@@ -310,7 +313,9 @@ class _Net(NeuralNet):
         factor = self.options.learning_rate_factor(epoch)
         for optimizer in filter(None, self.optimizers):
             for group in optimizer.param_groups:
-                group["lr"] = factor * group["rate"]
+                group["lr"] = (
+                    factor * group["rate"] * (self.options.linear_factor(epoch) if group["is_linear"] else 1.0)
+                )
         self.history.new_epoch()
         self.history.record("epoch", self.epoch + 1)
 

@@ -136,8 +136,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         torch.Size([150, 2])
         """
         module, x, mask = self._read(X, method="encode")
-        with torch.no_grad():
-            return reordered(module.encode(x, mask), *self._output_map(x))
+        module = copy.deepcopy(module).requires_grad_(False)  # q may outlive this call and draw through the module
+        return reordered(module.encode(x, mask), *self._output_map(x))
 
     def decode(self, Z: Any) -> InDataUnits:
         """Give p(x given z) of codes as one distribution over the columns, in data units.
