@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
@@ -673,7 +674,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
             learning_rate=self.learning_rate,
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
-            linear_factor=_random_start_factor if self.init == "random" else lambda epoch: 1.0,
+            linear_factor=self._linear_factor(),
             weight_decay=self.weight_decay,
             batch_size=_batch_size(self.batch_size, n_rows),
             patience=self.n_iter_no_change if self.early_stopping else None,
@@ -685,6 +686,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             history=self.history_,
             exact_step=exact_step,
         )
+
+    def _linear_factor(self):
+        """Epoch -> factor on the learning rate of what a closed-form start would have set."""
+        if self.init == "random":
+            return partial(_random_start_factor, bool(self._hidden_layer_sizes()))
+        return lambda epoch: 1.0
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
@@ -802,12 +809,12 @@ def _fitted_attributes(estimator):
     return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
 
 
-def _random_start_factor(epoch):
+def _random_start_factor(has_nets, epoch):
     """16 for the affine paths, which have no start to keep and would take 1000 epochs at 1e-3; 1 from epoch 48 on.
 
-    Kept at 16, Adam now and then throws a net that has grown over hundreds of nats.
+    Beside MLPs 8, since at 16 the two paths sometimes fight, and Adam throws the model over hundreds of nats.
     """
-    return 2.0 ** np.clip((48 - epoch) / 5, 0, 4)
+    return 2.0 ** np.clip((48 - epoch) / 5, 0, 3 if has_nets else 4)
 
 
 def _batch_size(batch_size, n_rows):

@@ -208,10 +208,9 @@ class _Net(NeuralNet):
         self.optimizers = [self._optimizer(names, parameters) for names, parameters in pairs]
         self.optimizer_ = self.optimizers[0]
         self.has_other_groups = sum(bool(parameters) for parameters in self.parameters) > 1
-        main = [
-            names for names, own in zip(self.names, self.parameters, strict=True) if own and "auxiliary" not in names
-        ]
+        main = [i for i, names in enumerate(self.names) if self.parameters[i] and "auxiliary" not in names]
         self.has_several_losses = len(main) > 1
+        self.clock = main[-1]  # whose steps the average counts: inner steps of the encoder are no time
         return self
 
     def _optimizer(self, names, parameters):
@@ -357,7 +356,7 @@ class _Net(NeuralNet):
         parts[loss].mean().backward(inputs=parameters if self.has_other_groups else None)
         torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
-        self.n_steps += 1
+        self.n_steps += which == self.clock
         if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:
             self._average()
         if self.has_several_losses and not is_auxiliary:

@@ -165,7 +165,8 @@ def test_importance_weighted_bound_rises_to_the_quadrature(wine):
         log_pz = Normal(0, 1).log_prob(grid)
         log_px = torch.stack([module.log_likelihood(row[None], None, grid[:, None, None])[:, 0] for row in x], 1)
         exact = (log_px + log_pz[:, None]).logsumexp(0) + (grid[1] - grid[0]).log()
-        bounds = [importance_weighted(module, x, None, noise(S, len(x), module)).mean() for S in (1, 4, 16, 64, 256)]
+        many = x.repeat(50, 1)
+        bounds = [importance_weighted(module, many, None, noise(S, len(many), module)).mean() for S in (1, 4, 16, 64)]
         tight = importance_weighted(module, x, None, noise(20000, 1, module))
     assert np.all(np.diff(bounds) > 0)
     assert bounds[-1] < exact.mean()
@@ -421,7 +422,7 @@ def test_plain_autoencoder_reconstructs_best_and_samples_from_a_fitted_density(c
     ae, vae = (VAETransformer(3, objective=o, max_iter=60, random_state=0).fit(cancer) for o in ("ae", "elbo"))
     assert metrics.reconstruction_error(ae, cancer) < metrics.reconstruction_error(vae, cancer)
     rows = ae.sample(3000, random_state=0)
-    np.testing.assert_allclose(rows.mean(0), cancer.mean(0), atol=0.2 * cancer.std(0))
+    assert np.all(np.abs(rows.mean(0) - cancer.mean(0)) < 0.2 * cancer.std(0))
     np.testing.assert_array_equal(rows, ae.sample(3000, random_state=0))
     assert ae.code_density_.means_.shape[1] == 3
     assert not hasattr(vae, "code_density_")
@@ -523,10 +524,17 @@ def test_information_of_separated_groups_is_the_logarithm_of_their_number():
 
 
 def test_live_components_and_active_units_differ():
-    """A component that moves a little without carrying anything is active and not live."""
+    """A component with a narrow posterior that never moves is paid for and not active; one that moves a bit is both."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(500, 1)) @ np.ones((1, 4)) + 0.3 * rng.normal(size=(500, 4))
-    vae = VAETransformer(4, likelihood=Gaussian(noise="shared"), max_iter=0).fit(X)
-    assert metrics.live_components(vae, X) == 1
-    assert metrics.active_units(vae, X) >= 1
-    assert metrics.active_units(vae, X, threshold=1e-4) > 1
+    X = rng.normal(size=(500, 4))
+    vae = VAETransformer(3, max_iter=0, hidden_layer_sizes=()).fit(X)
+    with torch.no_grad():
+        affine = vae.module_.encoder.affine
+        affine.weight.zero_(), affine.bias.zero_()
+        affine.weight[0, 0] = 0.2  # Var E[z|x] = 0.04, KL = 0.02
+        affine.weight[1, 1] = 1.0  # KL = 0.5
+        affine.bias[5] = -2.0  # raw log-variance: KL = 0.57
+    assert metrics.active_units(vae, X) == 2
+    assert metrics.live_components(vae, X) == 2
+    assert metrics.live_components(vae, X, threshold=0.01) == 3
+    assert metrics.active_units(vae, X, threshold=0.1) == 1
