@@ -18,6 +18,7 @@ from skvae import (
     ELBO,
     IWAE,
     WAEMMD,
+    Aggressive,
     CategoricalPosterior,
     CyclicalAnnealing,
     FullCovariance,
@@ -170,7 +171,7 @@ def test_importance_weighted_bound_rises_to_the_quadrature(wine):
         tight = importance_weighted(module, x, None, noise(20000, 1, module))
     assert np.all(np.diff(bounds) > 0)
     assert bounds[-1] < exact.mean()
-    torch.testing.assert_close(tight, exact, atol=0.02, rtol=0)
+    torch.testing.assert_close(tight, exact, atol=0.05, rtol=0)  # five standard errors of the worst row
     assert metrics.marginal_log_likelihood(vae, wine, 1000) == pytest.approx(
         exact.mean().item() - np.log(vae._columns.scale).sum(), abs=0.02
     )
@@ -331,12 +332,47 @@ def test_aggressive_inference_against_joint():
     assert np.median(gains) > 0
 
 
-def test_aggressive_inference_ends_when_information_stops_rising(cancer):
-    vae = VAETransformer(3, init="random", schedule="aggressive", max_iter=30, random_state=0).fit(cancer)
-    information = [record["mutual_information"] for record in vae.history_[1:]]
-    assert all(0 <= i <= np.log(57) + 1e-3 for i in information)  # the held-out tenth of 569 rows
-    falls = np.flatnonzero(np.diff(information) <= 0)
-    assert 0 < falls[0] < 29  # the inner loop has come to its end
+class Batches(list):
+    """Three batches, and as many more as a schedule wants."""
+
+    def __init__(self, history):
+        super().__init__("abc")
+        self.history = history
+
+    def draw(self):
+        return "random"
+
+
+def played(schedule, history, losses):
+    """The (optimizer, batch) pairs of an epoch whose inference steps return `losses` one after the other."""
+    steps, played, losses = schedule.steps(Batches(history)), [], iter(losses)
+    step = next(steps)
+    try:
+        while True:
+            played.append(step)
+            step = steps.send(torch.tensor([next(losses, 0.0)]) if step[0] == 0 else None)
+    except StopIteration:
+        return played
+
+
+def test_aggressive_inference_steps_until_they_stop_paying():
+    falling = [9.0] * 10 + [8.0] * 10 + [8.5] * 10  # the first batch; the others see zeros: two looks, no gain
+    moves = [which for which, _ in played(Aggressive(), [], falling) if which != 2]
+    assert moves == [0] * 30 + [1] + [0] * 20 + [1] + [0] * 20 + [1]
+    assert [which for which, _ in played(Aggressive(5), [], []) if which != 2] == 3 * ([0] * 5 + [1])
+
+
+def test_aggressive_inference_ends_when_information_stops_rising():
+    rising, fallen = ([{"mutual_information": i} for i in levels] for levels in ([1.0, 1.2], [1.0, 1.2, 1.1, 1.5]))
+    assert len(played(Aggressive(), rising, [])) > 100
+    assert [step for step in played(Aggressive(), fallen, []) if step[0] != 2] == [
+        (w, b) for b in "abc" for w in (0, 1)
+    ]
+
+
+def test_aggressive_inference_records_information_of_held_out_rows(cancer):
+    vae = VAETransformer(3, init="random", schedule="aggressive", max_iter=3, random_state=0).fit(cancer)
+    assert all(0 <= record["mutual_information"] <= np.log(57) + 1e-3 for record in vae.history_[1:])  # a tenth of 569
 
 
 # ---------------------------------------------------------------- autoencoders
