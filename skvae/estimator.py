@@ -24,8 +24,9 @@ from ._compat import (
 )
 from ._random import draw_seed, exclusive, torch_generator
 from .columns import Columns, TableInfo
-from .families import FAMILIES
+from .families import LIKELIHOODS
 from .family import Family
+from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .model import LatentVariableModel
 from .networks import ACTIVATIONS
 from .objectives import OBJECTIVES, Objective
@@ -39,9 +40,9 @@ __all__ = ["VAETransformer"]
 
 #: Parameter -> (short names, base class): the one place where short names become components.
 COMPONENTS = {
-    "likelihood": (FAMILIES, Family),
-    "posterior": (POSTERIORS, Posterior),
-    "prior": (PRIORS, Prior),
+    "likelihood": (LIKELIHOODS, Family),
+    "posterior": ({**POSTERIORS, **JOINT_POSTERIORS}, Posterior),
+    "prior": ({**PRIORS, **JOINT_PRIORS}, Prior),
     "objective": (OBJECTIVES, Objective),
     "schedule": (SCHEDULES, Schedule),
 }
@@ -94,15 +95,23 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
-    likelihood : {"auto", "gaussian", "bernoulli"} or Family, default="auto"
+    likelihood : str, Family or list of (str or Family, columns), default="auto"
         "auto" goes by type, never by the values of one column: bool columns, and arrays that hold only 0 and 1
-        everywhere, are Bernoulli, everything else Gaussian with one noise variance per column.
+        everywhere, are Bernoulli, everything else Gaussian with one noise variance per column. Other short names:
+        "gaussian", "laplace", "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values;
+        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" for codes 0 .. C - 1; "poisson",
+        "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A list names the
+        columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(noise="row"), [0, 3])]``;
+        columns that it does not name are "auto".
     scaling : {"standard", "global", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. Bernoulli columns are never scaled.
-    posterior : {"diag", "full"} or Posterior, default="diag"
-        Independent normals, or one normal with a full covariance (Cholesky).
-    prior : {"normal"} or Prior, default="normal"
+        is. Columns of a positive family are divided by their scale and never shifted; fractions, counts, categories and
+        booleans are left alone.
+    posterior : str or Posterior, default="diag"
+        "diag" for independent normals, "full" for one normal with a full covariance (Cholesky), "dirichlet" for codes
+        on the simplex, "elliptical" for a multivariate Student t, or the short name of a family of which the components
+        are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``.
+    prior : {"normal", "dirichlet", "elliptical"} or Prior, default="normal"
     objective : {"elbo"} or Objective, default="elbo"
         ``ELBO(beta=4.0)`` weights the KL in training; `score` never does.
     schedule : {"joint"} or Schedule, default="joint"
@@ -203,10 +212,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "likelihood": [StrOptions({"auto", *FAMILIES}), Family],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
         "scaling": [StrOptions({"standard", "global"}), None],
-        "posterior": [StrOptions(set(POSTERIORS)), Posterior],
-        "prior": [StrOptions(set(PRIORS)), Prior],
+        "posterior": [StrOptions(set(COMPONENTS["posterior"][0])), Posterior],
+        "prior": [StrOptions(set(COMPONENTS["prior"][0])), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
         "init": [StrOptions(set(initialization.STARTS))],
@@ -237,7 +246,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         hidden_layer_sizes: Sequence[int] | int = (128,),
         activation: str = "silu",
         dropout: float = 0.0,
-        likelihood: str | Family = "auto",
+        likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
         posterior: str | Posterior = "diag",
         prior: str | Prior = "normal",
@@ -318,8 +327,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         nested = {name.partition("__")[0] for name in params if "__" in name} & set(COMPONENTS)
         for name in nested:
             value = params.pop(name) if name in params else getattr(self, name)
-            if isinstance(value, str) and value == "auto":
-                raise ValueError("likelihood='auto' has no parameters. Set a component, e.g. Gaussian(noise='shared').")
+            if isinstance(value, list) or (isinstance(value, str) and value == "auto"):
+                raise ValueError(
+                    f"{name}={value!r} has no parameters. Set a component, e.g. likelihood=Gaussian(noise='shared')."
+                )
             setattr(self, name, self._component(name, value))
         return super().set_params(**params)
 
@@ -331,6 +342,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             return clone(value)
         if isinstance(value, str) and value == "auto":
             return value
+        if name == "likelihood" and isinstance(value, list):
+            return [(self._component(name, family), columns) for family, columns in _pairs(value)]
         if not isinstance(value, str) or value not in short_names:
             known = f"one of {sorted(short_names)} or an instance of {base.__name__}"
             raise ValueError(f"The {name!r} parameter of VAETransformer must be {known}. Got {value!r} instead.")
@@ -573,8 +586,11 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
         module, x, mask, w = self._inspected(X, weight)
+        self._score_noise = evaluation.whitened_pairs(
+            self.n_score_samples, module.posterior.n_noise, torch_generator("cpu", self._seed, _SCORE_STREAM)
+        )
         with torch.no_grad():
-            information = w @ evaluation.kl_per_component(module, x, mask)
+            information = w @ evaluation.kl_per_component(module, x, mask, self._score_noise.to(x))
             noise = module.decode(x.new_zeros(1, 1, module.n_components)).variance[0, 0]
         if not frozen:
             order = information.argsort(descending=True, stable=True)
@@ -584,9 +600,6 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.kl_per_component_ = like(information[order], table)
         self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
-        self._score_noise = evaluation.whitened_pairs(
-            self.n_score_samples, module.n_components, torch_generator("cpu", self._seed, _SCORE_STREAM)
-        )
 
     def _callback_root(self, X, y):
         """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
@@ -709,7 +722,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if n_importance_samples is not None:
             _check_count("n_importance_samples", n_importance_samples, "score_samples")
             generator = torch_generator("cpu", self._seed, _IMPORTANCE_STREAM)
-            shape = (n_importance_samples, 1, self._n_features_out)
+            shape = (n_importance_samples, 1, self.module_.posterior.n_noise)
             bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
 
         def score(module, x, mask):
@@ -884,6 +897,15 @@ def _check_weight(sample_weight, n_rows):
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all of sample_weight is zero.")
     return weight
+
+
+def _pairs(likelihood):
+    """The entries of a list of likelihoods, each a pair."""
+    for entry in likelihood:
+        if not (isinstance(entry, tuple) and len(entry) == 2):
+            must = "must be pairs (likelihood, columns), e.g. [('poisson', ['visits']), (Gaussian(), [0, 3])]"
+            raise ValueError(f"The entries of the 'likelihood' list {must}. Got {entry!r} instead.")
+    return likelihood
 
 
 def _check_count(name, value, method):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .densities import marginals
 from .distributions import joint_kl, joint_log_prob, kl
 
 __all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
@@ -43,9 +44,14 @@ def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -
     return log_weight.logsumexp(0) - math.log(len(u))
 
 
-def kl_per_component(model: Any, x: Tensor, mask: Tensor | None) -> Tensor:
-    """KL of each component's marginal posterior to the prior, (B, K): the information it carries about a row."""
-    return kl(model.posterior.marginals(model.encode(x, mask)), model.prior(model.encode))
+def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """KL of each component's marginal posterior to the prior's, (B, K): the information it carries about a row.
+
+    From the draws of u (S, 1, n_noise) where there is no closed form.
+    """
+    q = model.encode(x, mask)
+    p = marginals(model.prior(model.encode))
+    return kl(model.posterior.marginals(q), p, model.posterior.push(q, u))
 
 
 def signs(codes, x, weight):

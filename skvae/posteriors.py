@@ -12,6 +12,7 @@
 """
 
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 
-from .families import FAMILIES, Gaussian
+from .families import FAMILIES
 from .family import Family, FamilyHead
 from .priors import Standard, StandardNormal
+from .real_families import Gaussian
 
 __all__ = ["POSTERIORS", "FullCovariance", "Head", "MeanField", "Posterior"]
 
@@ -227,4 +229,8 @@ class _FullCovarianceHead(Head):
         return weight, np.concatenate([mean, raw]), np.eye(len(mean)), np.zeros_like(mean)
 
 
-POSTERIORS = {"diag": MeanField, "full": FullCovariance}
+POSTERIORS = {
+    "diag": MeanField,
+    "full": FullCovariance,
+    **{name: partial(MeanField, name) for name, family in FAMILIES.items() if family.reparameterized},
+}
