@@ -46,7 +46,7 @@ class Uniform(CodeFamily):
 
     def push(self, q, u):
         """z = a + (b - a) Phi(u)."""
-        return q.icdf(torch.special.ndtr(u))
+        return q.icdf(quantiles.tail(u))
 
     def standard(self, zero):
         """U(0, 1)."""
@@ -78,7 +78,7 @@ class Triangular(CodeFamily):
 
     def push(self, q, u):
         """From the nearer end, whose probability does not round to 1."""
-        r = torch.sqrt(torch.special.ndtr(-u.abs()) / 2)
+        r = torch.sqrt(quantiles.tail(-u.abs()) / 2)
         width = q.high - q.low
         return torch.where(u < 0, q.low + width * r, q.high - width * r)
 

@@ -10,11 +10,13 @@ from torch.distributions.utils import broadcast_all, euler_constant
 from torch.nn.functional import softplus
 
 __all__ = [
+    "Bernoulli",
     "Beta",
     "Between",
     "Codes",
     "ContinuousBernoulli",
     "Gompertz",
+    "Gumbel",
     "LogUniform",
     "Logistic",
     "MultivariateStudentT",
@@ -84,6 +86,24 @@ class Logistic(td.Distribution):
         return self.loc + self.scale * (value.log() - torch.log1p(-value))
 
 
+class Gumbel(td.Gumbel):
+    """Torch's, with a density that stays finite far out on the left, where it is e^(-e^-y): up to -y = 80."""
+
+    def log_prob(self, value):
+        """-y - exp(-y) - ln s."""
+        y = (value - self.loc) / self.scale
+        return -y - torch.exp(-y.clamp(min=-80.0)) - self.scale.log()
+
+
+class Bernoulli(td.Bernoulli):
+    """Torch's, with a mode at probability 1/2 too."""
+
+    @property
+    def mode(self):
+        """The more probable value, 0 where neither is."""
+        return (self.logits > 0).to(self.logits)
+
+
 class Between(td.Uniform):
     """Uniform on [low, high], ends included: a draw that rounding puts there or a hair beyond has density."""
 
@@ -94,7 +114,7 @@ class Between(td.Uniform):
 
     def log_prob(self, value):
         """-ln(high - low) inside."""
-        slack = 4 * torch.finfo(self.low.dtype).eps * (self.low.abs() + self.high.abs())
+        slack = 4 * torch.finfo(self.low.dtype).eps * (1 + self.low.abs() + self.high.abs())
         inside = (value >= self.low - slack) & (value <= self.high + slack)
         return torch.where(inside, -torch.log(self.high - self.low), -torch.inf)
 
@@ -371,6 +391,14 @@ def marginals(p: td.Distribution) -> td.Distribution:
         scale = p.scale_tril.square().sum(-1).sqrt().expand(p.loc.shape)
         return td.StudentT(torch.full_like(p.loc, p.df), p.loc, scale, validate_args=False)
     return p
+
+
+@register_kl(Gumbel, Gumbel)
+def _kl_gumbel_gumbel(q, p):
+    """d - ln r + gamma (r - 1) - 1 + e^-d Gamma(1 + r), r = s / s', d = (m - m') / s': torch's formula, kept finite."""
+    r, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
+    power = torch.exp((torch.lgamma(1 + r) - shift).clamp(max=80.0))
+    return shift - r.log() + euler_constant * (r - 1) - 1 + power
 
 
 @register_kl(td.Weibull, td.Weibull)

@@ -41,7 +41,7 @@ class Bernoulli(Family):
 
     def distribution(self, logits):
         """Bernoulli(logits)."""
-        return td.Bernoulli(logits=logits, validate_args=False)
+        return densities.Bernoulli(logits=logits, validate_args=False)
 
     def start(self, mean, loadings, noise, resolution=None):
         """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
@@ -98,7 +98,7 @@ class Categorical(Family):
         return densities.Codes(logits=torch.stack(logits, -1), validate_args=False)
 
     def start(self, mean, loadings, noise, resolution=None):
-        """The normal density at the code numbers: ln pi_c = -(c - mean - loadings z)^2 / (2 noise), but for a constant."""
+        """A normal density at the code numbers: ln pi_c = -(c - mean - loadings z)^2 / (2 noise) + constant."""
         codes = np.arange(self.n_raw)[:, None]
         variance = np.maximum(noise, 0.2)  # numbers cannot be told apart by less
         bias = -np.square(codes - mean) / (2 * variance)

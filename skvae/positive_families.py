@@ -202,8 +202,8 @@ class Gompertz(CodeFamily):
 
     .. math:: \ln p(z) = \ln(\eta / s) + z / s - \eta (e^{z / s} - 1)
 
-    Domain: z >= 0. Link: s = exp(raw), eta = exp(raw) between e^-5 and e^5. z = s ln(1 - ln(1 - Phi(u)) / eta) (Kingma
-    & Welling 2014, section 2.4), prior Gompertz(s = 1, eta = 1).
+    Domain: z >= 0. Link: s = exp(raw) up to 10, eta = exp(raw) between e^-5 and e^5. z = s ln(1 - ln(1 - Phi(u)) / eta)
+    (Kingma & Welling 2014, section 2.4), prior Gompertz(s = 1, eta = 1).
 
     Examples
     --------
@@ -217,7 +217,9 @@ class Gompertz(CodeFamily):
 
     def distribution(self, log_scale, log_concentration):
         """Gompertz(exp(log_scale), exp(log_concentration))."""
-        return densities.Gompertz(positive(log_scale), log_concentration.clamp(-5.0, 5.0).exp())
+        # A scale beyond 10 would put draws where the prior's density e^(-e^z) is 0 in float32.
+        scale = log_scale.clamp(-20.0, math.log(10.0)).exp()
+        return densities.Gompertz(scale, log_concentration.clamp(-5.0, 5.0).exp())
 
     def push(self, q, u):
         """z = s ln(1 + e(u) / eta)."""
@@ -291,7 +293,7 @@ class Reciprocal(CodeFamily):
 
     def push(self, q, u):
         """z = exp of a uniform variable."""
-        return q.base_dist.icdf(torch.special.ndtr(u)).exp()
+        return q.base_dist.icdf(quantiles.tail(u)).exp()
 
     def standard(self, zero):
         """LogUniform on the whole interval."""

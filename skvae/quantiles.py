@@ -11,7 +11,23 @@ import torch
 from scipy import special
 from torch import Tensor
 
-__all__ = ["beta", "cauchy", "exponential", "fisher_snedecor", "gamma", "gumbel", "laplace", "logistic", "student_t"]
+__all__ = [
+    "beta",
+    "cauchy",
+    "exponential",
+    "fisher_snedecor",
+    "gamma",
+    "gumbel",
+    "laplace",
+    "logistic",
+    "student_t",
+    "tail",
+]
+
+
+def tail(u: Tensor) -> Tensor:
+    """Phi(u); torch's own ndtr is 1 + erf, which is 0 from -6 on in float32."""
+    return torch.special.log_ndtr(u).exp()
 
 
 def exponential(u: Tensor) -> Tensor:
@@ -36,7 +52,7 @@ def laplace(u: Tensor) -> Tensor:
 
 def cauchy(u: Tensor) -> Tensor:
     """tan(pi (Phi(u) - 1/2)), as sign(u) / tan(pi Phi(-abs(u)))."""
-    return u.sign() / torch.tan(math.pi * torch.special.ndtr(-u.abs()))
+    return u.sign() / torch.tan(math.pi * tail(-u.abs()))
 
 
 def student_t(df: float, u: Tensor) -> Tensor:
@@ -51,22 +67,33 @@ def gamma(concentration: Tensor, u: Tensor) -> Tensor:
 
 def beta(concentration1: Tensor, concentration0: Tensor, u: Tensor) -> Tensor:
     """Shapes as in `gamma`; kept inside (0, 1) in the precision of u."""
-    draws = _evaluate(lambda u, a, b: _by_tail(special.betaincinv, special.betainccinv, u, a, b), u, concentration1,
-                      concentration0)  # fmt: skip
+
+    def quantile(u, a, b):
+        x = _beta_at_tail(u, a, b)
+        return np.where(u < 0, x, 1 - x)
+
     info = torch.finfo(u.dtype)
-    return draws.clamp(info.tiny, 1 - info.eps / 2)
+    return _evaluate(quantile, u, concentration1, concentration0).clamp(info.tiny, 1 - info.eps / 2)
 
 
 def fisher_snedecor(df1: Tensor, df2: Tensor, u: Tensor) -> Tensor:
     """d2 x / (d1 (1 - x)) of a beta variable x with concentrations d1/2 and d2/2; shapes as in `gamma`."""
 
     def quantile(u, d1, d2):
-        tail = special.ndtr(-np.abs(u))
-        x = special.betaincinv(np.where(u < 0, d1, d2) / 2, np.where(u < 0, d2, d1) / 2, tail)
-        odds = np.maximum(x, np.finfo(float).tiny) / (1 - x)
+        x = np.maximum(_beta_at_tail(u, d1 / 2, d2 / 2), np.finfo(float).tiny)
+        odds = x / (1 - x)
         return np.where(u < 0, odds, 1 / odds) * d2 / d1
 
     return _evaluate(quantile, u, df1, df2)
+
+
+def _beta_at_tail(u, a, b):
+    """The beta quantile of Phi(u) where u < 0, else one minus it, which is that of the mirrored variable."""
+    tail = special.ndtr(-np.abs(u))
+    a, b = np.where(u < 0, a, b), np.where(u < 0, b, a)
+    x = special.betaincinv(a, b, tail)
+    # scipy 1.17 gives NaN for some probabilities below 1e-16, where x^a / (a B(a, b)) is the whole of the CDF.
+    return np.where(np.isnan(x), np.exp((np.log(tail * a) + special.betaln(a, b)) / a), x)
 
 
 def _by_tail(below, above, u, *numbers):

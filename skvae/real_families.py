@@ -212,12 +212,13 @@ class Gumbel(LocationScale):
     VAETransformer(posterior=MeanField(family=Gumbel()))
     """
 
+    largest_spread = 400.0  # Gamma(1 + scale) stands in the KL
     unit_mean = euler_constant
     unit_variance = math.pi**2 / 6
 
     def member(self, loc, spread):
         """Gumbel(loc, sqrt(spread))."""
-        return td.Gumbel(loc, spread.sqrt(), validate_args=False)
+        return densities.Gumbel(loc, spread.sqrt(), validate_args=False)
 
     def quantile(self, u):
         """Gumbel(0, 1)."""
