@@ -122,6 +122,12 @@ class Between(td.Uniform):
 class LogUniform(td.TransformedDistribution):
     r"""Reciprocal distribution, ln x uniform on [log_low, log_high]: :math:`p(x) \propto 1 / x`."""
 
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self):
+        """The interval, widened by the rounding of a logarithm."""
+        low, high = (end.exp() for end in (self.base_dist.low, self.base_dist.high))
+        return constraints.interval(low * (1 - 1e-6), high * (1 + 1e-6))
+
     def __init__(self, log_low, log_high):
         super().__init__(Between(log_low, log_high, validate_args=False), [ExpTransform()], validate_args=False)
 
@@ -207,6 +213,8 @@ class Gompertz(td.TransformedDistribution):
 
     x = s ln(1 + e) of an exponential variable e with rate eta.
     """
+
+    support = constraints.nonnegative
 
     def __init__(self, scale, concentration):
         self.scale, self.concentration = broadcast_all(scale, concentration)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from .densities import marginals
-from .distributions import joint_kl, joint_log_prob, kl
+from .distributions import joint_log_prob, kl
 
-__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
+__all__ = ["chunk_rows", "elbo", "importance_weighted", "inside_prior", "kl_per_component", "signs", "whitened_pairs"]
 
 _CELLS_PER_CHUNK = 4_000_000
+_QUANTILES = torch.special.ndtri((torch.arange(128, dtype=torch.float64) + 0.5) / 128)
 
 
 def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator) -> Tensor:
@@ -30,10 +31,11 @@ def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator
 
 
 def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, K): nats per row in the model's units, (B,)."""
+    """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, n_noise): nats per row in the model's units, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    return model.log_likelihood(x, mask, z).mean(0) - joint_kl(q, model.prior(model.encode), z)
+    divergence = _kl(model.posterior, q, q, model.prior(model.encode), u)
+    return model.log_likelihood(x, mask, z).mean(0) - (divergence.sum(-1) if divergence.ndim == 2 else divergence)
 
 
 def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
@@ -51,7 +53,33 @@ def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> T
     """
     q = model.encode(x, mask)
     p = marginals(model.prior(model.encode))
-    return kl(model.posterior.marginals(q), p, model.posterior.push(q, u))
+    return _kl(model.posterior, q, model.posterior.marginals(q), p, u)
+
+
+def _kl(head, q, factors, p, u):
+    """KL(factors || p) for q or its marginals: the closed form, else an average over draws from q.
+
+    The draws of u are few and the same for all rows, so that their error would not average out over a table. Where
+    components are independent, equally spaced quantiles of each one take their place.
+    """
+    try:
+        return kl(factors, p)
+    except NotImplementedError:
+        if not (q.event_shape or p.event_shape):
+            u = _QUANTILES[:, None, None].to(u).expand(-1, 1, u.shape[-1])
+        return kl(factors, p, head.push(q, u))
+
+
+def inside_prior(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> bool:
+    """Whether the draws of q(z|x) for u (S, 1, n_noise) lie where p(z) does; else their KL is infinite.
+
+    A prior that does not state its support, as a torch distribution need not, is taken to be everywhere.
+    """
+    try:
+        support = model.prior(model.encode).support
+    except NotImplementedError:
+        return True
+    return bool(support.check(model.posterior.push(model.encode(x, mask), u)).all())
 
 
 def signs(codes, x, weight):

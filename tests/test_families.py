@@ -633,6 +633,42 @@ def test_short_names(name):
         assert np.isfinite(vae.fit(load_iris().data).score(load_iris().data))
 
 
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [
+        ("diag", Standard(skvae.Exponential())),
+        ("full", Standard(skvae.Uniform())),
+        ("gamma", Standard(skvae.Pareto())),
+        ("log_normal", Standard(skvae.Reciprocal())),
+        ("laplace", Standard(skvae.Gompertz())),
+        ("gamma", "dirichlet"),
+        (MeanField(skvae.Reciprocal(high=20.0)), Standard(skvae.Reciprocal())),
+    ],
+)
+def test_a_posterior_outside_its_prior_is_an_error(posterior, prior):
+    with pytest.raises(ValueError, match="draws codes outside the support of prior"):
+        VAETransformer(2, posterior=posterior, prior=prior).fit(load_iris().data)
+
+
+@pytest.mark.parametrize(("posterior", "prior"), [("gamma", "normal"), ("weibull", Standard(skvae.Gamma()))])
+def test_a_posterior_inside_another_familys_prior_fits(posterior, prior):
+    X = load_iris().data
+    vae = VAETransformer(2, posterior=posterior, prior=prior, max_iter=2, random_state=0).fit(X)
+    assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
+
+
+def test_the_score_integrates_a_kl_without_closed_form():
+    """Against a finer quadrature: 32 whitened draws are 0.025 nats off on iris, with the same sign for every row."""
+    X = load_iris().data
+    vae = VAETransformer(2, posterior="logistic", prior=Standard(skvae.Logistic()), max_iter=0, random_state=0).fit(X)
+    x, mask = vae._columns.tensors(X, "cpu", torch.float64)
+    module = vae._module(torch.float64)
+    with torch.no_grad():
+        q, p = module.encode(x, mask), module.prior()
+        expected = by_quadrature(q, p, module.posterior.family).mean(0)
+    torch.testing.assert_close(torch.as_tensor(vae.kl_per_component_), expected, atol=0.005, rtol=0)
+
+
 def test_a_family_of_posteriors_is_no_likelihood():
     with pytest.raises(ValueError, match="must be"):
         VAETransformer(likelihood="uniform").fit(load_iris().data)
