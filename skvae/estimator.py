@@ -334,7 +334,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             setattr(self, name, self._component(name, value))
         return super().set_params(**params)
 
-    def _component(self, name, value=None):
+    def _component(self, name, value=None, of=""):
         """A new instance of the component behind a parameter, so that nothing fitted changes with it; "auto" stays."""
         value = getattr(self, name) if value is None else value
         short_names, base = COMPONENTS[name]
@@ -343,10 +343,10 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if isinstance(value, str) and value == "auto":
             return value
         if name == "likelihood" and isinstance(value, list):
-            return [(self._component(name, family), columns) for family, columns in _pairs(value)]
+            return [(self._component(name, family, f" for columns {key!r}"), key) for family, key in _pairs(value)]
         if not isinstance(value, str) or value not in short_names:
             known = f"one of {sorted(short_names)} or an instance of {base.__name__}"
-            raise ValueError(f"The {name!r} parameter of VAETransformer must be {known}. Got {value!r} instead.")
+            raise ValueError(f"The {name!r} parameter of VAETransformer{of} must be {known}. Got {value!r} instead.")
         return short_names[value]()
 
     def _hidden_layer_sizes(self):

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .densities import marginals
 from .distributions import joint_log_prob, kl
+from .divergences import marginals
 
 __all__ = ["chunk_rows", "elbo", "importance_weighted", "inside_prior", "kl_per_component", "signs", "whitened_pairs"]
 
 _CELLS_PER_CHUNK = 4_000_000
-_QUANTILES = torch.special.ndtri((torch.arange(128, dtype=torch.float64) + 0.5) / 128)
+_NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
 
 
 def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator) -> Tensor:
@@ -57,17 +57,18 @@ def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> T
 
 
 def _kl(head, q, factors, p, u):
-    """KL(factors || p) for q or its marginals: the closed form, else an average over draws from q.
+    """KL(factors || p) for q or its marginals: the closed form, else an average over the draws from q for u.
 
-    The draws of u are few and the same for all rows, so that their error would not average out over a table. Where
-    components are independent, equally spaced quantiles of each one take their place.
+    These are few and the same for all rows, so that their error would not average out over a table. Where components
+    are independent, the trapezoid rule in the noise of each takes their place: 41 points give five digits and more.
     """
     try:
         return kl(factors, p)
     except NotImplementedError:
-        if not (q.event_shape or p.event_shape):
-            u = _QUANTILES[:, None, None].to(u).expand(-1, 1, u.shape[-1])
-        return kl(factors, p, head.push(q, u))
+        if q.event_shape or p.event_shape:
+            return kl(factors, p, head.push(q, u))
+        z = head.push(q, _NOISE[:, None, None].to(u).expand(-1, 1, u.shape[-1]))
+        return torch.einsum("s,sbk->bk", torch.softmax(-_NOISE.square() / 2, 0).to(u), q.log_prob(z) - p.log_prob(z))
 
 
 def inside_prior(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> bool:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.distributions import Distribution, constraints
 
 from .code_starts import quantile_start
+from .quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 
@@ -154,4 +155,4 @@ class FamilyHead(nn.Module):
 def uniform(u):
     """Phi(u) of standard normal noise, kept inside (0, 1): what an inverse CDF takes."""
     eps = torch.finfo(u.dtype).eps
-    return torch.special.ndtr(u).clamp(eps, 1 - eps)
+    return tail(u).clamp(eps, 1 - eps)

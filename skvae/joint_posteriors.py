@@ -10,7 +10,8 @@ from torch import distributions as td
 from torch import nn
 
 from . import quantiles
-from .densities import MultivariateStudentT, marginals
+from .densities import MultivariateStudentT
+from .divergences import marginals
 from .posteriors import FullCovariance, Head, Posterior
 from .priors import Prior
 from .real_families import check_df

@@ -26,6 +26,7 @@ from skvae import (
 )
 from skvae.columns import Columns, TableInfo
 from skvae.distributions import joint_log_prob, kl
+from skvae.divergences import marginals
 from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.family import Family, FamilyHead
 from skvae.model import LatentVariableModel
@@ -666,7 +667,7 @@ def test_the_score_integrates_a_kl_without_closed_form():
     with torch.no_grad():
         q, p = module.encode(x, mask), module.prior()
         expected = by_quadrature(q, p, module.posterior.family).mean(0)
-    torch.testing.assert_close(torch.as_tensor(vae.kl_per_component_), expected, atol=0.005, rtol=0)
+    torch.testing.assert_close(torch.as_tensor(vae.kl_per_component_), expected, atol=1e-4, rtol=0)
 
 
 def test_a_family_of_posteriors_is_no_likelihood():
@@ -720,6 +721,37 @@ def test_a_table_of_log_normal_noise_prefers_log_normal():
     assert score(counts * (rng.random(counts.shape) < 0.3), "zero_inflated_poisson") > score(
         counts * (rng.random(counts.shape) < 0.3), "poisson"
     )
+
+
+def test_large_counts_are_learned():
+    """The encoder sees them in units of their own size; as they are, no epoch of Adam was better than the start."""
+    rng = np.random.default_rng(0)
+    rate = np.exp(rng.normal(size=(400, 2)) @ rng.normal(size=(2, 8)) * 0.5 + rng.uniform(0, 7, 8))
+    X = rng.poisson(rate * rng.gamma(3, 1 / 3, size=rate.shape)).astype(float)
+    vae = VAETransformer(2, likelihood="negative_binomial", max_iter=30, random_state=0).fit(X)
+    assert vae.best_iter_ > 10
+    start = VAETransformer(2, likelihood="negative_binomial", max_iter=0, random_state=0).fit(X)
+    assert vae.score(X) > start.score(X) + 0.05
+
+
+class HalfNormal(Family):
+    """A user's own family in a few lines: torch's inverse CDF and the generic start do the rest."""
+
+    support = torch.distributions.constraints.nonnegative
+    units = "scale"
+
+    def distribution(self, log_scale):
+        return td.HalfNormal(log_scale.exp(), validate_args=False)
+
+    def start(self, mean, loadings, noise, resolution=None):
+        return loadings / mean[:, None], np.log(mean), []
+
+
+def test_a_users_own_family_is_a_posterior_too():
+    X = load_iris().data
+    vae = VAETransformer(2, posterior=MeanField(HalfNormal()), prior=Standard(HalfNormal()), max_iter=2).fit(X)
+    assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
+    assert (vae.transform(X) * vae.signs_ > 0).all()
 
 
 # ---------------------------------------------------------------- one likelihood per column
@@ -789,9 +821,12 @@ def test_columns_of_arrays(frame):
         ([("poisson", ["visits", "visits"])], "names column 'visits' twice"),
         ([("poisson", ["clicks"])], "names the column 'clicks', which X does not have"),
         ([("poisson", [9])], "names the column 9, which X does not have"),
-        ([("poison", ["visits"])], "must be one of .* or an instance of Family. Got 'poison'"),
+        (
+            [("poison", ["visits"])],
+            r"for columns \['visits'\] must be one of .*Family. Got 'poison'",
+        ),
         ([("cauchy", ["height"])], "must be one of"),
-        ([(skvae.Cauchy(), ["height"])], "no column can be of it"),
+        ([(skvae.Cauchy(), ["height"])], r"no column can be of it, but \['height'\] are to be"),
         (["poisson"], r"must be pairs \(likelihood, columns\)"),
         ([("poisson", [True, False])], "bool mask .* has 2 entries; X has 6 columns"),
         ([("poisson", ["height"])], "Column 'height' has the value .*, outside the support"),
@@ -842,13 +877,13 @@ def test_joint_draws_match_their_marginals(name, how):
         z = getattr(head, how)(q, seeded(3000, 1, head.n_noise, seed=3))
     assert z.shape == (3000, 1, 3)
     assert joint_log_prob(q, z).shape == (3000, 1)
-    marginals = head.marginals(q)
-    torch.testing.assert_close(marginals.mean, head.center(q))
+    factors = head.marginals(q)
+    torch.testing.assert_close(factors.mean, head.center(q))
     for k in range(3):
         if name == "dirichlet":
-            cdf = stats.beta(marginals.concentration1[0, k].item(), marginals.concentration0[0, k].item()).cdf
+            cdf = stats.beta(factors.concentration1[0, k].item(), factors.concentration0[0, k].item()).cdf
         else:
-            cdf = stats.t(5, marginals.loc[0, k].item(), marginals.scale[0, k].item()).cdf
+            cdf = stats.t(5, factors.loc[0, k].item(), factors.scale[0, k].item()).cdf
         assert stats.kstest(z[:, 0, k].numpy(), cdf).pvalue > 1e-3
     covariance = torch.cov(z[:, 0].T)
     if name == "elliptical":  # fourth moments are finite for df = 5, but only just
@@ -865,7 +900,7 @@ def test_dirichlet_kl_is_torchs_and_matches_monte_carlo():
     z = head.push(q, seeded(20_000, 1, 3))
     log_ratio = joint_log_prob(q, z) - joint_log_prob(p, z)
     assert kl(q, p).item() == pytest.approx(log_ratio.mean().item(), abs=5 * log_ratio.std().item() / np.sqrt(20_000))
-    one, other = densities.marginals(q), densities.marginals(p)
+    one, other = marginals(q), marginals(p)
     assert kl(one, other).shape == (1, 3)
 
 
