@@ -20,6 +20,7 @@ __all__ = [
     "LogUniform",
     "Logistic",
     "MultivariateStudentT",
+    "Pareto",
     "Triangular",
     "ZeroInflated",
     "inside_unit_interval",
@@ -205,6 +206,14 @@ class Triangular(td.Distribution):
         """The inverse of `cdf`, from the nearer end."""
         r = torch.sqrt(torch.minimum(value, 1 - value) / 2)
         return torch.where(value < 0.5, self.low + (self.high - self.low) * r, self.high - (self.high - self.low) * r)
+
+
+class Pareto(td.Pareto):
+    """Torch's, with no density below the scale, where torch's goes on."""
+
+    def log_prob(self, value):
+        """-inf below the scale."""
+        return torch.where(value >= self.scale, super().log_prob(value), -torch.inf)
 
 
 class Gompertz(td.TransformedDistribution):

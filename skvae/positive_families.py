@@ -246,7 +246,9 @@ class Pareto(CodeFamily):
 
     def distribution(self, raw_scale, log_alpha):
         """Pareto(exp(softplus(raw_scale)), 2 + exp(log_alpha))."""
-        return td.Pareto(positive(softplus(raw_scale)), 2 + log_alpha.clamp(-3.0, 10.0).exp(), validate_args=False)
+        return densities.Pareto(
+            positive(softplus(raw_scale)), 2 + log_alpha.clamp(-3.0, 10.0).exp(), validate_args=False
+        )
 
     def push(self, q, u):
         """z = s exp(e(u) / alpha)."""
@@ -255,7 +257,7 @@ class Pareto(CodeFamily):
     def standard(self, zero):
         """Pareto(1, 3)."""
         one = torch.ones_like(zero)
-        return td.Pareto(one, 3 * one, validate_args=False)
+        return densities.Pareto(one, 3 * one, validate_args=False)
 
 
 class Reciprocal(CodeFamily):

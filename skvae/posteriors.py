@@ -20,10 +20,9 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 
-from .families import FAMILIES
+from .families import FAMILIES, Gaussian
 from .family import Family, FamilyHead
 from .priors import Standard, StandardNormal
-from .real_families import Gaussian
 
 __all__ = ["POSTERIORS", "FullCovariance", "Head", "MeanField", "Posterior"]
 

@@ -6,8 +6,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from .families import Gaussian
 from .family import Family
-from .real_families import Gaussian
 
 __all__ = ["PRIORS", "Prior", "Standard", "StandardNormal"]
 

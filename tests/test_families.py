@@ -126,8 +126,6 @@ def mass(p):
     """Probability of each cell of the grid, (n, 1, n_variables)."""
     x, weight = grid_of(p)
     density = p.log_prob(x).exp()
-    if isinstance(p, td.Pareto):  # torch gives a density below its support
-        density = torch.where(x >= p.scale, density, 0.0)
     return x, density * weight[:, None, None]
 
 
