@@ -12,7 +12,7 @@ from torch import Tensor
 from .distributions import joint_log_prob, kl
 from .divergences import marginals
 
-__all__ = ["chunk_rows", "elbo", "importance_weighted", "inside_prior", "kl_per_component", "signs", "whitened_pairs"]
+__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
 
 _CELLS_PER_CHUNK = 4_000_000
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
@@ -69,18 +69,6 @@ def _kl(head, q, factors, p, u):
             return kl(factors, p, head.push(q, u))
         z = head.push(q, _NOISE[:, None, None].to(u).expand(-1, 1, u.shape[-1]))
         return torch.einsum("s,sbk->bk", torch.softmax(-_NOISE.square() / 2, 0).to(u), q.log_prob(z) - p.log_prob(z))
-
-
-def inside_prior(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> bool:
-    """Whether the draws of q(z|x) for u (S, 1, n_noise) lie where p(z) does; else their KL is infinite.
-
-    A prior that does not state its support, as a torch distribution need not, is taken to be everywhere.
-    """
-    try:
-        support = model.prior(model.encode).support
-    except NotImplementedError:
-        return True
-    return bool(support.check(model.posterior.push(model.encode(x, mask), u)).all())
 
 
 def signs(codes, x, weight):

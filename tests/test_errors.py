@@ -62,7 +62,7 @@ def test_width_and_names():
         ("n_components", "mle", "'n_components' parameter of VAETransformer must be an int"),
         ("likelihood", "gausian", r"must be a str among (?=.*'auto')(?=.*'bernoulli')(?=.*'gaussian')"),
         ("posterior", "diagonal", r"must be a str among (?=.*'diag')(?=.*'full')"),
-        ("prior", "gauss", "'prior' parameter of VAETransformer must be a str among"),
+        ("prior", "gauss", "must be a str among .*'normal'"),
         ("objective", "iwaee", "must be a str among {'elbo'}"),
         ("schedule", "emm", "must be a str among {'joint'}"),
         ("init", "fa", r"must be a str among (?=.*'factor_analysis')(?=.*'pca')(?=.*'random')"),
