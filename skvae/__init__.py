@@ -1,6 +1,10 @@
 """The variational autoencoder as a scikit-learn estimator."""
 
+from . import metrics
+from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
+from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
 from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
+from .bounds import ELBO, IWAE
 from .discrete_families import (
     Bernoulli,
     Categorical,
@@ -12,7 +16,7 @@ from .discrete_families import (
 from .estimator import VAETransformer
 from .family import Family
 from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
-from .objectives import ELBO, Objective
+from .objective import Objective
 from .positive_families import (
     Chi2,
     Erlang,
@@ -26,43 +30,69 @@ from .positive_families import (
     Reciprocal,
     Weibull,
 )
-from .posteriors import FullCovariance, Head, MeanField, Posterior
-from .priors import Prior, Standard, StandardNormal
+from .posteriors import CategoricalPosterior, FlowPosterior, FullCovariance, Head, Implicit, MeanField, Point, Posterior
+from .priors import (
+    FlowPrior,
+    NormalMixture,
+    Prior,
+    Standard,
+    StandardNormal,
+    UniformCategorical,
+    UniformPrior,
+    VampPrior,
+)
 from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
-from .schedules import Joint, Schedule
+from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AAE",
+    "AE",
+    "AVB",
     "ELBO",
+    "GAN",
+    "IWAE",
+    "WAEMMD",
+    "Aggressive",
+    "Annealing",
     "Bernoulli",
     "Beta",
     "Categorical",
+    "CategoricalPosterior",
     "Cauchy",
     "Chi2",
     "ContinuousBernoulli",
+    "CyclicalAnnealing",
     "DirichletPosterior",
     "DirichletPrior",
     "Elliptical",
     "EllipticalPrior",
     "Erlang",
+    "ExactEM",
     "Exponential",
     "Family",
     "FisherSnedecor",
+    "FlowPosterior",
+    "FlowPrior",
     "FullCovariance",
     "Gamma",
     "Gaussian",
     "Gompertz",
     "Gumbel",
     "Head",
+    "Implicit",
     "Joint",
     "Laplace",
+    "LinearAnnealing",
     "LogNormal",
     "Logistic",
     "MeanField",
     "NegativeBinomial",
+    "NormalMixture",
     "Objective",
     "Pareto",
+    "Point",
     "Poisson",
     "Posterior",
     "Prior",
@@ -74,8 +104,13 @@ __all__ = [
     "StudentT",
     "Triangular",
     "Uniform",
+    "UniformCategorical",
+    "UniformPrior",
     "VAETransformer",
+    "VampPrior",
+    "VariationalEM",
     "Weibull",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "metrics",
 ]

@@ -1,5 +1,6 @@
 """Seeds and generators: all randomness of the package starts here and leaves the global generators as they were."""
 
+import math
 import threading
 from contextlib import contextmanager
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "exclusive", "isolated", "seed_global", "torch_generator"]
+__all__ = ["draw_seed", "exclusive", "isolated", "seed_global", "torch_generator", "whitened_pairs"]
 
 _lock = threading.RLock()
 _depth = 0
@@ -37,6 +38,18 @@ def seed_global(device, *keys):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
         if torch.device(device).type != "cpu":
             _generator_module(device).manual_seed(seed)
+
+
+def whitened_pairs(n_samples: int, n_noise: int, generator: torch.Generator) -> torch.Tensor:
+    """Draws u (S, 1, n_noise), S >= n_samples, with mean 0 and covariance I exactly: E[f(u)] is exact for quadratic f.
+
+    S / 2 >= n_noise normal draws are whitened and used with both signs; float64.
+    """
+    half = max(math.ceil(n_samples / 2), n_noise)
+    draws = torch.randn(half, n_noise, generator=generator, dtype=torch.float64)
+    left, _, right = torch.linalg.svd(draws, full_matrices=False)
+    white = left @ right * math.sqrt(half)  # the orthogonal matrix nearest to the draws
+    return torch.cat([white, -white]).unsqueeze(1)
 
 
 @contextmanager

@@ -1,14 +1,247 @@
-"""What torch.distributions lacks: one `kl` for every pair, one `log_prob` per draw, missing closed forms.
+"""What torch.distributions lacks: one `kl` for every pair, one `log_prob` per draw, missing closed forms, a point mass.
 
 Shapes: a distribution over codes either factorises (batch_shape (B, K), no event) or is joint (batch_shape (B,),
 event_shape (K,)); z is (S, B, K).
 """
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence, register_kl
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    constraints,
+    kl_divergence,
+    register_kl,
+)
 
-__all__ = ["joint_kl", "joint_log_prob", "kl"]
+__all__ = [
+    "Flow",
+    "Implicit",
+    "OneHots",
+    "PointMass",
+    "has_closed_form",
+    "joint_kl",
+    "joint_log_prob",
+    "kl",
+    "mixture",
+    "monte_carlo_kl",
+    "reordered",
+    "summed",
+]
+
+
+class PointMass(Distribution):
+    """All mass on one code loc (B, K): the posterior of a plain autoencoder. It has no density."""
+
+    arg_constraints = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc):
+        self.loc = loc
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self):
+        """The point."""
+        return self.loc
+
+    @property
+    def mode(self):
+        """The point."""
+        return self.loc
+
+    @property
+    def variance(self):
+        """Zero."""
+        return torch.zeros_like(self.loc)
+
+    def rsample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """The point itself, S times."""
+        return self.loc.expand(self._extended_shape(sample_shape))
+
+
+class _Drawn(Distribution):
+    """Codes (B, K) that are defined by how they are drawn, z = draw(u), with Monte-Carlo moments from frozen noise.
+
+    Parameters
+    ----------
+    draw : callable, standard normal u (..., B, n_noise) -> z (..., B, K)
+    batch_shape, event_shape : torch.Size
+    frozen : Tensor (M, 1, n_noise)
+    """
+
+    arg_constraints = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, draw, batch_shape, event_shape, frozen):
+        self.draw = draw
+        self.frozen = frozen
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @property
+    def mean(self):
+        """Monte-Carlo mean over the frozen noise, (B, K)."""
+        return self._frozen_draws().mean(0)
+
+    @property
+    def variance(self):
+        """Monte-Carlo variance over the frozen noise, (B, K)."""
+        return self._frozen_draws().var(0)
+
+    def rsample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """Fresh draws."""
+        shape = torch.Size(sample_shape) + self.batch_shape + self.frozen.shape[-1:]
+        return self.draw(torch.randn(shape, dtype=self.frozen.dtype, device=self.frozen.device))
+
+    def _frozen_draws(self):
+        return self.draw(self.frozen.reshape(-1, *[1] * len(self.batch_shape), self.frozen.shape[-1]))
+
+
+class Implicit(_Drawn):
+    """Draws without a density (Mescheder et al. 2017, section 3)."""
+
+
+class Flow(_Drawn):
+    r"""Normalizing flow: u = f(z) is standard normal.
+
+    .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
+
+    Parameters
+    ----------
+    transform : torch.distributions.Transform, z (..., K) -> u (..., K)
+    batch_shape, event_shape : torch.Size
+    frozen : Tensor (M, 1, K)
+    """
+
+    def __init__(self, transform, batch_shape, event_shape, frozen):
+        self.transform = transform
+        super().__init__(transform.inv, batch_shape, event_shape, frozen)
+
+    def log_prob(self, value):
+        """Change of variables."""
+        u = self.transform(value)
+        log_pu = Normal(0.0, 1.0, validate_args=False).log_prob(u).sum(-1)
+        return log_pu + self.transform.log_abs_det_jacobian(value, u)
+
+
+class OneHots(Distribution):
+    r"""n independent one-hot variables of C classes, side by side: event shape (n C,), multinomial codes.
+
+    .. math:: \ln q(z) = \sum_{k, c} z_{kc} \ln \pi_{kc}
+
+    Parameters
+    ----------
+    logits : Tensor (..., n, C)
+    """
+
+    arg_constraints = {}
+    support = constraints.independent(constraints.unit_interval, 1)
+
+    def __init__(self, logits):
+        self.log_probabilities = logits.log_softmax(-1)
+        super().__init__(logits.shape[:-2], (logits.shape[-2] * logits.shape[-1],), validate_args=False)
+
+    @property
+    def mean(self):
+        """The class probabilities, (..., n C)."""
+        return self.log_probabilities.exp().flatten(-2)
+
+    @property
+    def variance(self):
+        """pi (1 - pi)."""
+        return self.mean * (1 - self.mean)
+
+    def log_prob(self, value):
+        """sum z ln pi; linear in z, so that it also takes relaxed codes."""
+        return (value * self.log_probabilities.flatten(-2)).sum(-1)
+
+    def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """One-hot codes."""
+        classes = Categorical(logits=self.log_probabilities, validate_args=False).sample(sample_shape)
+        C = self.log_probabilities.shape[-1]
+        return torch.nn.functional.one_hot(classes, C).to(self.log_probabilities).flatten(-2)
+
+
+class Reordered(Distribution):
+    """A distribution over codes whose components are given as signs[k] * z[order[k]].
+
+    Parameters
+    ----------
+    q : Distribution, over (B, K) or with event shape (K,)
+    order : LongTensor (K,)
+    signs : Tensor (K,) of -1 and 1
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, q, order, signs):
+        self.q = q
+        self.order = order
+        self.signs = signs
+        self.inverse = order.argsort()
+        super().__init__(q.batch_shape, q.event_shape, validate_args=False)
+
+    @property
+    def mean(self):
+        """E[z given x]."""
+        return self.q.mean[..., self.order] * self.signs
+
+    @property
+    def variance(self):
+        """Var[z given x]."""
+        return self.q.variance[..., self.order]
+
+    def log_prob(self, value):
+        """That of the component behind each."""
+        log_qz = self.q.log_prob((value * self.signs)[..., self.inverse])
+        return log_qz if self.event_shape else log_qz[..., self.order]
+
+    def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """Draws of q."""
+        return self.q.sample(sample_shape)[..., self.order] * self.signs
+
+
+@singledispatch
+def reordered(q, order, signs):
+    """q with components signs[k] * z[order[k]]: of the same class where that has it."""
+    return Reordered(q, order, signs)
+
+
+@reordered.register
+def _(q: Normal, order, signs):
+    return Normal(q.loc[..., order] * signs, q.scale[..., order], validate_args=False)
+
+
+@reordered.register
+def _(q: MultivariateNormal, order, signs):
+    covariance = q.covariance_matrix[..., order, :][..., order] * signs[:, None] * signs
+    return MultivariateNormal(q.loc[..., order] * signs, covariance, validate_args=False)
+
+
+@reordered.register
+def _(q: PointMass, order, signs):
+    return PointMass(q.loc[..., order] * signs)
+
+
+@reordered.register
+def _(q: OneHots, order, signs):
+    C = q.log_probabilities.shape[-1]
+    return OneHots(q.log_probabilities.flatten(-2)[..., order].unflatten(-1, (-1, C)))
+
+
+def mixture(logits: Tensor, q: Distribution) -> MixtureSameFamily:
+    """sum_m softmax(logits)_m q_m(z) for the rows m of q: event shape (K,)."""
+    members = q if q.event_shape else Independent(q, 1, validate_args=False)
+    weights = Categorical(logits=logits, validate_args=False)
+    return MixtureSameFamily(weights, members, validate_args=False)
 
 
 def joint_log_prob(p: Distribution, z: Tensor) -> Tensor:
@@ -29,7 +262,7 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    Tensor (B, K) where both factorise, else (B,)
+    Tensor (B, K) where both factorise, (B, n) for one-hot variables, else (B,)
 
     Examples
     --------
@@ -43,6 +276,23 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
     except NotImplementedError:
         if z is None:
             raise
+    return monte_carlo_kl(q, p, z)
+
+
+def has_closed_form(q: Distribution, p: Distribution) -> bool:
+    """Whether a closed form of KL(q || p) is registered."""
+    try:
+        kl_divergence(q, p)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """mean_s ln q(z_s) - ln p(z_s) for draws z (S, B, K) from q: (B, K) where both factorise, else (B,).
+
+    Ghojogh's lecture, eq. (27).
+    """
     if q.event_shape or p.event_shape:
         return (joint_log_prob(q, z) - joint_log_prob(p, z)).mean(0)
     return (q.log_prob(z) - p.log_prob(z)).mean(0)
@@ -50,7 +300,11 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
 
 def joint_kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
     """`kl` summed over the code, (B,)."""
-    divergence = kl(q, p, z)
+    return summed(kl(q, p, z))
+
+
+def summed(divergence: Tensor) -> Tensor:
+    """A divergence per component (B, K), or a joint one (B,), as (B,)."""
     return divergence.sum(-1) if divergence.ndim == 2 else divergence
 
 
@@ -58,10 +312,16 @@ def joint_kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tenso
 def _kl_multivariate_normal_normal(q, p):
     """1/2 sum_k [(S_kk + (m_k - mu_k)^2) / s_k^2 - 1 + ln s_k^2] - 1/2 ln det S, for q = N(m, S), p = N(mu, diag(s^2)).
 
-    Ghojogh, "Variational Autoencoder" lecture, lemma of eq. (28), with a diagonal p.
+    Ghojogh, "Variational Autoencoder" lecture, eq. (29), with a diagonal p.
     """
     variance = q.scale_tril.square().sum(-1)
     quadratic = (variance + (q.loc - p.loc).square()) / p.scale.square()
     half_log_det_q = q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     constant = torch.log(p.scale.square()) - 1
     return 0.5 * (quadratic + constant).sum(-1) - half_log_det_q
+
+
+@register_kl(OneHots, OneHots)
+def _kl_one_hots_one_hots(q, p):
+    """sum_c pi_c ln (pi_c / rho_c) for each variable, (B, n)."""
+    return (q.log_probabilities.exp() * (q.log_probabilities - p.log_probabilities)).sum(-1)

@@ -1,6 +1,7 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
@@ -8,33 +9,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_limits
+from torch.distributions import constraints
 
 from . import evaluation, initialization
-from ._arrays import as_tensor, choose_device, convert, float_dtypes, is_available, like, on_host, torch_float
+from ._arrays import as_tensor, choose_device, convert, is_available, like, on_host
 from ._compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_same_namespace,
     validate_parameter_constraints,
     with_callbacks,
 )
-from ._random import draw_seed, exclusive, torch_generator
+from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
 from .columns import Columns, TableInfo
 from .families import LIKELIHOODS
 from .family import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .model import LatentVariableModel
 from .networks import ACTIVATIONS
-from .objectives import OBJECTIVES, Objective
+from .objective import Objective
+from .objectives import OBJECTIVES
+from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
-from .priors import PRIORS, Prior
+from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, n_held_out, sort_rows
 from .schedules import SCHEDULES, Schedule
 from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
+from .verbs import SCORE_STREAM, Verbs, check_weight, code_density
 
 __all__ = ["VAETransformer"]
 
@@ -56,6 +59,7 @@ STRUCTURE = (
     "scaling",
     "posterior",
     "prior",
+    "objective",
 )
 OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
@@ -64,11 +68,13 @@ CAUTIOUS_EPOCHS = 10
 
 RANDOM_START_RATE = 16.0  # affine paths without a closed-form start to keep would take 1000 epochs at 1e-3
 
+LIVE = 0.05  # nats: a component with less information is switched off
+MAX_CELLS_WITHOUT = 4_000_000
+
 _FORMAT_VERSION = 1
-_SCORE_STREAM, _IMPORTANCE_STREAM = 1, 2  # second keys of the generators behind score_samples
 
 
-class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -105,17 +111,21 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         columns that it does not name are "auto".
     scaling : {"standard", "global", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. Columns of a positive family are divided by their scale and never shifted; fractions, counts, categories and
-        booleans are left alone.
-    posterior : str or Posterior, default="diag"
-        "diag" for independent normals, "full" for one normal with a full covariance (Cholesky), "dirichlet" for codes
-        on the simplex, "elliptical" for a multivariate Student t, or the short name of a family of which the components
-        are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``.
-    prior : {"normal", "dirichlet", "elliptical"} or Prior, default="normal"
-    objective : {"elbo"} or Objective, default="elbo"
-        ``ELBO(beta=4.0)`` weights the KL in training; `score` never does.
-    schedule : {"joint"} or Schedule, default="joint"
-        Which parameter group moves in each step.
+        is. Bernoulli columns are never scaled.
+    posterior : {"auto", "diag", "full", "point", "categorical", "flow", "implicit"} or Posterior, default="auto"
+        Independent normals, one normal with a full covariance, codes without noise, one-hot codes, a normalizing flow,
+        or a network fed with noise. "auto" is what the objective calls for: "diag" for the bounds, "point" for
+        autoencoders, "implicit" for "avb", no encoder for "gan".
+    prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform"} or Prior, default="auto"
+        "auto" is the standard member of the posterior's family: normal for normal codes.
+    objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
+        Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
+        variational Bayes, generative adversarial network. ``ELBO(beta=4.0)`` weights the KL in training; `score` never
+        does. Verbs without meaning are hidden: `score` for codes without density, all but `sample` and `decode` for
+        "gan".
+    schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
+        Which parameter group moves in each step: both together, encoder and decoder in turn, the linear model's EM in
+        closed form, or the encoder until it stops paying.
     init : {"pca", "factor_analysis", "random"}, default="pca"
         The start. "pca" keeps the directions of most variance, for codes; "factor_analysis" the likelihood of every
         column, for density, imputation and synthesis; "random" is what other libraries do: there the affine paths and
@@ -214,8 +224,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
         "scaling": [StrOptions({"standard", "global"}), None],
-        "posterior": [StrOptions(set(COMPONENTS["posterior"][0])), Posterior],
-        "prior": [StrOptions(set(COMPONENTS["prior"][0])), Prior],
+        "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
+        "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
         "init": [StrOptions(set(initialization.STARTS))],
@@ -248,8 +258,8 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         dropout: float = 0.0,
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
-        posterior: str | Posterior = "diag",
-        prior: str | Prior = "normal",
+        posterior: str | Posterior = "auto",
+        prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
         schedule: str | Schedule = "joint",
         init: str = "pca",
@@ -329,7 +339,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             value = params.pop(name) if name in params else getattr(self, name)
             if isinstance(value, list) or (isinstance(value, str) and value == "auto"):
                 raise ValueError(
-                    f"{name}={value!r} has no parameters. Set a component, e.g. likelihood=Gaussian(noise='shared')."
+                    f"{name}={value!r} has no parameters. Set a component, e.g. likelihood=Gaussian(noise=1.0)."
                 )
             setattr(self, name, self._component(name, value))
         return super().set_params(**params)
@@ -348,6 +358,32 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             known = f"one of {sorted(short_names)} or an instance of {base.__name__}"
             raise ValueError(f"The {name!r} parameter of VAETransformer{of} must be {known}. Got {value!r} instead.")
         return short_names[value]()
+
+    def _parts(self):
+        """Posterior (None without an encoder), prior, objective and schedule, with "auto" resolved."""
+        posterior, prior, objective, schedule = map(self._component, ("posterior", "prior", "objective", "schedule"))
+        if posterior == "auto":
+            posterior = objective.posterior and POSTERIORS[objective.posterior]()
+        if prior == "auto":
+            prior = posterior.prior() if posterior else StandardNormal()
+        return posterior, prior, objective, schedule
+
+    def _why_no(self, what):
+        """Why this model has no "codes", "score" or "mixture"; None where it has, or where `fit` will complain."""
+        try:
+            posterior, prior, objective, _ = self._parts()
+        except ValueError:
+            return None
+        if what == "codes" and objective.posterior is None:
+            return f"objective={objective!r} trains a generator without an encoder: use sample and decode."
+        if what == "score" and not posterior.has_density:
+            return (
+                f"posterior={posterior!r} has no density, so there is no evidence lower bound. To select models, "
+                "use scoring=skvae.metrics.neg_reconstruction_error."
+            )
+        if what == "mixture" and not isinstance(prior, (NormalMixture, VampPrior)):
+            return f"prior={prior!r} has no members: use prior='mixture' or 'vamp'."
+        return None
 
     def _hidden_layer_sizes(self):
         sizes = self.hidden_layer_sizes
@@ -445,11 +481,12 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
-        self._component("objective").check()
+        posterior, prior, objective, schedule = self._parts()
         if resume:
             self._refuse_changes()
         with threadpool_limits(1, user_api="openmp"):  # small steps on two threads can be ten times slower
             table, X, weight = self._canonical(X, sample_weight, resume)
+            check_parts(posterior, prior, objective, schedule, self._columns.families, self._hidden_layer_sizes())
             (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
             if resume:
                 self.module_ = copy.deepcopy(self.module_)
@@ -458,17 +495,19 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
                 self._start(X_train, train_weight)
                 self._training_state = None
                 self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
+            live = self._live_components(X, weight)
             hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
             self._train((X_train, train_weight), valid, n_epochs, hook)
             if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
                 self._start(X, weight)  # the start won: solve it on all rows
             self._describe(X, weight, table, frozen=resume and single_pass)
+            self._warn_of_collapse(live, self._live_components(X, weight))
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
         info = TableInfo(X)
         table = self._validate(X, reset=not resume)
-        weight = None if sample_weight is None else _check_weight(sample_weight, table.shape[0])
+        weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
         X, weight = canonical_rows(on_host(table), weight)
         if not resume:
             self._seed = draw_seed(self.random_state)
@@ -480,8 +519,9 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     def _refuse_changes(self):
         """What the model is made of cannot change while it goes on; nor what its optimizer's state belongs to."""
         names = STRUCTURE if self._training_state is None else STRUCTURE + OPTIMIZATION
+        now_made_with = self._what_it_is_made_of()
         for name in names:
-            before, now = self._made_with[name], repr(getattr(self, name))
+            before, now = self._made_with[name], now_made_with[name]
             if before != now:
                 raise ValueError(
                     f"The {name!r} parameter of VAETransformer cannot change from {before} to {now} while a fitted "
@@ -516,12 +556,14 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     def _start(self, X, weight):
         """Units and closed-form start from the given rows, in a new module."""
+        posterior, prior, objective, _ = self._parts()
         self._columns = copy.copy(self._columns).fit_units(X, weight)
         self._model_config = {
             "n_features": X.shape[1],
             "n_components": int(self.n_components),
-            "posterior": self._component("posterior"),
-            "prior": self._component("prior"),
+            "posterior": posterior,
+            "prior": prior,
+            "objective": objective,
             "likelihood": self._columns.groups,
             "network": {
                 "hidden_layer_sizes": self._hidden_layer_sizes(),
@@ -529,18 +571,81 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
                 "dropout": float(self.dropout),
             },
         }
-        self._made_with = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        self._made_with = self._what_it_is_made_of()
         with exclusive(self._seed):
-            module = LatentVariableModel(**self._model_config).float()
+            module = LatentVariableModel(**self._model_config).float().eval()
+            check_model(module, posterior, prior, objective)
         initialization.start(module, self._columns, X, weight, self.init, self._seed)
-        self.module_ = module.to(self._device).eval()
+        self.module_ = module.to(self._device)
+        self._score_noise = whitened_pairs(
+            self.n_score_samples, module.n_noise, torch_generator("cpu", self._seed, SCORE_STREAM)
+        )
+        self._start_prior(prior, X, weight)
         self._signs = self._component_signs(X, weight)
 
-    def _component_signs(self, X, weight):
-        """Signs of the module's components, taken at the start, so that no later epoch turns one over."""
-        module, x, mask, w = self._inspected(X, weight)
+    def _what_it_is_made_of(self):
+        """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
+        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION if name != "objective"}
+        objective = self._component("objective")
+        made["objective"] = repr(objective) if objective.auxiliary(1, 1) is not None else "one without a critic"
+        return made
+
+    def _start_prior(self, prior, X, weight):
+        """Spread a prior with members over draws of the start's posteriors."""
+        module, x, mask, _ = self._inspected(X, weight)
+        if not module.posterior:
+            return
+        generator = torch_generator("cpu", self._seed, SCORE_STREAM)
+        u = torch.randn(1, len(x), module.n_noise, generator=generator, dtype=torch.float64).to(x)
         with torch.no_grad():
-            return evaluation.signs(module.posterior.center(module.encode(x, mask)), x, w).tolist()
+            z = module.posterior.push(module.encode(x, mask), u)[0]
+            prior.start(self.module_.prior, z.cpu().double().numpy(), x, self._seed)
+
+    def _component_signs(self, X, weight):
+        """Signs of the module's components, taken at the start, so that no later epoch turns one over.
+
+        Codes that live on a part of the line, or are classes, keep their sign.
+        """
+        module, x, mask, w = self._inspected(X, weight)
+        if not module.posterior:
+            return [1.0] * module.n_components
+        with torch.no_grad():
+            q, p = module.encode(x, mask), module.prior(module.encode)
+            if {q.support, p.support} - {constraints.real, constraints.real_vector}:
+                return [1.0] * module.n_components
+            return evaluation.signs(module.posterior.center(q), x, w).tolist()
+
+    def _live_components(self, X, weight):
+        """How many components carry information; None where that is not defined or says little."""
+        if (
+            self.init == "random"
+            or X.shape[0] < MIN_ROWS_FOR_VALIDATION
+            or self._why_no("codes")
+            or self._why_no("score")
+        ):
+            return None
+        module, x, mask, w = self._inspected(X, weight)
+        return int((self._information(module, x, mask, w) > LIVE).sum())
+
+    def _information(self, module, x, mask, w):
+        """Mean KL of each component to the prior, (n,)."""
+        step = evaluation.chunk_rows(module, len(self._score_noise))
+        masks = [None] * len(x) if mask is None else mask.split(step)
+        u = self._score_noise.to(x)
+        with torch.no_grad():
+            pairs = zip(x.split(step), masks, strict=False)
+            return w @ torch.cat([evaluation.kl_per_component(module, part, m, u) for part, m in pairs])
+
+    def _warn_of_collapse(self, before, after):
+        if before is not None and after < before:
+            warnings.warn(
+                f"{before - after} of the {before} components that were live at the start have collapsed: they have no "
+                "information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
+                "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
+                "gives the same model.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _inspected(self, X, weight):
         """The module in float64 where the device has it, rows to look at, and their weights, summing to one."""
@@ -555,7 +660,7 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if n_epochs == 0:
             return
         rows = [part and Rows(*part, self._columns, self._device) for part in (train_rows, valid_rows)]
-        options = self._training_options(len(rows[0]), hook)
+        options = self._training_options(rows[0], hook)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
         first = self.n_iter_
@@ -565,10 +670,15 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
             self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
-    def _training_options(self, n_rows, hook):
+    def _training_options(self, rows, hook):
+        _, _, objective, schedule = self._parts()
+        n_rows = len(rows)
+        exact_step = None
+        if schedule.closed_form:
+            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_array(), rows.weight)
         return TrainingOptions(
-            objective=self._component("objective"),
-            schedule=self._component("schedule"),
+            objective=objective,
+            schedule=schedule,
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
             learning_rate=self.learning_rate,
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
@@ -581,25 +691,42 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             compile=self.compile,
             callbacks=[*(self.callbacks or []), *([("tasks", hook)] if hook else [])],
             verbose=int(self.verbose),
+            history=self.history_,
+            exact_step=exact_step,
         )
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
         module, x, mask, w = self._inspected(X, weight)
-        self._score_noise = evaluation.whitened_pairs(
-            self.n_score_samples, module.posterior.n_noise, torch_generator("cpu", self._seed, _SCORE_STREAM)
-        )
-        with torch.no_grad():
-            information = w @ evaluation.kl_per_component(module, x, mask, self._score_noise.to(x))
-            noise = module.decode(x.new_zeros(1, 1, module.n_components)).variance[0, 0]
+        information = self._importance_of_components(module, x, mask, w)
         if not frozen:
             order = information.argsort(descending=True, stable=True)
             signs = torch.tensor(self._signs, dtype=x.dtype, device=order.device)[order]
             self.order_, self.signs_ = like(order, table), like(signs, table)
-        order, _ = self._output_map(information)
-        self.kl_per_component_ = like(information[order], table)
+        if not (self._why_no("codes") or self._why_no("score")):
+            self.kl_per_component_ = like(information[as_tensor(self.order_).to(information.device)], table)
+        with torch.no_grad():
+            center = x.new_zeros(1, module.width)
+            if module.posterior:
+                center = w[None] @ module.posterior.center(module.encode(x, mask))
+            if not self._parts()[2].uses_prior:
+                codes = module.posterior.center(module.encode(x, mask))
+                self.code_density_ = code_density(codes.cpu().double().numpy(), self._seed)
+            noise = module.decode(center[None]).variance[0, 0]
         self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
+
+    def _importance_of_components(self, module, x, mask, w):
+        """Their KL where q has a density; else what log p(x given z) loses without each; nothing without an encoder."""
+        if self._why_no("codes"):
+            return torch.zeros(module.n_components)
+        if not self._why_no("score"):
+            return self._information(module, x, mask, w)
+        n = max(1, MAX_CELLS_WITHOUT // (x.shape[1] * module.width))
+        with torch.no_grad():
+            return evaluation.reconstruction_loss_without_component(
+                module, x[:n], None if mask is None else mask[:n]
+            ).mean(0)
 
     def _callback_root(self, X, y):
         """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
@@ -615,206 +742,6 @@ class VAETransformer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
         return _fitted_attributes(now)
-
-    # ---------------------------------------------------------------- verbs
-
-    def transform(self, X: Any) -> Any:
-        """Encode rows as the means of their posteriors, most informative component first.
-
-        Parameters
-        ----------
-        X : array-like, frame or CSR of shape (n_samples, n_features)
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            float32 for float32 input, else float64; a frame after ``set_output``.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skvae import VAETransformer
-        >>> iris = load_iris(as_frame=True).data
-        >>> vae = VAETransformer(n_components=2, max_iter=0).set_output(transform="pandas").fit(iris)
-        >>> vae.transform(iris).round(2).head(2)
-           vaetransformer0  vaetransformer1
-        0             -1.31             0.48
-        1             -1.20            -0.67
-        """
-
-        def codes(module, x, mask):
-            center = module.posterior.center(module.encode(x, mask))
-            order, signs = self._output_map(center)
-            return center[:, order] * signs
-
-        return self._per_row(X, codes, method="transform")
-
-    def inverse_transform(self, Z: Any) -> Any:
-        """Decode codes to the mean of p(x given z) in data units.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components)
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            A pandas frame keeps the index of Z.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skvae import VAETransformer
-        >>> iris = load_iris(as_frame=True).data
-        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(iris)
-        >>> vae.inverse_transform([[0.0, 0.0]]).round(2)
-           sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-        0               5.84              3.06               3.76               1.2
-        """
-        check_is_fitted(self)
-        index = Z.index if hasattr(Z, "iloc") else None
-        Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={self._n_features_out}."
-            )
-        dtype = self._inference_dtype(Z.dtype)
-        module = self._module(dtype)
-        z = as_tensor(Z).to(self._device, dtype)
-        order, signs = self._output_map(z)
-        ordered = torch.empty_like(z)
-        ordered[:, order] = z * signs
-        with torch.no_grad():
-            parts = ordered.split(evaluation.chunk_rows(module, 1))
-            mean = torch.cat([module.decode(part[None]).mean[0] for part in parts])
-        data = like(torch.from_numpy(self._columns.to_data(mean)).to(torch_float(Z.dtype)), Z)
-        return self._columns.frame(data, index)
-
-    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
-        """Evidence lower bound of each row in nats and in the units of X.
-
-        The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
-        compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. Deterministic,
-        row by row, and exact for a linear-Gaussian model. Missing cells are left out.
-
-        Parameters
-        ----------
-        X : array-like, frame or CSR of shape (n_samples, n_features)
-        n_importance_samples : int, optional
-            Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
-            instead (Burda et al. 2016, eq. 8): tighter, and equal to log p(x) in the limit.
-
-        Returns
-        -------
-        bound : ndarray of shape (n_samples,)
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skvae import VAETransformer
-        >>> X, _ = load_iris(return_X_y=True)
-        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
-        >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
-        True
-        """
-        check_is_fitted(self)
-        bound, u = evaluation.elbo, self._score_noise
-        if n_importance_samples is not None:
-            _check_count("n_importance_samples", n_importance_samples, "score_samples")
-            generator = torch_generator("cpu", self._seed, _IMPORTANCE_STREAM)
-            shape = (n_importance_samples, 1, self.module_.posterior.n_noise)
-            bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
-
-        def score(module, x, mask):
-            value = bound(module, x, mask, u.to(x))
-            return value + self._columns.log_jacobian(mask).to(value)
-
-        return self._per_row(X, score, method="score_samples", n_samples=len(u), check_support=True)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
-
-        Parameters
-        ----------
-        X : array-like, frame or CSR of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        bound : float
-        """
-        bound = on_host(self.score_samples(X)).astype(np.float64)
-        weight = None if sample_weight is None else _check_weight(sample_weight, len(bound))
-        return float(np.average(bound, weights=weight))
-
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
-        """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState instance or None
-            None asks the operating system for a seed.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skvae import VAETransformer
-        >>> X, _ = load_iris(return_X_y=True)
-        >>> VAETransformer(n_components=2, max_iter=0).fit(X).sample(5, random_state=0).shape
-        (5, 4)
-        """
-        check_is_fitted(self)
-        _check_count("n_samples", n_samples, "sample")
-        module = copy.deepcopy(self.module_).cpu().double()
-        with exclusive(draw_seed(random_state)), torch.no_grad():
-            z = module.prior(module.encode).sample((n_samples,))
-            x = module.decode(z[None]).sample()[0]
-        return self._columns.frame(self._columns.to_data(x))
-
-    @property
-    def _n_features_out(self):
-        return self.module_.n_components
-
-    def _validate(self, X, reset):
-        return validate_data(
-            self, X, dtype=float_dtypes(X), accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset
-        )
-
-    def _per_row(self, X, function, method, n_samples=1, check_support=False):
-        """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type."""
-        check_is_fitted(self)
-        check_same_namespace(X, self, attribute="kl_per_component_", method=method)
-        X = self._validate(X, reset=False)
-        table = X if isinstance(X, torch.Tensor) else on_host(X)
-        if check_support and not self._columns.has_units("standard").all():
-            self._columns.check_support(on_host(table))
-        dtype = self._inference_dtype(X.dtype)
-        module = self._module(dtype)
-        step = evaluation.chunk_rows(module, n_samples)
-        parts = []
-        with torch.no_grad():
-            for i in range(0, table.shape[0], step):
-                x, mask = self._columns.tensors(table[i : i + step], self._device, dtype)
-                parts.append(function(module, x, mask))
-        return like(torch.cat(parts).to(torch_float(X.dtype)), X)
-
-    def _output_map(self, tensor):
-        """order_ and signs_ as tensors beside `tensor`."""
-        order, signs = (as_tensor(a).to(tensor.device) for a in (self.order_, self.signs_))
-        return order, signs.to(tensor.dtype)
-
-    def _inference_dtype(self, dtype):
-        return torch.float32 if self._device == "mps" else torch_float(dtype)
-
-    def _module(self, dtype):
-        """The fitted module in another precision: float64 in, float64 inference."""
-        return self.module_ if dtype == torch.float32 else copy.deepcopy(self.module_).to(dtype)
 
     # ---------------------------------------------------------------- copying and pickling
 
@@ -884,19 +811,11 @@ def _fitted_attributes(estimator):
     return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
 
 
-def _check_weight(sample_weight, n_rows):
-    weight = np.asarray(on_host(sample_weight), dtype=np.float64)
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have shape ({n_rows},), one weight per row. Got shape {weight.shape} instead."
-        )
-    if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError(
-            "sample_weight must be finite and non-negative. Drop the rows that should not count or give them weight 0."
-        )
-    if not weight.any():
-        raise ValueError("Sample weights must contain at least one non-zero number: all of sample_weight is zero.")
-    return weight
+def _batch_size(batch_size, n_rows):
+    """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 256."""
+    if batch_size != "auto":
+        return batch_size
+    return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 8))
 
 
 def _pairs(likelihood):
@@ -906,18 +825,3 @@ def _pairs(likelihood):
             must = "must be pairs (likelihood, columns), e.g. [('poisson', ['visits']), (Gaussian(), [0, 3])]"
             raise ValueError(f"The entries of the 'likelihood' list {must}. Got {entry!r} instead.")
     return likelihood
-
-
-def _check_count(name, value, method):
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(
-            f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). "
-            f"Got {value!r} instead."
-        )
-
-
-def _batch_size(batch_size, n_rows):
-    """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 256."""
-    if batch_size != "auto":
-        return batch_size
-    return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 8))

@@ -8,26 +8,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
-from .distributions import joint_log_prob, kl
+from .distributions import OneHots, joint_log_prob, kl
 from .divergences import marginals
 
-__all__ = ["chunk_rows", "elbo", "importance_weighted", "kl_per_component", "signs", "whitened_pairs"]
+__all__ = [
+    "aggregate_kl",
+    "chunk_rows",
+    "effective_sample_size",
+    "elbo",
+    "importance_weighted",
+    "kl_per_component",
+    "mutual_information",
+    "reconstruction_loss_without_component",
+    "signs",
+]
 
 _CELLS_PER_CHUNK = 4_000_000
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
-
-
-def whitened_pairs(n_samples: int, n_components: int, generator: torch.Generator) -> Tensor:
-    """Draws u (S, 1, K), S >= n_samples, with mean 0 and covariance I exactly: E[f(u)] is exact for quadratic f.
-
-    S / 2 >= K normal draws are whitened and used with both signs; float64.
-    """
-    half = max(math.ceil(n_samples / 2), n_components)
-    draws = torch.randn(half, n_components, generator=generator, dtype=torch.float64)
-    left, _, right = torch.linalg.svd(draws, full_matrices=False)
-    white = left @ right * math.sqrt(half)  # the orthogonal matrix nearest to the draws
-    return torch.cat([white, -white]).unsqueeze(1)
 
 
 def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
@@ -38,21 +37,55 @@ def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     return model.log_likelihood(x, mask, z).mean(0) - (divergence.sum(-1) if divergence.ndim == 2 else divergence)
 
 
-def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
+def log_weights(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """log p(x, z_s) / q(z_s | x), nats in the model's units, (S, B)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    log_weight = model.log_likelihood(x, mask, z) + joint_log_prob(model.prior(model.encode), z) - joint_log_prob(q, z)
-    return log_weight.logsumexp(0) - math.log(len(u))
+    return model.log_likelihood(x, mask, z) + joint_log_prob(model.prior(model.encode), z) - joint_log_prob(q, z)
+
+
+def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
+    return log_weights(model, x, mask, u).logsumexp(0) - math.log(len(u))
+
+
+def effective_sample_size(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """(sum_s w_s)^2 / sum_s w_s^2 of the importance weights (Kong 1992), between 1 and S, (B,)."""
+    log_w = log_weights(model, x, mask, u)
+    return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
+
+
+def mutual_information(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """I(x; z) = E_x KL(q(z|x) || q(z)), q(z) the mean of q(z|x) over the B rows: nats, at most ln B, 0-d.
+
+    Hoffman & Johnson (2016); He et al. (2019), section 4.
+    """
+    q = model.encode(x, mask)
+    z = model.posterior.push(q, u)
+    return (joint_log_prob(q, z) - _log_aggregate(q, z)).mean()
+
+
+def aggregate_kl(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """KL(q(z) || p(z)) = E_x KL(q(z|x) || p(z)) - I(x; z): nats, 0-d (Hoffman & Johnson 2016)."""
+    q = model.encode(x, mask)
+    z = model.posterior.push(q, u)
+    return (_log_aggregate(q, z) - joint_log_prob(model.prior(model.encode), z)).mean()
+
+
+def _log_aggregate(q, z):
+    """ln 1/B sum_j q(z_i | x_j) for draws z (S, B, K) of every row: (S, B)."""
+    return joint_log_prob(q, z.unsqueeze(-2)).logsumexp(-1) - math.log(z.shape[1])
 
 
 def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """KL of each component's marginal posterior to the prior's, (B, K): the information it carries about a row.
+    """KL of each component's marginal posterior to the prior's, (B, n): the information it carries about a row.
 
-    From the draws of u (S, 1, n_noise) where there is no closed form.
+    A prior that does not factorise stands in by independent normals with its moments.
     """
     q = model.encode(x, mask)
     p = marginals(model.prior(model.encode))
+    if p.event_shape and not isinstance(p, OneHots):
+        p = Normal(p.mean, p.stddev, validate_args=False)
     return _kl(model.posterior, q, model.posterior.marginals(q), p, u)
 
 
@@ -69,6 +102,16 @@ def _kl(head, q, factors, p, u):
             return kl(factors, p, head.push(q, u))
         z = head.push(q, _NOISE[:, None, None].to(u).expand(-1, 1, u.shape[-1]))
         return torch.einsum("s,sbk->bk", torch.softmax(-_NOISE.square() / 2, 0).to(u), q.log_prob(z) - p.log_prob(z))
+
+
+def reconstruction_loss_without_component(model: Any, x: Tensor, mask: Tensor | None) -> Tensor:
+    """What it costs log p(x | center) to set one component to its mean over the rows, nats, (B, K).
+
+    The order of components whose posterior has no density.
+    """
+    z = model.posterior.center(model.encode(x, mask))[None]
+    without = torch.where(torch.eye(z.shape[-1], dtype=torch.bool, device=z.device)[:, None], z.mean(1, True), z)
+    return (model.log_likelihood(x, mask, z) - model.log_likelihood(x, mask, without)).T
 
 
 def signs(codes, x, weight):

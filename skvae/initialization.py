@@ -18,7 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from .rows import moments
 
-__all__ = ["STARTS", "LinearGaussian", "factor_analysis", "probabilistic_pca", "start"]
+__all__ = ["STARTS", "LinearGaussian", "exact_em", "factor_analysis", "probabilistic_pca", "start"]
 
 STARTS = ("pca", "factor_analysis", "random")
 
@@ -154,10 +154,11 @@ def start(model, columns, X, weight, init, seed):
     spread = variance / np.square(unit)  # of the observed cells; a whole unit for an empty column
 
     with torch.no_grad():
-        model.encoder.fill.copy_(torch.from_numpy(mean))
-        large = columns.has_units("scale") | (unit > 1)
-        model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
-        model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
+        if model.encoder:
+            large = columns.has_units("scale") | (unit > 1)
+            model.encoder.fill.copy_(torch.from_numpy(mean))
+            model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
+            model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
         if init == "random":
             return
         second = SecondMoments(centred, weight)
@@ -170,6 +171,38 @@ def start(model, columns, X, weight, init, seed):
         solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
         solution = solution.rotated().padded(model.n_components)
         _write(model, solution, mean, unit, _resolution(centred, weight))
+
+
+def exact_em(model, columns, X, weight):
+    """Give a function of models: one EM step of the linear-Gaussian model on all rows, written into each of them.
+
+    It returns the parts of an epoch: the loss is the exact negative log-likelihood after the step, which never rises.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        Where the climb begins: its decoder's loadings and noise.
+    columns : Columns
+    X : ndarray (n, D)
+        Rows in the model's units, NaN for missing, which counts as the column's mean.
+    weight : ndarray (n,)
+    """
+    mean, _ = moments(X, weight)
+    centred = np.where(np.isnan(X), 0.0, X - mean)
+    second, unit, resolution = SecondMoments(centred, weight), np.ones(X.shape[1]), _resolution(centred, weight)
+    with torch.no_grad():
+        noise = model.decode(model.decoder.affine.bias.new_zeros(1, 1, model.width)).variance[0, 0]
+        solution = LinearGaussian(*(a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise)))
+
+    @torch.no_grad()
+    def step(models):
+        nonlocal solution
+        solution = em_step(solution, second, columns.tie_noise)
+        for module in models:
+            _write(module, solution.rotated().padded(model.n_components), mean, unit, resolution)
+        return {"loss": -solution.log_likelihood(second)}
+
+    return step
 
 
 def _affordable_em_steps(model, second):
@@ -198,11 +231,13 @@ def _resolution(centred, weight):
 def _write(model, solution, mean, unit, resolution):
     """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
     projection, covariance = solution.posterior()
-    center, size = (buffer.cpu().double().numpy() for buffer in (model.encoder.center, model.encoder.unit))
     projection = projection / unit  # of x - mean; the encoder sees (x - center) / size
-    weight, bias, basis, offset = model.posterior.start(projection @ (center - mean), projection * size, covariance)
-    model.encoder.affine.weight.copy_(torch.from_numpy(weight))
-    model.encoder.affine.bias.copy_(torch.from_numpy(bias))
+    basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
+    if model.encoder:
+        center, size = (buffer.cpu().double().numpy() for buffer in (model.encoder.center, model.encoder.unit))
+        weight, bias, basis, offset = model.posterior.start(projection @ (center - mean), projection * size, covariance)
+        model.encoder.affine.weight.copy_(torch.from_numpy(weight))
+        model.encoder.affine.bias.copy_(torch.from_numpy(bias))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
     model.decoder.affine.weight.copy_(weight @ torch.from_numpy(basis))

@@ -3,13 +3,14 @@
 Shapes: raw (S, B, R) from the decoder, x (B, D), log-prob (S, B, D).
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Distribution
 
 from .family import FamilyHead
 
-__all__ = ["ColumnLikelihood", "Columnwise"]
+__all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
 
 
 class ColumnLikelihood(nn.Module):
@@ -94,3 +95,49 @@ class Columnwise(Distribution):
 
     def _in_table_order(self, tensors):
         return torch.cat(tensors, -1).index_select(-1, self.inverse)
+
+
+class InDataUnits(Distribution):
+    """p(x given z) over the columns in the units of the table: what `VAETransformer.decode` returns.
+
+    Parameters
+    ----------
+    p : Distribution, batch shape (..., D)
+        In the model's units.
+    shift, scale : Tensor (D,)
+        x in data units is scale * x + shift.
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, p, shift, scale):
+        self.p = p
+        self.shift = shift
+        self.scale = scale
+        super().__init__(p.batch_shape, validate_args=False)
+
+    @property
+    def mean(self):
+        """E[x_d given z]."""
+        return self.p.mean * self.scale + self.shift
+
+    @property
+    def mode(self):
+        """The most probable value of each column."""
+        return self.p.mode * self.scale + self.shift
+
+    @property
+    def variance(self):
+        """Var[x_d given z]."""
+        return self.p.variance * self.scale.square()
+
+    def log_prob(self, value):
+        """log p(x_d given z) for every column, in nats; 0 for a missing cell (NaN)."""
+        value = torch.as_tensor(np.asarray(value, dtype=np.float64)).to(self.scale)
+        x = (value - self.shift) / self.scale
+        missing = x.isnan()
+        return torch.where(missing, 0.0, self.p.log_prob(x.nan_to_num(0.0)) - self.scale.log())
+
+    def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """x ~ p(x given z)."""
+        return self.p.sample(sample_shape) * self.scale + self.shift

@@ -15,18 +15,21 @@ __all__ = ["LatentVariableModel"]
 
 
 class LatentVariableModel(nn.Module):
-    """Five parts and two parameter groups.
+    """Five parts, perhaps an auxiliary one, and their parameter groups.
 
     Parameters
     ----------
     n_features, n_components : int
         D and K.
-    posterior : Posterior
+    posterior : Posterior or None
+        None for a generator without an encoder.
     prior : Prior
     likelihood : list of (Family, list of int)
         The columns of each family.
     network : dict
         Keyword arguments of both networks: hidden_layer_sizes, activation, dropout.
+    objective : Objective, optional
+        Builds the auxiliary module, a critic.
 
     Examples
     --------
@@ -40,15 +43,21 @@ class LatentVariableModel(nn.Module):
     torch.Size([1, 3, 4])
     """
 
-    def __init__(self, n_features, n_components, posterior, prior, likelihood, network):
+    def __init__(self, n_features, n_components, posterior, prior, likelihood, network, objective=None):
         super().__init__()
         self.n_components = n_components
-        self.width = posterior.width(n_components)
-        self.posterior = posterior.build(n_components)
-        self.prior = prior.build(n_components)
+        self.width = posterior.width(n_components) if posterior else n_components
+        self.posterior = posterior and posterior.build(n_components)
+        self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
         self.likelihood = ColumnLikelihood(likelihood)
-        self.encoder = Encoder(n_features, self.posterior.n_raw, **network)
+        self.encoder = posterior and Encoder(n_features, self.posterior.n_raw, **network)
         self.decoder = Decoder(self.width, self.likelihood.n_raw, **network)
+        self.auxiliary = objective and objective.auxiliary(n_features, self.width)
+
+    @property
+    def n_noise(self) -> int:
+        """Width of the base noise behind a draw of z."""
+        return self.posterior.n_noise if self.posterior else 0
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
@@ -68,9 +77,23 @@ class LatentVariableModel(nn.Module):
         return (log_px if mask is None else torch.where(mask, log_px, 0.0)).sum(-1)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters by name of their group: inference (phi) and generative (theta)."""
-        parts = {"inference": (self.encoder, self.posterior), "generative": (self.decoder, self.likelihood, self.prior)}
+        """The parameters by name of their group: inference (phi), generative (theta) and auxiliary (psi)."""
+        parts = {
+            "inference": (self.encoder, self.posterior) if self.posterior else (),
+            "generative": (self.decoder, self.likelihood, self.prior),
+            "auxiliary": (self.auxiliary,) if self.auxiliary else (),
+        }
         return {
             name: [p for part in modules for p in part.parameters() if p.requires_grad]
             for name, modules in parts.items()
         }
+
+    def net_parameters(self) -> list[nn.Parameter]:
+        """The MLPs beside the affine paths."""
+        parts = (self.encoder, self.decoder) if self.encoder else (self.decoder,)
+        return [p for part in parts if part.net for p in part.net.parameters()]
+
+    def linear_parameters(self) -> list[nn.Parameter]:
+        """What a closed-form start sets: the affine paths and the numbers that the likelihood owns."""
+        encoder = (self.encoder.affine,) if self.encoder else ()
+        return [p for part in (*encoder, self.decoder.affine, self.likelihood) for p in part.parameters()]

@@ -13,18 +13,35 @@
 
 from abc import ABC, abstractmethod
 from functools import partial
+from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from torch import nn
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import AffineTransform, ComposeTransform, MultivariateNormal, Normal
 
+from ._random import whitened_pairs
+from .distributions import Flow, OneHots, PointMass
+from .distributions import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
-from .family import Family, FamilyHead
-from .priors import Standard, StandardNormal
+from .family import Family, FamilyHead, uniform
+from .flows import check_flow, coupling_layers
+from .networks import mlp
+from .priors import Standard, StandardNormal, UniformCategorical
 
-__all__ = ["POSTERIORS", "FullCovariance", "Head", "MeanField", "Posterior"]
+__all__ = [
+    "POSTERIORS",
+    "CategoricalPosterior",
+    "FlowPosterior",
+    "FullCovariance",
+    "Head",
+    "Implicit",
+    "MeanField",
+    "Point",
+    "Posterior",
+]
 
 
 class Posterior(BaseEstimator, ABC):
@@ -228,8 +245,282 @@ class _FullCovarianceHead(Head):
         return weight, np.concatenate([mean, raw]), np.eye(len(mean)), np.zeros_like(mean)
 
 
+class Point(Posterior):
+    """One code for each row and no noise, the encoder of plain autoencoders: short name "point".
+
+    It has no density, so no KL and no score: for objectives without a bound, such as AE, WAEMMD and AAE.
+
+    Examples
+    --------
+    >>> from skvae import Point, VAETransformer
+    >>> VAETransformer(objective="wae_mmd", posterior=Point())
+    VAETransformer(objective='wae_mmd', posterior=Point())
+    """
+
+    has_density = False
+
+    def build(self, n_components):
+        """The raw numbers are the code."""
+        return _PointHead(n_components, 0)
+
+
+class _PointHead(Head):
+    """Raw numbers (B, K) -> PointMass."""
+
+    def forward(self, raw):
+        """As they are."""
+        return PointMass(raw)
+
+    def push(self, q, u):
+        """There is no noise to push."""
+        return q.rsample(u.shape[:1])
+
+    def start(self, mean, projection, covariance):
+        """The mean of the normal code."""
+        return projection, mean, np.eye(len(mean)), np.zeros_like(mean)
+
+
+class CategoricalPosterior(Posterior):
+    r"""One-hot variables of C classes each, multinomial codes: short name "categorical".
+
+    .. math:: q(z | x) = \prod_k \prod_c \pi_{kc}(x)^{z_{kc}}, \qquad K = n_{components}\, C
+
+    Draws are exact by the Gumbel-max trick; in training they are relaxed to softmax((ln pi + g) / temperature), whose
+    gradient is pathwise but biased. With ``temperature=None`` they stay exact, for objectives with
+    ``gradient="score_function"``. transform gives the class probabilities; the prior is uniform.
+
+    Jang, Gu & Poole (2017), eqs. (1) and (2); Maddison et al. (2017). He's lecture, "VAE is a Generative Model".
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        C.
+    temperature : float or None, default=0.5
+
+    Examples
+    --------
+    >>> from skvae import CategoricalPosterior, VAETransformer
+    >>> VAETransformer(n_components=2, posterior=CategoricalPosterior(n_classes=3))
+    VAETransformer(n_components=2, posterior=CategoricalPosterior(n_classes=3))
+    """
+
+    def __init__(self, n_classes: int = 10, temperature: float | None = 0.5):
+        self.n_classes = n_classes
+        self.temperature = temperature
+
+    @property
+    def reparameterized(self):
+        """Relaxed draws are."""
+        return self.temperature is not None
+
+    def check(self):
+        """At least two classes, a positive temperature."""
+        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
+            must = "must be an int in the range [2, inf)"
+            raise ValueError(
+                f"The 'n_classes' parameter of CategoricalPosterior {must}. Got {self.n_classes!r} instead."
+            )
+        if not (self.temperature is None or (isinstance(self.temperature, Real) and 0 < self.temperature < np.inf)):
+            must = "must be a positive float or None"
+            got = f"Got {self.temperature!r} instead."
+            raise ValueError(f"The 'temperature' parameter of CategoricalPosterior {must}. {got}")
+
+    def prior(self):
+        """Every class alike."""
+        return UniformCategorical(self.n_classes)
+
+    def width(self, n_components):
+        """C columns for each variable."""
+        return n_components * self.n_classes
+
+    def build(self, n_components):
+        """C logits per variable."""
+        return _CategoricalHead(n_components, self.n_classes, self.temperature)
+
+
+class _CategoricalHead(Head):
+    """Raw numbers (B, n C) -> OneHots of n variables."""
+
+    def __init__(self, n_components, n_classes, temperature):
+        super().__init__(n_components * n_classes, n_components * n_classes)
+        self.n_classes = n_classes
+        self.temperature = temperature
+
+    def forward(self, raw):
+        """Raw numbers are logits."""
+        return OneHots(raw.unflatten(-1, (-1, self.n_classes)))
+
+    def push(self, q, u):
+        """One-hot at the largest ln pi + g, g = -ln -ln Phi(u)."""
+        return nn.functional.one_hot(self._perturbed(q, u).argmax(-1), self.n_classes).to(u).flatten(-2)
+
+    def rsample(self, q, u):
+        """The softmax in place of the largest."""
+        if self.temperature is None:
+            return self.push(q, u)
+        return (self._perturbed(q, u) / self.temperature).softmax(-1).flatten(-2)
+
+    def _perturbed(self, q, u):
+        gumbel = -torch.log(-torch.log(uniform(u)))
+        return q.log_probabilities + gumbel.unflatten(-1, (-1, self.n_classes))
+
+    def start(self, mean, projection, covariance):
+        """Each variable cuts its normal code into C equally probable parts; a class stands for the mean of its part."""
+        C, n = self.n_classes, len(mean)
+        edges = norm.ppf(np.arange(C + 1) / C)
+        centers = -C * np.diff(norm.pdf(edges))
+        within = 1 - np.square(centers).mean()
+        variance = np.diag(covariance)
+        weight = np.einsum("kd,c->kcd", projection / (within + variance)[:, None], centers)
+        offset = np.outer(mean, centers) - 0.5 * np.outer(1 - variance, np.square(centers))
+        bias = offset / (within + variance)[:, None]
+        return weight.reshape(n * C, -1), bias.ravel(), np.kron(np.eye(n), centers), np.zeros(n)
+
+
+class Implicit(Posterior):
+    r"""Draws from a network that is fed noise, without a density: short name "implicit".
+
+    .. math:: z = m(x) + s(x) u + g(m(x), s(x), u), \qquad u \sim N(0, I)
+
+    g is silent at the start, where q is normal. For objectives that need no density, first of all AVB. The centre is a
+    Monte-Carlo mean over noise that is frozen at fit.
+
+    Mescheder et al. (2017), section 3.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(64,)
+        Of g.
+
+    Examples
+    --------
+    >>> from skvae import Implicit, VAETransformer
+    >>> VAETransformer(objective="avb", posterior=Implicit())
+    VAETransformer(objective='avb', posterior=Implicit())
+    """
+
+    has_density = False
+
+    def __init__(self, hidden_layer_sizes: tuple = (64,)):
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def check(self):
+        """At least one hidden layer."""
+        sizes = self.hidden_layer_sizes
+        if not (sizes and all(isinstance(n, Integral) and n >= 1 for n in sizes)):
+            must = "must be a tuple of positive ints"
+            raise ValueError(f"The 'hidden_layer_sizes' parameter of Implicit {must}. Got {sizes!r} instead.")
+
+    def build(self, n_components):
+        """Location, scale and the network of the noise."""
+        return _ImplicitHead(n_components, self.hidden_layer_sizes)
+
+
+class _DrawnHead(Head):
+    """Heads around a normal N(loc, scale^2) whose q knows its moments by frozen draws only."""
+
+    def __init__(self, n_components, n_extra=0):
+        super().__init__(2 * n_components + n_extra, n_components)
+        self.normal = MeanField().build(n_components)
+        self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
+
+    def marginals(self, q):
+        """Normal with the Monte-Carlo moments."""
+        return Normal(q.mean, q.stddev, validate_args=False)
+
+    def start(self, mean, projection, covariance):
+        """The normal code itself; further raw numbers are zero."""
+        weight, bias, basis, offset = self.normal.start(mean, projection, covariance)
+        n_extra = self.n_raw - len(bias)
+        return np.pad(weight, ((0, n_extra), (0, 0))), np.pad(bias, (0, n_extra)), basis, offset
+
+
+class _ImplicitHead(_DrawnHead):
+    """Raw numbers (B, 2 K) -> Implicit."""
+
+    def __init__(self, n_components, hidden_layer_sizes):
+        super().__init__(n_components)
+        self.net = mlp(3 * n_components, n_components, hidden_layer_sizes, "silu", 0.0)
+
+    def forward(self, raw):
+        """What to do with noise."""
+        return ImplicitDistribution(partial(self._draw, raw), raw.shape[:-1], (self.n_noise,), self.frozen)
+
+    def _draw(self, raw, u):
+        q = self.normal(raw)
+        shape = (*u.shape[:-2], *raw.shape)
+        context = torch.cat([raw.expand(shape), u.expand(*shape[:-1], -1)], -1)
+        return self.normal.push(q, u) + self.net(context)
+
+    def push(self, q, u):
+        """Feed the noise."""
+        return q.draw(u)
+
+
+class FlowPosterior(Posterior):
+    r"""A normal, bent by coupling layers that read the row: short name "flow".
+
+    .. math:: z = m(x) + s(x) f^{-1}(u; c(x)), \quad
+        \ln q(z|x) = \ln N(f(\tilde z; c); 0, I) + \ln |\det \partial f / \partial z|,
+        \quad \tilde z = (z - m) / s
+
+    f is the identity at the start. The centre is a Monte-Carlo mean over noise that is frozen at fit. Needs zuko:
+    ``pip install skvae[flows]``.
+
+    Rezende & Mohamed (2015), section 3; Dinh et al. (2017), eqs. (7) and (8). Yang's lecture, eq. (12).
+
+    Parameters
+    ----------
+    n_transforms : int, default=3
+    hidden_layer_sizes : tuple of int, default=(64,)
+        Of each coupling layer.
+
+    Examples
+    --------
+    >>> from skvae import FlowPosterior, VAETransformer
+    >>> VAETransformer(posterior=FlowPosterior(n_transforms=2))
+    VAETransformer(posterior=FlowPosterior(n_transforms=2))
+    """
+
+    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
+        self.n_transforms = n_transforms
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def check(self):
+        """At least one transform, and zuko at hand."""
+        check_flow(self)
+
+    def build(self, n_components):
+        """Location, scale and K numbers of context from the encoder."""
+        return _FlowHead(n_components, self.n_transforms, self.hidden_layer_sizes)
+
+
+class _FlowHead(_DrawnHead):
+    """Raw numbers (B, 3 K) -> Flow."""
+
+    def __init__(self, n_components, n_transforms, hidden_layer_sizes):
+        super().__init__(n_components, n_extra=n_components)
+        self.flow = coupling_layers(n_components, n_components, n_transforms, hidden_layer_sizes)
+
+    def forward(self, raw):
+        """f after the units of the normal."""
+        K = self.n_noise
+        normal = self.normal(raw[..., : 2 * K])
+        units = AffineTransform(normal.loc, normal.scale, event_dim=1).inv
+        transform = ComposeTransform([units, self.flow(raw[..., 2 * K :])])
+        return Flow(transform, raw.shape[:-1], (K,), self.frozen)
+
+    def push(self, q, u):
+        """The inverse of the transform."""
+        return q.draw(u)
+
+
 POSTERIORS = {
     "diag": MeanField,
     "full": FullCovariance,
+    "point": Point,
+    "categorical": CategoricalPosterior,
+    "flow": FlowPosterior,
+    "implicit": Implicit,
     **{name: partial(MeanField, name) for name, family in FAMILIES.items() if family.reparameterized},
 }

@@ -1,14 +1,20 @@
 """Schedules: which parameter group moves in each step. A schedule is a value.
 
 `groups` names the parameter groups behind each optimizer; `steps(batches)` is a generator that yields
-(optimizer number, batch) and is sent the loss of that step (a tensor, so that reading it is a choice).
+(optimizer number, batch) and is sent the loss of that step (a tensor, so that reading it is a choice). A step of an
+optimizer whose groups are empty in this model, such as the auxiliary one without a critic, is skipped.
 """
 
+import math
 from abc import ABC, abstractmethod
+from itertools import pairwise
+from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-__all__ = ["SCHEDULES", "Joint", "Schedule"]
+__all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM"]
+
+_PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
 
 
 class Schedule(BaseEstimator, ABC):
@@ -17,20 +23,41 @@ class Schedule(BaseEstimator, ABC):
     Attributes
     ----------
     groups : tuple of tuple of str
-        For each optimizer the parameter groups it moves: "inference" (phi), "generative" (theta).
+        For each optimizer the parameter groups it moves: "inference" (phi), "generative" (theta), "auxiliary" (psi).
+    watches : str or None
+        What the loop writes into the history after each epoch for `steps` to read: "mutual_information".
+    closed_form : bool
+        Whether an epoch is one step of the linear model's EM in place of gradient steps.
     """
 
     groups: tuple[tuple[str, ...], ...] = ()
+    watches: str | None = None
+    closed_form = False
+
+    def check(self):
+        """Raise a ValueError for a bad parameter; called before training."""
+
+    def learning_rate(self, names):
+        """Of the optimizer of these groups; None is the estimator's."""
+        return None
 
     @abstractmethod
     def steps(self, batches):
-        """Yield (optimizer number, batch) for one epoch; each yield returns that step's loss."""
+        """Yield (optimizer number, batch) for one epoch; each yield returns that step's loss, (B,).
+
+        Parameters
+        ----------
+        batches : iterable of batches, once over the rows
+            ``batches.draw()`` gives one at random, ``batches.history`` the records of earlier epochs.
+        """
 
 
 class Joint(Schedule):
     """Encoder and decoder move together in every step (auto-encoding variational Bayes): short name "joint".
 
-    Kingma & Welling (2014), algorithm 1.
+    Where there is a critic, it moves first, on the same batch.
+
+    Kingma & Welling (2014), algorithm 1; Yang's lecture, algorithm 1; Ghojogh's, eq. (38).
 
     Examples
     --------
@@ -39,12 +66,161 @@ class Joint(Schedule):
     VAETransformer(schedule=Joint())
     """
 
-    groups = (("inference", "generative"),)
+    groups = (("inference", "generative"), ("auxiliary",))
 
     def steps(self, batches):
         """One step per batch."""
         for batch in batches:
+            yield 1, batch
             yield 0, batch
 
 
-SCHEDULES = {"joint": Joint}
+class VariationalEM(Schedule):
+    r"""Encoder and decoder steps apart, each with its own optimizer: short name "em".
+
+    .. math:: \phi \leftarrow \phi + \eta_e \nabla_\phi L(\phi, \theta), \qquad
+        \theta \leftarrow \theta + \eta_d \nabla_\theta L(\phi, \theta)
+
+    The history has the loss of each kind of step, ``train_loss_inference`` and ``train_loss_generative``: hill climbing
+    in two directions.
+
+    Ghojogh's lecture, eqs. (16) to (19), (33), (34); He's, "Training VAEs"; Neal & Hinton (1998).
+
+    Parameters
+    ----------
+    n_inference_steps, n_generative_steps : int, default=1
+        Steps on each batch.
+    inference_learning_rate, generative_learning_rate : float, optional
+        None is the estimator's.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer, VariationalEM
+    >>> VAETransformer(schedule=VariationalEM(n_inference_steps=5))
+    VAETransformer(schedule=VariationalEM(n_inference_steps=5))
+    """
+
+    groups = (("inference",), ("generative",), ("auxiliary",))
+
+    def __init__(
+        self,
+        n_inference_steps: int = 1,
+        n_generative_steps: int = 1,
+        inference_learning_rate: float | None = None,
+        generative_learning_rate: float | None = None,
+    ):
+        self.n_inference_steps = n_inference_steps
+        self.n_generative_steps = n_generative_steps
+        self.inference_learning_rate = inference_learning_rate
+        self.generative_learning_rate = generative_learning_rate
+
+    def check(self):
+        """Positive numbers of steps and learning rates."""
+        for name in ("n_inference_steps", "n_generative_steps"):
+            _check(self, name, lambda n: isinstance(n, Integral) and n >= 1, "an int in the range [1, inf)")
+        for name in ("inference_learning_rate", "generative_learning_rate"):
+            good = lambda rate: rate is None or (isinstance(rate, Real) and 0 < rate < math.inf)  # noqa: E731
+            _check(self, name, good, "a positive float or None")
+
+    def learning_rate(self, names):
+        """The one given for the group."""
+        return {"inference": self.inference_learning_rate, "generative": self.generative_learning_rate}.get(names[0])
+
+    def steps(self, batches):
+        """E-steps, then M-steps, on every batch; a critic moves before each."""
+        for batch in batches:
+            for which in [0] * self.n_inference_steps + [1] * self.n_generative_steps:
+                yield 2, batch
+                yield which, batch
+
+
+class ExactEM(Schedule):
+    """Expectation maximisation of the linear-Gaussian model in closed form, on all rows at once: short name "exact_em".
+
+    One epoch is one E-step, the exact posterior put into the encoder, and one M-step: those of probabilistic PCA with
+    ``Gaussian(noise="shared")``, of factor analysis with one noise variance per column. The likelihood never falls.
+    It needs ``hidden_layer_sizes=()``, a Gaussian likelihood, a normal posterior and prior and the plain ELBO; with
+    ``init="random"`` the whole climb can be seen.
+
+    Rubin & Thayer (1982); Tipping & Bishop (1999), appendix B; Ghojogh's lecture, eqs. (12), (13); He's, "EM is Hill
+    Climbing".
+
+    Examples
+    --------
+    >>> from skvae import ExactEM, VAETransformer
+    >>> VAETransformer(hidden_layer_sizes=(), schedule=ExactEM())
+    VAETransformer(hidden_layer_sizes=(), schedule=ExactEM())
+    """
+
+    groups = (("inference", "generative"),)
+    closed_form = True
+
+    def steps(self, batches):
+        """No gradient steps."""
+        return iter(())
+
+
+class Aggressive(Schedule):
+    """Encoder steps until they stop paying before each decoder step, while information rises: short name "aggressive".
+
+    Inner steps, each on a batch at random, go on while the mean loss of ten of them is below that of the ten before.
+    When the mutual information I(x; z), taken after every epoch, no longer rises, encoder and decoder go on in turn.
+
+    He et al. (2019), algorithm 1; He's lecture, "VAE training that is closer to EM".
+
+    Parameters
+    ----------
+    max_inference_steps : int, default=100
+        Inner steps at most.
+
+    Examples
+    --------
+    >>> from skvae import Aggressive, VAETransformer
+    >>> VAETransformer(schedule=Aggressive())
+    VAETransformer(schedule=Aggressive())
+    """
+
+    groups = (("inference",), ("generative",), ("auxiliary",))
+    watches = "mutual_information"
+
+    def __init__(self, max_inference_steps: int = 100):
+        self.max_inference_steps = max_inference_steps
+
+    def check(self):
+        """A positive number of steps."""
+        good = lambda n: isinstance(n, Integral) and n >= 1  # noqa: E731
+        _check(self, "max_inference_steps", good, "an int in the range [1, inf)")
+
+    def steps(self, batches):
+        """Inner loop and decoder step; or encoder and decoder step."""
+        information = [record[self.watches] for record in batches.history if self.watches in record]
+        rising = all(now > before for before, now in pairwise(information))
+        for batch in batches:
+            if rising:
+                yield from self._until_it_stops_paying(batches)
+            else:
+                yield 2, batch
+                yield 0, batch
+            yield 2, batch
+            yield 1, batch
+
+    def _until_it_stops_paying(self, batches):
+        before, now = math.inf, []
+        for _ in range(self.max_inference_steps):
+            batch = batches.draw()
+            yield 2, batch
+            now.append((yield 0, batch).mean())
+            if len(now) == _PATIENCE:
+                level = float(sum(now))
+                if level >= before:
+                    return
+                before, now = level, []
+
+
+def _check(schedule, name, is_good, must):
+    value = getattr(schedule, name)
+    if not is_good(value):
+        raise ValueError(f"The {name!r} parameter of {type(schedule).__name__} must be {must}. Got {value!r} instead.")
+
+
+SCHEDULES = {"joint": Joint, "em": VariationalEM, "exact_em": ExactEM, "aggressive": Aggressive}

@@ -21,6 +21,7 @@ from scipy import sparse
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
+from . import evaluation
 from ._random import isolated, seed_global, torch_generator
 from .rows import draw_positions
 
@@ -39,6 +40,7 @@ _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _BATCHES_PER_BLOCK = 64
 _AVERAGE_DECAY = 8
+_INFORMATION_ROWS = 1000
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
 _VALIDATION_CELLS = 8_000_000
 
@@ -63,6 +65,13 @@ class Rows:
     def __len__(self):
         return len(self.weight)
 
+    def working_array(self):
+        """All rows in the model's units, float64, NaN for missing."""
+        if self.table is not None:
+            return self.columns.working_array(self.table)
+        x = self.x.cpu().double().numpy()
+        return x if self.mask is None else np.where(self.mask.cpu().numpy(), x, np.nan)
+
     def take(self, positions):
         """Rows at `positions` (int64 ndarray) as (x, mask)."""
         if self.table is not None:
@@ -80,7 +89,7 @@ class TrainingOptions:
     optimizer: object
     learning_rate: float
     learning_rate_factor: object
-    affine_rate: float  # on the learning rate of everything but the nets: affine paths, noise, prior
+    affine_rate: float  # on the learning rate of affine paths and of the likelihood's own numbers
     weight_decay: float
     batch_size: int
     patience: int | None  # None: held-out values go into the history only
@@ -89,6 +98,8 @@ class TrainingOptions:
     compile: bool
     callbacks: list = field(default_factory=list)
     verbose: int = 0
+    history: list = field(default_factory=list)  # of earlier calls
+    exact_step: object = None  # rows -> parts: one epoch of a schedule in closed form
 
 
 @dataclass
@@ -181,29 +192,48 @@ class _Net(NeuralNet):
 
     def initialize_criterion(self):
         """The objective is a value, not a module to build; compiled where asked."""
-        objective = self.options.objective
-        self.criterion_ = objective
-        self.loss_parts = torch.compile(lambda *args: objective(*args)) if self.options.compile else objective
+        self.criterion_ = self.options.objective
+        self.loss_parts = lambda objective, *args: objective(*args)
+        self.auxiliary_parts = lambda objective, *args: objective.auxiliary_loss(*args)
+        if self.options.compile:
+            self.loss_parts = torch.compile(self.loss_parts)
         return self
 
     def initialize_optimizer(self, *args, **kwargs):
         """One optimizer per entry of the schedule's groups."""
         groups = self.module_.groups()
-        self.parameters = [[p for name in names for p in groups[name]] for names in self.options.schedule.groups]
-        self.optimizers = [self._optimizer(parameters) for parameters in self.parameters]
+        self.names = self.options.schedule.groups
+        self.parameters = [[p for name in names for p in groups[name]] for names in self.names]
+        pairs = zip(self.names, self.parameters, strict=True)
+        self.optimizers = [self._optimizer(names, parameters) for names, parameters in pairs]
         self.optimizer_ = self.optimizers[0]
+        self.has_other_groups = sum(bool(parameters) for parameters in self.parameters) > 1
+        main = [
+            names for names, own in zip(self.names, self.parameters, strict=True) if own and "auxiliary" not in names
+        ]
+        self.has_several_losses = len(main) > 1
         return self
 
-    def _optimizer(self, parameters):
+    def _optimizer(self, names, parameters):
+        """None for groups that are empty in this model."""
         options = self.options
-        nets = {p for part in (self.module_.encoder, self.module_.decoder) if part.net for p in part.net.parameters()}
+        linear = set(self.module_.linear_parameters())
+        nets = set(self.module_.net_parameters())
         groups = {}
         for p in parameters:
             decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
-            rate = 1.0 if p in nets else options.affine_rate
+            rate = self._learning_rate(names) * (options.affine_rate if p in linear else 1.0)
             groups.setdefault((decay, rate), []).append(p)
         groups = [{"params": group, "weight_decay": decay, "rate": rate} for (decay, rate), group in groups.items()]
+        if not groups:
+            return None
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+    def _learning_rate(self, names):
+        own = self.options.schedule.learning_rate(names)
+        if "auxiliary" in names:
+            own = self.options.objective.auxiliary_learning_rate
+        return self.options.learning_rate if own is None else own
 
     @property
     def averaged_(self):
@@ -213,7 +243,8 @@ class _Net(NeuralNet):
     def training_state(self):
         """What a later call needs to go on bit for bit."""
         weights = {name: tensor.detach() for name, tensor in self.module_.state_dict().items()}
-        return {"weights": weights, "optimizers": [o.state_dict() for o in self.optimizers], "n_steps": self.n_steps}
+        optimizers = [o and o.state_dict() for o in self.optimizers]
+        return {"weights": weights, "optimizers": optimizers, "n_steps": self.n_steps}
 
     def load_training_state(self, state):
         """Go on from `training_state`; without one the trained weights are the model's."""
@@ -223,7 +254,8 @@ class _Net(NeuralNet):
         if state is not None:
             self.module_.load_state_dict(state["weights"])
             for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(optimizer_state)
+                if optimizer is not None:
+                    optimizer.load_state_dict(optimizer_state)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """The caller has split already: X is (training rows, held-out rows or None)."""
@@ -243,8 +275,10 @@ class _Net(NeuralNet):
         if iterator is None:
             return
         parts = self._training_pass(iterator) if training else self.validate(iterator)
-        for name, value in in_data_units(parts, prefix, iterator).items():
+        for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
+        if training and self.options.schedule.watches:
+            self.history.record(self.options.schedule.watches, self._mutual_information(iterator))
         if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
             kind = "training" if training else "held-out"
             raise ValueError(
@@ -271,10 +305,12 @@ class _Net(NeuralNet):
 
     def on_epoch_begin(self, net, **kwargs):
         """Set the learning rate of the absolute epoch."""
-        factor = self.options.learning_rate_factor(self.first_epoch + len(self.history))
-        for optimizer in self.optimizers:
+        epoch = self.first_epoch + len(self.history)
+        self.objective = self.options.objective.at(epoch)
+        factor = self.options.learning_rate_factor(epoch)
+        for optimizer in filter(None, self.optimizers):
             for group in optimizer.param_groups:
-                group["lr"] = self.options.learning_rate * factor * group["rate"]
+                group["lr"] = factor * group["rate"]
         self.history.new_epoch()
         self.history.record("epoch", self.epoch + 1)
 
@@ -282,49 +318,55 @@ class _Net(NeuralNet):
         self.module_.train()
         seed_global(rows.device, self.seed, self.epoch)  # dropout takes no generator
         generator = torch_generator(rows.device, self.seed, self.epoch)
-        batches = self._batches(rows, np.random.default_rng((self.seed, self.epoch)))
-        passed = []
+        if self.options.schedule.closed_form:
+            return self.options.exact_step((self.module_, self.averaged_))
+        batches = _Batches(rows, self.options, (self.seed, self.epoch), self.history)
+        passed = {}
         steps = self.options.schedule.steps(batches)
         step = next(steps, None)
         while step is not None:
             which, (x, mask) = step
-            parts = self._step(which, x, mask, generator)
-            passed.append(parts)
-            step = _send(steps, parts["loss"])
+            loss = None
+            if self.optimizers[which] is not None:
+                parts = self._step(which, x, mask, generator)
+                loss = parts.get("loss")
+                for name, part in parts.items():
+                    passed.setdefault(name, []).append(part)
+            step = _send(steps, loss)
         self._average()
-        means = torch.stack([torch.cat([parts[name] for parts in passed]).mean() for name in parts])
-        return dict(zip(parts, means.tolist(), strict=True))  # the epoch's one synchronisation
-
-    def _batches(self, rows, rng):
-        """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
-        n_rows = len(rows)
-        n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
-        positions = draw_positions(rows.weight, n_draws, rng)
-        cuts = np.array_split(positions, math.ceil(n_draws / self.options.batch_size))
-        for i in range(0, len(cuts), _BATCHES_PER_BLOCK):
-            block = cuts[i : i + _BATCHES_PER_BLOCK]
-            sizes = [len(cut) for cut in block]
-            x, mask = rows.take(np.concatenate(block))
-            masks = [None] * len(block) if mask is None else mask.split(sizes)
-            yield from zip(x.split(sizes), masks, strict=True)
+        means = torch.stack([torch.cat(parts).mean() for parts in passed.values()])
+        return dict(zip(passed, means.tolist(), strict=True))  # the epoch's one synchronisation
 
     def _step(self, which, x, mask, generator):
         optimizer, parameters = self.optimizers[which], self.parameters[which]
-        shape = (self.options.objective.n_samples, len(x), self.module_.posterior.n_noise)
+        shape = (self.objective.n_draws, len(x), self.module_.n_noise)
         u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
         optimizer.zero_grad(set_to_none=True)
+        is_auxiliary = "auxiliary" in self.names[which]
+        loss_parts, loss = (self.auxiliary_parts, "auxiliary_loss") if is_auxiliary else (self.loss_parts, "loss")
         if self.options.precision == "bfloat16":
             with torch.autocast(x.device.type, torch.bfloat16):
-                parts = self.loss_parts(self.module_, x, mask, u)
+                parts = loss_parts(self.objective, self.module_, x, mask, u)
         else:
-            parts = self.loss_parts(self.module_, x, mask, u)
-        parts["loss"].mean().backward(inputs=None if len(self.parameters) == 1 else parameters)
+            parts = loss_parts(self.objective, self.module_, x, mask, u)
+        parts[loss].mean().backward(inputs=parameters if self.has_other_groups else None)
         torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         self.n_steps += 1
         if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:
             self._average()
+        if self.has_several_losses and not is_auxiliary:
+            parts[f"loss_{self.names[which][0]}"] = parts["loss"]
         return {name: part.detach() for name, part in parts.items()}
+
+    def _mutual_information(self, rows):
+        """I(x; z) of the averaged model on up to 1000 rows, in nats."""
+        self.averaged_.eval()
+        x, mask = rows.take(np.arange(min(len(rows), _INFORMATION_ROWS)))  # sorted by hash: a random subset
+        shape = (1, len(x), self.averaged_.n_noise)
+        u = torch.randn(shape, generator=torch_generator(rows.device, self.seed), device=x.device, dtype=x.dtype)
+        with torch.no_grad():
+            return float(evaluation.mutual_information(self.averaged_, x, mask, u))
 
     def _average(self):
         """Move the average towards the trained weights, for all steps since the last time."""
@@ -342,15 +384,17 @@ class _Net(NeuralNet):
         The draws are the same every epoch, so that epochs compare.
         """
         self.averaged_.eval()
+        objective = self.options.objective.at(math.inf)
+        seed_global(rows.device, self.seed)  # draws of the prior take no generator
         generator = torch_generator(rows.device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
         totals = 0.0
         step = max(1, _VALIDATION_CELLS // rows.n_columns)
         for i in range(0, len(rows), step):
             x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
-            shape = (1, len(x), self.averaged_.posterior.n_noise)
+            shape = (objective.n_draws, len(x), self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-            parts = self.options.objective(self.averaged_, x, mask, torch.cat([u, -u]))
+            parts = objective(self.averaged_, x, mask, torch.cat([u, -u]))
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))
@@ -361,10 +405,42 @@ def plain_history(net):
     return [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
 
 
-def in_data_units(parts, prefix, rows):
+def in_data_units(parts, prefix, rows, objective):
     """Prefix the parts' names and add the rows' mean log-Jacobian to those that contain the likelihood."""
-    shift = {"loss": -rows.log_jacobian, "reconstruction": rows.log_jacobian}
-    return {f"{prefix}_{name}": value + shift.get(name, 0.0) for name, value in parts.items()}
+    signs = objective.log_px_parts
+    sign = lambda name: signs.get("loss" if name.startswith("loss_") else name, 0.0)  # noqa: E731
+    return {f"{prefix}_{name}": value + sign(name) * rows.log_jacobian for name, value in parts.items()}
+
+
+class _Batches:
+    """The batches of one epoch, once over the rows; and batches at random for schedules that want more."""
+
+    def __init__(self, rows, options, seeds, history):
+        self.rows = rows
+        self.size = options.batch_size
+        self.seeds = seeds
+        self.history = options.history + list(history)
+        self.drawn = 0
+
+    def __iter__(self):
+        """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
+        rows, n_rows = self.rows, len(self.rows)
+        n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
+        positions = draw_positions(rows.weight, n_draws, np.random.default_rng(self.seeds))
+        cuts = np.array_split(positions, math.ceil(n_draws / self.size))
+        for i in range(0, len(cuts), _BATCHES_PER_BLOCK):
+            block = cuts[i : i + _BATCHES_PER_BLOCK]
+            sizes = [len(cut) for cut in block]
+            x, mask = rows.take(np.concatenate(block))
+            masks = [None] * len(block) if mask is None else mask.split(sizes)
+            yield from zip(x.split(sizes), masks, strict=True)
+
+    def draw(self):
+        """A batch of rows drawn by weight."""
+        self.drawn += 1
+        rng = np.random.default_rng((*self.seeds, self.drawn))
+        weight = self.rows.weight / self.rows.weight.sum()
+        return self.rows.take(rng.choice(len(weight), min(self.size, len(weight)), p=weight))
 
 
 def _send(steps, loss):
@@ -389,7 +465,8 @@ class _BestState(Callback):
     def on_train_begin(self, net, X, **kwargs):
         """The state before the first epoch takes part in the race and opens the history."""
         _, valid_rows = X
-        self.start = [{"epoch": net.first_epoch, **in_data_units(net.validate(valid_rows), "valid", valid_rows)}]
+        parts = in_data_units(net.validate(valid_rows), "valid", valid_rows, self.objective)
+        self.start = [{"epoch": net.first_epoch, **parts}]
         self.offer(net.averaged_, net.first_epoch, self.start[0])
 
     def offer(self, module, epoch, record):

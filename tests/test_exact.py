@@ -8,7 +8,8 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from skvae import ELBO, Gaussian, VAETransformer
-from skvae.evaluation import elbo, importance_weighted, whitened_pairs
+from skvae._random import whitened_pairs
+from skvae.evaluation import elbo, importance_weighted
 from skvae.initialization import SecondMoments, em_step, factor_analysis, probabilistic_pca
 
 OPTIMUM = {"wine": -15.213, "breast_cancer": -24.625, "digits": -77.917}

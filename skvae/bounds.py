@@ -1,0 +1,257 @@
+"""Lower bounds on ln p(x): the ELBO, with its three estimators and two gradients, and the importance-weighted bound.
+
+Letters: log_px (S, B) is ln p(x | z_s), log_pz and log_qz likewise; all numbers are in nats.
+"""
+
+import copy
+import math
+from numbers import Real
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from .annealing import Annealing
+from .distributions import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
+from .objective import Objective
+
+__all__ = ["ELBO", "IWAE"]
+
+
+def is_non_negative(value):
+    """A finite number of at least 0."""
+    return isinstance(value, Real) and 0 <= value < math.inf
+
+
+class ELBO(Objective):
+    r"""Evidence lower bound: short name "elbo".
+
+    .. math:: L(x) = \frac1S \sum_s \ln p(x | z_s) - \beta\, KL(q(z|x) \| p(z)), \qquad z_s \sim q(z|x)
+
+    Three estimators of one number, which differ in the KL: "analytic" takes the closed form and has the variance of
+    the reconstruction alone; "monte_carlo" estimates it from S further draws, which adds its own variance;
+    "joint" takes the mean of :math:`\ln p(x, z_s) - \ln q(z_s | x)` over the same draws: its two terms cancel, and at
+    the exact posterior it has no variance at all.
+
+    Two gradients for phi: "pathwise" differentiates the draws; "score_function" needs the density only,
+
+    .. math:: \nabla_\phi E_q f = E_q [(f(z) - b) \nabla_\phi \ln q(z|x)],
+
+    with the mean of f over the other draws as b, and so serves discrete codes; its variance is larger by far.
+
+    Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), eq. (4) for beta; Kingma et al. (2016), appendix
+    C.8 for free bits; Kool et al. (2019), eq. (8) for the leave-one-out b. Ghojogh's lecture, eqs. (24), (26), (27)
+    for the three estimators; Isachenko's, log-derivative trick.
+
+    Parameters
+    ----------
+    kl : {"auto", "analytic", "monte_carlo", "joint"}, default="auto"
+        "auto" is "analytic" where a closed form is registered and "joint" elsewhere.
+    n_samples : int, default=1
+        S, draws of z per row and step; at least 2 for the score function.
+    beta : float or Annealing, default=1.0
+        Weight of the KL in training, or its course over the epochs. `score` always uses 1.
+    free_bits : float, default=0.0
+        Nats that each component may carry free of charge: max(free_bits, mean KL over the batch) per component. Where
+        the KL does not factorise, K times as many for the whole code.
+    gradient : {"pathwise", "score_function"}, default="pathwise"
+
+    Examples
+    --------
+    >>> from skvae import ELBO, VAETransformer
+    >>> VAETransformer(objective=ELBO(beta=4.0))
+    VAETransformer(objective=ELBO(beta=4.0))
+    """
+
+    needs_density = True
+
+    def __init__(
+        self,
+        kl: str = "auto",
+        n_samples: int = 1,
+        beta: float | Annealing = 1.0,
+        free_bits: float = 0.0,
+        gradient: str = "pathwise",
+    ):
+        self.kl = kl
+        self.n_samples = n_samples
+        self.beta = beta
+        self.free_bits = free_bits
+        self.gradient = gradient
+
+    @property
+    def needs_pathwise(self):
+        """The score function does without."""
+        return self.gradient == "pathwise"
+
+    @property
+    def n_draws(self):
+        """S, and S more for a KL with draws of its own."""
+        return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
+
+    @property
+    def warm_up(self):
+        """Patience waits for the annealing."""
+        return self.beta.warm_up if isinstance(self.beta, Annealing) else 0
+
+    def check(self):
+        """Every parameter in its range, and two draws for a leave-one-out mean."""
+        self._check_choice("kl", ("auto", "analytic", "monte_carlo", "joint"))
+        self._check_choice("gradient", ("pathwise", "score_function"))
+        self._check_count("n_samples", 1)
+        self._check_parameter("free_bits", is_non_negative, "a float in the range [0, inf)")
+        if isinstance(self.beta, Annealing):
+            self.beta.check()
+        else:
+            self._check_parameter("beta", is_non_negative, "a float in the range [0, inf) or an Annealing")
+        if self.gradient == "score_function" and self.n_samples < 2:
+            raise ValueError(
+                "ELBO(gradient='score_function') compares each draw with the mean of the others: set n_samples to at "
+                f"least 2. Got n_samples={self.n_samples}."
+            )
+        if self.gradient == "score_function" and self.free_bits and self.kl in ("monte_carlo", "joint"):
+            raise ValueError("ELBO(gradient='score_function') takes free_bits only with kl='analytic' or 'auto'.")
+
+    def at(self, epoch):
+        """The weight of the epoch in place of its course."""
+        if not isinstance(self.beta, Annealing):
+            return self
+        now = copy.copy(self)
+        now.beta = self.beta(epoch)
+        return now
+
+    def __call__(self, model, x, mask, u):
+        """-L(x) and its two terms, (B,) each."""
+        q, p = model.encode(x, mask), model.prior(model.encode)
+        z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
+        z, z_kl = z.chunk(2) if self.kl == "monte_carlo" else (z, z)
+        log_px = model.log_likelihood(x, mask, z)
+        kl_qp = self._divergence(q, p, z_kl)
+        loss = self.beta * summed(self._charged(kl_qp, z.shape[-1])) - log_px.mean(0)
+        if not self.needs_pathwise:
+            loss = loss - self._score_function_terms(q, p, z, z_kl, log_px)
+        return {"loss": loss, "reconstruction": log_px.mean(0), "kl": summed(kl_qp)}
+
+    def _divergence(self, q, p, z):
+        return kl(q, p, z) if self.kl in ("auto", "analytic") else monte_carlo_kl(q, p, z)
+
+    def _charged(self, kl_qp, width):
+        """A component below the free amount costs that amount and has no gradient."""
+        if not self.free_bits:
+            return kl_qp
+        free = self.free_bits * (1 if kl_qp.ndim == 2 else width)
+        return torch.where(kl_qp.mean(0) > free, kl_qp, free)
+
+    def _score_function_terms(self, q, p, z, z_kl, log_px):
+        """Zero in value; its gradient in phi is that of every expectation over draws in the bound."""
+        if has_closed_form(q, p) and self.kl in ("auto", "analytic"):
+            return score_function(log_px, joint_log_prob(q, z))
+        log_qz = joint_log_prob(q, z_kl)
+        log_ratio = self.beta * (joint_log_prob(p, z_kl) - log_qz)
+        explicit = self.beta * value_free(log_qz).mean(0)  # E_q grad ln q = 0: nothing but noise
+        if self.kl == "monte_carlo":
+            return score_function(log_ratio, log_qz) + score_function(log_px, joint_log_prob(q, z)) + explicit
+        return score_function(log_px + log_ratio, log_qz) + explicit
+
+
+class IWAE(Objective):
+    r"""Importance-weighted bound: short name "iwae".
+
+    .. math:: L_S(x) = E \ln \frac1S \sum_s w_s, \quad w_s = p(x, z_s) / q(z_s | x), \quad L_1 \le L_S \le \ln p(x)
+
+    With normalised weights :math:`\tilde w_s = w_s / \sum_t w_t`, the gradient in phi is "pathwise";
+    "doubly_reparameterized", :math:`\sum_s \tilde w_s^2\, \partial_{z_s} \ln w_s\, \partial_\phi z_s`, whose signal
+    does not vanish with S; or "score_function" (VIMCO), which needs the density only and compares the bound with the
+    one where :math:`\ln w_s` is replaced by the mean of the others.
+
+    Burda et al. (2016), eqs. (8) and (13); Tucker et al. (2019), eq. (10); Mnih & Rezende (2016), eqs. (9) and (10).
+    Yang's lecture, importance-sampled marginal likelihood.
+
+    Parameters
+    ----------
+    n_samples : int, default=8
+        S, draws per row and step; at least 2 for the score function.
+    gradient : {"pathwise", "doubly_reparameterized", "score_function"}, default="pathwise"
+
+    Examples
+    --------
+    >>> from skvae import IWAE, VAETransformer
+    >>> VAETransformer(objective=IWAE(n_samples=50))
+    VAETransformer(objective=IWAE(n_samples=50))
+    """
+
+    needs_density = True
+
+    def __init__(self, n_samples: int = 8, gradient: str = "pathwise"):
+        self.n_samples = n_samples
+        self.gradient = gradient
+
+    @property
+    def needs_pathwise(self):
+        """The score function does without."""
+        return self.gradient != "score_function"
+
+    def check(self):
+        """Every parameter in its range."""
+        self._check_choice("gradient", ("pathwise", "doubly_reparameterized", "score_function"))
+        self._check_count("n_samples", 2 if self.gradient == "score_function" else 1)
+
+    def __call__(self, model, x, mask, u):
+        """-L_S(x), and the terms of the ELBO over the same draws, (B,) each."""
+        raw, p = model.encoder(x, mask), model.prior(model.encode)
+        q = model.posterior(raw)
+        z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
+        log_px, log_pz, log_qz = model.log_likelihood(x, mask, z), joint_log_prob(p, z), joint_log_prob(q, z)
+        log_w = log_px + log_pz - log_qz
+        loss = math.log(len(z)) - log_w.logsumexp(0)
+        if self.gradient == "doubly_reparameterized" and z.requires_grad:
+            log_w = log_px + log_pz - _detached_log_prob(model.posterior, raw, z)
+            loss = loss.detach() - _doubly_reparameterized(log_w, z)
+        if self.gradient == "score_function":
+            loss = loss - ((loss_without_each(log_w) - loss).detach() * value_free(log_qz)).sum(0)
+        return {"loss": loss, "reconstruction": log_px.mean(0), "kl": (log_qz - log_pz).mean(0)}
+
+
+def score_function(f, log_qz):
+    """Zero in value, with the gradient mean_s (f_s - mean of the other f) grad ln q(z_s); f and log_qz (S, B)."""
+    others = (f.sum(0) - f) / (len(f) - 1)
+    return ((f - others).detach() * value_free(log_qz)).mean(0)
+
+
+def value_free(t):
+    """Zero, with the gradient of t."""
+    return t - t.detach()
+
+
+def loss_without_each(log_w):
+    """-L_S with ln w_s replaced by the mean of the others, for each s: (S, B)."""
+    S = len(log_w)
+    geometric = (log_w.sum(0) - log_w) / (S - 1)
+    eye = torch.eye(S, dtype=torch.bool, device=log_w.device)[:, :, None]
+    return math.log(S) - torch.where(eye, geometric, log_w).logsumexp(1)
+
+
+class _LogProb(nn.Module):
+    """ln q(z) of the posterior behind raw numbers."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, raw, z):
+        """(S, B)."""
+        return joint_log_prob(self.head(raw), z)
+
+
+def _detached_log_prob(head, raw, z):
+    """ln q(z_s | x), (S, B), with a gradient in z alone: raw numbers and the head's own parameters are detached."""
+    log_prob = _LogProb(head)  # as a module: the layers of a flow run when the density is asked for, not before
+    own = {name: parameter.detach() for name, parameter in log_prob.named_parameters()}
+    return functional_call(log_prob, own, (raw.detach(), z))
+
+
+def _doubly_reparameterized(log_w, z):
+    """Zero in value; weights w~ for theta and, through the hook on z, w~^2 for phi. log_w is (S, B)."""
+    w = log_w.softmax(0).detach()
+    z.register_hook(lambda gradient: gradient * w[..., None])
+    return value_free((w * log_w).sum(0))

@@ -1,0 +1,46 @@
+"""Coupling layers of zuko, the optional package behind "flow" posterior and prior; imported here only, and late."""
+
+import importlib
+from numbers import Integral
+
+from torch import nn
+from torch.distributions import Distribution
+
+__all__ = ["check_flow", "coupling_layers"]
+
+
+def import_zuko():
+    """Import zuko, which switches off the validation of all torch.distributions, and put that flag back."""
+    flag = Distribution._validate_args
+    try:
+        return importlib.import_module("zuko")
+    except ImportError as error:
+        raise ImportError(
+            "Normalizing flows need the package zuko. Install it with: pip install 'skvae[flows]'."
+        ) from error
+    finally:
+        Distribution.set_default_validate_args(flag)
+
+
+def coupling_layers(n_features, n_context, n_transforms, hidden_layer_sizes):
+    """A module: context (B, n_context) or None -> transform z -> u of K numbers, the identity at the start."""
+    zuko = import_zuko()
+    flow = zuko.flows.MAF(
+        n_features, n_context, transforms=n_transforms, passes=2, hidden_features=tuple(hidden_layer_sizes)
+    )
+    for transform in flow.transform.transforms:
+        last = list(transform.hyper)[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return flow.transform
+
+
+def check_flow(component):
+    """Raise for a bad parameter of a posterior or prior made of coupling layers, and without zuko."""
+    name, n, sizes = type(component).__name__, component.n_transforms, component.hidden_layer_sizes
+    if not (isinstance(n, Integral) and n >= 1):
+        raise ValueError(f"The 'n_transforms' parameter of {name} must be a positive int. Got {n!r} instead.")
+    if not (sizes and all(isinstance(width, Integral) and width >= 1 for width in sizes)):
+        must = "must be a tuple of positive ints"
+        raise ValueError(f"The 'hidden_layer_sizes' parameter of {name} {must}. Got {sizes!r} instead.")
+    import_zuko()

@@ -1,0 +1,319 @@
+"""Numbers about a fitted VAETransformer on a table: reconstruction, information, distances of codes to the prior.
+
+Each takes (estimator, X); a Pipeline whose last step is a VAETransformer will do. `neg_reconstruction_error` has the
+signature of a scorer, for GridSearchCV where the model has no `score`.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+
+from . import evaluation
+from ._arrays import on_host
+from ._random import exclusive, torch_generator
+from .mmd import mmd
+
+__all__ = [
+    "active_units",
+    "aggregate_posterior_kl",
+    "effective_sample_size",
+    "live_components",
+    "marginal_log_likelihood",
+    "mmd_to_prior",
+    "mutual_information",
+    "neg_reconstruction_error",
+    "reconstruction_error",
+]
+
+_ROWS_PER_PAIRING = 2000  # quantities over pairs of rows take a random subset
+_DRAWS = 3  # second key of the generator behind draws of codes
+
+
+def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
+    r"""Mean squared error of X against its reconstruction through the centre, per observed cell.
+
+    .. math:: \frac{1}{N} \sum_{i, d} \left( \frac{X_{id} - \hat X_{id}}{scale_d} \right)^2
+
+    The scales are those of the fit: with ``scaling="standard"`` it is the share of variance that is not explained.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    y : Ignored
+
+    Returns
+    -------
+    error : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, objective="ae", max_iter=5, random_state=0).fit(X)
+    >>> 0 < metrics.reconstruction_error(vae, X) < 0.2
+    True
+    """
+    vae, X = _last(estimator, X)
+    module, x, mask = vae._read(X, method="transform")
+    with torch.no_grad():
+        mean = module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
+    squares = (x - mean).square()
+    return float(squares.mean() if mask is None else squares[mask].mean())
+
+
+def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
+    """Minus `reconstruction_error`: a scorer.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    y : Ignored
+
+    Returns
+    -------
+    score : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> ae = VAETransformer(objective="ae", max_iter=3, random_state=0)
+    >>> search = GridSearchCV(ae, {"n_components": [1, 2]}, scoring=metrics.neg_reconstruction_error, cv=2)
+    >>> search.fit(X).best_params_
+    {'n_components': 2}
+    """
+    return -reconstruction_error(estimator, X)
+
+
+def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
+    """Components whose mean KL to the prior is above a threshold: those that carry information.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    threshold : float, default=0.05
+        In nats.
+
+    Returns
+    -------
+    n_live : int
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> metrics.live_components(VAETransformer(5, max_iter=0).fit(X), X)
+    5
+    """
+    vae, module, x, mask, _ = _codes(estimator, X)
+    information = vae._information(module, x, mask, torch.full((len(x),), 1 / len(x)).to(x))
+    return int((information > threshold).sum())
+
+
+def active_units(estimator: Any, X: Any, threshold: float = 0.01) -> int:
+    """Components whose centre varies over the rows, Var_x E[z given x] > threshold: Burda's active units.
+
+    It counts components that move, which is not the same as carrying information: see `live_components`.
+
+    Burda et al. (2016), section 5.2.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    threshold : float, default=0.01
+
+    Returns
+    -------
+    n_active : int
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> metrics.active_units(VAETransformer(5, max_iter=0).fit(X), X)
+    5
+    """
+    vae, X = _last(estimator, X)
+    return int((np.var(on_host(vae.transform(X)), axis=0) > threshold).sum())
+
+
+def mutual_information(estimator: Any, X: Any, random_state: int = 0) -> float:
+    r"""Information of codes about rows, :math:`I(x; z) = E_x KL(q(z|x) \| q(z))`, in nats; at most ln n.
+
+    Over at most 2000 rows, a random subset. Hoffman & Johnson (2016); He et al. (2019), section 4.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    random_state : int, default=0
+        Of the draws and the subset.
+
+    Returns
+    -------
+    information : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> 1 < metrics.mutual_information(VAETransformer(2, max_iter=0).fit(X), X) < 3
+    True
+    """
+    return _over_pairs(evaluation.mutual_information, estimator, X, random_state)
+
+
+def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> float:
+    r"""KL of all codes together to the prior, :math:`KL(q(z) \| p(z)) = E_x KL(q(z|x) \| p(z)) - I(x; z)`, in nats.
+
+    Over at most 2000 rows, a random subset. Hoffman & Johnson (2016).
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    random_state : int, default=0
+        Of the draws and the subset.
+
+    Returns
+    -------
+    divergence : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> metrics.aggregate_posterior_kl(VAETransformer(2, max_iter=0).fit(X), X) < 0.5
+    True
+    """
+    return _over_pairs(evaluation.aggregate_kl, estimator, X, random_state)
+
+
+def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int = 0) -> float:
+    """Squared maximum mean discrepancy between codes and draws of the prior (unbiased, so it can be below 0).
+
+    One draw of z for each of at most 2000 rows. Gretton et al. (2012), lemma 6.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    kernel : {"imq", "rbf"}, default="imq"
+    random_state : int, default=0
+        Of the draws and the subset.
+
+    Returns
+    -------
+    discrepancy : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> metrics.mmd_to_prior(VAETransformer(2, objective="wae_mmd", max_iter=0).fit(X), X) < 0.1
+    True
+    """
+    generator = torch_generator("cpu", random_state, _DRAWS)
+    _, module, x, mask, u = _codes(estimator, X, generator)
+    with torch.no_grad(), exclusive(random_state, _DRAWS):
+        z = module.posterior.push(module.encode(x, mask), u)[0]
+        return float(mmd(z, module.prior(module.encode).sample((len(z),)), kernel).mean())
+
+
+def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 100, random_state: int = 0) -> np.ndarray:
+    """How many independent draws the importance weights of each row are worth, (sum w)^2 / sum w^2: from 1 to S.
+
+    Kong (1992). Near 1 the importance-weighted bound of that row rests on a single draw.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    n_importance_samples : int, default=100
+        S.
+    random_state : int, default=0
+
+    Returns
+    -------
+    n_effective : ndarray of shape (n_samples,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> metrics.effective_sample_size(VAETransformer(2, max_iter=0).fit(X), X).round().mean()
+    np.float64(100.0)
+    """
+    vae, X = _last(estimator, X)
+    generator = torch_generator("cpu", random_state, _DRAWS)
+    u = torch.randn(n_importance_samples, 1, vae.module_.n_noise, generator=generator, dtype=torch.float64)
+    weights = lambda module, x, mask: evaluation.effective_sample_size(module, x, mask, u.to(x))  # noqa: E731
+    return on_host(vae._per_row(X, weights, method="score_samples", n_samples=len(u)))
+
+
+def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 100) -> float:
+    """Mean of ln p(x) by importance sampling, in nats and the units of X: a lower bound that rises to it.
+
+    Burda et al. (2016), eq. (8); Yang's lecture, "Estimation of marginal likelihood".
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+    n_importance_samples : int, default=100
+
+    Returns
+    -------
+    log_likelihood : float
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> vae = VAETransformer(2, max_iter=5, random_state=0).fit(X)
+    >>> metrics.marginal_log_likelihood(vae, X) > vae.score(X)
+    True
+    """
+    vae, X = _last(estimator, X)
+    return float(np.mean(on_host(vae.score_samples(X, n_importance_samples=n_importance_samples))))
+
+
+def _last(estimator, X):
+    """The VAETransformer and the table as it sees it."""
+    if isinstance(estimator, Pipeline):
+        return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
+    return estimator, X
+
+
+def _codes(estimator, X, generator=None):
+    """(VAETransformer, module, x, mask, noise) of at most 2000 rows, a random subset where a generator is given."""
+    vae, X = _last(estimator, X)
+    module, x, mask = vae._read(X, method="transform")
+    if generator is None:
+        return vae, module, x, mask, None
+    rows = torch.randperm(len(x), generator=generator)[:_ROWS_PER_PAIRING].to(x.device)
+    u = torch.randn(1, len(rows), module.n_noise, generator=generator, dtype=torch.float64).to(x)
+    return vae, module, x[rows], None if mask is None else mask[rows], u
+
+
+def _over_pairs(function, estimator, X, random_state):
+    generator = torch_generator("cpu", random_state, _DRAWS)
+    _, module, x, mask, u = _codes(estimator, X, generator)
+    with torch.no_grad():
+        return float(function(module, x, mask, u))

@@ -1,0 +1,151 @@
+"""Which parts go together: each says what it needs and offers, and an impossible pair is an error that explains."""
+
+import torch
+
+from .bounds import ELBO
+from .distributions import OneHots, has_closed_form
+from .posteriors import FullCovariance, MeanField
+from .priors import StandardNormal, VampPrior
+
+__all__ = ["check_model", "check_parts"]
+
+_PROBES = 64  # draws of q whose place in the support of p is looked at
+
+
+def check_parts(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes):
+    """Check the components of a VAETransformer before a module is built.
+
+    Parameters
+    ----------
+    posterior : Posterior or None
+        None is "auto" for an objective without an encoder.
+    prior : Prior
+    objective : Objective
+    schedule : Schedule
+    likelihoods : list of Family
+    hidden_layer_sizes : tuple of int
+
+    Raises
+    ------
+    ValueError
+        A bad parameter of a component, or an impossible pair.
+    """
+    for component in (posterior, prior, objective, schedule):
+        if component is not None:
+            component.check()
+    _check_encoder(posterior, objective, schedule)
+    _check_prior(posterior, prior, objective)
+    _check_schedule(schedule, objective)
+    if schedule.closed_form:
+        _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes)
+    if objective.posterior is None:
+        _check_generator(objective, likelihoods)
+
+
+def _check_encoder(posterior, objective, schedule):
+    if objective.posterior is None:
+        if posterior is not None:
+            raise ValueError(
+                f"objective={objective!r} has no encoder and no place for posterior={posterior!r}. Leave it 'auto'."
+            )
+        if ("inference", "generative") not in schedule.groups:
+            raise ValueError(f"objective={objective!r} has no encoder for schedule={schedule!r}. Use schedule='joint'.")
+        return
+    if schedule.watches == "mutual_information" and not posterior.has_density:
+        raise ValueError(
+            f"schedule={schedule!r} watches I(x; z), which needs ln q(z|x); posterior={posterior!r} has none. Use "
+            "schedule='joint' or 'em'."
+        )
+    if objective.needs_density and not posterior.has_density:
+        raise ValueError(
+            f"objective={objective!r} needs ln q(z|x), which posterior={posterior!r} does not have. Use objective="
+            "'ae', 'wae_mmd', 'aae' or 'avb', or a posterior with a density, e.g. 'diag'."
+        )
+    if objective.needs_pathwise and not posterior.reparameterized:
+        raise ValueError(
+            f"objective={objective!r} differentiates draws, which posterior={posterior!r} does not allow. Use "
+            "ELBO(gradient='score_function', n_samples=8), or a temperature."
+        )
+    if objective.posterior == "point" and not objective.uses_prior and type(posterior).__name__ != "Point":
+        raise ValueError(
+            f"objective={objective!r} has no noise in its codes; posterior={posterior!r} has. Leave posterior='auto', "
+            "or use 'elbo', 'wae_mmd' or 'aae'."
+        )
+
+
+def _check_prior(posterior, prior, objective):
+    if not objective.uses_prior and not isinstance(prior, StandardNormal):
+        raise ValueError(
+            f"objective={objective!r} does not use a prior, so prior={prior!r} has no effect. Leave prior='auto'."
+        )
+    if isinstance(prior, VampPrior) and not (posterior and posterior.has_density):
+        raise ValueError(
+            "prior='vamp' is a mixture of posteriors and needs one with a density, e.g. 'diag'. Got "
+            f"posterior={posterior!r}. Use prior='mixture'."
+        )
+
+
+def _check_schedule(schedule, objective):
+    has_critic = objective.auxiliary(1, 1) is not None
+    if has_critic and not any("auxiliary" in names for names in schedule.groups):
+        raise ValueError(
+            f"objective={objective!r} has a critic, which schedule={schedule!r} does not move: its groups are "
+            f"{schedule.groups}. Use schedule='joint'."
+        )
+
+
+def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes):
+    def demand(is_met, what, got):
+        if not is_met:
+            raise ValueError(
+                f"schedule={schedule!r} is exact for the linear-Gaussian model only: it needs {what}. {got}"
+            )
+
+    demand(not hidden_layer_sizes, "hidden_layer_sizes=()", f"Got {hidden_layer_sizes!r}.")
+    tied = {getattr(family, "noise", None) for family in likelihoods if type(family).__name__ == "Gaussian"}
+    gaussian = all(type(family).__name__ == "Gaussian" for family in likelihoods) and "row" not in tied
+    demand(gaussian, "a Gaussian likelihood whose noise does not depend on the row", f"Got {likelihoods[0]!r}.")
+    normal = isinstance(posterior, FullCovariance) or (
+        isinstance(posterior, MeanField) and type(posterior.check()).__name__ == "Gaussian"
+    )
+    demand(normal, "posterior='diag' or 'full'", f"Got {posterior!r}.")
+    demand(isinstance(prior, StandardNormal), "prior='normal'", f"Got {prior!r}.")
+    plain = isinstance(objective, ELBO) and objective.beta == 1 and not objective.free_bits
+    demand(plain, "objective='elbo' with beta=1 and no free bits", f"Got {objective!r}.")
+
+
+def _check_generator(objective, likelihoods):
+    for family in likelihoods:
+        if not family.reparameterized:
+            raise ValueError(
+                f"objective={objective!r} differentiates generated rows; likelihood {family!r} is discrete. Use "
+                "likelihood='gaussian', or an objective with an encoder."
+            )
+
+
+@torch.no_grad()
+def check_model(model, posterior, prior, objective):
+    """Check that the codes of a new model can live where its prior does, and that a closed form is there if asked for.
+
+    Raises
+    ------
+    ValueError
+        The KL would be infinite, or has no closed form.
+    """
+    if objective.posterior is None or not objective.uses_prior or not objective.needs_density:
+        return
+    generator = torch.Generator().manual_seed(0)
+    q = model.posterior(torch.zeros(1, model.posterior.n_raw))
+    p = model.prior(model.encode)
+    z = model.posterior.push(q, torch.randn(_PROBES, 1, model.posterior.n_noise, generator=generator))
+    pair = f"posterior={posterior!r} and prior={prior!r}"
+    if isinstance(q, OneHots) != isinstance(p, OneHots) or (q.event_shape != p.event_shape and isinstance(p, OneHots)):
+        raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
+    if not bool(p.support.check(z).all()):
+        raise ValueError(
+            f"{pair} do not go together: codes leave the support of the prior, where the KL is infinite. Leave "
+            "prior='auto', or take a posterior that lives inside it."
+        )
+    free_bits = getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise
+    if (getattr(objective, "kl", None) == "analytic" or free_bits) and not has_closed_form(q, p):
+        raise ValueError(f"{pair} have no KL in closed form. Use ELBO(kl='auto'), 'joint' or 'monte_carlo'.")
