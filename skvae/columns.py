@@ -70,12 +70,13 @@ class Columns:
         """
         columns = cls(info, _automatic(X, info), scaling)
         entries = likelihood if isinstance(likelihood, list) else [(likelihood, slice(None))]
-        named = {}
+        named = set()
         for family, key in entries:
             positions = columns._positions(key)
             for d in positions:
-                if named.setdefault(d, family) is not family or positions.count(d) > 1:
+                if d in named:
                     raise ValueError(f"The 'likelihood' parameter names column {columns.label(d)!r} twice.")
+                named.add(d)
             if not isinstance(family, str):
                 columns._assign(family, positions, X)
         return columns
@@ -85,12 +86,14 @@ class Columns:
         if not family.observable:
             names = [self.label(d) for d in positions[:3]]
             raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
+        if type(family).for_column is Family.for_column:  # a wide table is not cut into columns for nothing
+            for d in positions:
+                self.families[d] = family
+            return
         agreeing = {}
         for d in positions:
-            own = family
-            if type(family).for_column is not Family.for_column:  # a wide CSR is not cut into columns for nothing
-                values = dense(X[:, [d]])[:, 0]
-                own = family.for_column(values[~np.isnan(values)])
+            values = dense(X[:, [d]])[:, 0]
+            own = family.for_column(values[~np.isnan(values)])
             self.families[d] = agreeing.setdefault(repr(own), own)
 
     def _positions(self, key):

@@ -22,11 +22,13 @@ __all__ = [
     "MultivariateStudentT",
     "Pareto",
     "Triangular",
+    "Weibull",
     "ZeroInflated",
     "inside_unit_interval",
 ]
 
 _NO_SHAPE = torch.Size()
+_LARGEST_EXPONENT = 80.0  # of e, in float32
 
 
 class _InsideUnitInterval(constraints.Constraint):
@@ -92,7 +94,7 @@ class Gumbel(td.Gumbel):
     def log_prob(self, value):
         """-y - exp(-y) - ln s."""
         y = (value - self.loc) / self.scale
-        return -y - torch.exp(-y.clamp(min=-80.0)) - self.scale.log()
+        return -y - torch.exp(-y.clamp(min=-_LARGEST_EXPONENT)) - self.scale.log()
 
 
 class Bernoulli(td.Bernoulli):
@@ -208,6 +210,15 @@ class Triangular(td.Distribution):
         return torch.where(value < 0.5, self.low + (self.high - self.low) * r, self.high - (self.high - self.low) * r)
 
 
+class Weibull(td.Weibull):
+    """Torch's, with a density that stays finite where (x / s)^k overflows: other rows' draws lie there."""
+
+    def log_prob(self, value):
+        """ln k - ln x + ln y - y, y = (x / s)^k; y counts up to e^80."""
+        log_y = self.concentration * (value.log() - self.scale.log())
+        return self.concentration.log() - value.log() + log_y - log_y.clamp(max=_LARGEST_EXPONENT).exp()
+
+
 class Pareto(td.Pareto):
     """Torch's, with no density below the scale, where torch's goes on."""
 
@@ -229,6 +240,11 @@ class Gompertz(td.TransformedDistribution):
         base = td.Exponential(self.concentration, validate_args=False)
         transforms = [AffineTransform(1.0, 1.0), ExpTransform().inv, AffineTransform(0.0, self.scale)]
         super().__init__(base, transforms, validate_args=False)
+
+    def log_prob(self, value):
+        """ln(eta / s) + x / s - eta (e^(x / s) - 1); x / s counts up to 80 in the exponent."""
+        y, eta = value / self.scale, self.concentration
+        return eta.log() - self.scale.log() + y - eta * y.clamp(max=_LARGEST_EXPONENT).expm1()
 
     @property
     def mean(self):

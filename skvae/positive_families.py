@@ -163,7 +163,7 @@ class Weibull(CodeFamily):
     def distribution(self, log_scale, log_concentration):
         """Weibull(exp(log_scale), exp(log_concentration))."""
         concentration = log_concentration.clamp(math.log(0.5), math.log(100.0)).exp()
-        return td.Weibull(positive(log_scale), concentration, validate_args=False)
+        return densities.Weibull(positive(log_scale), concentration, validate_args=False)
 
     def push(self, q, u):
         """z = s e(u)^(1/k)."""
@@ -190,7 +190,7 @@ class Rayleigh(CodeFamily):
     def distribution(self, log_scale):
         """Weibull(sqrt(2) exp(log_scale), 2)."""
         scale = math.sqrt(2) * positive(log_scale)
-        return td.Weibull(scale, torch.full_like(scale, 2.0), validate_args=False)
+        return densities.Weibull(scale, torch.full_like(scale, 2.0), validate_args=False)
 
     def push(self, q, u):
         """z = s sqrt(2 e(u))."""

@@ -354,6 +354,20 @@ def test_posterior_stays_finite_at_extreme_numbers(make, dtype):
 
 
 @pytest.mark.parametrize("make", CODES)
+def test_a_mixture_of_posteriors_has_a_gradient(make):
+    """Draws of one row under the densities of the others, which may be as narrow as they come elsewhere."""
+    family = make().amortized()
+    head = FamilyHead(family, 2)
+    raw = (4 * seeded(6, head.n_raw)).float().requires_grad_()
+    q = head(raw)
+    z = family.push(q, torch.linspace(-3, 3, 7)[:, None, None]).detach()
+    mixed = q.log_prob(z.unsqueeze(-2)).logsumexp(-2)
+    (gradient,) = torch.autograd.grad(mixed.sum(), raw)
+    assert torch.isfinite(mixed).all()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("make", CODES)
 def test_draws_are_the_same_in_both_precisions(make):
     family = make().amortized()
     head = FamilyHead(family, 2).double()
@@ -809,6 +823,7 @@ def test_columns_of_arrays(frame):
     ("likelihood", "message"),
     [
         ([("poisson", ["visits"]), ("gaussian", ["visits"])], "names column 'visits' twice"),
+        ([("auto", ["visits"]), ("auto", "visits")], "names column 'visits' twice"),
         ([("poisson", ["visits", "visits"])], "names column 'visits' twice"),
         ([("poisson", ["clicks"])], "names the column 'clicks', which X does not have"),
         ([("poisson", [9])], "names the column 9, which X does not have"),
