@@ -609,6 +609,8 @@ def test_every_likelihood_fits_and_every_verb_runs(make):
         vae = VAETransformer(2, hidden_layer_sizes=(8,), likelihood=family, max_iter=2, random_state=0).fit(data)
         assert all(np.isfinite(verb).all() for verb in every_verb(vae, data))
         np.testing.assert_allclose(vae.score_samples(data[:4]), vae.score_samples(data)[:4])
+        narrow = vae.score_samples(data.astype(np.float32))
+        np.testing.assert_allclose(narrow, vae.score_samples(data), rtol=1e-2, atol=1e-2)
     again = pickle.loads(pickle.dumps(vae))
     np.testing.assert_array_equal(again.score_samples(data), vae.score_samples(data))
     assert bool(family.support.check(torch.as_tensor(vae.sample(50, random_state=0))).all())
@@ -628,6 +630,9 @@ def test_every_posterior_fits_and_every_verb_runs(posterior, prior):
     assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
     for n in (None, 5):
         np.testing.assert_allclose(vae.score_samples(X[:4], n), vae.score_samples(X, n)[:4])
+    narrow = vae.score_samples(X.astype(np.float32))
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow, vae.score_samples(X), rtol=1e-2, atol=1e-2)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).score_samples(X), vae.score_samples(X))
     assert type(posterior.prior()) is type(prior) or isinstance(posterior.prior(), StandardNormal)
 
