@@ -154,7 +154,7 @@ class ContinuousBernoulli(Family):
     support = constraints.unit_interval
     units = None
     interior = 0.5
-    reparameterized = False
+    reparameterized = False  # torch's draws do not depend on a logit near 0, where it takes them as uniform
 
     def distribution(self, logits):
         """ContinuousBernoulli(logits)."""
