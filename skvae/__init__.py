@@ -3,11 +3,33 @@
 from . import metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
+from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
 from .bounds import ELBO, IWAE
+from .discrete_families import (
+    Bernoulli,
+    Categorical,
+    NegativeBinomial,
+    Poisson,
+    ZeroInflatedNegativeBinomial,
+    ZeroInflatedPoisson,
+)
 from .estimator import VAETransformer
-from .families import Bernoulli, Gaussian
 from .family import Family
+from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
 from .objective import Objective
+from .positive_families import (
+    Chi2,
+    Erlang,
+    Exponential,
+    FisherSnedecor,
+    Gamma,
+    Gompertz,
+    LogNormal,
+    Pareto,
+    Rayleigh,
+    Reciprocal,
+    Weibull,
+)
 from .posteriors import CategoricalPosterior, FlowPosterior, FullCovariance, Head, Implicit, MeanField, Point, Posterior
 from .priors import (
     FlowPrior,
@@ -19,6 +41,7 @@ from .priors import (
     UniformPrior,
     VampPrior,
 )
+from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
 
 __version__ = "0.1.0"
@@ -34,31 +57,60 @@ __all__ = [
     "Aggressive",
     "Annealing",
     "Bernoulli",
+    "Beta",
+    "Categorical",
     "CategoricalPosterior",
+    "Cauchy",
+    "Chi2",
+    "ContinuousBernoulli",
     "CyclicalAnnealing",
+    "DirichletPosterior",
+    "DirichletPrior",
+    "Elliptical",
+    "EllipticalPrior",
+    "Erlang",
     "ExactEM",
+    "Exponential",
     "Family",
+    "FisherSnedecor",
     "FlowPosterior",
     "FlowPrior",
     "FullCovariance",
+    "Gamma",
     "Gaussian",
+    "Gompertz",
+    "Gumbel",
     "Head",
     "Implicit",
     "Joint",
+    "Laplace",
     "LinearAnnealing",
+    "LogNormal",
+    "Logistic",
     "MeanField",
+    "NegativeBinomial",
     "NormalMixture",
     "Objective",
+    "Pareto",
     "Point",
+    "Poisson",
     "Posterior",
     "Prior",
+    "Rayleigh",
+    "Reciprocal",
     "Schedule",
     "Standard",
     "StandardNormal",
+    "StudentT",
+    "Triangular",
+    "Uniform",
     "UniformCategorical",
     "UniformPrior",
     "VAETransformer",
     "VampPrior",
     "VariationalEM",
+    "Weibull",
+    "ZeroInflatedNegativeBinomial",
+    "ZeroInflatedPoisson",
     "metrics",
 ]

@@ -4,13 +4,16 @@ The only module that knows data frames. The model sees x = (X - shift) / scale, 
 float32; so densities in data units carry the log-Jacobian -sum_d ln scale_d over the observed cells.
 """
 
+from numbers import Integral
+
 import narwhals as nw
 import numpy as np
 import torch
 from scipy import sparse
 
-from .families import Bernoulli, Gaussian
+from .discrete_families import Bernoulli
 from .family import Family
+from .real_families import Gaussian
 from .rows import dense, largest_deviation, moments
 
 __all__ = ["Columns", "TableInfo"]
@@ -57,16 +60,65 @@ class Columns:
 
     @classmethod
     def decide(cls, X, info, likelihood, scaling):
-        """Choose a family for each column of the validated table X; `likelihood` is "auto" or a Family."""
-        n_features = X.shape[1]
-        if isinstance(likelihood, Family):
-            return cls(info, [likelihood] * n_features, scaling)
-        is_bool = np.zeros(n_features, bool)
-        is_bool[info.bool_columns] = True
-        if not info.is_frame and _only_zeros_and_ones(X):
-            is_bool[:] = True
-        gaussian, bernoulli = Gaussian(), Bernoulli()
-        return cls(info, [bernoulli if b else gaussian for b in is_bool], scaling)
+        """Choose a family for each column of the validated table X.
+
+        Parameters
+        ----------
+        likelihood : "auto", Family, or list of ("auto" or Family, columns)
+            Columns as in ColumnTransformer: a name or names of a frame, or an int, ints, a slice or a bool mask. Those
+            that no entry names are "auto".
+        """
+        columns = cls(info, _automatic(X, info), scaling)
+        entries = likelihood if isinstance(likelihood, list) else [(likelihood, slice(None))]
+        named = set()
+        for family, key in entries:
+            positions = columns._positions(key)
+            for d in positions:
+                if d in named:
+                    raise ValueError(f"The 'likelihood' parameter names column {columns.label(d)!r} twice.")
+                named.add(d)
+            if not isinstance(family, str):
+                columns._assign(family, positions, X)
+        return columns
+
+    def _assign(self, family, positions, X):
+        """Give a family to columns: one object for all that agree, since equal columns share one distribution."""
+        if not family.observable:
+            names = [self.label(d) for d in positions[:3]]
+            raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
+        if type(family).for_column is Family.for_column:  # a wide table is not cut into columns for nothing
+            for d in positions:
+                self.families[d] = family
+            return
+        agreeing = {}
+        for d in positions:
+            values = dense(X[:, [d]])[:, 0]
+            own = family.for_column(values[~np.isnan(values)])
+            self.families[d] = agreeing.setdefault(repr(own), own)
+
+    def _positions(self, key):
+        """Column numbers behind a name, an int, a list of either, a slice or a bool mask."""
+        n_features = len(self.families)
+        if isinstance(key, slice) and not isinstance(key.start, str) and not isinstance(key.stop, str):
+            return list(range(n_features)[key])
+        if isinstance(key, str) or not hasattr(key, "__iter__"):
+            key = [key]
+        key = list(key)
+        if key and all(isinstance(k, (bool, np.bool_)) for k in key):
+            if len(key) != n_features:
+                raise ValueError(
+                    f"A bool mask in the 'likelihood' parameter has {len(key)} entries; X has {n_features} columns."
+                )
+            return [d for d, chosen in enumerate(key) if chosen]
+        return [self._position(k) for k in key]
+
+    def _position(self, key):
+        if isinstance(key, Integral) and -len(self.families) <= key < len(self.families):
+            return int(key) % len(self.families)
+        if self.names is not None and key in self.names:
+            return self.names.index(key)
+        has = f"columns {self.names}" if self.names is not None else f"{len(self.families)} columns without names"
+        raise ValueError(f"The 'likelihood' parameter names the column {key!r}, which X does not have: it has {has}.")
 
     @property
     def groups(self):
@@ -119,7 +171,8 @@ class Columns:
     def tensors(self, X, device, dtype):
         """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing.
 
-        Missing cells hold 0, inside the support of every family.
+        Missing cells hold a point inside the support of their column's family: selecting the masked cells' log-prob
+        away would not do for one that is not finite, since 0 * inf in its gradient is NaN.
         """
         if isinstance(X, torch.Tensor):
             x = X.to(torch.float64 if X.device.type != "mps" else X.dtype)
@@ -129,7 +182,8 @@ class Columns:
             x = torch.from_numpy(self.working_array(X))
         mask = ~x.isnan()
         mask = None if bool(mask.all()) else mask.to(device)
-        x = x if mask is None else x.nan_to_num(0.0)
+        if mask is not None:
+            x = torch.where(x.isnan(), torch.tensor([family.interior for family in self.families]).to(x), x)
         return x.to(dtype).to(device), mask
 
     def log_jacobian(self, mask=None):
@@ -176,6 +230,16 @@ class Columns:
 
             return pd.DataFrame(values, columns=self.names, index=index)
         return nw.from_numpy(np.ascontiguousarray(values), schema=self.names, backend=self.library).to_native()
+
+
+def _automatic(X, info):
+    """Bernoulli for bool columns and for arrays that hold only 0 and 1, else Gaussian."""
+    is_bool = np.zeros(X.shape[1], bool)
+    is_bool[info.bool_columns] = True
+    if not info.is_frame and _only_zeros_and_ones(X):
+        is_bool[:] = True
+    gaussian, bernoulli = Gaussian(), Bernoulli()
+    return [bernoulli if b else gaussian for b in is_bool]
 
 
 def _only_zeros_and_ones(X):

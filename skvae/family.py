@@ -7,7 +7,7 @@ a Gaussian decoder. It is a value without weights; `FamilyHead` is the module th
 As a likelihood it also says where its columns live (`support`, `units`) and how it starts from a linear-Gaussian
 solution. As a mean-field posterior every number comes from the network (`amortized`), and it says how base noise
 becomes draws (`push`, `rsample`), what is reported (`center`), which member is the prior (`standard`) and how it starts
-(`code_start`).
+(`code_start`). Not every family is for both: `observable` and `reparameterized` say which.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +17,9 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from torch import nn
 from torch.distributions import Distribution, constraints
+
+from .code_starts import quantile_start
+from .quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 
@@ -31,15 +34,22 @@ class Family(BaseEstimator, ABC):
     units : {"standard", "scale", None}
         What happens to a column before the model sees it: shifted and scaled (the whole line), divided by its scale
         (positive values), or nothing (counts, booleans, fractions).
+    interior : float
+        A point inside the support, in the model's units, that stands in for missing cells.
     n_raw : int
         Numbers per variable that the network gives.
+    observable : bool
+        Whether a column can be of this family: its support does not move with the numbers, and mean and variance are
+        finite.
     reparameterized : bool
         Whether draws are differentiable in the numbers, so that a posterior can be of this family.
     """
 
     support: constraints.Constraint = constraints.real
     units: str | None = "standard"
+    interior = 0.0
     n_raw = 1
+    observable = True
     reparameterized = True
 
     @abstractmethod
@@ -67,6 +77,10 @@ class Family(BaseEstimator, ABC):
     def own_numbers(self, n):
         """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
         return []
+
+    def for_column(self, values):
+        """This family for one column with the given observed values (n,); another one where it depends on them."""
+        return self
 
     def tie_noise(self, noise):
         """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
@@ -103,7 +117,8 @@ class Family(BaseEstimator, ABC):
         """Give raw numbers that imitate the normal code t = projection x + mean with the given variances.
 
         The draws z of the family live where its standard member p does, so z_k stands for the t_k with
-        Phi(t_k) = F_p(z_k): exactly t_k = (z_k - location) / scale on the line, its best affine imitation elsewhere.
+        Phi(t_k) = F_p(z_k). On the line families say t_k = (z_k - location) / scale; this is the affine imitation for
+        all others, see `quantile_start`.
 
         Parameters
         ----------
@@ -117,7 +132,7 @@ class Family(BaseEstimator, ABC):
         slope, offset : ndarray (n,)
             t is imitated by slope * z + offset.
         """
-        raise NotImplementedError(f"{type(self).__name__} is not offered as a posterior.")
+        return quantile_start(self, mean, projection, variance)
 
 
 class FamilyHead(nn.Module):
@@ -140,4 +155,4 @@ class FamilyHead(nn.Module):
 def uniform(u):
     """Phi(u) of standard normal noise, kept inside (0, 1): what an inverse CDF takes."""
     eps = torch.finfo(u.dtype).eps
-    return torch.special.ndtr(u).clamp(eps, 1 - eps)
+    return tail(u).clamp(eps, 1 - eps)

@@ -155,7 +155,10 @@ def start(model, columns, X, weight, init, seed):
 
     with torch.no_grad():
         if model.encoder:
+            large = columns.has_units("scale") | (unit > 1)
             model.encoder.fill.copy_(torch.from_numpy(mean))
+            model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
+            model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
         if init == "random":
             return
         second = SecondMoments(centred, weight)
@@ -228,10 +231,11 @@ def _resolution(centred, weight):
 def _write(model, solution, mean, unit, resolution):
     """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
     projection, covariance = solution.posterior()
-    projection = projection / unit
+    projection = projection / unit  # of x - mean; the encoder sees (x - center) / size
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     if model.encoder:
-        weight, bias, basis, offset = model.posterior.start(-projection @ mean, projection, covariance)
+        center, size = (buffer.cpu().double().numpy() for buffer in (model.encoder.center, model.encoder.unit))
+        weight, bias, basis, offset = model.posterior.start(projection @ (center - mean), projection * size, covariance)
         model.encoder.affine.weight.copy_(torch.from_numpy(weight))
         model.encoder.affine.bias.copy_(torch.from_numpy(bias))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)

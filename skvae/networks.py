@@ -46,12 +46,19 @@ class Decoder(nn.Module):
 
 
 class Encoder(Decoder):
-    """x (B, D), mask (B, D) or None -> raw numbers (B, R): missing cells take the column's mean `fill` first."""
+    """x (B, D), mask (B, D) or None -> raw numbers (B, R): missing cells take the column's mean `fill` first.
+
+    Columns that the model does not standardise, such as counts, are shifted by `center` and divided by `unit` for the
+    network: a step of Adam moves every weight alike, and so would move the output by the size of the column.
+    """
 
     def __init__(self, n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
         super().__init__(n_in, n_out, hidden_layer_sizes, activation, dropout)
         self.register_buffer("fill", torch.zeros(n_in))
+        self.register_buffer("center", torch.zeros(n_in))
+        self.register_buffer("unit", torch.ones(n_in))
 
     def forward(self, x, mask=None):
         """The two paths added."""
-        return super().forward(x if mask is None else torch.where(mask, x, self.fill))
+        x = x if mask is None else torch.where(mask, x, self.fill)
+        return super().forward((x - self.center) / self.unit)

@@ -522,4 +522,5 @@ POSTERIORS = {
     "categorical": CategoricalPosterior,
     "flow": FlowPosterior,
     "implicit": Implicit,
+    **{name: partial(MeanField, name) for name, family in FAMILIES.items() if family.reparameterized},
 }

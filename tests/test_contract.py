@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
+from test_families import COMPONENTS as FAMILY_TABLE
 from torch.distributions import MultivariateNormal, Normal
 
 import skvae
@@ -137,12 +138,12 @@ def table(family):
 
 
 def test_every_public_variant_is_in_the_table():
-    covered = {type(make()) for kinds in TABLES.values() for make in kinds.values()}
+    covered = {type(make()) for kinds in (*TABLES.values(), FAMILY_TABLE) for make in kinds.values()}
     covered |= {type(bound.beta) for make in OBJECTIVES.values() if hasattr(bound := make(), "beta")}
     public = {value for name in skvae.__all__ if isinstance(value := getattr(skvae, name), type)}
     bases = {*(base for _, base in COMPONENTS.values()), Annealing}
     assert {c for c in public if issubclass(c, tuple(bases))} - bases == covered - {float}
-    assert {c for short_names, _ in COMPONENTS.values() for c in short_names.values()} <= covered
+    assert {type(make()) for short_names, _ in COMPONENTS.values() for make in short_names.values()} <= covered
 
 
 @pytest.mark.parametrize(("kind", "make", "company"), EVERY)

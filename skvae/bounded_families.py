@@ -1,0 +1,169 @@
+"""Families on an interval. The contract stands in `family.py`, what several share in `recipes.py`."""
+
+import numpy as np
+import torch
+from torch.distributions import constraints
+
+from . import densities, quantiles
+from .family import Family
+from .recipes import CodeFamily, SpreadFamily, logit_link
+
+__all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval"]
+
+_NARROWEST = 1e-3
+
+
+def interval(position, width):
+    """Ends of an interval inside [0, 1] from two raw numbers: its width is a sigmoid, and so is where it stands."""
+    width = _NARROWEST + (1 - _NARROWEST) * torch.sigmoid(width)
+    low = (1 - width).clamp(min=0) * torch.sigmoid(position)
+    return low, (low + width).clamp(max=1.0)
+
+
+class Uniform(CodeFamily):
+    r"""Uniform distribution on an interval, a family of posteriors.
+
+    .. math:: \ln p(z) = -\ln(b - a), \qquad a \le z \le b
+
+    Domain: 0 <= a <= z <= b <= 1, so that q lies inside the prior U(0, 1). Link: b - a = sigmoid(raw) and
+    a = (1 - (b - a)) sigmoid(raw); the width is at least 0.001. z = a + (b - a) Phi(u) (Kingma & Welling 2014, section
+    2.4).
+
+    Examples
+    --------
+    >>> from skvae import MeanField, Uniform, VAETransformer
+    >>> VAETransformer(posterior=MeanField(Uniform()))
+    VAETransformer(posterior=MeanField(family=Uniform()))
+    """
+
+    support = constraints.unit_interval
+    interior = 0.5
+    n_raw = 2
+
+    def distribution(self, position, width):
+        """Uniform on an interval inside (0, 1)."""
+        return densities.Between(*interval(position, width), validate_args=False)
+
+    def push(self, q, u):
+        """z = a + (b - a) Phi(u)."""
+        return q.icdf(quantiles.tail(u))
+
+    def standard(self, zero):
+        """U(0, 1)."""
+        return densities.Between(zero, torch.ones_like(zero), validate_args=False)
+
+
+class Triangular(CodeFamily):
+    r"""Symmetric triangular distribution on an interval, a family of posteriors.
+
+    .. math:: \ln p(z) = \ln\frac{4 r}{b - a}, \qquad r = \min(z - a, b - z) / (b - a)
+
+    Domain: 0 <= a < z < b <= 1, so that q lies inside the prior on (0, 1). Link: as `Uniform`. The inverse CDF is
+    elementary (Kingma & Welling 2014, section 2.4).
+
+    Examples
+    --------
+    >>> from skvae import MeanField, Triangular, VAETransformer
+    >>> VAETransformer(posterior=MeanField(Triangular()))
+    VAETransformer(posterior=MeanField(family=Triangular()))
+    """
+
+    support = constraints.unit_interval
+    interior = 0.5
+    n_raw = 2
+
+    def distribution(self, position, width):
+        """Triangular on an interval inside (0, 1)."""
+        return densities.Triangular(*interval(position, width))
+
+    def push(self, q, u):
+        """From the nearer end, whose probability does not round to 1."""
+        r = torch.sqrt(quantiles.tail(-u.abs()) / 2)
+        width = q.high - q.low
+        return torch.where(u < 0, q.low + width * r, q.high - width * r)
+
+    def standard(self, zero):
+        """Triangular on (0, 1)."""
+        return densities.Triangular(zero, torch.ones_like(zero))
+
+
+class Beta(SpreadFamily):
+    r"""Beta distribution with mean m and concentrations m c and (1 - m) c: fractions strictly between 0 and 1.
+
+    .. math:: \ln p(x) = (a - 1) \ln x + (b - 1) \ln(1 - x) - \ln B(a, b), \qquad a = m c, \; b = (1 - m) c
+
+    Domain: 0 < x < 1. Link: m = sigmoid(raw), 2 / c = ``floor + exp(raw)``; no concentration is below 0.05. As a
+    posterior its draws are differentiated implicitly, as torch does, and scored through scipy's inverse CDF; prior
+    Beta(1, 1).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where c comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest 2 / c.
+
+    Examples
+    --------
+    >>> from skvae import Beta, VAETransformer
+    >>> VAETransformer(likelihood=Beta())
+    VAETransformer(likelihood=Beta())
+    """
+
+    support = densities.inside_unit_interval
+    units = None
+    interior = 0.5
+    largest_spread = 4.0
+    posterior_floor = 1e-4  # above it float32 keeps the KL to 0.01 nats
+
+    def member(self, logit, spread):
+        """Beta(2 m / spread, 2 (1 - m) / spread)."""
+        shares = [(2 * torch.sigmoid(sign * logit) / spread).clamp(min=0.05) for sign in (1, -1)]
+        return densities.Beta(*shares, validate_args=False)
+
+    def margins(self, mean, loadings, noise):
+        """Logit link; c = E[m (1 - m)] / noise - 1, the noise being the variance given the code."""
+        weight, bias = logit_link(mean, loadings)
+        inner = np.maximum(mean * (1 - mean) - np.square(loadings).sum(1), 1e-4)
+        return weight, bias, 2 / np.maximum(inner / noise - 1, 0.5)
+
+    def push(self, q, u):
+        """Inverse CDF, without gradient."""
+        return quantiles.beta(q.concentration1, q.concentration0, u)
+
+    def rsample(self, q, u):
+        """Torch's own draws."""
+        return q.rsample(u.shape[:1])
+
+
+class ContinuousBernoulli(Family):
+    r"""Continuous Bernoulli distribution: fractions from 0 to 1, both included.
+
+    .. math:: \ln p(x) = x \ln\pi + (1 - x) \ln(1 - \pi) + \ln C(\pi)
+
+    Domain: 0 <= x <= 1. Link: the raw number is the logit of :math:`\pi`. Without :math:`C(\pi)` it would not integrate
+    to one (Loaiza-Ganem & Cunningham 2019).
+
+    Examples
+    --------
+    >>> from skvae import ContinuousBernoulli, VAETransformer
+    >>> VAETransformer(likelihood=ContinuousBernoulli())
+    VAETransformer(likelihood=ContinuousBernoulli())
+    """
+
+    support = constraints.unit_interval
+    units = None
+    interior = 0.5
+    reparameterized = False  # torch's draws do not depend on a logit near 0, where it takes them as uniform
+
+    def distribution(self, logits):
+        """ContinuousBernoulli(logits)."""
+        return densities.ContinuousBernoulli(logits)
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """Margins and slopes: dE[x] / dlogit is the variance; the bias has the mean at z = 0."""
+        grid = torch.linspace(-30, 30, 2001, dtype=torch.float64)
+        p = densities.ContinuousBernoulli(grid)
+        bias = np.interp(mean, p.mean.numpy(), grid.numpy())
+        variance = densities.ContinuousBernoulli(torch.from_numpy(bias)).variance.numpy()
+        return np.clip(loadings / variance[:, None], -6.0, 6.0), bias, []

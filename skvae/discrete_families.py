@@ -1,0 +1,244 @@
+"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `family.py`."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import distributions as td
+from torch.distributions import constraints
+
+from . import densities
+from .family import Family
+from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "NegativeBinomial",
+    "Poisson",
+    "ZeroInflatedNegativeBinomial",
+    "ZeroInflatedPoisson",
+]
+
+
+class Bernoulli(Family):
+    r"""Bernoulli distribution over 0 and 1.
+
+    .. math:: \ln p(x) = x \ln \pi + (1 - x) \ln(1 - \pi)
+
+    Domain: {0, 1}. Link: the raw number is the logit of :math:`\pi`.
+
+    Examples
+    --------
+    >>> from skvae import Bernoulli, VAETransformer
+    >>> VAETransformer(likelihood=Bernoulli())
+    VAETransformer(likelihood=Bernoulli())
+    """
+
+    support = constraints.boolean
+    units = None
+    reparameterized = False
+
+    def distribution(self, logits):
+        """Bernoulli(logits)."""
+        return densities.Bernoulli(logits=logits, validate_args=False)
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
+        return *logit_link(mean, loadings), []
+
+
+class Categorical(Family):
+    r"""Categorical distribution over the codes 0 .. C - 1.
+
+    .. math:: \ln p(x) = \ln\pi_x
+
+    Domain: {0, ..., C - 1}. Link: C raw numbers, :math:`\pi` is their softmax. Decoding gives the most probable
+    category, since codes have no mean; `noise_variance_` is the variance of the code numbers.
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        C; taken from each column's data (the largest code plus one) where it is not given.
+
+    Examples
+    --------
+    >>> from skvae import Categorical, VAETransformer
+    >>> VAETransformer(likelihood=Categorical())
+    VAETransformer(likelihood=Categorical())
+    """
+
+    units = None
+    reparameterized = False
+
+    def __init__(self, n_classes: int | None = None):
+        self.n_classes = n_classes
+
+    @property
+    def n_raw(self):
+        """C."""
+        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 1):
+            must = "must be an int in the range [1, inf), or None and then taken from the data"
+            raise ValueError(f"The 'n_classes' parameter of Categorical {must}. Got {self.n_classes!r} instead.")
+        return int(self.n_classes)
+
+    @property
+    def support(self):
+        """The codes 0 .. C - 1."""
+        return constraints.integer_interval(0, self.n_raw - 1)
+
+    def for_column(self, values):
+        """With C from the data where it is not given."""
+        if self.n_classes is not None:
+            return self
+        return Categorical(int(max(values.max(initial=0), 0)) + 1)
+
+    def distribution(self, *logits):
+        """Codes with C logits each."""
+        return densities.Codes(logits=torch.stack(logits, -1), validate_args=False)
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """A normal density at the code numbers: ln pi_c = -(c - mean - loadings z)^2 / (2 noise) + constant."""
+        codes = np.arange(self.n_raw)[:, None]
+        variance = np.maximum(noise, 0.2)  # numbers cannot be told apart by less
+        bias = -np.square(codes - mean) / (2 * variance)
+        slope = np.clip(loadings / variance[:, None], -3.0, 3.0)
+        weight = (codes - codes.mean())[:, :, None] * slope
+        return weight.reshape(-1, loadings.shape[1]), bias.reshape(-1), []
+
+
+class Poisson(Family):
+    r"""Poisson distribution: counts whose variance is their mean.
+
+    .. math:: \ln p(x) = x \ln\lambda - \lambda - \ln x!
+
+    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw).
+
+    Examples
+    --------
+    >>> from skvae import Poisson, VAETransformer
+    >>> VAETransformer(likelihood=Poisson())
+    VAETransformer(likelihood=Poisson())
+    """
+
+    support = constraints.nonnegative_integer
+    units = None
+    reparameterized = False
+
+    def distribution(self, log_mean):
+        """Poisson(exp(log_mean))."""
+        return td.Poisson(positive(log_mean), validate_args=False)
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """Log link."""
+        weight, bias, _ = log_link(mean, loadings)
+        return weight, bias, []
+
+
+class NegativeBinomial(SpreadFamily):
+    r"""Negative binomial distribution with mean m and dispersion d: counts with variance m + d m^2.
+
+    .. math:: p(x) = \frac{\Gamma(x + r)}{x!\, \Gamma(r)} (1 - \pi)^r \pi^x, \qquad r = 1 / d, \; \pi = d m / (1 + d m)
+
+    Domain: {0, 1, ...}. Link: m = exp(raw), d = ``floor + exp(raw)``.
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where the dispersion comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest dispersion.
+
+    Examples
+    --------
+    >>> from skvae import NegativeBinomial, VAETransformer
+    >>> VAETransformer(likelihood=NegativeBinomial())
+    VAETransformer(likelihood=NegativeBinomial())
+    """
+
+    support = constraints.nonnegative_integer
+    units = None
+    reparameterized = False
+    largest_spread = 100.0
+
+    def member(self, log_mean, spread):
+        """NegativeBinomial(1 / d, logits ln(d m))."""
+        logits = log_mean.clamp(-20.0, 20.0) + spread.log()
+        return td.NegativeBinomial(1 / spread, logits=logits, validate_args=False)
+
+    def margins(self, mean, loadings, noise):
+        """Log link; the noise is E[m] + d E[m^2]."""
+        weight, bias, second = log_link(mean, loadings)
+        return weight, bias, np.maximum(noise - mean, 0.05 * mean) / second
+
+
+class ZeroInflatedPoisson(NoiseFamily):
+    r"""Poisson counts that are 0 with an extra probability g.
+
+    .. math:: p(x) = g [x = 0] + (1 - g) \lambda^x e^{-\lambda} / x!
+
+    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw), g = sigmoid(raw).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where g comes from: one trained value per column, or the network for every row.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer, ZeroInflatedPoisson
+    >>> VAETransformer(likelihood=ZeroInflatedPoisson())
+    VAETransformer(likelihood=ZeroInflatedPoisson())
+    """
+
+    support = constraints.nonnegative_integer
+    units = None
+    reparameterized = False
+
+    def distribution(self, log_mean, gate):
+        """ZeroInflated(Poisson(exp(log_mean)), gate)."""
+        return densities.ZeroInflated(td.Poisson(positive(log_mean), validate_args=False), gate.clamp(-15.0, 15.0))
+
+    def margins(self, mean, loadings, noise):
+        """Log link; the odds of g are the noise beyond the mean's, over E[m^2]."""
+        weight, bias, second = log_link(mean, loadings)
+        odds = np.clip((noise - mean) / second, 0.02, 50.0)
+        return weight, bias + np.log1p(odds), np.log(odds)  # E[x] = (1 - g) m, and 1 / (1 - g) = 1 + odds
+
+
+class ZeroInflatedNegativeBinomial(SpreadFamily):
+    r"""Negative binomial counts that are 0 with an extra probability g.
+
+    .. math:: p(x) = g [x = 0] + (1 - g) p_{NB}(x)
+
+    Domain: {0, 1, ...}. Link: as `NegativeBinomial`, and g = sigmoid(raw).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where dispersion and g come from: trained values per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest dispersion.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer, ZeroInflatedNegativeBinomial
+    >>> VAETransformer(likelihood=ZeroInflatedNegativeBinomial())
+    VAETransformer(likelihood=ZeroInflatedNegativeBinomial())
+    """
+
+    n_more = 2
+    support = constraints.nonnegative_integer
+    units = None
+    reparameterized = False
+    largest_spread = 100.0
+
+    def member(self, log_mean, spread, gate):
+        """ZeroInflated(NegativeBinomial, gate)."""
+        return densities.ZeroInflated(NegativeBinomial().member(log_mean, spread), gate.clamp(-15.0, 15.0))
+
+    def margins(self, mean, loadings, noise):
+        """As `NegativeBinomial`, with a twentieth of extra zeros."""
+        weight, bias, spread = NegativeBinomial().margins(mean, loadings, noise)
+        odds = 1 / 19
+        return weight, bias + np.log1p(odds), spread, np.full_like(mean, np.log(odds))

@@ -1,0 +1,228 @@
+"""Posteriors that are one joint distribution over the code and not normal, with their standard members as priors."""
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+from scipy import optimize, special
+from torch import distributions as td
+from torch import nn
+
+from . import quantiles
+from .densities import MultivariateStudentT
+from .divergences import marginals
+from .posteriors import FullCovariance, Head, Posterior
+from .priors import Prior
+from .real_families import check_df
+
+__all__ = ["JOINT_POSTERIORS", "JOINT_PRIORS", "DirichletPosterior", "DirichletPrior", "Elliptical", "EllipticalPrior"]
+
+
+class DirichletPosterior(Posterior):
+    r"""Codes on the simplex, :math:`q(z | x) = \mathrm{Dirichlet}(\alpha(x))`: short name "dirichlet".
+
+    .. math:: \ln q(z) = \sum_k (\alpha_k - 1) \ln z_k + \ln\Gamma(\sum_k \alpha_k) - \sum_k \ln\Gamma(\alpha_k)
+
+    Each code is a mixture of `n_components` parts that sum to one. Link: alpha = exp(raw), at least 0.3. A composition
+    of gamma variables (Kingma & Welling 2014, section 2.4); the prior is Dirichlet(1), uniform on the simplex.
+
+    Examples
+    --------
+    >>> from skvae import DirichletPosterior, DirichletPrior, VAETransformer
+    >>> VAETransformer(posterior=DirichletPosterior(), prior=DirichletPrior())
+    VAETransformer(posterior=DirichletPosterior(), prior=DirichletPrior())
+    """
+
+    def prior(self):
+        """Dirichlet(1)."""
+        return DirichletPrior()
+
+    def build(self, n_components):
+        """One distribution over the simplex."""
+        if n_components < 2:
+            raise ValueError(f"A Dirichlet code needs n_components >= 2. Got n_components={n_components} instead.")
+        return _DirichletHead(n_components, n_components)
+
+
+class _DirichletHead(Head):
+    """Raw numbers (B, K) -> Dirichlet with batch shape (B,) and event shape (K,)."""
+
+    def forward(self, raw):
+        """Concentrations exp(raw)."""
+        return td.Dirichlet(raw.clamp(math.log(0.3), 9.0).exp(), validate_args=False)
+
+    def push(self, q, u):
+        """Gamma variables by their inverse CDF, over their sum; without gradient."""
+        shares = quantiles.gamma(q.concentration, u)
+        return (shares / shares.sum(-1, keepdim=True)).clamp(min=torch.finfo(u.dtype).tiny)
+
+    def rsample(self, q, u):
+        """Torch's own draws."""
+        return q.rsample(u.shape[:1])
+
+    def marginals(self, q):
+        """Beta variables."""
+        return marginals(q)
+
+    def start(self, mean, projection, covariance):
+        """Codes t_k stand for the standardised logarithms of the gamma variables behind z.
+
+        With concentration c these have mean psi(c) and variance psi'(c): c is chosen so that psi'(c) / psi'(1) is the
+        posterior variance of t, on average, and ln alpha = ln c + sqrt(psi'(1)) E[t]. Under Dirichlet(1)
+        cov(t_k, z_k) = (K - 1) / (K^2 sqrt(psi'(1))) and Var z_k = (K - 1) / (K^2 (K + 1)), so the best affine map back
+        is t_k = (K + 1) / sqrt(psi'(1)) (z_k - 1 / K).
+        """
+        K, unit = len(mean), math.sqrt(special.polygamma(1, 1))
+        variance = float(np.clip(np.diag(covariance).mean(), 1e-3, 1.0)) * unit**2
+        log_c = optimize.brentq(lambda a: float(special.polygamma(1, math.exp(a))) - variance, -1e-6, 9.0)
+        slope = (K + 1) / unit
+        return unit * projection, log_c + unit * mean, slope * np.eye(K), np.full(K, -slope / K)
+
+
+class DirichletPrior(Prior):
+    r"""Dirichlet distribution with equal concentrations, :math:`p(z) \propto \prod_k z_k^{\alpha - 1}`.
+
+    Parameters
+    ----------
+    concentration : float, default=1.0
+        alpha: 1 is uniform on the simplex, smaller values favour its corners.
+
+    Examples
+    --------
+    >>> from skvae import DirichletPosterior, DirichletPrior, VAETransformer
+    >>> VAETransformer(posterior=DirichletPosterior(), prior=DirichletPrior(concentration=0.5))
+    VAETransformer(posterior=DirichletPosterior(),
+                   prior=DirichletPrior(concentration=0.5))
+    """
+
+    def __init__(self, concentration: float = 1.0):
+        self.concentration = concentration
+
+    def check(self):
+        """`concentration` is a positive float."""
+        if not (isinstance(self.concentration, Real) and 0 < self.concentration < math.inf):
+            must = f"must be a positive float. Got {self.concentration!r} instead."
+            raise ValueError(f"The 'concentration' parameter of DirichletPrior {must}")
+
+    def build(self, n_components):
+        """A module without weights."""
+        self.check()
+        return _Fixed(lambda zero: td.Dirichlet(zero + self.concentration, validate_args=False), n_components)
+
+
+class Elliptical(Posterior):
+    r"""One multivariate Student t over the code, scale matrix :math:`L L^T`: short name "elliptical".
+
+    .. math:: z = m(x) + L(x)\, e / \sqrt{w / \nu}, \qquad e \sim N(0, I), \; w \sim \chi^2_\nu
+
+    Like `FullCovariance`, with tails that forgive outlying rows. The prior is the standard member, m = 0 and L = I.
+
+    Parameters
+    ----------
+    df : float, default=4.0
+        :math:`\nu`, above 2 so that the covariance is finite.
+
+    Examples
+    --------
+    >>> from skvae import Elliptical, EllipticalPrior, VAETransformer
+    >>> VAETransformer(posterior=Elliptical(df=5.0), prior=EllipticalPrior(df=5.0))
+    VAETransformer(posterior=Elliptical(df=5.0), prior=EllipticalPrior(df=5.0))
+    """
+
+    def __init__(self, df: float = 4.0):
+        self.df = df
+
+    def check(self):
+        """`df` exceeds 2."""
+        check_df(self)
+
+    def prior(self):
+        """The standard member."""
+        return EllipticalPrior(self.df)
+
+    def build(self, n_components):
+        """One joint Student t over the code."""
+        self.check()
+        return _EllipticalHead(float(self.df), n_components)
+
+
+class _EllipticalHead(Head):
+    """Raw numbers as for a full-covariance normal, whose location and L it takes; K + 1 noise variables."""
+
+    def __init__(self, df, n_components):
+        normal = FullCovariance().build(n_components)
+        super().__init__(normal.n_raw, n_components + 1)
+        self.df = df
+        self.normal = normal
+
+    def forward(self, raw):
+        """The normal's location and scale matrix, with df."""
+        normal = self.normal(raw)
+        return MultivariateStudentT(self.df, normal.loc, normal.scale_tril)
+
+    def push(self, q, u):
+        """z = m + L e / sqrt(w / df), w from the last noise variable; df is fixed, so w needs no gradient."""
+        half = torch.full_like(u[0, 0, -1:], self.df / 2)
+        w = 2 * quantiles.gamma(half, u[..., -1:])
+        return q.loc + (self.normal.push(q, u[..., :-1]) - q.loc) * (self.df / w).sqrt()
+
+    def marginals(self, q):
+        """Student t variables."""
+        return marginals(q)
+
+    def start(self, mean, projection, covariance):
+        """t = z sqrt((df - 2) / df): the standard member has unit variance then, and so moments match."""
+        weight, bias, basis, offset = self.normal.start(mean, projection, covariance)
+        spread = math.sqrt(self.df / (self.df - 2))
+        K = len(mean)
+        weight[:K], bias[:K] = spread * weight[:K], spread * bias[:K]
+        return weight, bias, basis / spread, offset
+
+
+class EllipticalPrior(Prior):
+    """Multivariate Student t with location 0 and scale matrix I.
+
+    Parameters
+    ----------
+    df : float, default=4.0
+        Degrees of freedom, above 2.
+
+    Examples
+    --------
+    >>> from skvae import Elliptical, EllipticalPrior, VAETransformer
+    >>> VAETransformer(posterior=Elliptical(), prior=EllipticalPrior())
+    VAETransformer(posterior=Elliptical(), prior=EllipticalPrior())
+    """
+
+    def __init__(self, df: float = 4.0):
+        self.df = df
+
+    def check(self):
+        """`df` exceeds 2."""
+        check_df(self)
+
+    def build(self, n_components):
+        """A module without weights."""
+        self.check()
+        df = float(self.df)
+        return _Fixed(
+            lambda zero: MultivariateStudentT(df, zero, torch.diag_embed(torch.ones_like(zero))), n_components
+        )
+
+
+class _Fixed(nn.Module):
+    """p(z) = make(zero), zero a vector of K zeros with the model's type and device."""
+
+    def __init__(self, make, n_components):
+        super().__init__()
+        self.make = make
+        self.register_buffer("zero", torch.zeros(n_components), persistent=False)
+
+    def forward(self, encode=None):
+        """The distribution, event shape (K,)."""
+        return self.make(self.zero)
+
+
+JOINT_POSTERIORS = {"dirichlet": DirichletPosterior, "elliptical": Elliptical}
+JOINT_PRIORS = {"dirichlet": DirichletPrior, "elliptical": EllipticalPrior}

@@ -1,0 +1,318 @@
+"""Families on the whole line. The contract stands in `family.py`, what several share in `recipes.py`."""
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+from torch import distributions as td
+from torch.distributions import Normal
+from torch.distributions.utils import euler_constant
+
+from . import densities, quantiles
+from .family import Family
+from .recipes import CodeFamily, LocationScale, line_start, log_excess
+
+__all__ = ["Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
+
+
+class Gaussian(Family):
+    r"""Normal distribution, x ~ N(loc, variance).
+
+    .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
+
+    Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
+
+    With one variance per column, training keeps it above what the column's rows can vouch for. The variance of a column
+    with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise those
+    few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is trained
+    below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never changed.
+
+    Parameters
+    ----------
+    noise : {"feature", "shared", "row"} or float, default="feature"
+        Where the variance comes from: one trained value per column (factor analysis), one for all columns
+        (probabilistic PCA), a second number from the network for every row, or a fixed variance.
+        Variances are in the units the model sees, after `scaling`.
+    floor : float, default=1e-3
+        Smallest variance, in the same units; without one a constant or duplicated column has infinite density.
+        A fixed `noise` ignores it.
+
+    Examples
+    --------
+    >>> from skvae import Gaussian, VAETransformer
+    >>> VAETransformer(likelihood=Gaussian(noise="shared"))
+    VAETransformer(likelihood=Gaussian(noise='shared'))
+    """
+
+    def __init__(self, noise: str | float = "feature", floor: float = 1e-3):
+        self.noise = noise
+        self.floor = floor
+
+    @property
+    def n_raw(self):
+        """Two numbers from the network when it gives the variance too, else one."""
+        self._check()
+        return 2 if self.noise == "row" else 1
+
+    def distribution(self, loc, log_variance, floor):
+        """Normal(loc, sqrt(floor + exp(log_variance)))."""
+        # The bound keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without one).
+        variance = log_variance.clamp(max=20.0).exp() + floor
+        return Normal(loc, variance.sqrt(), validate_args=False)
+
+    def own_numbers(self, n):
+        """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
+        size = n if self.noise == "feature" else 1
+        floor = (np.full(size, self._effective_floor), False)
+        if self.noise == "row":
+            return [floor]
+        variance = np.full(size, float(self.noise) if self._fixed else 1.0)
+        return [(log_excess(variance, floor[0]), not self._fixed), floor]
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """The linear-Gaussian model is this family's own: nothing is approximated."""
+        floor = np.full(len(noise), self._effective_floor)
+        if self.noise == "feature" and resolution is not None:
+            floor = np.maximum(floor, np.minimum(resolution, noise / 2))
+        log_variance = log_excess(noise, floor)
+        if self.noise == "row":
+            weight = np.concatenate([loadings, np.zeros_like(loadings)])
+            return weight, np.concatenate([mean, log_variance]), [floor[:1]]
+        size = len(noise) if self.noise == "feature" else 1
+        return loadings, mean, [log_variance[:size], floor[:size]]
+
+    def tie_noise(self, noise):
+        """One mean for shared noise, the given one for fixed noise; never below the floor."""
+        if self._fixed:
+            return np.full_like(noise, self.noise)
+        if self.noise == "shared":
+            noise = np.full_like(noise, noise.mean())
+        return np.maximum(noise, self.floor)
+
+    def amortized(self):
+        """A posterior may be as narrow as float32 can tell; a fixed variance stays fixed."""
+        return self if self._fixed else Gaussian(noise="row", floor=1e-9)
+
+    def push(self, q, u):
+        """z = loc + scale * u."""
+        return q.loc + q.scale * u
+
+    def standard(self, zero):
+        """N(0, 1)."""
+        return Normal(zero, torch.ones_like(zero), validate_args=False)
+
+    def code_start(self, mean, projection, variance):
+        """z is t itself."""
+        weight, bias, _ = self.start(mean, projection, variance)
+        return weight, bias, np.ones_like(mean), np.zeros_like(mean)
+
+    @property
+    def _fixed(self):
+        return not isinstance(self.noise, str)
+
+    @property
+    def _effective_floor(self):
+        return 0.0 if self._fixed else self.floor
+
+    def _check(self):
+        named = isinstance(self.noise, str) and self.noise in {"feature", "shared", "row"}
+        if not (named or (isinstance(self.noise, Real) and 0 < self.noise < math.inf)):
+            known = "'feature', 'shared', 'row' or a positive float"
+            raise ValueError(f"The 'noise' parameter of Gaussian must be {known}. Got {self.noise!r} instead.")
+        if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
+            raise ValueError(f"The 'floor' parameter of Gaussian must be a positive float. Got {self.floor!r} instead.")
+
+
+class Laplace(LocationScale):
+    r"""Laplace distribution: the noise of absolute errors.
+
+    .. math:: \ln p(x) = -\ln(2 s) - |x - \mu| / s
+
+    Domain: the real line. Link: :math:`\mu` is the raw number, the squared scale is ``floor + exp(raw)``. As a
+    posterior z = mu + s e with the inverse CDF of e (Kingma & Welling 2014, section 2.4), prior Laplace(0, 1).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where the scale comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest squared scale, in the units the model sees.
+
+    Examples
+    --------
+    >>> from skvae import Laplace, VAETransformer
+    >>> VAETransformer(likelihood=Laplace(noise="row"))
+    VAETransformer(likelihood=Laplace(noise='row'))
+    """
+
+    unit_variance = 2.0
+
+    def member(self, loc, spread):
+        """Laplace(loc, sqrt(spread))."""
+        return td.Laplace(loc, spread.sqrt(), validate_args=False)
+
+    def quantile(self, u):
+        """Laplace(0, 1)."""
+        return quantiles.laplace(u)
+
+
+class Logistic(LocationScale):
+    r"""Logistic distribution: tails between the normal's and Laplace's.
+
+    .. math:: \ln p(x) = -y - 2 \ln(1 + e^{-y}) - \ln s, \qquad y = (x - \mu) / s
+
+    Domain: the real line. Link: :math:`\mu` is the raw number, the squared scale is ``floor + exp(raw)``. As a
+    posterior z = mu + s logit(Phi(u)) (Kingma & Welling 2014, section 2.4), prior Logistic(0, 1).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where the scale comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest squared scale, in the units the model sees.
+
+    Examples
+    --------
+    >>> from skvae import Logistic, VAETransformer
+    >>> VAETransformer(likelihood=Logistic())
+    VAETransformer(likelihood=Logistic())
+    """
+
+    unit_variance = math.pi**2 / 3
+
+    def member(self, loc, spread):
+        """Logistic(loc, sqrt(spread))."""
+        return densities.Logistic(loc, spread.sqrt())
+
+    def quantile(self, u):
+        """Logistic(0, 1)."""
+        return quantiles.logistic(u)
+
+
+class Gumbel(LocationScale):
+    r"""Gumbel distribution of largest values.
+
+    .. math:: \ln p(x) = -y - e^{-y} - \ln s, \qquad y = (x - \mu) / s
+
+    Domain: the real line. Link: :math:`\mu` is the raw number, the squared scale is ``floor + exp(raw)``. As a
+    posterior z = mu - s ln(-ln Phi(u)) (Kingma & Welling 2014, section 2.4), prior Gumbel(0, 1).
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where the scale comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest squared scale, in the units the model sees.
+
+    Examples
+    --------
+    >>> from skvae import Gumbel, MeanField, VAETransformer
+    >>> VAETransformer(posterior=MeanField(Gumbel()))
+    VAETransformer(posterior=MeanField(family=Gumbel()))
+    """
+
+    largest_spread = 400.0  # Gamma(1 + scale) stands in the KL
+    unit_mean = euler_constant
+    unit_variance = math.pi**2 / 6
+
+    def member(self, loc, spread):
+        """Gumbel(loc, sqrt(spread))."""
+        return densities.Gumbel(loc, spread.sqrt(), validate_args=False)
+
+    def quantile(self, u):
+        """Gumbel(0, 1)."""
+        return quantiles.gumbel(u)
+
+
+class StudentT(LocationScale):
+    r"""Student's t distribution with a fixed number of degrees of freedom: noise that forgives outliers.
+
+    .. math:: \ln p(x) = \text{const} - \ln s - \tfrac{\nu + 1}2 \ln(1 + y^2 / \nu), \qquad y = (x - \mu) / s
+
+    Domain: the real line. Link: :math:`\mu` is the raw number, the squared scale is ``floor + exp(raw)``. As a
+    posterior z = mu + s e (Kingma & Welling 2014, section 2.4), prior Student t(df, 0, 1).
+
+    Parameters
+    ----------
+    df : float, default=4.0
+        Degrees of freedom, above 2 so that the variance is finite.
+    noise : {"feature", "row"}, default="feature"
+        Where the scale comes from: one trained value per column, or the network for every row.
+    floor : float, default=1e-3
+        Smallest squared scale, in the units the model sees.
+
+    Examples
+    --------
+    >>> from skvae import MeanField, StudentT, VAETransformer
+    >>> VAETransformer(posterior=MeanField(StudentT(df=5.0)))
+    VAETransformer(posterior=MeanField(family=StudentT(df=5.0)))
+    """
+
+    def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3):
+        super().__init__(noise, floor)
+        self.df = df
+
+    def check(self):
+        """`df` exceeds 2."""
+        super().check()
+        check_df(self)
+
+    @property
+    def unit_variance(self):
+        """df / (df - 2)."""
+        return self.df / (self.df - 2)
+
+    def member(self, loc, spread):
+        """StudentT(df, loc, sqrt(spread))."""
+        return td.StudentT(torch.full_like(loc, self.df), loc, spread.sqrt(), validate_args=False)
+
+    def quantile(self, u):
+        """Student t(df, 0, 1), by scipy: df is fixed, so nothing is to be differentiated."""
+        return quantiles.student_t(self.df, u)
+
+    def rsample(self, q, u):
+        """Torch's own draws."""
+        return q.rsample(u.shape[:1])
+
+
+class Cauchy(CodeFamily):
+    r"""Cauchy distribution, a family of posteriors.
+
+    .. math:: \ln p(z) = -\ln(\pi s) - \ln(1 + y^2), \qquad y = (z - \mu) / s
+
+    Domain: the real line. Link: :math:`\mu` is the raw number, the scale is ``exp(raw / 2)``. z = mu + s tan(pi (Phi(u)
+    - 1/2)) (Kingma & Welling 2014, section 2.4), prior Cauchy(0, 1). It has no mean: transform gives the location, and
+    under a linear decoder a Gaussian likelihood has no expectation either; `Cauchy` and `StudentT` suit each other.
+
+    Examples
+    --------
+    >>> from skvae import Cauchy, MeanField, VAETransformer
+    >>> VAETransformer(posterior=MeanField(Cauchy()))
+    VAETransformer(posterior=MeanField(family=Cauchy()))
+    """
+
+    n_raw = 2
+
+    def distribution(self, loc, log_square):
+        """Cauchy(loc, exp(log_square / 2))."""
+        return td.Cauchy(loc, (log_square / 2).clamp(-10.0, 10.0).exp(), validate_args=False)
+
+    def push(self, q, u):
+        """z = loc + scale e(u)."""
+        return q.loc + q.scale * quantiles.cauchy(u)
+
+    def center(self, q):
+        """The location, which is the median."""
+        return q.loc
+
+    def code_start(self, mean, projection, variance):
+        """No moments: the slope of the quantile map at the median, dz/dt = pi / sqrt(2 pi), takes their place."""
+        return line_start(mean, projection, variance, 0.0, math.sqrt(math.pi / 2))
+
+
+def check_df(component):
+    """Raise a ValueError unless `df` exceeds 2."""
+    if not (isinstance(component.df, Real) and 2 < component.df < math.inf):
+        must = "must be a float in the range (2, inf), where the variance is finite"
+        raise ValueError(f"The 'df' parameter of {type(component).__name__} {must}. Got {component.df!r} instead.")

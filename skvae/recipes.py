@@ -1,0 +1,218 @@
+"""What families have in common: a noise that is trained or the network's, a spread above a floor, links, starts.
+
+Three kinds of families, each abstract:
+
+- `NoiseFamily`: its first number (a location, log mean or logit) always comes from the network; the others (scale,
+  dispersion, probability of a zero) are one per column, or the network's too with ``noise="row"``.
+- `SpreadFamily`: a NoiseFamily whose second number is a spread, floor + exp(raw), squared like a variance.
+- `CodeFamily`: for posteriors only.
+"""
+
+import math
+from abc import abstractmethod
+from numbers import Real
+
+import numpy as np
+import torch
+
+from .family import Family
+
+__all__ = ["CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "line_start", "log_excess", "log_link",
+           "logit_link", "positive"]  # fmt: skip
+
+_LARGEST_LOG = 20.0  # e^20 squared is still far inside float32
+
+
+class CodeFamily(Family):
+    """Base class of families for posteriors only: every number comes from the encoder."""
+
+    observable = False
+    units = None
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """No column is of this family."""
+        raise NotImplementedError(f"{type(self).__name__} is a family of posteriors, not of likelihoods.")
+
+
+class NoiseFamily(Family):
+    """Base class: the first number from the network, `n_more` others per column or, with noise="row", from it too."""
+
+    n_more = 1
+
+    def __init__(self, noise: str = "feature"):
+        self.noise = noise
+
+    @property
+    def n_raw(self):
+        """All numbers with noise="row", else one."""
+        self.check()
+        return 1 + self.n_more if self.noise == "row" else 1
+
+    def check(self):
+        """Raise a ValueError for a bad parameter."""
+        if self.noise not in ("feature", "row"):
+            must = "must be 'feature' or 'row'"
+            raise ValueError(f"The 'noise' parameter of {type(self).__name__} {must}. Got {self.noise!r} instead.")
+
+    def own_numbers(self, n):
+        """The other numbers, trained, unless the network gives them."""
+        return [] if self.noise == "row" else [(np.zeros(n), True) for _ in range(self.n_more)]
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """Lay out what `margins` gives."""
+        weight, first, *more = self.margins(mean, loadings, noise)
+        return self._laid_out(weight, first, more)
+
+    @abstractmethod
+    def margins(self, mean, loadings, noise):
+        """The first numbers as weight (n, m) and bias (n,), then the other numbers, (n,) each."""
+
+    def _laid_out(self, weight, first, more):
+        if self.noise != "row":
+            return weight, first, more
+        constant = np.zeros((self.n_more * len(first), weight.shape[1]))
+        return np.concatenate([weight, constant]), np.concatenate([first, *more]), []
+
+
+class SpreadFamily(NoiseFamily):
+    """Base class: the second number is a spread, ``floor + exp(raw)``, the floor a number of its own.
+
+    Parameters
+    ----------
+    noise : {"feature", "row"}, default="feature"
+        Where the spread comes from: one trained number per column, or the network for every row.
+    floor : float, default=1e-3
+        The smallest spread; without one a constant column has infinite density.
+    """
+
+    largest_spread = math.exp(20)
+    posterior_floor = 1e-9  # a posterior may be as narrow as float32 can tell
+
+    def __init__(self, noise: str = "feature", floor: float = 1e-3):
+        self.noise = noise
+        self.floor = floor
+
+    def check(self):
+        """`noise` is a name, `floor` a positive float."""
+        super().check()
+        if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
+            must = "must be a positive float"
+            raise ValueError(f"The 'floor' parameter of {type(self).__name__} {must}. Got {self.floor!r} instead.")
+
+    def distribution(self, first, log_spread, *rest):
+        """`member(first, floor + exp(log_spread), ...)`."""
+        *rest, floor = rest
+        return self.member(first, log_spread.clamp(max=math.log(self.largest_spread)).exp() + floor, *rest)
+
+    @abstractmethod
+    def member(self, first, spread, *rest):
+        """The distribution with this location number and this spread."""
+
+    def own_numbers(self, n):
+        """The numbers that are trained, and the floor."""
+        size = 1 if self.noise == "row" else n
+        return [*super().own_numbers(n), (np.full(size, float(self.floor)), False)]
+
+    def start(self, mean, loadings, noise, resolution=None):
+        """Lay out what `margins` gives, the spread above a floor that the column's rows can vouch for."""
+        weight, first, spread, *rest = self.margins(mean, loadings, noise)
+        floor = np.full(len(mean), float(self.floor))
+        if self.noise == "feature" and resolution is not None:
+            floor = np.maximum(floor, spread * np.minimum(resolution / noise, 0.5))
+        more = [log_excess(np.minimum(spread, self.largest_spread), floor), *rest]
+        weight, bias, own = self._laid_out(weight, first, more)
+        return weight, bias, [*own, floor[:1] if self.noise == "row" else floor]
+
+    def amortized(self):
+        """Every number from the network, with the floor of a posterior."""
+        return super().amortized().set_params(floor=self.posterior_floor)
+
+    def standard(self, zero):
+        """Location number 0, spread 1."""
+        return self.member(zero, torch.ones_like(zero))
+
+
+class LocationScale(SpreadFamily):
+    """Base class of families on the line, x = loc + scale e: the spread is the squared scale.
+
+    Attributes
+    ----------
+    unit_mean, unit_variance : float
+        Mean and variance of e.
+    """
+
+    unit_mean = 0.0
+    unit_variance = 1.0
+
+    def margins(self, mean, loadings, noise):
+        """Mean and variance of the normal model."""
+        spread = noise / self.unit_variance
+        return loadings, mean - self.unit_mean * np.sqrt(spread), spread
+
+    def tie_noise(self, noise):
+        """No variance below the floor."""
+        return np.maximum(noise, self.floor * self.unit_variance)
+
+    def push(self, q, u):
+        """z = loc + scale e(u)."""
+        return q.loc + q.scale * self.quantile(u)
+
+    @abstractmethod
+    def quantile(self, u):
+        """The draws e(u) of the member with location 0 and scale 1."""
+
+    def code_start(self, mean, projection, variance):
+        """Moments: t = (z - unit mean) / unit standard deviation, with the same variance as t."""
+        return line_start(mean, projection, variance, self.unit_mean, math.sqrt(self.unit_variance))
+
+
+def line_start(mean, projection, variance, location, spread):
+    """Numbers (loc, log squared scale) of z = location + spread t, t ~ N(projection x + mean, variance).
+
+    `location` and `spread` are centre and spread of the standard member, whose scale is 1. As z - loc is scale times as
+    far from its centre as there, scale = sqrt(variance) and loc = location (1 - scale) + spread E[t].
+    """
+    weight = np.concatenate([spread * projection, np.zeros_like(projection)])
+    loc = location * (1 - np.sqrt(variance)) + spread * mean
+    bias = np.concatenate([loc, np.log(np.maximum(variance, 1e-9))])
+    return weight, bias, np.full_like(mean, 1 / spread), np.full_like(mean, -location / spread)
+
+
+def log_excess(variance, floor):
+    """The raw number of a variance: log(variance - floor)."""
+    # At the floor itself the raw number would be -inf; a thousandth above it costs 0.0005 nats per column.
+    return np.log(np.maximum(variance - floor, 1e-3 * np.maximum(floor, 1e-12)))
+
+
+def positive(raw):
+    """exp(raw), within what float32 can square."""
+    return raw.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
+
+
+def log_link(mean, loadings):
+    """Weight and bias of a log mean a + b z, z ~ N(0, I), whose exponential has this mean and variance |loadings|^2.
+
+    A log-normal variable with squared coefficient of variation c has log variance ln(1 + c) = |b|^2, and
+    a = ln mean - |b|^2 / 2. For small loadings b = loadings / mean.
+
+    Returns
+    -------
+    weight : ndarray (n, m)
+    bias : ndarray (n,)
+    second : ndarray (n,)
+        E of the squared mean, (1 + c) mean^2.
+    """
+    mean = np.maximum(mean, 1e-6)
+    weight = loadings / mean[:, None]
+    c = np.square(weight).sum(1)
+    weight = weight * np.sqrt(np.log1p(c) / np.maximum(c, 1e-12))[:, None]
+    return weight, np.log(mean) - np.log1p(c) / 2, (1 + c) * np.square(mean)
+
+
+def logit_link(mean, loadings):
+    """Weight and bias of a logit whose sigmoid has this mean under z ~ N(0, I) and these covariances with z."""
+    p = np.clip(mean, 1e-4, 1 - 1e-4)
+    # Rare ones can have any correlation with z on paper; a slope of 3 already spans the whole of (0, 1).
+    slope = np.clip(loadings / (p * (1 - p))[:, None], -3.0, 3.0)
+    # MacKay's approximation of the logistic-normal mean, E[sigmoid(b + a z)] = sigmoid(b / sqrt(1 + pi a^2 / 8)).
+    return slope, np.log(p / (1 - p)) * np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1))
