@@ -139,12 +139,12 @@ class AAE(_Adversarial):
 
     Parameters
     ----------
-    weight : float, default=10.0
+    weight : float, default=2.0
         lambda, in nats.
     hidden_layer_sizes : tuple of int, default=(64, 64)
         Of the critic.
-    critic_learning_rate : float, optional
-        None is the estimator's.
+    critic_learning_rate : float or None, default=3e-4
+        A slow critic keeps the codes calm; None is the estimator's.
 
     Examples
     --------
@@ -157,9 +157,9 @@ class AAE(_Adversarial):
 
     def __init__(
         self,
-        weight: float = 10.0,
+        weight: float = 2.0,
         hidden_layer_sizes: tuple = (64, 64),
-        critic_learning_rate: float | None = None,
+        critic_learning_rate: float | None = 3e-4,
     ):
         self.weight = weight
         super().__init__(hidden_layer_sizes, critic_learning_rate)

@@ -497,13 +497,13 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
                 self._start(X_train, train_weight)
                 self._training_state = None
                 self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
-            live = self._live_components(X, weight)
+            live = None if resume else self._live_components(X, weight)
             hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
             self._train((X_train, train_weight), valid, n_epochs, hook)
             if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
                 self._start(X, weight)  # the start won: solve it on all rows
             self._describe(X, weight, table, frozen=resume and single_pass)
-            self._warn_of_collapse(live, self._live_components(X, weight))
+            self._warn_of_collapse(live)
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -638,7 +638,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             pairs = zip(x.split(step), masks, strict=False)
             return w @ torch.cat([evaluation.kl_per_component(module, part, m, u) for part, m in pairs])
 
-    def _warn_of_collapse(self, before, after):
+    def _warn_of_collapse(self, before):
+        after = None if before is None else int((on_host(self.kl_per_component_) > LIVE).sum())
         if before is not None and after < before:
             warnings.warn(
                 f"{before - after} of the {before} components that were live at the start have collapsed: they have no "

@@ -132,20 +132,28 @@ def check_model(model, posterior, prior, objective):
     ValueError
         The KL would be infinite, or has no closed form.
     """
-    if objective.posterior is None or not objective.uses_prior or not objective.needs_density:
+    if posterior is None or not posterior.has_density:
         return
-    generator = torch.Generator().manual_seed(0)
-    q = model.posterior(torch.zeros(1, model.posterior.n_raw))
+    q, z = _probe(model, 0.0)
     p = model.prior(model.encode)
-    z = model.posterior.push(q, torch.randn(_PROBES, 1, model.posterior.n_noise, generator=generator))
     pair = f"posterior={posterior!r} and prior={prior!r}"
-    if isinstance(q, OneHots) != isinstance(p, OneHots) or (q.event_shape != p.event_shape and isinstance(p, OneHots)):
+    if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
-    if not bool(p.support.check(z).all()):
+    homes = [p]
+    if isinstance(prior, VampPrior):  # other rows' posteriors have to cover this one's codes
+        homes = [_probe(model, raw)[0] for raw in (-2.0, 2.0)]
+    if not all(bool(home.support.check(z).all()) for home in homes):
         raise ValueError(
             f"{pair} do not go together: codes leave the support of the prior, where the KL is infinite. Leave "
-            "prior='auto', or take a posterior that lives inside it."
+            "prior='auto', or take a posterior that lives inside it, or posterior='point' with 'wae_mmd' or 'aae'."
         )
     free_bits = getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise
     if (getattr(objective, "kl", None) == "analytic" or free_bits) and not has_closed_form(q, p):
         raise ValueError(f"{pair} have no KL in closed form. Use ELBO(kl='auto'), 'joint' or 'monte_carlo'.")
+
+
+def _probe(model, raw):
+    """q for equal raw numbers, and draws of it."""
+    generator = torch.Generator().manual_seed(0)
+    q = model.posterior(torch.full((1, model.posterior.n_raw), raw))
+    return q, model.posterior.push(q, torch.randn(_PROBES, 1, model.posterior.n_noise, generator=generator))
