@@ -214,6 +214,7 @@ class AVB(_Adversarial):
     """
 
     posterior = "implicit"
+    estimates_kl = True
 
     def auxiliary(self, n_features, width):
         """A critic of rows with their codes."""

@@ -15,6 +15,7 @@ from torch.distributions import (
     MixtureSameFamily,
     MultivariateNormal,
     Normal,
+    Uniform,
     constraints,
     kl_divergence,
     register_kl,
@@ -271,6 +272,8 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
     >>> kl(Normal(torch.tensor([[1.0]]), 1.0), Normal(0.0, 1.0))
     tensor([[0.5000]])
     """
+    if isinstance(p, Uniform) and not q.event_shape:
+        p = p.expand(q.batch_shape)  # torch's own formula indexes the result by a mask of p's shape
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -80,11 +80,14 @@ def _log_aggregate(q, z):
 def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """KL of each component's marginal posterior to the prior's, (B, n): the information it carries about a row.
 
-    A prior that does not factorise stands in by independent normals with its moments.
+    A prior that does not factorise stands in by independent components: normal ones with its moments, or one-hot ones
+    with its probabilities.
     """
     q = model.encode(x, mask)
     p = marginals(model.prior(model.encode))
-    if p.event_shape and not isinstance(p, OneHots):
+    if isinstance(q, OneHots):
+        p = OneHots(p.mean.log().unflatten(-1, q.log_probabilities.shape[-2:]))
+    elif p.event_shape:
         p = Normal(p.mean, p.stddev, validate_args=False)
     return _kl(model.posterior, q, model.posterior.marginals(q), p, u)
 

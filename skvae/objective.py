@@ -32,6 +32,8 @@ class Objective(BaseEstimator, ABC):
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density, needs_pathwise : bool
         Whether log q(z given x), and whether differentiable draws of it, are needed.
+    estimates_kl : bool
+        Whether a KL to the prior is estimated without ln q(z given x), so that q must be spread out inside the prior.
     uses_prior : bool
         Whether codes are drawn towards the prior, so that `sample` may draw from it.
     auxiliary_learning_rate : float or None
@@ -45,6 +47,7 @@ class Objective(BaseEstimator, ABC):
     posterior: str | None = "diag"
     needs_density = False
     needs_pathwise = True
+    estimates_kl = False
     uses_prior = True
     auxiliary_learning_rate: float | None = None
 

@@ -1,11 +1,12 @@
 """Which parts go together: each says what it needs and offers, and an impossible pair is an error that explains."""
 
 import torch
+from torch.distributions import constraints
 
 from .bounds import ELBO
 from .distributions import OneHots, has_closed_form
-from .posteriors import FullCovariance, MeanField
-from .priors import StandardNormal, VampPrior
+from .posteriors import FullCovariance, MeanField, Point
+from .priors import Standard, StandardNormal, UniformPrior, VampPrior
 
 __all__ = ["check_model", "check_parts"]
 
@@ -61,12 +62,16 @@ def _check_encoder(posterior, objective, schedule):
             f"objective={objective!r} needs ln q(z|x), which posterior={posterior!r} does not have. Use objective="
             "'ae', 'wae_mmd', 'aae' or 'avb', or a posterior with a density, e.g. 'diag'."
         )
+    if objective.estimates_kl and isinstance(posterior, Point):
+        raise ValueError(
+            f"objective={objective!r} estimates a KL, which is infinite for posterior={posterior!r}. Leave it 'auto'."
+        )
     if objective.needs_pathwise and not posterior.reparameterized:
         raise ValueError(
             f"objective={objective!r} differentiates draws, which posterior={posterior!r} does not allow. Use "
             "ELBO(gradient='score_function', n_samples=8), or a temperature."
         )
-    if objective.posterior == "point" and not objective.uses_prior and type(posterior).__name__ != "Point":
+    if not objective.uses_prior and not isinstance(posterior, Point):
         raise ValueError(
             f"objective={objective!r} has no noise in its codes; posterior={posterior!r} has. Leave posterior='auto', "
             "or use 'elbo', 'wae_mmd' or 'aae'."
@@ -132,13 +137,15 @@ def check_model(model, posterior, prior, objective):
     ValueError
         The KL would be infinite, or has no closed form.
     """
-    if posterior is None or not posterior.has_density:
+    if posterior is None or not (posterior.has_density or objective.estimates_kl):
         return
     q, z = _probe(model, 0.0)
     p = model.prior(model.encode)
     pair = f"posterior={posterior!r} and prior={prior!r}"
     if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
+    if (q.support is constraints.simplex) != (p.support is constraints.simplex):
+        raise ValueError(f"{pair} do not go together: one lives on a simplex, the other not. Leave prior='auto'.")
     homes = [p]
     if isinstance(prior, VampPrior):  # other rows' posteriors have to cover this one's codes
         homes = [_probe(model, raw)[0] for raw in (-2.0, 2.0)]
@@ -146,6 +153,12 @@ def check_model(model, posterior, prior, objective):
         raise ValueError(
             f"{pair} do not go together: codes leave the support of the prior, where the KL is infinite. Leave "
             "prior='auto', or take a posterior that lives inside it, or posterior='point' with 'wae_mmd' or 'aae'."
+        )
+    needs_variance = objective.estimates_kl or not isinstance(prior, (Standard, UniformPrior))
+    if needs_variance and not q.event_shape and not bool(q.variance.isfinite().all()):
+        raise ValueError(
+            f"{pair} do not go together: codes without a variance have an infinite KL to normal tails, and no moments "
+            "to report. Leave prior='auto', and not objective='avb'."
         )
     free_bits = getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise
     if (getattr(objective, "kl", None) == "analytic" or free_bits) and not has_closed_form(q, p):
