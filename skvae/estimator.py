@@ -589,7 +589,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
         made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION if name != "objective"}
         objective = self._component("objective")
-        made["objective"] = repr(objective) if objective.auxiliary(1, 1) is not None else "one without a critic"
+        made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):

@@ -56,6 +56,11 @@ class Objective(BaseEstimator, ABC):
         """S, where every draw of base noise becomes one code."""
         return self.n_samples
 
+    @property
+    def has_auxiliary(self):
+        """Whether this class builds an auxiliary module."""
+        return type(self).auxiliary is not Objective.auxiliary
+
     def check(self):
         """Raise a ValueError for a bad parameter; called before training."""
 

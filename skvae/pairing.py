@@ -91,8 +91,7 @@ def _check_prior(posterior, prior, objective):
 
 
 def _check_schedule(schedule, objective):
-    has_critic = objective.auxiliary(1, 1) is not None
-    if has_critic and not any("auxiliary" in names for names in schedule.groups):
+    if objective.has_auxiliary and not any("auxiliary" in names for names in schedule.groups):
         raise ValueError(
             f"objective={objective!r} has a critic, which schedule={schedule!r} does not move: its groups are "
             f"{schedule.groups}. Use schedule='joint'."
