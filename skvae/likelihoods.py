@@ -133,7 +133,7 @@ class InDataUnits(Distribution):
 
     def log_prob(self, value):
         """log p(x_d given z) for every column, in nats; 0 for a missing cell (NaN)."""
-        value = torch.as_tensor(np.asarray(value, dtype=np.float64)).to(self.scale)
+        value = torch.from_numpy(np.array(value, dtype=np.float64)).to(self.scale)  # a copy: frames are read only
         x = (value - self.shift) / self.scale
         missing = x.isnan()
         return torch.where(missing, 0.0, self.p.log_prob(x.nan_to_num(0.0)) - self.scale.log())

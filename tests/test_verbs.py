@@ -58,7 +58,7 @@ def test_set_output_and_hidden_verbs_live_together():
     codes = VAETransformer(2, posterior=CategoricalPosterior(n_classes=2), max_iter=1, random_state=0)
     frame = codes.set_output(transform="pandas").fit_transform(IRIS)
     assert list(frame.columns) == [f"vaetransformer{k}_{c}" for k in range(2) for c in range(2)]
-    np.testing.assert_allclose(frame.iloc[:, :2].sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(frame.iloc[:, :2].sum(axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_grid_search_over_components():
 
 
 def test_reconstruction_error_in_units_of_the_columns():
-    vae = VAETransformer(2, max_iter=3, random_state=0).fit(IRIS)
     X = IRIS.to_numpy()
+    vae = VAETransformer(2, max_iter=3, random_state=0).fit(X)
     expected = np.mean(np.square((X - vae.reconstruct(X)) / X.std(0)))
     assert metrics.reconstruction_error(vae, X) == pytest.approx(expected, rel=0.05)  # scales of the training rows
     holes = np.where(X > 5, np.nan, X)
@@ -199,15 +199,14 @@ def test_a_critic_cannot_change_while_a_model_goes_on():
 
 
 def test_global_generators_and_inputs_stay_as_they_were():
-    np.random.seed(0), torch.manual_seed(0)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002 - the global one is the point
     for objective in ("aae", "wae_mmd", "avb", "ae", "gan"):
         vae = VAETransformer(2, objective=objective, max_iter=2, random_state=0).fit(IRIS)
         vae.sample(3, random_state=0)
         if hasattr(vae, "transform"):
             vae.reconstruct(IRIS, sample=True, random_state=0)
             metrics.mmd_to_prior(vae, IRIS)
-    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
     assert torch.equal(before[1], torch.get_rng_state())
 
 
