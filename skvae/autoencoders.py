@@ -260,8 +260,8 @@ class GAN(_Adversarial):
     ----------
     hidden_layer_sizes : tuple of int, default=(64, 64)
         Of the critic.
-    critic_learning_rate : float, optional
-        None is the estimator's.
+    critic_learning_rate : float or None, default=3e-3
+        Faster than the generator's; None is the estimator's.
 
     Examples
     --------
@@ -272,6 +272,9 @@ class GAN(_Adversarial):
 
     posterior = None
     log_px_parts = {}
+
+    def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = 3e-3):
+        super().__init__(hidden_layer_sizes, critic_learning_rate)
 
     def auxiliary(self, n_features, width):
         """A critic of rows."""

@@ -618,13 +618,14 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return evaluation.signs(module.posterior.center(q), x, w).tolist()
 
     def _live_components(self, X, weight):
-        """How many components carry information; None where that is not defined or says little."""
-        if (
-            self.init == "random"
-            or X.shape[0] < MIN_ROWS_FOR_VALIDATION
-            or self._why_no("codes")
-            or self._why_no("score")
-        ):
+        """How many components carry information; None where that is not defined, or a fall of it says little.
+
+        A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
+        """
+        says_little = (
+            self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or list(self.module_.prior.parameters())
+        )
+        if says_little or self._why_no("codes") or self._why_no("score"):
             return None
         module, x, mask, w = self._inspected(X, weight)
         return int((self._information(module, x, mask, w) > LIVE).sum())

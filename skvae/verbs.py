@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.metaestimators import available_if
@@ -446,7 +447,8 @@ def code_density(codes, seed):
     Ghosh et al. (2020), section 3: a density for the codes of an autoencoder that has no prior.
     """
     counts = range(1, min(10, 1 + len(codes) // 50) + 1)
-    fits = [GaussianMixture(n, reg_covar=1e-6, random_state=seed % 2**32).fit(codes) for n in counts]
+    with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
+        fits = [GaussianMixture(n, reg_covar=1e-6, random_state=seed % 2**32).fit(codes) for n in counts]
     return min(fits, key=lambda fit: fit.bic(codes))
 
 

@@ -31,6 +31,11 @@ CONFIGURATIONS = [
     VAETransformer(**SMALL, init="factor_analysis"),
     VAETransformer(**SMALL, hidden_layer_sizes=()),
     VAETransformer(**SMALL, early_stopping=True),
+    VAETransformer(**SMALL, objective="ae"),
+    VAETransformer(**SMALL, objective="aae", prior="uniform"),
+    VAETransformer(**SMALL, objective="gan"),
+    VAETransformer(**SMALL, posterior="categorical"),
+    VAETransformer(**SMALL, posterior="flow", prior="vamp"),
 ]
 EXTRA = [
     "check_dataframe_column_names_consistency",

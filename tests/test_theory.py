@@ -111,14 +111,14 @@ def test_score_function_and_pathwise_gradients_agree(wine, kl):
     """In expectation; the pathwise one has the smaller variance."""
     _, module, x = fitted(2, wine, max_iter=2, init="random", hidden_layer_sizes=(4,))
     bias = module.encoder.affine.bias
-    pathwise = gradients(ELBO(kl=kl, n_samples=4), module, x[:3], 3000, bias)
-    score = gradients(ELBO(kl=kl, n_samples=4, gradient="score_function"), module, x[:3], 3000, bias)
+    pathwise = gradients(ELBO(kl=kl, n_samples=4), module, x[:3], 1500, bias)
+    score = gradients(ELBO(kl=kl, n_samples=4, gradient="score_function"), module, x[:3], 1500, bias)
     assert_equal_in_expectation(pathwise, score)
     assert score.var(0).sum() > 3 * pathwise.var(0).sum()
     generative = module.decoder.affine.bias
     assert_equal_in_expectation(
-        gradients(ELBO(kl=kl, n_samples=4), module, x[:3], 1000, generative),
-        gradients(ELBO(kl=kl, n_samples=4, gradient="score_function"), module, x[:3], 1000, generative),
+        gradients(ELBO(kl=kl, n_samples=4), module, x[:3], 500, generative),
+        gradients(ELBO(kl=kl, n_samples=4, gradient="score_function"), module, x[:3], 500, generative),
     )
 
 
@@ -126,7 +126,7 @@ def test_score_function_and_pathwise_gradients_agree(wine, kl):
 @pytest.mark.parametrize("posterior", ["diag", "full", "flow"])
 def test_gradients_of_the_importance_weighted_bound_agree(wine, gradient, posterior):
     _, module, x = fitted(2, wine, max_iter=2, init="random", hidden_layer_sizes=(4,), posterior=posterior)
-    n = 600 if posterior == "flow" else 3000
+    n = 300 if posterior == "flow" else 1000
     for parameter in (module.encoder.affine.bias, module.decoder.affine.bias):
         pathwise = gradients(IWAE(n_samples=5), module, x[:3], n, parameter)
         other = gradients(IWAE(n_samples=5, gradient=gradient), module, x[:3], n, parameter)
