@@ -76,7 +76,7 @@ class LinearAnnealing(Annealing):
 class CyclicalAnnealing(Annealing):
     r"""A few rises from start to end, each over the first half of its cycle; after the last cycle the weight is end.
 
-    Fu et al. (2019), eq. (6) and (7), with R = 0.5 and a linear f.
+    Fu et al. (2019), cyclical annealing schedule, with R = 0.5 and a linear f.
 
     Parameters
     ----------

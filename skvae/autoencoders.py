@@ -24,7 +24,7 @@ class AE(Objective):
     r"""Plain autoencoder, :math:`\ln p(x | e(x))` for a code without noise: short name "ae".
 
     Nothing draws the codes to the prior; so `sample` draws from a Gaussian mixture that is fitted to them after
-    training (`code_density_`; Ghosh et al. 2020, section 3). There is no score.
+    training (`code_density_`; Ghosh et al. 2020, "ex-post density estimation"). There is no score.
 
     He's lecture, autoencoder against variational autoencoder.
 
@@ -197,7 +197,7 @@ class AVB(_Adversarial):
     r is the normal with the moments of q and :math:`\tilde z = (z - \mu) / \sigma` is z in its units ("adaptive
     contrast"): the critic learns only in what q is not normal, and at the start, where q is, the bound is exact.
 
-    Mescheder et al. (2017), eqs. (3.2), (3.3) and section 3.3.
+    Mescheder et al. (2017), section 3, algorithm 1, and "Adaptive Contrast".
 
     Parameters
     ----------

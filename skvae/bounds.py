@@ -37,10 +37,11 @@ class ELBO(Objective):
 
     .. math:: \nabla_\phi E_q f = E_q [(f(z) - b) \nabla_\phi \ln q(z|x)],
 
-    with the mean of f over the other draws as b, and so serves discrete codes; its variance is larger by far.
+    with the mean of f over the other draws as b, and so serves discrete codes; far from the exact posterior its variance
+    is larger by far (docs/benchmarks.md).
 
-    Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), eq. (4) for beta; Kingma et al. (2016), appendix
-    C.8 for free bits; Kool et al. (2019), eq. (8) for the leave-one-out b. Ghojogh's lecture, eqs. (24), (26), (27)
+    Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), section 2, for beta; Kingma et al.
+    (2016), appendix, "objective with free bits"; Kool et al. (2019) for the leave-one-out b. Ghojogh's lecture, eqs. (24), (26), (27)
     for the three estimators; Isachenko's, log-derivative trick.
 
     Parameters
@@ -164,7 +165,7 @@ class IWAE(Objective):
     does not vanish with S; or "score_function" (VIMCO), which needs the density only and compares the bound with the
     one where :math:`\ln w_s` is replaced by the mean of the others.
 
-    Burda et al. (2016), eqs. (8) and (13); Tucker et al. (2019), eq. (10); Mnih & Rezende (2016), eqs. (9) and (10).
+    Burda et al. (2016), section 3; Tucker et al. (2019), section 3; Mnih & Rezende (2016), section 2.
     Yang's lecture, importance-sampled marginal likelihood.
 
     Parameters

@@ -622,10 +622,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
         A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
         """
-        says_little = (
-            self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or list(self.module_.prior.parameters())
-        )
-        if says_little or self._why_no("codes") or self._why_no("score"):
+        is_trained = any(True for _ in self.module_.prior.parameters())
+        if self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or is_trained:
+            return None
+        if self._why_no("codes") or self._why_no("score"):
             return None
         module, x, mask, w = self._inspected(X, weight)
         return int((self._information(module, x, mask, w) > LIVE).sum())

@@ -45,7 +45,7 @@ def log_weights(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor
 
 
 def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, eq. 8), nats per row in the model's units, (B,)."""
+    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, section 3), nats per row in the model's units, (B,)."""
     return log_weights(model, x, mask, u).logsumexp(0) - math.log(len(u))
 
 

@@ -269,7 +269,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
 def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 100) -> float:
     """Mean of ln p(x) by importance sampling, in nats and the units of X: a lower bound that rises to it.
 
-    Burda et al. (2016), eq. (8); Yang's lecture, "Estimation of marginal likelihood".
+    Burda et al. (2016), section 3; Yang's lecture, "Estimation of marginal likelihood".
 
     Parameters
     ----------

@@ -467,7 +467,7 @@ class FlowPosterior(Posterior):
     f is the identity at the start. The centre is a Monte-Carlo mean over noise that is frozen at fit. Needs zuko:
     ``pip install skvae[flows]``.
 
-    Rezende & Mohamed (2015), section 3; Dinh et al. (2017), eqs. (7) and (8). Yang's lecture, eq. (12).
+    Rezende & Mohamed (2015), section 3; Dinh et al. (2017), section 3, coupling layers. Yang's lecture, eq. (12).
 
     Parameters
     ----------

@@ -257,7 +257,7 @@ class VampPrior(Prior):
     The pseudo-inputs live in the model's own units and start at rows of the table far from each other (k-means++ over
     the codes). `prior_responsibilities` gives the memberships of rows.
 
-    Tomczak & Welling (2018), eq. (9).
+    Tomczak & Welling (2018), section 3; there with equal weights.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ class FlowPrior(Prior):
 
     f is the identity at the start. Needs zuko: ``pip install skvae[flows]``.
 
-    Chen et al. (2017), section 3.2; Dinh et al. (2017), eqs. (7) and (8).
+    Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
 
     Parameters
     ----------

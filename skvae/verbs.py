@@ -285,7 +285,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : array-like, frame or CSR of shape (n_samples, n_features)
         n_importance_samples : int, optional
             Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
-            instead (Burda et al. 2016, eq. 8): tighter, and equal to log p(x) in the limit.
+            instead (Burda et al. 2016, section 3): tighter, and equal to log p(x) in the limit.
 
         Returns
         -------
@@ -444,7 +444,7 @@ for name in ("transform", "fit_transform"):  # hidden only now: scikit-learn's s
 def code_density(codes, seed):
     """Gaussian mixture of codes (n, K) with full covariances, of 1 to 10 members by the Bayesian information criterion.
 
-    Ghosh et al. (2020), section 3: a density for the codes of an autoencoder that has no prior.
+    Ghosh et al. (2020), "ex-post density estimation": a density for the codes of an autoencoder that has no prior.
     """
     counts = range(1, min(10, 1 + len(codes) // 50) + 1)
     with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
