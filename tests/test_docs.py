@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 LINK = re.compile(r"\[`(?P<name>[\w.]+)`\]\((?P<path>[^)#\s]+\.py)#L(?P<line>\d+)\)")
 TEST = re.compile(r"`(test_\w+)\.(test_\w+)`")
-SPELLING = re.compile(r"`((?:VAETransformer[.(]|metrics\.)[^`]*)`")
+SPELLING = re.compile(r"`((?:VAETransformer[.(]|metrics\.(?!py`))[^`]*)`")
 
 
 def definitions(path):
