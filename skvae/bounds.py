@@ -37,12 +37,12 @@ class ELBO(Objective):
 
     .. math:: \nabla_\phi E_q f = E_q [(f(z) - b) \nabla_\phi \ln q(z|x)],
 
-    with the mean of f over the other draws as b, and so serves discrete codes; far from the exact posterior its variance
-    is larger by far (docs/benchmarks.md).
+    with the mean of f over the other draws as b, and so serves discrete codes; far from the exact posterior its
+    variance is larger by far (docs/benchmarks.md).
 
-    Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), section 2, for beta; Kingma et al.
-    (2016), appendix, "objective with free bits"; Kool et al. (2019) for the leave-one-out b. Ghojogh's lecture, eqs. (24), (26), (27)
-    for the three estimators; Isachenko's, log-derivative trick.
+    Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), section 2, for beta; Kingma et al. (2016),
+    appendix, "objective with free bits"; Kool et al. (2019) for the leave-one-out b. Ghojogh's lecture, eqs. (24),
+    (26), (27) for the three estimators; Isachenko's, log-derivative trick.
 
     Parameters
     ----------
