@@ -58,7 +58,8 @@ def isolated(device, *keys):
 
     Dropout, `nn.Module` constructors and some samplers of torch.distributions take no generator. Overlapping blocks
     of several threads share one saved state: it is taken by the first and restored by the last. Their draws race;
-    short blocks that must repeat under threads are `exclusive`, and only dropout is left.
+    short blocks that must repeat under threads are `exclusive`. What is left is training that draws from the global
+    generators: dropout, gamma-like posteriors, and objectives that draw from the prior.
     """
     global _depth
     with _lock:
@@ -78,9 +79,9 @@ def isolated(device, *keys):
 
 
 @contextmanager
-def exclusive(*keys):
-    """`isolated` on the CPU, one thread at a time: for building modules and drawing samples."""
-    with _lock, isolated("cpu", *keys):
+def exclusive(*keys, device="cpu"):
+    """`isolated`, one thread at a time: for building modules and drawing samples."""
+    with _lock, isolated(device, *keys):
         yield
 
 

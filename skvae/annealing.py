@@ -24,19 +24,7 @@ class Annealing(BaseEstimator, ABC):
         """Weight in the absolute epoch 0, 1, ...; that of epoch inf is what held-out rows are judged by."""
 
     def check(self):
-        """Raise a ValueError for a bad parameter."""
-        name = type(self).__name__
-        for parameter, lowest in (("n_epochs", 1), ("n_cycles", 1)):
-            value = getattr(self, parameter, lowest)
-            if not (isinstance(value, Integral) and value >= lowest):
-                raise ValueError(
-                    f"The {parameter!r} parameter of {name} must be a positive int. Got {value!r} instead."
-                )
-        for parameter in ("start", "end"):
-            value = getattr(self, parameter)
-            if not (isinstance(value, Real) and 0 <= value < float("inf")):
-                must = "must be a float in the range [0, inf)"
-                raise ValueError(f"The {parameter!r} parameter of {name} {must}. Got {value!r} instead.")
+        """Raise a ValueError for a bad parameter; called before training."""
 
 
 class LinearAnnealing(Annealing):
@@ -62,6 +50,10 @@ class LinearAnnealing(Annealing):
         self.n_epochs = n_epochs
         self.start = start
         self.end = end
+
+    def check(self):
+        """Positive epochs, finite weights."""
+        _check(self, "n_epochs")
 
     @property
     def warm_up(self):
@@ -98,6 +90,10 @@ class CyclicalAnnealing(Annealing):
         self.start = start
         self.end = end
 
+    def check(self):
+        """Positive epochs and cycles, finite weights."""
+        _check(self, "n_epochs", "n_cycles")
+
     @property
     def warm_up(self):
         """All its cycles."""
@@ -108,3 +104,17 @@ class CyclicalAnnealing(Annealing):
         if epoch >= self.warm_up:
             return self.end
         return self.start + (self.end - self.start) * min(1.0, 2 * (epoch % self.n_epochs) / self.n_epochs)
+
+
+def _check(annealing, *counts):
+    """The counts are positive ints, start and end finite and not negative."""
+    name = type(annealing).__name__
+    for parameter in counts:
+        value = getattr(annealing, parameter)
+        if not (isinstance(value, Integral) and value >= 1):
+            raise ValueError(f"The {parameter!r} parameter of {name} must be a positive int. Got {value!r} instead.")
+    for parameter in ("start", "end"):
+        value = getattr(annealing, parameter)
+        if not (isinstance(value, Real) and 0 <= value < float("inf")):
+            must = "must be a float in the range [0, inf)"
+            raise ValueError(f"The {parameter!r} parameter of {name} {must}. Got {value!r} instead.")

@@ -7,8 +7,11 @@ A critic T is a network whose logit tells two sources apart; trained to its opti
 (Goodfellow et al. 2014, proposition 1). -ln s(T) is softplus(-T).
 """
 
+from numbers import Integral
+
 import torch
 from torch import nn
+from torch.distributions import Normal
 from torch.nn.functional import softplus
 
 from .bounds import is_non_negative
@@ -74,7 +77,7 @@ class WAEMMD(Objective):
     def check(self):
         """Every parameter in its range."""
         self._check_parameter("weight", is_non_negative, "a float in the range [0, inf)")
-        self._check_choice("kernel", KERNELS)
+        self._check_choice("kernel", tuple(KERNELS))
 
     def __call__(self, model, x, mask, u):
         """The reconstruction, and each row's share of the batch's MMD."""
@@ -100,8 +103,7 @@ class _Adversarial(Objective):
 
     def check(self):
         """Every parameter in its range."""
-        good = lambda sizes: all(isinstance(n, int) and n >= 1 for n in sizes)  # noqa: E731
-        self._check_parameter("hidden_layer_sizes", good, "a tuple of positive ints")
+        self._check_parameter("hidden_layer_sizes", are_sizes, "a tuple of positive ints")
         good = lambda rate: rate is None or (is_non_negative(rate) and rate > 0)  # noqa: E731
         self._check_parameter("critic_learning_rate", good, "a positive float or None")
 
@@ -121,6 +123,11 @@ class Critic(nn.Module):
     def forward(self, rows):
         """The logit."""
         return self.net(rows).squeeze(-1) + self.bias
+
+
+def are_sizes(sizes):
+    """A tuple of positive ints, at least one."""
+    return isinstance(sizes, (tuple, list)) and bool(sizes) and all(isinstance(n, Integral) and n >= 1 for n in sizes)
 
 
 def told_apart(real, fake):
@@ -241,8 +248,9 @@ class AVB(_Adversarial):
         return {"auxiliary_loss": told_apart(real, fake).mean(0)}
 
     def _contrast(self, model, q):
+        """r: the normal with the moments of q."""
         with torch.no_grad():
-            return model.posterior.marginals(q)
+            return Normal(q.mean, q.stddev.clamp(min=1e-6), validate_args=False)
 
 
 class GAN(_Adversarial):

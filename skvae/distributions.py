@@ -27,7 +27,6 @@ __all__ = [
     "OneHots",
     "PointMass",
     "has_closed_form",
-    "joint_kl",
     "joint_log_prob",
     "kl",
     "mixture",
@@ -85,6 +84,7 @@ class _Drawn(Distribution):
     def __init__(self, draw, batch_shape, event_shape, frozen):
         self.draw = draw
         self.frozen = frozen
+        self.drawn = None
         super().__init__(batch_shape, event_shape, validate_args=False)
 
     @property
@@ -103,7 +103,9 @@ class _Drawn(Distribution):
         return self.draw(torch.randn(shape, dtype=self.frozen.dtype, device=self.frozen.device))
 
     def _frozen_draws(self):
-        return self.draw(self.frozen.reshape(-1, *[1] * len(self.batch_shape), self.frozen.shape[-1]))
+        if self.drawn is None:  # once for both moments
+            self.drawn = self.draw(self.frozen.reshape(-1, *[1] * len(self.batch_shape), self.frozen.shape[-1]))
+        return self.drawn
 
 
 class Implicit(_Drawn):
@@ -285,7 +287,7 @@ def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
 def has_closed_form(q: Distribution, p: Distribution) -> bool:
     """Whether a closed form of KL(q || p) is registered."""
     try:
-        kl_divergence(q, p)
+        kl(q, p)
     except NotImplementedError:
         return False
     return True
@@ -299,11 +301,6 @@ def monte_carlo_kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     if q.event_shape or p.event_shape:
         return (joint_log_prob(q, z) - joint_log_prob(p, z)).mean(0)
     return (q.log_prob(z) - p.log_prob(z)).mean(0)
-
-
-def joint_kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
-    """`kl` summed over the code, (B,)."""
-    return summed(kl(q, p, z))
 
 
 def summed(divergence: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from .objectives import OBJECTIVES
 from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
-from .rows import canonical_rows, n_held_out, sort_rows
+from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
 from .schedules import SCHEDULES, Schedule
 from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, code_density
@@ -70,6 +70,7 @@ CAUTIOUS_EPOCHS = 10
 
 LIVE = 0.05  # nats: a component with less information is switched off
 MAX_CELLS_WITHOUT = 4_000_000
+MAX_CODES = 2000  # behind the density of a plain autoencoder's codes
 
 _FORMAT_VERSION = 1
 
@@ -143,7 +144,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Epochs at most. 0 gives the start alone, whose `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
-        distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start. Without
+        distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start.
+        Adversarial objectives ("aae", "avb", "gan") have no number to watch: "auto" holds nothing out for them. Without
         held-out rows the last state is kept.
     validation_fraction : float, default=0.1
         Share of the distinct rows that is held out, chosen by a hash of their standardised content.
@@ -170,7 +172,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         An int makes fits bit-identical on one device; None takes fresh entropy from the operating system. Global
-        generators are never touched.
+        generators are left as they were. Under joblib's threading backend, what draws from them does not repeat:
+        dropout, gamma-like posteriors, and objectives that draw from the prior.
 
     Attributes
     ----------
@@ -370,10 +373,19 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             prior = posterior.prior() if posterior else StandardNormal()
         return posterior, prior, objective, schedule
 
-    def _why_no(self, what):
-        """Why this model has no "codes", "score" or "mixture"; None where it has, or where `fit` will complain."""
+    def _fitted_parts(self):
+        """Posterior, prior and objective of the fitted model; before `fit`, of the parameters."""
+        if hasattr(self, "_model_config"):
+            return [self._model_config[name] for name in ("posterior", "prior", "objective")]
+        return self._parts()[:3]
+
+    def _why_no(self, what, to_fit=False):
+        """Why the fitted model, or the one to fit, has no "codes", "score" or "mixture"; None where it has.
+
+        None also for parameters that `fit` will complain of.
+        """
         try:
-            posterior, prior, objective, _ = self._parts()
+            posterior, prior, objective = self._parts()[:3] if to_fit else self._fitted_parts()
         except ValueError:
             return None
         if what == "codes" and objective.posterior is None:
@@ -492,6 +504,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
             if resume:
                 self.module_ = copy.deepcopy(self.module_)
+                self._model_config = {**self._model_config, "objective": objective}
             else:
                 self._device = choose_device(self.device, table, self._work_per_step(X_train))
                 self._start(X_train, train_weight)
@@ -540,6 +553,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return (X, weight), None, n_epochs
         if self.early_stopping == "auto" and X.shape[0] < MIN_ROWS_FOR_VALIDATION:
             return (X, weight), None, min(n_epochs, CAUTIOUS_EPOCHS)
+        if self.early_stopping == "auto" and self._component("objective").monitor is None:
+            return (X, weight), None, n_epochs
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
 
@@ -587,8 +602,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION if name != "objective"}
-        objective = self._component("objective")
+        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        posterior, prior, objective, _ = self._parts()
+        made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
         made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
@@ -597,11 +613,18 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         module, x, mask, _ = self._inspected(X, weight)
         if not module.posterior:
             return
+        rows = self._drawn_rows(weight[: len(x)], len(x))
+        x, mask = x[rows], None if mask is None else mask[rows]
         generator = torch_generator("cpu", self._seed, SCORE_STREAM)
         u = torch.randn(1, len(x), module.n_noise, generator=generator, dtype=torch.float64).to(x)
         with torch.no_grad():
             z = module.posterior.push(module.encode(x, mask), u)[0]
             prior.start(self.module_.prior, z.cpu().double().numpy(), x, self._seed)
+
+    def _drawn_rows(self, weight, n_most):
+        """Positions of rows in proportion to their weights, each in turn several times where there are few."""
+        n_draws = int(np.clip(weight.sum(), 1000, max(1000, n_most)))
+        return draw_positions(weight, n_draws, np.random.default_rng(self._seed))
 
     def _component_signs(self, X, weight):
         """Signs of the module's components, taken at the start, so that no later epoch turns one over.
@@ -707,6 +730,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""
+        for name in ("kl_per_component_", "code_density_"):  # an earlier fit may have had them
+            vars(self).pop(name, None)
         module, x, mask, w = self._inspected(X, weight)
         information = self._importance_of_components(module, x, mask, w)
         if not frozen:
@@ -719,9 +744,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             center = x.new_zeros(1, module.width)
             if module.posterior:
                 center = w[None] @ module.posterior.center(module.encode(x, mask))
-            if not self._parts()[2].uses_prior:
+            if module.posterior and not self._fitted_parts()[2].uses_prior:
                 codes = module.posterior.center(module.encode(x, mask))
-                self.code_density_ = code_density(codes.cpu().double().numpy(), self._seed)
+                rows = self._drawn_rows(weight[: len(x)], MAX_CODES)
+                self.code_density_ = code_density(codes.cpu().double().numpy()[rows], self._seed)
             noise = module.decode(center[None]).variance[0, 0]
         self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from .distributions import OneHots, joint_log_prob, kl
+from .distributions import OneHots, joint_log_prob, kl, summed
 from .divergences import marginals
 
 __all__ = [
@@ -34,7 +34,7 @@ def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
     divergence = _kl(model.posterior, q, q, model.prior(model.encode), u)
-    return model.log_likelihood(x, mask, z).mean(0) - (divergence.sum(-1) if divergence.ndim == 2 else divergence)
+    return model.log_likelihood(x, mask, z).mean(0) - summed(divergence)
 
 
 def log_weights(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
@@ -74,7 +74,9 @@ def aggregate_kl(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tenso
 
 def _log_aggregate(q, z):
     """ln 1/B sum_j q(z_i | x_j) for draws z (S, B, K) of every row: (S, B)."""
-    return joint_log_prob(q, z.unsqueeze(-2)).logsumexp(-1) - math.log(z.shape[1])
+    _, B, K = z.shape
+    parts = z.unsqueeze(-2).split(max(1, _CELLS_PER_CHUNK // (B * K)), dim=1)  # pairs of rows: a part at a time
+    return torch.cat([joint_log_prob(q, part).logsumexp(-1) for part in parts], 1) - math.log(B)
 
 
 def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:

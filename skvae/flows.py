@@ -29,9 +29,9 @@ def coupling_layers(n_features, n_context, n_transforms, hidden_layer_sizes):
         n_features, n_context, transforms=n_transforms, passes=2, hidden_features=tuple(hidden_layer_sizes)
     )
     for transform in flow.transform.transforms:
-        last = list(transform.hyper)[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        has_network = hasattr(transform, "hyper")  # one number without context has parameters of its own
+        for parameter in (list(transform.hyper)[-1] if has_network else transform).parameters():
+            nn.init.zeros_(parameter)
     return flow.transform
 
 

@@ -15,14 +15,17 @@ import numpy as np
 import scipy.linalg
 import torch
 from sklearn.utils.extmath import randomized_svd
+from torch.distributions import constraints
 
-from .rows import moments
+from ._random import torch_generator
+from .rows import draw_positions, moments
 
 __all__ = ["STARTS", "LinearGaussian", "exact_em", "factor_analysis", "probabilistic_pca", "start"]
 
 STARTS = ("pca", "factor_analysis", "random")
 
 _MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
+_MAX_REGRESSED = 10_000
 _EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
 
 
@@ -170,7 +173,11 @@ def start(model, columns, X, weight, init, seed):
         # Cells filled with the mean have no variance: give it back to the noise.
         solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
         solution = solution.rotated().padded(model.n_components)
-        _write(model, solution, mean, unit, _resolution(centred, weight))
+        resolution = _resolution(centred, weight)
+        _write(model, solution, mean, unit, resolution)
+        if model.posterior and not _is_normal(model):
+            X = np.where(present, X, mean)
+            _regress_on_codes(model, columns, X, weight, mean, resolution * np.square(unit), seed)
 
 
 def exact_em(model, columns, X, weight):
@@ -226,6 +233,31 @@ def _resolution(centred, weight):
     variance, fourth = share @ np.square(centred), share @ np.square(np.square(centred))
     kurtosis = fourth / np.maximum(np.square(variance), 1e-300)
     return variance * np.clip((kurtosis - 1) / (2 * max(weight.sum(), len(weight))), 0.0, 0.5)
+
+
+def _is_normal(model):
+    """Whether codes live on the whole line, where the normal code of the linear solution is matched."""
+    q = model.posterior(torch.zeros(1, model.posterior.n_raw))
+    return q.support in (constraints.real, constraints.real_vector)
+
+
+def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
+    """Decoder of the regression of rows X (n, D) on draws of their codes, with what it leaves as noise.
+
+    Codes on a part of the line, or classes, imitate normal ones badly; without this the noise of the linear model, far
+    too small for what they explain, would cost tens of nats.
+    """
+    rows = draw_positions(weight, min(len(X), _MAX_REGRESSED), np.random.default_rng(seed))
+    X = X[rows]
+    u = torch.randn(1, len(X), model.n_noise, generator=torch_generator("cpu", seed, 1))
+    z = model.posterior.push(model.encode(torch.from_numpy(X).float()), u)[0].double().numpy()
+    center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
+    z = (z - center) / scale
+    loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (X - mean)).T
+    noise = np.square(X - mean - z @ loadings.T).mean(0)
+    weight, bias = model.likelihood.start(mean, loadings, columns.tie_noise(noise), resolution)
+    model.decoder.affine.weight.copy_(weight / torch.from_numpy(scale))
+    model.decoder.affine.bias.copy_(bias - weight @ torch.from_numpy(center / scale))
 
 
 def _write(model, solution, mean, unit, resolution):

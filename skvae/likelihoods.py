@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
+from ._arrays import on_host
 from .family import FamilyHead
 
 __all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
@@ -89,6 +90,10 @@ class Columnwise(Distribution):
         """Var[x_d given z]."""
         return self._in_table_order([p.variance for p in self.parts])
 
+    def rsample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+        """Differentiable draws, where every part has them."""
+        return self._in_table_order([p.rsample(sample_shape) for p in self.parts])
+
     def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
         """x ~ p(x given z)."""
         return self._in_table_order([p.sample(sample_shape) for p in self.parts])
@@ -133,7 +138,9 @@ class InDataUnits(Distribution):
 
     def log_prob(self, value):
         """log p(x_d given z) for every column, in nats; 0 for a missing cell (NaN)."""
-        value = torch.from_numpy(np.array(value, dtype=np.float64)).to(self.scale)  # a copy: frames are read only
+        value = torch.from_numpy(np.array(on_host(value), dtype=np.float64)).to(
+            self.scale
+        )  # a copy: frames are read only
         x = (value - self.shift) / self.scale
         missing = x.isnan()
         return torch.where(missing, 0.0, self.p.log_prob(x.nan_to_num(0.0)) - self.scale.log())

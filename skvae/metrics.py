@@ -36,7 +36,8 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
 
     .. math:: \frac{1}{N} \sum_{i, d} \left( \frac{X_{id} - \hat X_{id}}{scale_d} \right)^2
 
-    The scales are those of the fit: with ``scaling="standard"`` it is the share of variance that is not explained.
+    The scales are those of the fit: for real columns under ``scaling="standard"`` it is the share of variance that is
+    not explained. Counts, booleans and classes have scale 1.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
     >>> metrics.live_components(VAETransformer(5, max_iter=0).fit(X), X)
     5
     """
-    vae, module, x, mask, _ = _codes(estimator, X)
+    vae, module, x, mask, _ = _codes(estimator, X, "score")
     information = vae._information(module, x, mask, torch.full((len(x),), 1 / len(x)).to(x))
     return int((information > threshold).sum())
 
@@ -228,8 +229,8 @@ def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int 
     True
     """
     generator = torch_generator("cpu", random_state, _DRAWS)
-    _, module, x, mask, u = _codes(estimator, X, generator)
-    with torch.no_grad(), exclusive(random_state, _DRAWS):
+    vae, module, x, mask, u = _codes(estimator, X, generator=generator)
+    with torch.no_grad(), exclusive(random_state, _DRAWS, device=vae._device):
         z = module.posterior.push(module.encode(x, mask), u)[0]
         return float(mmd(z, module.prior(module.encode).sample((len(z),)), kernel).mean())
 
@@ -259,7 +260,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
     >>> metrics.effective_sample_size(VAETransformer(2, max_iter=0).fit(X), X).round().mean()
     np.float64(100.0)
     """
-    vae, X = _last(estimator, X)
+    vae, X = _last(estimator, X, "score")
     generator = torch_generator("cpu", random_state, _DRAWS)
     u = torch.randn(n_importance_samples, 1, vae.module_.n_noise, generator=generator, dtype=torch.float64)
     weights = lambda module, x, mask: evaluation.effective_sample_size(module, x, mask, u.to(x))  # noqa: E731
@@ -290,20 +291,23 @@ def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 
     >>> metrics.marginal_log_likelihood(vae, X) > vae.score(X)
     True
     """
-    vae, X = _last(estimator, X)
+    vae, X = _last(estimator, X, "score")
     return float(np.mean(on_host(vae.score_samples(X, n_importance_samples=n_importance_samples))))
 
 
-def _last(estimator, X):
-    """The VAETransformer and the table as it sees it."""
+def _last(estimator, X, *needs):
+    """The VAETransformer, asked for what the number needs, and the table as it sees it."""
     if isinstance(estimator, Pipeline):
-        return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
+        estimator, X = estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
+    for what in ("codes", *needs):
+        if reason := estimator._why_no(what):
+            raise ValueError(reason)
     return estimator, X
 
 
-def _codes(estimator, X, generator=None):
+def _codes(estimator, X, *needs, generator=None):
     """(VAETransformer, module, x, mask, noise) of at most 2000 rows, a random subset where a generator is given."""
-    vae, X = _last(estimator, X)
+    vae, X = _last(estimator, X, *needs)
     module, x, mask = vae._read(X, method="transform")
     if generator is None:
         return vae, module, x, mask, None
@@ -314,6 +318,6 @@ def _codes(estimator, X, generator=None):
 
 def _over_pairs(function, estimator, X, random_state):
     generator = torch_generator("cpu", random_state, _DRAWS)
-    _, module, x, mask, u = _codes(estimator, X, generator)
+    _, module, x, mask, u = _codes(estimator, X, "score", generator=generator)
     with torch.no_grad():
         return float(function(module, x, mask, u))

@@ -7,6 +7,7 @@ from .bounds import ELBO
 from .distributions import OneHots, has_closed_form
 from .posteriors import FullCovariance, MeanField, Point
 from .priors import Standard, StandardNormal, UniformPrior, VampPrior
+from .real_families import Gaussian
 
 __all__ = ["check_model", "check_parts"]
 
@@ -91,6 +92,8 @@ def _check_prior(posterior, prior, objective):
 
 
 def _check_schedule(schedule, objective):
+    if any("auxiliary" in names and len(names) > 1 for names in schedule.groups):
+        raise ValueError(f"schedule={schedule!r} moves 'auxiliary' with other groups; it has a loss of its own.")
     if objective.has_auxiliary and not any("auxiliary" in names for names in schedule.groups):
         raise ValueError(
             f"objective={objective!r} has a critic, which schedule={schedule!r} does not move: its groups are "
@@ -106,11 +109,10 @@ def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, h
             )
 
     demand(not hidden_layer_sizes, "hidden_layer_sizes=()", f"Got {hidden_layer_sizes!r}.")
-    tied = {getattr(family, "noise", None) for family in likelihoods if type(family).__name__ == "Gaussian"}
-    gaussian = all(type(family).__name__ == "Gaussian" for family in likelihoods) and "row" not in tied
+    gaussian = all(isinstance(family, Gaussian) and family.noise != "row" for family in likelihoods)
     demand(gaussian, "a Gaussian likelihood whose noise does not depend on the row", f"Got {likelihoods[0]!r}.")
     normal = isinstance(posterior, FullCovariance) or (
-        isinstance(posterior, MeanField) and type(posterior.check()).__name__ == "Gaussian"
+        isinstance(posterior, MeanField) and isinstance(posterior.check(), Gaussian)
     )
     demand(normal, "posterior='diag' or 'full'", f"Got {posterior!r}.")
     demand(isinstance(prior, StandardNormal), "prior='normal'", f"Got {prior!r}.")
@@ -143,6 +145,8 @@ def check_model(model, posterior, prior, objective):
     pair = f"posterior={posterior!r} and prior={prior!r}"
     if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
+    if objective.estimates_kl and (isinstance(q, OneHots) or q.support is constraints.simplex):
+        raise ValueError(f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes or shares.")
     if (q.support is constraints.simplex) != (p.support is constraints.simplex):
         raise ValueError(f"{pair} do not go together: one lives on a simplex, the other not. Leave prior='auto'.")
     homes = [p]
@@ -159,9 +163,18 @@ def check_model(model, posterior, prior, objective):
             f"{pair} do not go together: codes without a variance have an infinite KL to normal tails, and no moments "
             "to report. Leave prior='auto', and not objective='avb'."
         )
-    free_bits = getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise
-    if (getattr(objective, "kl", None) == "analytic" or free_bits) and not has_closed_form(q, p):
+    is_closed = has_closed_form(q, p)
+    estimator = getattr(objective, "kl", "joint")
+    needs_log_q = not is_closed or estimator not in ("auto", "analytic")
+    if isinstance(q, OneHots) and objective.needs_density and objective.needs_pathwise and needs_log_q:
+        raise ValueError(
+            f"objective={objective!r} needs the density of a draw, which a relaxed code does not have: with {pair} use "
+            "gradient='score_function', or ELBO(kl='analytic') with prior='auto'."
+        )
+    if estimator == "analytic" and not is_closed:
         raise ValueError(f"{pair} have no KL in closed form. Use ELBO(kl='auto'), 'joint' or 'monte_carlo'.")
+    if getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise and not is_closed:
+        raise ValueError(f"{pair} have no KL in closed form, which free_bits with the score function needs.")
 
 
 def _probe(model, raw):

@@ -172,8 +172,18 @@ class UniformCategorical(Prior):
     def __init__(self, n_classes: int = 10):
         self.n_classes = n_classes
 
+    def check(self):
+        """At least two classes."""
+        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
+            must = "must be an int in the range [2, inf)"
+            raise ValueError(f"The 'n_classes' parameter of UniformCategorical {must}. Got {self.n_classes!r} instead.")
+
     def build(self, n_components):
         """A module without weights; `n_components` is the width of z."""
+        if n_components % self.n_classes:
+            raise ValueError(
+                f"Codes of width {n_components} are not {self.n_classes} classes each: leave prior='auto'."
+            )
         return _UniformCategoricalModule(n_components, self.n_classes)
 
 
@@ -224,7 +234,7 @@ class NormalMixture(Prior):
 
     def start(self, module, z, x, seed):
         """Locations at the clusters, scales and weights of what belongs to them."""
-        M = min(self.n_members, len(z))
+        M = min(self.n_members, len(np.unique(z, axis=0)))
         clusters = KMeans(M, n_init=1, random_state=seed % 2**32).fit(z)
         count = np.bincount(clusters.labels_, minlength=M)
         within = np.stack([z[clusters.labels_ == m].var(0) for m in range(M)])

@@ -398,7 +398,8 @@ class _Net(NeuralNet):
             x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
             shape = (objective.n_draws, len(x), self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-            parts = objective(self.averaged_, x, mask, torch.cat([u, -u]))
+            pairs = torch.stack([u, -u], 1).flatten(0, 1)
+            parts = objective(self.averaged_, x, mask, pairs)
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))

@@ -29,12 +29,12 @@ __all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_w
 SCORE_STREAM, IMPORTANCE_STREAM = 1, 2
 
 
-def _if_has(*what):
-    """Offer a verb only to models that have "codes", a "score" or a "mixture" prior."""
+def _if_has(*what, to_fit=False):
+    """Offer a verb only to models that have "codes", a "score" or a "mixture" prior; fitted, or `to_fit`."""
 
     def check(estimator):
         for name in what:
-            reason = estimator._why_no(name)
+            reason = estimator._why_no(name, to_fit)
             if reason:
                 raise AttributeError(reason)
         return True
@@ -203,7 +203,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return module.decode(module.posterior.push(q, u)).sample()[0]
 
         index = X.index if hasattr(X, "iloc") else None
-        with exclusive(draw_seed(random_state) if sample else 0):
+        with exclusive(draw_seed(random_state) if sample else 0, device=getattr(self, "_device", "cpu")):
             x = self._per_row(X, drawn if sample else through_the_center, method="reconstruct")
         data = like(torch.from_numpy(self._columns.to_data(as_tensor(x))).to(torch_float(x.dtype)), x)
         return self._columns.frame(data, index)
@@ -437,8 +437,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self.module_ if dtype == torch.float32 else copy.deepcopy(self.module_).to(dtype)
 
 
-for name in ("transform", "fit_transform"):  # hidden only now: scikit-learn's set_output has to wrap them first
-    setattr(Verbs, name, _if_has("codes")(vars(Verbs)[name]))
+# Hidden only now: scikit-learn's set_output has to wrap these first.
+Verbs.transform = _if_has("codes")(vars(Verbs)["transform"])
+Verbs.fit_transform = _if_has("codes", to_fit=True)(vars(Verbs)["fit_transform"])
 
 
 def code_density(codes, seed):
@@ -446,7 +447,7 @@ def code_density(codes, seed):
 
     Ghosh et al. (2020), "ex-post density estimation": a density for the codes of an autoencoder that has no prior.
     """
-    counts = range(1, min(10, 1 + len(codes) // 50) + 1)
+    counts = range(1, min(10, 1 + len(np.unique(codes, axis=0)) // 50) + 1)
     with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
         fits = [GaussianMixture(n, reg_covar=1e-6, random_state=seed % 2**32).fit(codes) for n in counts]
     return min(fits, key=lambda fit: fit.bic(codes))
