@@ -19,8 +19,10 @@ from skvae import (
     FlowPosterior,
     FlowPrior,
     Implicit,
+    Joint,
     LinearAnnealing,
     NormalMixture,
+    UniformCategorical,
     VAETransformer,
     VampPrior,
     VariationalEM,
@@ -175,6 +177,14 @@ def test_every_pair_of_variants_fits_and_answers_or_explains():
         fits_and_answers(row)
 
 
+class Together(Joint):
+    groups = (("inference", "generative", "auxiliary"),)
+
+
+class Forgetful(Joint):
+    groups = (("inference", "generative"),)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -198,6 +208,19 @@ def test_every_pair_of_variants_fits_and_answers_or_explains():
         ({"schedule": "aggressive", "objective": "ae"}, r"watches I\(x; z\)"),
         ({"objective": ELBO(gradient="score_function")}, "set n_samples to at least 2"),
         ({"objective": IWAE(n_samples=1, gradient="score_function")}, "'n_samples' parameter of IWAE"),
+        ({"posterior": "categorical", "objective": "iwae"}, "a relaxed code does not have"),
+        ({"posterior": "categorical", "objective": ELBO(kl="joint")}, "a relaxed code does not have"),
+        ({"posterior": "categorical", "prior": "vamp"}, "a relaxed code does not have"),
+        ({"posterior": "categorical", "objective": "avb"}, "contrasts codes with normal ones"),
+        ({"posterior": "point", "objective": "avb"}, "estimates a KL, which is infinite"),
+        ({"posterior": "cauchy", "prior": "normal"}, "codes without a variance"),
+        ({"posterior": "dirichlet", "prior": "uniform"}, "one lives on a simplex"),
+        ({"posterior": "uniform", "prior": "vamp"}, "codes leave the support"),
+        ({"posterior": "categorical", "prior": UniformCategorical(n_classes=1)}, "'n_classes' parameter of UniformCat"),
+        ({"posterior": "categorical", "prior": UniformCategorical(n_classes=3)}, "are not 3 classes each"),
+        ({"objective": AAE(hidden_layer_sizes=())}, "'hidden_layer_sizes' parameter of AAE"),
+        ({"schedule": Together()}, "it has a loss of its own"),
+        ({"schedule": Forgetful(), "objective": "aae"}, "has a critic, which schedule=Forgetful.. does not move"),
         ({"objective": ELBO(kl="exact")}, "'kl' parameter of ELBO must be one of"),
         ({"objective": ELBO(beta=LinearAnnealing(n_epochs=0))}, "'n_epochs' parameter of LinearAnnealing"),
         ({"objective": AAE(weight=-1.0)}, "'weight' parameter of AAE"),

@@ -260,3 +260,110 @@ def test_everything_in_metrics_is_public():
         and not name.startswith("_")
     }  # fmt: skip
     assert skvae.metrics is metrics
+
+
+# ---------------------------------------------------------------- findings of reviews
+
+
+def test_a_refit_leaves_nothing_stale():
+    vae = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(IRIS)
+    assert hasattr(vae, "code_density_")
+    vae.set_params(objective="elbo").fit(IRIS)
+    assert not hasattr(vae, "code_density_")
+    fresh = VAETransformer(2, max_iter=2, random_state=0).fit(IRIS)
+    pd.testing.assert_frame_equal(vae.sample(5, random_state=0), fresh.sample(5, random_state=0))
+    assert not hasattr(vae.set_params(objective="ae").fit(IRIS), "kl_per_component_")
+
+
+def test_what_a_fitted_model_offers_goes_by_its_fit():
+    vae = VAETransformer(2, objective="ae", max_iter=1, random_state=0).fit(IRIS).set_params(objective="elbo")
+    assert not hasattr(vae, "score")  # until the next fit
+    gan = VAETransformer(2, objective="gan", max_iter=1, random_state=0).fit(IRIS).set_params(objective="elbo")
+    assert not hasattr(gan, "transform")
+    assert gan.fit_transform(IRIS).shape == (150, 2)
+
+
+@pytest.mark.parametrize(("first", "then"), [("elbo", "ae"), ("ae", "elbo"), ("elbo", "avb")])
+def test_auto_cannot_mean_something_else_while_a_model_goes_on(first, then):
+    vae = VAETransformer(2, objective=first, max_iter=1, warm_start=True, random_state=0).fit(IRIS)
+    with pytest.raises(ValueError, match="'posterior' parameter of VAETransformer cannot change"):
+        vae.set_params(objective=then).fit(IRIS)
+
+
+@pytest.mark.parametrize(
+    "posterior", ["gamma", "exponential", "log_normal", "weibull", "beta", "dirichlet", "categorical"]
+)
+def test_starts_of_codes_that_are_not_normal_are_no_worse_than_no_codes(posterior):
+    """But for what the KL of codes costs that an affine decoder cannot read: within two nats."""
+    X = IRIS.to_numpy()
+    no_codes = stats.norm(X.mean(0), X.std(0)).logpdf(X).sum(1).mean()
+    assert VAETransformer(2, posterior=posterior, max_iter=0, random_state=0).fit(X).score(X) > no_codes - 2
+
+
+class Square(skvae.Annealing):
+    """A user's own course, without start and end."""
+
+    def __init__(self, n=5):
+        self.n = n
+
+    def __call__(self, epoch):
+        return min(1.0, (epoch / self.n) ** 2)
+
+
+def test_a_users_own_annealing():
+    vae = VAETransformer(2, objective=ELBO(beta=Square()), max_iter=2, random_state=0).fit(IRIS)
+    assert np.isfinite(pickle.loads(pickle.dumps(vae)).score(IRIS))
+
+
+def test_weights_reach_the_density_of_codes_and_the_members_of_a_prior():
+    rng = np.random.default_rng(0)
+    far = np.repeat([0, 1], 200)
+    X = rng.normal(size=(400, 3)) + 20 * far[:, None]
+    weight = np.where(far, 1.0, 9.0)
+    ae = VAETransformer(1, objective="ae", max_iter=5, random_state=0).fit(X, sample_weight=weight)
+    assert np.mean(ae.sample(2000, random_state=0)[:, 0] < 10) == pytest.approx(0.9, abs=0.04)
+    prior = skvae.NormalMixture(n_members=2)
+    vae = VAETransformer(1, prior=prior, max_iter=0, random_state=0).fit(X, sample_weight=weight)
+    assert vae.module_.prior.logits.softmax(0).max().item() == pytest.approx(0.9, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"objective": "ae"}, {"prior": "mixture"}, {"prior": "vamp"}, {"prior": "flow"}]
+)
+@pytest.mark.parametrize("n_rows", [1, 2, 3])
+def test_few_rows_and_one_component(parameters, n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 4))
+    vae = VAETransformer(1, max_iter=2, random_state=0, **parameters).fit(X)
+    assert np.isfinite(vae.sample(4, random_state=0)).all()
+    if hasattr(vae, "score"):
+        assert vae.score(X) > VAETransformer(1, max_iter=2, random_state=0).fit(X).score(X) - 10
+
+
+def test_gan_with_several_families():
+    table = np.abs(np.random.default_rng(0).normal(size=(150, 3)))
+    gan = VAETransformer(2, objective="gan", likelihood=[("gamma", [0]), ("laplace", [1])], max_iter=2, random_state=0)
+    assert (gan.fit(table).sample(50, random_state=0)[:, 0] > 0).all()
+
+
+def test_closed_form_of_bounded_codes_against_a_box():
+    for objective in (ELBO(kl="analytic"), ELBO(gradient="score_function", n_samples=2)):
+        vae = VAETransformer(2, posterior="beta", prior="uniform", objective=objective, max_iter=2, random_state=0)
+        assert np.isfinite(vae.fit(IRIS).score(IRIS))
+
+
+def test_metrics_explain_what_they_lack():
+    ae, gan = (VAETransformer(2, objective=o, max_iter=1, random_state=0).fit(IRIS) for o in ("ae", "gan"))
+    for name in metrics.__all__:
+        with pytest.raises(ValueError, match="without an encoder"):
+            getattr(metrics, name)(gan, IRIS)
+    for name in ("live_components", "mutual_information", "aggregate_posterior_kl", "effective_sample_size",
+                 "marginal_log_likelihood"):  # fmt: skip
+        with pytest.raises(ValueError, match="has no density"):
+            getattr(metrics, name)(ae, IRIS)
+
+
+def test_objectives_without_a_monitor_hold_nothing_out():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    aae = VAETransformer(2, objective="aae", max_iter=3, random_state=0).fit(X)
+    assert "valid_loss" not in aae.history_[0]
+    assert aae.best_iter_ == 3
