@@ -72,6 +72,7 @@ def test_encode_agrees_with_transform(posterior, kind):
     q = vae.encode(IRIS)
     assert isinstance(q, kind)
     np.testing.assert_allclose(q.mean, vae.transform(IRIS), rtol=1e-6)
+    np.testing.assert_allclose(vae.inverse_transform(vae.transform(IRIS)), vae.reconstruct(IRIS), rtol=1e-5)
     draws = q.sample((4000,))
     error = 5 * (q.variance / 4000).sqrt() + 0.05
     assert bool(((draws.mean(0) - q.mean).abs() < error).all())
