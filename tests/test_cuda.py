@@ -51,11 +51,12 @@ def test_no_synchronisation_inside_an_epoch():
 
         vae = fit(device="cuda", early_stopping=False)
         rows = training.Rows(X, np.ones(len(X)), vae._columns, "cuda")
-        net = training._Net(vae.module_, vae._training_options(len(X), None), seed=0, first_epoch=0, callbacks=[])
+        net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
         net.initialize()
         net.load_training_state(None)
         generator = torch.Generator("cuda").manual_seed(0)
-        for x, mask in net._batches(rows, np.random.default_rng(0)):
+        net.objective = net.options.objective.at(0)
+        for x, mask in training._Batches(rows, net.options, (0, 0), []):
             net._step(0, x, mask, generator)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -79,7 +79,7 @@ def case(D, hidden, K, batch, n, args):
     vae.set_params(max_iter=0).fit(X)
     columns = Columns(TableInfo(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
     rows = training.Rows(X, np.ones(n), columns, "cpu")
-    net = training._Net(vae.module_, vae._training_options(n, None), seed=0, first_epoch=0, callbacks=[])
+    net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)
 
