@@ -127,19 +127,19 @@ class ELBO(Objective):
         z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
         z, z_kl = z.chunk(2) if self.kl == "monte_carlo" else (z, z)
         log_px = model.log_likelihood(x, mask, z)
-        kl_qp = self._divergence(q, p, z_kl)
-        loss = self.beta * summed(self._charged(kl_qp, z.shape[-1])) - log_px.mean(0)
+        divergence = self._divergence(q, p, z_kl)
+        reconstruction, kl_qp = log_px.mean(0), summed(divergence)
+        charge = summed(self._charged(divergence, z.shape[-1])) if self.free_bits else kl_qp
+        loss = self.beta * charge - reconstruction
         if not self.needs_pathwise:
             loss = loss - self._score_function_terms(q, p, z, z_kl, log_px)
-        return {"loss": loss, "reconstruction": log_px.mean(0), "kl": summed(kl_qp)}
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl_qp}
 
     def _divergence(self, q, p, z):
         return kl(q, p, z) if self.kl in ("auto", "analytic") else monte_carlo_kl(q, p, z)
 
     def _charged(self, kl_qp, width):
         """A component below the free amount costs that amount and has no gradient."""
-        if not self.free_bits:
-            return kl_qp
         free = self.free_bits * (1 if kl_qp.ndim == 2 else width)
         return torch.where(kl_qp.mean(0) > free, kl_qp, free)
 

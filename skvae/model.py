@@ -50,7 +50,8 @@ class LatentVariableModel(nn.Module):
         self.posterior = posterior and posterior.build(n_components)
         self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
         self.likelihood = ColumnLikelihood(likelihood)
-        self.encoder = posterior and Encoder(n_features, self.posterior.n_raw, **network)
+        own_units = any(family.units != "standard" for family, _ in likelihood)
+        self.encoder = posterior and Encoder(n_features, self.posterior.n_raw, own_units, **network)
         self.decoder = Decoder(self.width, self.likelihood.n_raw, **network)
         self.auxiliary = objective and objective.auxiliary(n_features, self.width)
 

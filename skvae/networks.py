@@ -52,8 +52,9 @@ class Encoder(Decoder):
     network: a step of Adam moves every weight alike, and so would move the output by the size of the column.
     """
 
-    def __init__(self, n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
-        super().__init__(n_in, n_out, hidden_layer_sizes, activation, dropout)
+    def __init__(self, n_in, n_out, has_own_units=False, **network):
+        super().__init__(n_in, n_out, **network)
+        self.has_own_units = has_own_units  # two kernels a step that standardised tables do without
         self.register_buffer("fill", torch.zeros(n_in))
         self.register_buffer("center", torch.zeros(n_in))
         self.register_buffer("unit", torch.ones(n_in))
@@ -61,4 +62,4 @@ class Encoder(Decoder):
     def forward(self, x, mask=None):
         """The two paths added."""
         x = x if mask is None else torch.where(mask, x, self.fill)
-        return super().forward((x - self.center) / self.unit)
+        return super().forward((x - self.center) / self.unit if self.has_own_units else x)
