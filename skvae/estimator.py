@@ -112,12 +112,16 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         columns that it does not name are "auto".
     scaling : {"standard", "global", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. Bernoulli columns are never scaled.
-    posterior : {"auto", "diag", "full", "point", "categorical", "flow", "implicit"} or Posterior, default="auto"
-        Independent normals, one normal with a full covariance, codes without noise, one-hot codes, a normalizing flow,
-        or a network fed with noise. "auto" is what the objective calls for: "diag" for the bounds, "point" for
-        autoencoders, "implicit" for "avb", no encoder for "gan".
-    prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform"} or Prior, default="auto"
+        is. Columns of a positive family are divided by their scale and never shifted; fractions, counts, categories and
+        booleans are left alone.
+    posterior : str or Posterior, default="auto"
+        "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
+        "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
+        "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a family of
+        which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``. "auto" is
+        what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb", no encoder
+        for "gan".
+    prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior, default="auto"
         "auto" is the standard member of the posterior's family: normal for normal codes.
     objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
         Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
@@ -130,7 +134,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     init : {"pca", "factor_analysis", "random"}, default="pca"
         The start. "pca" keeps the directions of most variance, for codes; "factor_analysis" the likelihood of every
         column, for density, imputation and synthesis; "random" is what other libraries do: there the affine paths and
-        the noise, with no start to keep, learn at 16 times the learning rate.
+        the noise, with no start to keep, learn at 8 times the learning rate at first, 16 times without hidden layers.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
     learning_rate : float, default=1e-3
