@@ -117,10 +117,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
-        "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a family of
-        which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``. "auto" is
-        what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb", no encoder
-        for "gan".
+        "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a family
+        of which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``. "auto"
+        is what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb", no
+        encoder for "gan".
     prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior, default="auto"
         "auto" is the standard member of the posterior's family: normal for normal codes.
     objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
