@@ -14,11 +14,10 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
-from .bounds import is_non_negative
 from .distributions import joint_log_prob
 from .mmd import KERNELS, mmd
 from .networks import mlp
-from .objective import Objective
+from .objective import Objective, is_non_negative
 
 __all__ = ["AAE", "AE", "AVB", "GAN", "WAEMMD"]
 

@@ -5,7 +5,6 @@ Letters: log_px (S, B) is ln p(x | z_s), log_pz and log_qz likewise; all numbers
 
 import copy
 import math
-from numbers import Real
 
 import torch
 from torch import nn
@@ -13,14 +12,9 @@ from torch.func import functional_call
 
 from .annealing import Annealing
 from .distributions import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
-from .objective import Objective
+from .objective import Objective, is_non_negative
 
 __all__ = ["ELBO", "IWAE"]
-
-
-def is_non_negative(value):
-    """A finite number of at least 0."""
-    return isinstance(value, Real) and 0 <= value < math.inf
 
 
 class ELBO(Objective):

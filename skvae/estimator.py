@@ -649,8 +649,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
         A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
         """
-        is_trained = any(True for _ in self.module_.prior.parameters())
-        if self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or is_trained:
+        trained = list(self.module_.prior.parameters())
+        if self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
             return None
         if self._why_no("codes") or self._why_no("score"):
             return None
@@ -744,14 +744,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             self.order_, self.signs_ = like(order, table), like(signs, table)
         if not (self._why_no("codes") or self._why_no("score")):
             self.kl_per_component_ = like(information[as_tensor(self.order_).to(information.device)], table)
+        _, _, objective = self._fitted_parts()
         with torch.no_grad():
             center = x.new_zeros(1, module.width)
             if module.posterior:
-                center = w[None] @ module.posterior.center(module.encode(x, mask))
-            if module.posterior and not self._fitted_parts()[2].uses_prior:
                 codes = module.posterior.center(module.encode(x, mask))
-                rows = self._drawn_rows(weight[: len(x)], MAX_CODES)
-                self.code_density_ = code_density(codes.cpu().double().numpy()[rows], self._seed)
+                center = w[None] @ codes
+                if not objective.uses_prior:
+                    rows = self._drawn_rows(weight[: len(x)], MAX_CODES)
+                    self.code_density_ = code_density(codes.cpu().double().numpy()[rows], self._seed)
             noise = module.decode(center[None]).variance[0, 0]
         self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}

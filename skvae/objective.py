@@ -5,12 +5,13 @@ on held-out rows, the lower the better, or None to keep the last state. An objec
 model's auxiliary module, whose parameters (psi) are moved by a loss and an optimizer of their own.
 """
 
+import math
 from abc import ABC, abstractmethod
-from numbers import Integral
+from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "is_non_negative"]
 
 
 class Objective(BaseEstimator, ABC):
@@ -103,3 +104,8 @@ class Objective(BaseEstimator, ABC):
 
     def _check_choice(self, name, choices):
         self._check_parameter(name, lambda value: value in choices, f"one of {list(choices)}")
+
+
+def is_non_negative(value):
+    """Whether it is a finite number of at least 0."""
+    return isinstance(value, Real) and 0 <= value < math.inf
