@@ -184,7 +184,7 @@ def test_importance_weighted_bound_rises_to_the_quadrature(wine):
     )
 
 
-def test_iwae_trains_a_better_likelihood_than_one_draw(bits):
+def test_iwae_trains_a_better_likelihood_than_one_draw():
     """Where the posterior is not normal a tighter bound leaves the model more freedom; held against the ELBO's."""
     X = np.abs(standardized("wine"))
     parameters = {"likelihood": Gaussian(noise=0.05), "max_iter": 100, "early_stopping": False}
@@ -415,7 +415,6 @@ def test_wasserstein_and_adversarial_codes_match_the_prior():
     }
     discrepancy = {name: metrics.mmd_to_prior(model, test) for name, model in models.items()}
     error = {name: metrics.reconstruction_error(model, test) for name, model in models.items()}
-    print(discrepancy, error)
     for name in ("wae", "aae"):
         assert discrepancy[name] < discrepancy["ae"] / 3
         assert discrepancy[name] <= discrepancy["vae"] + 1e-3  # the standard error of 450 codes
