@@ -42,7 +42,7 @@ class AE(Objective):
 
     def __call__(self, model, x, mask, u):
         """The reconstruction alone."""
-        log_px = model.log_likelihood(x, mask, model.draw(model.encode(x, mask), u)).mean(0)
+        log_px = model.training_log_likelihood(x, mask, model.draw(model.encode(x, mask), u)).mean(0)
         return {"loss": -log_px, "reconstruction": log_px}
 
 
@@ -81,7 +81,7 @@ class WAEMMD(Objective):
     def __call__(self, model, x, mask, u):
         """The reconstruction, and each row's share of the batch's MMD."""
         z = model.draw(model.encode(x, mask), u)
-        log_px = model.log_likelihood(x, mask, z).mean(0)
+        log_px = model.training_log_likelihood(x, mask, z).mean(0)
         discrepancy = mmd(z[0], model.prior(model.encode).sample((len(x),)), self.kernel)
         return {"loss": self.weight * discrepancy - log_px, "reconstruction": log_px, "mmd": discrepancy}
 
@@ -182,7 +182,7 @@ class AAE(_Adversarial):
     def __call__(self, model, x, mask, u):
         """The reconstruction, and what it costs to be told from the prior."""
         z = model.draw(model.encode(x, mask), u)
-        log_px = model.log_likelihood(x, mask, z).mean(0)
+        log_px = model.training_log_likelihood(x, mask, z).mean(0)
         adversarial = softplus(-model.auxiliary(z)).mean(0)
         return {"loss": self.weight * adversarial - log_px, "reconstruction": log_px, "adversarial": adversarial}
 
@@ -230,7 +230,7 @@ class AVB(_Adversarial):
         """The ELBO with the critic's ln q."""
         q = model.encode(x, mask)
         z, r = model.draw(q, u), self._contrast(model, q)
-        log_px = model.log_likelihood(x, mask, z).mean(0)
+        log_px = model.training_log_likelihood(x, mask, z).mean(0)
         log_ratio = model.auxiliary(_paired(x, mask, (z - r.mean) / r.stddev))
         log_pz = joint_log_prob(model.prior(model.encode), z)
         kl_qp = (joint_log_prob(r, z) - log_pz + log_ratio).mean(0)

@@ -120,7 +120,7 @@ class ELBO(Objective):
         q, p = model.encode(x, mask), model.prior(model.encode)
         z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
         z, z_kl = z.chunk(2) if self.kl == "monte_carlo" else (z, z)
-        log_px = model.log_likelihood(x, mask, z)
+        log_px = model.training_log_likelihood(x, mask, z)
         divergence = self._divergence(q, p, z_kl)
         reconstruction, kl_qp = log_px.mean(0), summed(divergence)
         charge = summed(self._charged(divergence, z.shape[-1])) if self.free_bits else kl_qp
@@ -196,7 +196,7 @@ class IWAE(Objective):
         raw, p = model.encoder(x, mask), model.prior(model.encode)
         q = model.posterior(raw)
         z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
-        log_px, log_pz, log_qz = model.log_likelihood(x, mask, z), joint_log_prob(p, z), joint_log_prob(q, z)
+        log_px, log_pz, log_qz = model.training_log_likelihood(x, mask, z), joint_log_prob(p, z), joint_log_prob(q, z)
         log_w = log_px + log_pz - log_qz
         loss = math.log(len(z)) - log_w.logsumexp(0)
         if self.gradient == "doubly_reparameterized" and z.requires_grad:

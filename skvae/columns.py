@@ -1,39 +1,26 @@
-"""Table <-> tensors: column names and kinds, units, missing mask, log-Jacobian, frames back.
+"""Columns of a fitted table: likelihood family, units, missing cells, log-Jacobian.
 
-The only module that knows data frames. The model sees x = (X - shift) / scale, computed in float64 before any cast to
-float32; so densities in data units carry the log-Jacobian -sum_d ln scale_d over the observed cells.
+The model sees x = (X - shift) / scale, computed in float64 before any cast to float32, and then perhaps bent by a
+monotone map (`scalings.py`); so densities in data units carry the log-Jacobian sum_d ln dx_d / dX_d over the observed
+cells. Categories are code numbers here, and X has one number per column: `tables.py` made them.
 """
 
 from numbers import Integral
 
-import narwhals as nw
 import numpy as np
 import torch
 from scipy import sparse
 
-from .discrete_families import Bernoulli
+from ._arrays import on_host
+from .discrete_families import Bernoulli, Categorical
 from .family import Family
 from .real_families import Gaussian
 from .rows import dense, largest_deviation, moments
+from .scalings import SCALINGS
 
-__all__ = ["Columns", "TableInfo"]
+__all__ = ["Columns"]
 
 _ROWS_PER_CHECK = 4096
-
-
-class TableInfo:
-    """What a table says of itself before it is validated into a plain float array: names, library, bool columns."""
-
-    def __init__(self, X):
-        frame = nw.from_native(X, eager_only=True, pass_through=True)
-        self.is_frame = isinstance(frame, nw.DataFrame)
-        self.names = list(frame.columns) if self.is_frame else None
-        self.library = frame.implementation.name.lower() if self.is_frame else None
-        if self.is_frame:
-            self.bool_columns = [d for d, dtype in enumerate(frame.schema.values()) if dtype == nw.Boolean]
-        else:
-            all_bool = str(getattr(X, "dtype", "")).rsplit(".", 1)[-1] == "bool"
-            self.bool_columns = slice(None) if all_bool else []
 
 
 class Columns:
@@ -41,37 +28,43 @@ class Columns:
 
     Parameters
     ----------
-    names : list of str, or None for an array
-    library : str or None
-        "pandas", "polars", ...: what `frame` returns.
+    schema : Schema
     families : list of Family (D,)
-    scaling : {"standard", "global", None}
+    scaling : {"standard", "global", "power", "quantile", None}
 
     Attributes
     ----------
     shift, scale : ndarray (D,), float64
+    maps : dict of int -> map
+        The columns that are bent after shift and scale.
+    is_number : ndarray of bool (D,)
+        Whether the column holds numbers, not codes of categories.
+    n_levels : ndarray of int (D,)
+        Levels of each category, 1 for numbers: how many indicators stand for the column in a linear model.
     """
 
-    def __init__(self, info, families, scaling):
-        self.names = info.names
-        self.library = info.library
+    def __init__(self, schema, families, scaling):
+        self.schema = schema
         self.families = families
         self.scaling = scaling
 
     @classmethod
-    def decide(cls, X, info, likelihood, scaling):
+    def decide(cls, X, schema, likelihood, scaling):
         """Choose a family for each column of the validated table X.
 
         Parameters
         ----------
         likelihood : "auto", Family, or list of ("auto" or Family, columns)
             Columns as in ColumnTransformer: a name or names of a frame, or an int, ints, a slice or a bool mask. Those
-            that no entry names are "auto".
+            that no entry names are "auto", and so are categories under a single family of numbers.
         """
-        columns = cls(info, _automatic(X, info), scaling)
-        entries = likelihood if isinstance(likelihood, list) else [(likelihood, slice(None))]
+        columns = cls(schema, _automatic(X, schema), scaling)
+        if not isinstance(likelihood, list):
+            if not isinstance(likelihood, str):
+                columns._assign(likelihood, [d for d in range(X.shape[1]) if d not in schema.levels], X)
+            return columns
         named = set()
-        for family, key in entries:
+        for family, key in likelihood:
             positions = columns._positions(key)
             for d in positions:
                 if d in named:
@@ -88,13 +81,36 @@ class Columns:
             raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
         if type(family).for_column is Family.for_column:  # a wide table is not cut into columns for nothing
             for d in positions:
+                self._refuse_numbers_for_a_category(family, d)
                 self.families[d] = family
             return
         agreeing = {}
         for d in positions:
-            values = dense(X[:, [d]])[:, 0]
-            own = family.for_column(values[~np.isnan(values)])
+            if d in self.schema.levels:
+                own = self._for_levels(family, d)
+            else:
+                values = dense(X[:, [d]])[:, 0]
+                own = family.for_column(values[~np.isnan(values)])
             self.families[d] = agreeing.setdefault(repr(own), own)
+
+    def _for_levels(self, family, d):
+        """The family for a category of which the levels are known, observed or not."""
+        self._refuse_numbers_for_a_category(family, d)
+        C = self.schema.n_levels[d]
+        own = family.for_column(np.array([C - 1.0]))
+        if own.n_classes != C:
+            raise ValueError(
+                f"Column {self.label(d)!r} has {C} levels; its likelihood {family!r} has {own.n_classes}. "
+                f"Leave n_classes away."
+            )
+        return own
+
+    def _refuse_numbers_for_a_category(self, family, d):
+        if d in self.schema.levels and not hasattr(family, "n_classes"):
+            raise ValueError(
+                f"Column {self.label(d)!r} is a category; its likelihood cannot be {family!r}, a family of numbers. Use "
+                "'categorical' or 'ordinal', or leave it out of categorical_features."
+            )
 
     def _positions(self, key):
         """Column numbers behind a name, an int, a list of either, a slice or a bool mask."""
@@ -112,13 +128,23 @@ class Columns:
             return [d for d, chosen in enumerate(key) if chosen]
         return [self._position(k) for k in key]
 
-    def _position(self, key):
+    def _position(self, key, parameter="likelihood"):
         if isinstance(key, Integral) and -len(self.families) <= key < len(self.families):
             return int(key) % len(self.families)
-        if self.names is not None and key in self.names:
-            return self.names.index(key)
-        has = f"columns {self.names}" if self.names is not None else f"{len(self.families)} columns without names"
-        raise ValueError(f"The 'likelihood' parameter names the column {key!r}, which X does not have: it has {has}.")
+        if self.schema.names is not None and key in self.schema.names:
+            return self.schema.names.index(key)
+        has = f"columns {self.schema.names}" if self.schema.names is not None else f"{len(self.families)} columns without names"
+        raise ValueError(f"The {parameter!r} parameter names the column {key!r}, which X does not have: it has {has}.")
+
+    @property
+    def is_number(self):
+        """See the class."""
+        return np.array([not family.nominal for family in self.families])
+
+    @property
+    def n_levels(self):
+        """See the class."""
+        return np.array([family.n_raw if family.nominal else 1 for family in self.families])
 
     @property
     def groups(self):
@@ -134,10 +160,35 @@ class Columns:
 
     def label(self, d):
         """The column's name, or "x3" for the fourth column of an array."""
-        return self.names[d] if self.names is not None else f"x{d}"
+        return self.schema.label(d)
+
+    def weights(self, column_weights):
+        """What each column's log-prob counts in training, list of float (D,); None for 1 each.
+
+        Parameters
+        ----------
+        column_weights : dict of column -> float, array-like (D,) or None
+            A dict names columns as `likelihood` does; those that it does not name have 1.
+        """
+        if column_weights is None:
+            return None
+        weights = np.ones(len(self.families))
+        if isinstance(column_weights, dict):
+            for key, weight in column_weights.items():
+                weights[self._position(key, "column_weights")] = weight
+        else:
+            weights = np.asarray(column_weights, dtype=np.float64)
+        if weights.shape != (len(self.families),) or not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                "The 'column_weights' parameter of VAETransformer must be finite numbers of at least 0, one for each of "
+                f"{len(self.families)} columns, or a dict of columns. Got {column_weights!r} instead."
+            )
+        return weights.tolist()
+
+    # ---------------------------------------------------------------- units
 
     def fit_units(self, X, weight):
-        """Set shift and scale from rows X (n, D), ndarray or CSR with NaN for missing, and their weights.
+        """Set shift, scale and maps from rows X (n, D), ndarray or CSR with NaN for missing, and their weights.
 
         A constant column has scale 1. The first call sees all rows; one that a later call finds constant in a part of
         them is scaled by its largest deviation, so that what the other part holds there does not depend on the unit.
@@ -155,51 +206,126 @@ class Columns:
         shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
         if self.scaling is not None and scaled.any():
             self.shift[shifted] = mean[shifted]
-            spread = variance[scaled] if self.scaling == "standard" else variance[scaled].mean()
+            spread = variance[scaled].mean() if self.scaling == "global" else variance[scaled]
             self.scale[scaled] = np.sqrt(spread)
             self.scale = np.where(self.scale > 0, self.scale, self.reach)
+        self.maps = {}
+        if self.scaling in SCALINGS:
+            self.maps = {int(d): self._fit_map(X, weight, d) for d in np.flatnonzero(shifted)}
         return self
 
+    def _fit_map(self, X, weight, d):
+        values = dense(X[:, [d]])[:, 0].astype(np.float64)
+        seen = ~np.isnan(values)
+        return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
+
     def standardize(self, values, columns=slice(None)):
-        """Map data units to the model's, float64."""
+        """Shift and scale data units, float64; no map."""
         return (values - self.shift[columns]) / self.scale[columns]
 
     def working_array(self, X):
         """Dense float64 rows in the model's units, NaN for missing."""
-        return self.standardize(dense(X).astype(np.float64))
+        x = self.standardize(dense(X).astype(np.float64))
+        for d, bend in self.maps.items():
+            x[:, d] = bend.map(x[:, d])
+        for d in self._loose_codes:
+            x[:, d] = np.where(self.families[d].support.check(torch.from_numpy(x[:, d])), x[:, d], np.nan)
+        return x
+
+    @property
+    def _loose_codes(self):
+        """Columns of code numbers that did not come out of `Schema.encode`: an unknown one counts as missing too."""
+        return [d for d in np.flatnonzero(~self.is_number) if d not in self.schema.levels]
+
+    def to_data(self, x):
+        """Map values in the model's units (..., D) back to data units, float64 ndarray."""
+        x = x.detach().cpu().double().numpy().copy()
+        for d, bend in self.maps.items():
+            x[..., d] = bend.inverse(x[..., d])
+        return x * self.scale + self.shift
+
+    def log_slopes(self, X):
+        """Ln dx_d / dX_d of rows in data units, (..., D), float64; NaN where a bent column is missing."""
+        slopes = np.broadcast_to(-np.log(self.scale), X.shape).copy()
+        for d, bend in self.maps.items():
+            slopes[..., d] += bend.log_slope(self.standardize(X[..., d], d))
+        return slopes
+
+    def log_jacobian(self, X, mask, weights=None):
+        """Sum over observed d of ln dx_d / dX_d: a 0-d tensor where it is the same for all rows, else (B,); float64.
+
+        Parameters
+        ----------
+        X : rows of a table, in data units
+        mask : Tensor (B, D) or None
+        weights : ndarray (D,), optional
+            Of the columns.
+        """
+        weights = np.ones(len(self.scale)) if weights is None else weights
+        if not self.maps:
+            slopes = torch.from_numpy(-np.log(self.scale) * weights)
+            return slopes.sum() if mask is None else mask.cpu().double() @ slopes
+        slopes = self.log_slopes(dense(on_host(X)).astype(np.float64))
+        return torch.from_numpy(np.nan_to_num(slopes if mask is None else np.where(mask.cpu(), slopes, 0.0)) @ weights)
+
+    # ---------------------------------------------------------------- tensors
 
     def tensors(self, X, device, dtype):
-        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing.
-
-        Missing cells hold a point inside the support of their column's family: selecting the masked cells' log-prob
-        away would not do for one that is not finite, since 0 * inf in its gradient is NaN.
-        """
-        if isinstance(X, torch.Tensor):
+        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing."""
+        if isinstance(X, torch.Tensor) and not self.maps and not self._loose_codes:
             x = X.to(torch.float64 if X.device.type != "mps" else X.dtype)
             shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
             x = (x - shift) / scale
         else:
-            x = torch.from_numpy(self.working_array(X))
+            x = torch.from_numpy(self.working_array(on_host(X)))
+        x, mask = self.filled(x)
+        return x.to(dtype).to(device), None if mask is None else mask.to(device)
+
+    def filled(self, x):
+        """Rows in the model's units with NaN as (x, mask).
+
+        Missing cells hold a point inside the support of their column's family: selecting the masked cells' log-prob
+        away would not do for one that is not finite, since 0 * inf in its gradient is NaN.
+        """
         mask = ~x.isnan()
-        mask = None if bool(mask.all()) else mask.to(device)
-        if mask is not None:
-            x = torch.where(x.isnan(), torch.tensor([family.interior for family in self.families]).to(x), x)
-        return x.to(dtype).to(device), mask
+        if bool(mask.all()):
+            return x, None
+        return torch.where(mask, x, torch.tensor([family.interior for family in self.families]).to(x)), mask
 
-    def log_jacobian(self, mask=None):
-        """-sum over observed d of ln scale_d: a 0-d tensor where nothing is missing, else (B,); float64 on the CPU."""
-        log_scale = torch.from_numpy(np.log(self.scale))
-        return -(log_scale.sum() if mask is None else mask.cpu().double() @ log_scale)
+    # ---------------------------------------------------------------- indicators
 
-    def to_data(self, x):
-        """Map rows in the model's units (n, D) back to data units, float64 ndarray."""
-        return x.detach().cpu().double().numpy() * self.scale + self.shift
+    def indicators(self, X):
+        """Rows in the model's units (n, D) -> (n, D'): numbers as they are, a category as one column per level."""
+        if self.is_number.all():
+            return X
+        parts = []
+        for d, (C, is_number) in enumerate(zip(self.n_levels, self.is_number, strict=True)):
+            column = X[:, [d]]
+            parts.append(column if is_number else np.where(np.isnan(column), np.nan, column == np.arange(C)))
+        return np.concatenate(parts, axis=1)
+
+    def per_indicator(self, values):
+        """Repeat what is known of a column (D,) for each of its indicators, (D',)."""
+        return np.repeat(values, self.n_levels)
+
+    def sums(self, values):
+        """Sums over the indicators of each column, (D', ...) -> (D, ...)."""
+        return np.add.reduceat(values, np.r_[0, self.n_levels.cumsum()[:-1]], axis=0)
+
+    def smoothed(self, mean, n_rows):
+        """Means of indicators with half a row more for each level of a category: none is impossible."""
+        levels = self.per_indicator(self.n_levels)
+        return np.where(
+            self.per_indicator(self.is_number), mean, (mean * n_rows + 0.5) / (n_rows + 0.5 * levels)
+        )
 
     def tie_noise(self, noise):
-        """Project noise variances (D,) on those that each column's family can have."""
+        """Project noise variances of indicators (D',) on those that each column's family can have."""
         noise = noise.copy()
+        owner = np.repeat(np.arange(len(self.families)), self.n_levels)
         for family, columns in self.groups:
-            noise[columns] = family.tie_noise(noise[columns])
+            own = np.isin(owner, columns)
+            noise[own] = family.tie_noise(noise[own])
         return noise
 
     def check_support(self, X):
@@ -221,25 +347,21 @@ class Columns:
                 "correct the values."
             )
 
-    def frame(self, values, index=None):
-        """Put rows (n, D) into a frame of the library the table came from; an array where it was one."""
-        if self.names is None:
-            return values
-        if self.library == "pandas":  # by itself: it takes names that are not strings
-            import pandas as pd
 
-            return pd.DataFrame(values, columns=self.names, index=index)
-        return nw.from_numpy(np.ascontiguousarray(values), schema=self.names, backend=self.library).to_native()
-
-
-def _automatic(X, info):
-    """Bernoulli for bool columns and for arrays that hold only 0 and 1, else Gaussian."""
-    is_bool = np.zeros(X.shape[1], bool)
-    is_bool[info.bool_columns] = True
-    if not info.is_frame and _only_zeros_and_ones(X):
-        is_bool[:] = True
+def _automatic(X, schema):
+    """By kind: Categorical for categories, Bernoulli for booleans and for arrays of zeros and ones, else Gaussian."""
     gaussian, bernoulli = Gaussian(), Bernoulli()
-    return [bernoulli if b else gaussian for b in is_bool]
+    categorical = {}
+    families = []
+    for d, kind in enumerate(schema.kinds):
+        if kind == "category":
+            C = schema.n_levels[d]
+            families.append(categorical.setdefault(C, Categorical(C)))
+        else:
+            families.append(bernoulli if kind == "boolean" else gaussian)
+    if schema.names is None and not schema.levels and _only_zeros_and_ones(X):
+        return [bernoulli] * X.shape[1]
+    return families
 
 
 def _only_zeros_and_ones(X):

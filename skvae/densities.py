@@ -7,7 +7,7 @@ from torch import distributions as td
 from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform, ExpTransform
 from torch.distributions.utils import broadcast_all
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
 
 __all__ = [
     "Bernoulli",
@@ -298,8 +298,27 @@ class ContinuousBernoulli(td.ContinuousBernoulli):
         return (self.logits > 0).to(self.logits)
 
 
-class Codes(td.Categorical):
-    """Categories as the numbers 0 .. C - 1 in floating point, one variable per batch element."""
+class Codes(td.Distribution):
+    """Categories as the numbers 0 .. C - 1 in floating point, one variable per batch element.
+
+    Logits need not be normalised: the density is one fused cross entropy, which matters for a thousand levels.
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, logits):
+        self.logits = logits
+        super().__init__(logits.shape[:-1], validate_args=False)
+
+    @property
+    def support(self):
+        """The codes."""
+        return constraints.integer_interval(0, self.logits.shape[-1] - 1)
+
+    @property
+    def probs(self):
+        """pi, (..., C)."""
+        return self.logits.softmax(-1)
 
     @property
     def mean(self):
@@ -309,17 +328,23 @@ class Codes(td.Categorical):
     @property
     def mode(self):
         """The most probable category."""
-        return super().mode.to(self.logits)
+        return self.logits.argmax(-1).to(self.logits)
 
     @property
     def variance(self):
         """Variance of the code numbers about their own average."""
-        numbers = torch.arange(self.probs.shape[-1]).to(self.probs)
+        numbers = torch.arange(self.logits.shape[-1]).to(self.logits)
         return (self.probs @ numbers.square() - (self.probs @ numbers).square()).clamp(min=0)
+
+    def log_prob(self, value):
+        """ln pi at the codes."""
+        shape = torch.broadcast_shapes(value.shape, self.batch_shape)
+        logits = self.logits.expand(*shape, -1).flatten(0, -2)
+        return -cross_entropy(logits, value.long().expand(shape).flatten(), reduction="none").view(shape)
 
     def sample(self, sample_shape=_NO_SHAPE):
         """Code numbers, in the type of the logits."""
-        return super().sample(sample_shape).to(self.logits)
+        return td.Categorical(logits=self.logits, validate_args=False).sample(sample_shape).to(self.logits)
 
 
 class ZeroInflated(td.Distribution):

@@ -69,6 +69,7 @@ class Categorical(Family):
     """
 
     units = None
+    nominal = True
     reparameterized = False
 
     def __init__(self, n_classes: int | None = None):
@@ -93,18 +94,19 @@ class Categorical(Family):
             return self
         return Categorical(int(max(values.max(initial=0), 0)) + 1)
 
-    def distribution(self, *logits):
-        """Codes with C logits each."""
-        return densities.Codes(logits=torch.stack(logits, -1), validate_args=False)
+    def split(self, raw, n):
+        """The C logits of each column, (..., n, C)."""
+        return [raw.unflatten(-1, (n, self.n_raw))]
+
+    def distribution(self, logits):
+        """Codes with C logits each, (..., n, C)."""
+        return densities.Codes(logits)
 
     def start(self, mean, loadings, noise, resolution=None):
-        """A normal density at the code numbers: ln pi_c = -(c - mean - loadings z)^2 / (2 noise) + constant."""
-        codes = np.arange(self.n_raw)[:, None]
-        variance = np.maximum(noise, 0.2)  # numbers cannot be told apart by less
-        bias = -np.square(codes - mean) / (2 * variance)
-        slope = np.clip(loadings / variance[:, None], -3.0, 3.0)
-        weight = (codes - codes.mean())[:, :, None] * slope
-        return weight.reshape(-1, loadings.shape[1]), bias.reshape(-1), []
+        """Margins and slopes: d ln pi_c / dz = cov([x = c], z) / p_c, and exp(ln pi_c) keeps its mean p_c."""
+        p = np.maximum(mean, 1e-6)
+        weight = np.clip(loadings / p[:, None], -3.0, 3.0)  # a slope of 3 spans the whole of (0, 1)
+        return weight, np.log(p) - np.square(weight).sum(1) / 2, []
 
 
 class Poisson(Family):

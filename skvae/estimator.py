@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_limits
 from torch.distributions import constraints
@@ -24,7 +25,7 @@ from ._compat import (
     with_callbacks,
 )
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
-from .columns import Columns, TableInfo
+from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
@@ -36,9 +37,11 @@ from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
+from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
+from .tables import Schema
 from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
-from .verbs import SCORE_STREAM, Verbs, check_weight, code_density
+from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
 
@@ -56,6 +59,7 @@ STRUCTURE = (
     "hidden_layer_sizes",
     "activation",
     "dropout",
+    "categorical_features",
     "likelihood",
     "scaling",
     "posterior",
@@ -70,7 +74,7 @@ CAUTIOUS_EPOCHS = 10
 
 LIVE = 0.05  # nats: a component with less information is switched off
 MAX_CELLS_WITHOUT = 4_000_000
-MAX_CODES = 2000  # behind the density of a plain autoencoder's codes
+MAX_CODES = 5000  # behind the density that is fitted to codes
 
 _FORMAT_VERSION = 1
 
@@ -90,7 +94,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     paths start as probabilistic PCA or factor analysis in closed form, where the bound *equals* the log-likelihood of
     that linear model; training goes on from there, and the best state on held-out rows is kept, the start among them.
     Columns are standardised inside, in float64, and scores are in the units of X: nothing needs scaling beforehand,
-    and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table.
+    and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames go in as they
+    are, with categories, booleans, counts and holes, and come back with the same columns and dtypes.
+
+    Missing cells (NaN, None, NA, null) are taken to be missing at random: they leave the likelihood, the start is that
+    of the observed cells, and the encoder conditions on them. A category that `fit` has not seen counts as missing.
 
     Parameters
     ----------
@@ -102,18 +110,27 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
+    categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
+        The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
+        Enum, as in HistGradientBoosting; "auto": these and columns of strings; else a bool mask, column numbers or
+        names, or None for no column. There is no limit to the number of levels; each column is one column of codes.
     likelihood : str, Family or list of (str or Family, columns), default="auto"
-        "auto" goes by type, never by the values of one column: bool columns, and arrays that hold only 0 and 1
-        everywhere, are Bernoulli, everything else Gaussian with one noise variance per column. Other short names:
+        "auto" goes by type, never by the values of one column: categories are Categorical, bool columns, and arrays
+        that hold only 0 and 1 everywhere, are Bernoulli, everything else Gaussian with one noise variance per column.
+        A single family is that of all columns but the categories. Other short names:
         "gaussian", "laplace", "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values;
-        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" for codes 0 .. C - 1; "poisson",
+        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for codes 0 .. C - 1; "poisson",
         "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A list names the
         columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(noise="row"), [0, 3])]``;
         columns that it does not name are "auto".
-    scaling : {"standard", "global", None}, default="standard"
+    scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. Columns of a positive family are divided by their scale and never shifted; fractions, counts, categories and
-        booleans are left alone.
+        is. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles) also bend each real column towards
+        the normal, for skewed and many-peaked ones; the score has their log-Jacobian, and means in data units come by
+        quadrature. Columns of a positive family are divided by their scale and never shifted; fractions, counts,
+        categories and booleans are left alone.
+    column_weights : array-like of shape (n_features,) or dict of column -> float, optional
+        What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
@@ -161,6 +178,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Draws of z in `score_samples`, at least 2 K: antithetic and whitened, so exact for linear models with normal
         codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on iris by 0.15
         nats for Laplace codes, with 256 draws by 0.04.
+    code_density : {"prior", "mixture"}, default="prior"
+        What `sample` and `impute` take p(z) for: the prior, or a Gaussian mixture that `fit` fits to the codes in the
+        end, which is nearer to them where they do not fill the prior. Scores always have the prior.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, with its units and components.
     device : str, default="auto"
@@ -196,9 +216,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
     noise_variance_ : ndarray of shape (n_features,)
-        Variance of each column given the code, at the code's mean, in the units of X.
+        Variance of each column given the code, at the code's mean, in the units of X; of the code numbers for categories.
     likelihoods_ : dict
-        The family of each column.
+        The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
+    code_density_ : GaussianMixture, only with ``code_density="mixture"`` and for plain autoencoders
+        Of the codes in the order of `module_`.
 
     See Also
     --------
@@ -224,6 +246,24 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     True
     >>> vae.sample(3, random_state=0).shape
     (3, 30)
+
+    A raw table, with a category, integers and a hole:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> kind = rng.choice(["cat", "dog"], 200)
+    >>> weight = np.where(kind == "cat", 4.0, 20.0) + rng.normal(size=200).round(1)
+    >>> frame = pd.DataFrame({"kind": kind, "weight": weight, "age": rng.integers(1, 15, 200)})
+    >>> vae = VAETransformer(n_components=2, max_iter=30, random_state=0).fit(frame)
+    >>> vae.likelihoods_
+    {'kind': Categorical(n_classes=2), 'weight': Gaussian(), 'age': Gaussian()}
+    >>> vae.sample(2, random_state=0).dtypes["age"]
+    dtype('int64')
+    >>> holes = pd.DataFrame({"kind": [None], "weight": [19.6], "age": [3]})
+    >>> vae.impute(holes)
+       kind  weight  age
+    0   dog    19.6    3
     """
 
     _parameter_constraints = {
@@ -232,7 +272,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
-        "scaling": [StrOptions({"standard", "global"}), None],
+        "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", str, None],
+        "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
+        "column_weights": ["array-like", dict, None],
         "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -249,6 +291,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_score_samples": [Interval(Integral, 1, None, closed="left")],
+        "code_density": [StrOptions({"prior", "mixture"})],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
@@ -265,8 +308,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         hidden_layer_sizes: Sequence[int] | int = (128,),
         activation: str = "silu",
         dropout: float = 0.0,
+        categorical_features: str | Sequence | None = "auto",
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
+        column_weights: dict | Sequence | None = None,
         posterior: str | Posterior = "auto",
         prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
@@ -283,6 +328,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         n_iter_no_change: int = 20,
         tol: float = 0.0,
         n_score_samples: int = 32,
+        code_density: str = "prior",
         warm_start: bool = False,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -295,8 +341,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.categorical_features = categorical_features
         self.likelihood = likelihood
         self.scaling = scaling
+        self.column_weights = column_weights
         self.posterior = posterior
         self.prior = prior
         self.objective = objective
@@ -313,6 +361,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_score_samples = n_score_samples
+        self.code_density = code_density
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
@@ -511,6 +560,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
                 self._model_config = {**self._model_config, "objective": objective}
             else:
                 self._device = choose_device(self.device, table, self._work_per_step(X_train))
+                self._holes = _columns_with_holes(X)
                 self._start(X_train, train_weight)
                 self._training_state = None
                 self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
@@ -524,13 +574,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
-        info = TableInfo(X)
+        if not resume:
+            self._schema = Schema.learn(X, self.categorical_features)
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
         X, weight = canonical_rows(on_host(table), weight)
         if not resume:
             self._seed = draw_seed(self.random_state)
-            self._columns = Columns.decide(X, info, self._component("likelihood"), self.scaling).fit_units(X, weight)
+            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
+            self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
         self._columns.check_support(X)
         return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
@@ -586,6 +638,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             "prior": prior,
             "objective": objective,
             "likelihood": self._columns.groups,
+            "holes": self._holes,
+            "column_weights": self._columns.weights(self.column_weights),
             "network": {
                 "hidden_layer_sizes": self._hidden_layer_sizes(),
                 "activation": self.activation,
@@ -690,7 +744,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """Run the loop and take over its history and state."""
         if n_epochs == 0:
             return
-        rows = [part and Rows(*part, self._columns, self._device) for part in (train_rows, valid_rows)]
+        weights = self._model_config["column_weights"]
+        rows = [part and Rows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
         options = self._training_options(rows[0], hook)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
@@ -748,14 +803,25 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         with torch.no_grad():
             center = x.new_zeros(1, module.width)
             if module.posterior:
-                codes = module.posterior.center(module.encode(x, mask))
-                center = w[None] @ codes
-                if not objective.uses_prior:
-                    rows = self._drawn_rows(weight[: len(x)], MAX_CODES)
-                    self.code_density_ = code_density(codes.cpu().double().numpy()[rows], self._seed)
-            noise = module.decode(center[None]).variance[0, 0]
-        self.noise_variance_ = like(noise.cpu() * torch.from_numpy(np.square(self._columns.scale)).to(x.dtype), table)
+                q = module.encode(x, mask)
+                center = w[None] @ module.posterior.center(q)
+                if self.code_density == "mixture" or not objective.uses_prior:
+                    self._fit_code_density(module, q, weight)
+            self.noise_variance_ = like(self._in_data_units(module, center[None]).variance[0, 0], table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
+
+    def _fit_code_density(self, module, q, weight):
+        """A Gaussian mixture of one draw of each row's code."""
+        if q.support not in (constraints.real, constraints.real_vector):
+            raise ValueError(
+                "code_density='mixture' fits normals to the codes, which for posterior="
+                f"{self._fitted_parts()[0]!r} do not live on the whole line. Use code_density='prior'."
+            )
+        n_rows = module.posterior.center(q).shape[0]
+        generator = torch_generator("cpu", self._seed, SCORE_STREAM)
+        u = torch.randn(1, n_rows, module.n_noise, generator=generator, dtype=torch.float64)
+        z = module.posterior.push(q, u.to(module.posterior.center(q)))[0].cpu().double().numpy()
+        self.code_density_ = fit_code_density(z[self._drawn_rows(weight[:n_rows], MAX_CODES)], self._seed)
 
     def _importance_of_components(self, module, x, mask, w):
         """Their KL where q has a density; else what log p(x given z) loses without each; nothing without an encoder."""
@@ -850,6 +916,13 @@ def _fitted_attributes(estimator):
     """Everything that fit has set, by name."""
     parameters = estimator.get_params(deep=False)
     return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
+
+
+def _columns_with_holes(X):
+    """Columns of an ndarray or CSR with a missing cell, list of int."""
+    if sparse.issparse(X):
+        return np.unique(X.indices[np.isnan(X.data)]).tolist()
+    return np.flatnonzero(np.isnan(X).any(0)).tolist()
 
 
 def _random_start_factor(has_nets, epoch):

@@ -41,6 +41,11 @@ class Family(BaseEstimator, ABC):
     observable : bool
         Whether a column can be of this family: its support does not move with the numbers, and mean and variance are
         finite.
+    nominal : bool
+        Whether a column holds codes of categories: the encoder then looks them up, and the linear model of the start
+        has one indicator column for each of the `n_raw` levels.
+    location_scale : bool
+        Whether the first two numbers, all from the network, are a location and a log squared scale.
     reparameterized : bool
         Whether draws are differentiable in the numbers, so that a posterior can be of this family.
     """
@@ -50,6 +55,8 @@ class Family(BaseEstimator, ABC):
     interior = 0.0
     n_raw = 1
     observable = True
+    nominal = False
+    location_scale = False
     reparameterized = True
 
     @abstractmethod
@@ -64,6 +71,7 @@ class Family(BaseEstimator, ABC):
         ----------
         mean, noise : ndarray (n,)
         loadings : ndarray (n, m)
+            Of a nominal family n counts indicators, the C of each column next to each other.
         resolution : ndarray (n,), optional
             The smallest noise variance of each column that its rows can vouch for.
 
@@ -73,6 +81,10 @@ class Family(BaseEstimator, ABC):
         bias : ndarray (n_raw * n,)
         own : list of ndarray, as `own_numbers` gives them
         """
+
+    def split(self, raw, n):
+        """Raw numbers (..., n_raw * n) as the tensors that `distribution` takes first."""
+        return raw.chunk(self.n_raw, -1)
 
     def own_numbers(self, n):
         """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
@@ -141,6 +153,7 @@ class FamilyHead(nn.Module):
     def __init__(self, family, n):
         super().__init__()
         self.family = family
+        self.n = n
         self.n_raw = family.n_raw * n
         self.own = nn.ParameterList(
             nn.Parameter(torch.from_numpy(number).to(torch.get_default_dtype()), requires_grad=trained)
@@ -149,7 +162,7 @@ class FamilyHead(nn.Module):
 
     def forward(self, raw):
         """Split the raw numbers, append the family's own, and build the distribution."""
-        return self.family.distribution(*raw.chunk(self.family.n_raw, -1), *self.own)
+        return self.family.distribution(*self.family.split(raw, self.n), *self.own)
 
 
 def uniform(u):

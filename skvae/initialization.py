@@ -1,141 +1,38 @@
-"""Closed-form starts: probabilistic PCA or factor analysis put into the affine paths.
-
-The linear model x = mean + W z + e, z ~ N(0, I), e ~ N(0, diag(psi)), has the posterior
-
-    q(z | x) = N(P^-1 W' psi^-1 (x - mean), P^-1),   P = I + W' psi^-1 W.
+"""Closed-form starts: probabilistic PCA or factor analysis put into the linear paths.
 
 W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO at the start *equals* the
-log-likelihood of this model. Components that the table cannot feed have zero loadings: posterior = prior.
-Columns of other families are standardised for the solution and then started by their own margins and slopes.
+log-likelihood of the linear-Gaussian model. Components that the table cannot feed have zero loadings: posterior =
+prior. Where cells are missing, EM runs on the observed ones, and the encoder conditions on them.
+
+Columns of other families are standardised for the solution and then started by their own margins and slopes. A category
+of C levels stands in it as C indicators, [x = c] / sqrt(p_c): so it has C - 1 directions of variance one, the weight
+that multiple correspondence analysis and factor analysis of mixed data give it (Pages 2004).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import scipy.linalg
 import torch
-from sklearn.utils.extmath import randomized_svd
 from torch.distributions import constraints
 
 from ._random import torch_generator
+from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 from .rows import draw_positions, moments
 
-__all__ = ["STARTS", "LinearGaussian", "exact_em", "factor_analysis", "probabilistic_pca", "start"]
+__all__ = ["STARTS", "exact_em", "start"]
 
 STARTS = ("pca", "factor_analysis", "random")
 
 _MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
+_MAX_INDICATORS = 5_000_000  # fewer where a table of codes widens
+_MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with holes
+_EM_OPERATIONS = 2e10  # that EM on rows with holes may take
 _MAX_REGRESSED = 10_000
-_EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
-
-
-@dataclass
-class LinearGaussian:
-    """Loadings W (D, K) and noise variances psi (D,) of the linear model."""
-
-    loadings: np.ndarray
-    noise: np.ndarray
-
-    def rotated(self):
-        """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive."""
-        scaled = self.loadings / np.sqrt(self.noise)[:, None]
-        _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
-        if len(rotation) == 0:
-            return self
-        loadings = self.loadings @ rotation.T
-        largest = np.take_along_axis(loadings, np.abs(loadings).argmax(0)[None], axis=0)
-        return LinearGaussian(np.where(largest < 0, -loadings, loadings), self.noise)
-
-    def padded(self, n_components):
-        """The same model with zero loadings up to K components."""
-        missing = n_components - self.loadings.shape[1]
-        return LinearGaussian(np.pad(self.loadings, ((0, 0), (0, missing))), self.noise)
-
-    def posterior(self):
-        """A (K, D) and C (K, K) of q(z | x) = N(A (x - mean), C)."""
-        weighted = (self.loadings / self.noise[:, None]).T
-        covariance = np.linalg.inv(np.eye(self.loadings.shape[1]) + weighted @ self.loadings)
-        covariance = (covariance + covariance.T) / 2
-        return covariance @ weighted, covariance
-
-    def log_likelihood(self, moments):
-        """Mean log N(x; mean, W W' + psi) per row, from the second moments, in nats (Tipping & Bishop 1999, eq. 4)."""
-        weighted = (self.loadings / self.noise[:, None]).T
-        precision = np.eye(self.loadings.shape[1]) + weighted @ self.loadings
-        fit = np.sum(weighted @ moments.times(weighted.T) * np.linalg.inv(precision))
-        log_det = np.log(self.noise).sum() + np.linalg.slogdet(precision)[1]
-        return -0.5 * (len(self.noise) * np.log(2 * np.pi) + log_det + (moments.diagonal / self.noise).sum() - fit)
-
-
-class SecondMoments:
-    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows, formed only where it is small."""
-
-    def __init__(self, X, weight):
-        self.root = X * np.sqrt(weight / weight.sum())[:, None]
-        self.diagonal = np.square(self.root).sum(0)
-        n, D = X.shape
-        self.matrix = self.root.T @ self.root if min(n, _EXACT_SIDE) >= D else None
-
-    def times(self, M):
-        """S M without forming S when it is large."""
-        return self.matrix @ M if self.matrix is not None else self.root.T @ (self.root @ M)
-
-    def leading(self, k, seed):
-        """The k largest eigenvalues (decreasing) and their eigenvectors (D, k)."""
-        if self.matrix is not None:
-            D = len(self.matrix)
-            values, vectors = scipy.linalg.eigh(self.matrix, subset_by_index=[D - k, D - 1])
-            return values[::-1].clip(0.0), vectors[:, ::-1]
-        if min(self.root.shape) <= _EXACT_SIDE:
-            _, singular, vectors = scipy.linalg.svd(self.root, full_matrices=False, lapack_driver="gesvd")
-        else:
-            _, singular, vectors = randomized_svd(self.root, k, random_state=seed)
-        return np.square(singular[:k]), vectors[:k].T
-
-
-def probabilistic_pca(moments, n_components, tie_noise, seed=0):
-    """W = U (L - sigma^2 I)^(1/2), sigma^2 the mean of the other eigenvalues (Tipping & Bishop 1999, eqs. 7 and 8)."""
-    D = len(moments.diagonal)
-    k = min(n_components, D - 1, len(moments.root))
-    values, vectors = moments.leading(k, seed) if k > 0 else (np.zeros(0), np.zeros((D, 0)))
-    rest = max(moments.diagonal.sum() - values.sum(), 0.0) / (D - k)
-    noise = tie_noise(np.full(D, rest))
-    explained = values - (noise[0] if np.ptp(noise) == 0 else rest)
-    fed = explained > 1e-9 * max(values[0], 1e-300) if k > 0 else np.zeros(0, bool)
-    return LinearGaussian(vectors[:, fed] * np.sqrt(explained[fed]), noise)
-
-
-def factor_analysis(moments, n_components, tie_noise, seed=0, max_iter=1000, tol=1e-6):
-    """EM for W and psi from the pPCA solution, with the family's floor (Rubin & Thayer 1982; Ghahramani & Hinton 1996).
-
-    Each step raises the likelihood: the floor is the constrained maximum of the M-step, whose terms are unimodal.
-    """
-    model = probabilistic_pca(moments, n_components, tie_noise, seed)
-    if model.loadings.shape[1] == 0:
-        return LinearGaussian(model.loadings, tie_noise(moments.diagonal))
-    level = -np.inf
-    for i in range(max_iter):
-        model = em_step(model, moments, tie_noise)
-        if i % 10 == 9:
-            previous, level = level, model.log_likelihood(moments)
-            if level - previous < tol:
-                break
-    return model
-
-
-def em_step(model, moments, tie_noise):
-    """One EM step of factor analysis on the second moments."""
-    projection, covariance = model.posterior()
-    SA = moments.times(projection.T)  # E[x z'], (D, K)
-    zz = covariance + projection @ SA  # E[z z'], (K, K)
-    loadings = scipy.linalg.solve(zz, SA.T, assume_a="pos").T
-    return LinearGaussian(loadings, tie_noise(moments.diagonal - np.sum(loadings * SA, axis=1)))
+_RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 
 
 def start(model, columns, X, weight, init, seed):
     """Write the closed-form start for the rows X, in data units with NaN for missing, into `model`.
 
-    With init="random" only the fill of missing cells is set: networks keep their random affine paths.
+    With init="random" only the fill of missing cells is set: networks keep their random linear paths.
 
     Parameters
     ----------
@@ -147,37 +44,62 @@ def start(model, columns, X, weight, init, seed):
     seed : int
         For the randomised solver of wide tables.
     """
-    n_rows = max(1, _MAX_CELLS // X.shape[1])
+    n_indicators = int(columns.n_levels.sum())
+    n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
     X, weight = columns.working_array(X[:n_rows]), weight[:n_rows]  # sorted by hash: the first are a random subset
-    present = ~np.isnan(X)
-    observed = weight @ present / weight.sum()
-    mean, variance = moments(X, weight)
-    unit = np.where(columns.has_units("standard"), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
-    centred = np.where(present, X - mean, 0.0) / unit
-    spread = variance / np.square(unit)  # of the observed cells; a whole unit for an empty column
+    indicators = columns.indicators(X)
+    mean, variance = moments(indicators, weight)
+    mean = columns.smoothed(mean, max(weight.sum(), len(weight)))
+    unit = _units(columns, mean, variance)
+    centred = (indicators - mean) / unit
 
     with torch.no_grad():
-        if model.encoder:
-            large = columns.has_units("scale") | (unit > 1)
-            model.encoder.fill.copy_(torch.from_numpy(mean))
-            model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
-            model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
+        _set_encoder_units(model, columns, mean, unit)
         if init == "random":
             return
-        second = SecondMoments(centred, weight)
-        if init == "pca":
-            solution = probabilistic_pca(second, model.n_components, columns.tie_noise, seed)
-        else:
-            max_iter = _affordable_em_steps(model, second)
-            solution = factor_analysis(second, model.n_components, columns.tie_noise, seed, max_iter)
-        # Cells filled with the mean have no variance: give it back to the noise.
-        solution.noise = columns.tie_noise(solution.noise + (1 - observed) * spread)
-        solution = solution.rotated().padded(model.n_components)
-        resolution = _resolution(centred, weight)
-        _write(model, solution, mean, unit, resolution)
+        solution = _solve(model, columns, centred, weight, init, seed).rotated().padded(model.n_components)
+        resolution = _resolution(np.nan_to_num(centred), weight)
+        _write(model, columns, solution, mean, unit, resolution)
         if model.posterior and not _is_normal(model):
-            X = np.where(present, X, mean)
             _regress_on_codes(model, columns, X, weight, mean, resolution * np.square(unit), seed)
+
+
+def _units(columns, mean, variance):
+    """What every indicator is divided by for the linear solution, (D',)."""
+    unit = np.where(columns.per_indicator(columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
+    return np.where(columns.per_indicator(columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
+
+
+def _set_encoder_units(model, columns, mean, unit):
+    """Fill missing numbers with the mean; shift and divide those that are large."""
+    if not model.encoder:
+        return
+    numbers = columns.per_indicator(columns.is_number)
+    mean, unit = mean[numbers], unit[numbers]
+    large = columns.has_units("scale")[columns.is_number] | (unit > 1)
+    model.encoder.fill.copy_(torch.from_numpy(mean))
+    model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
+    model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
+
+
+def _solve(model, columns, centred, weight, init, seed):
+    """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
+    n_components, tie_noise = model.n_components, columns.tie_noise
+    has_holes = bool(np.isnan(centred).any())
+    second = SecondMoments(np.nan_to_num(centred), weight)
+    if init == "pca":
+        solution = probabilistic_pca(second, n_components, tie_noise, seed)
+    else:
+        max_iter = _affordable_em_steps(model, second)
+        solution = factor_analysis(second, n_components, tie_noise, seed, max_iter)
+    if not has_holes or solution.loadings.shape[1] == 0:
+        return solution
+    n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
+    rows = ObservedCells(centred[:n_rows], weight[:n_rows])
+    if init == "pca":  # one noise for all columns: the mean over their observed cells
+        tie_noise = lambda noise: columns.tie_noise(np.full_like(noise, np.average(noise, weights=rows.observed)))  # noqa: E731
+    max_iter = int(np.clip(_EM_OPERATIONS / (4 * rows.X.size * (n_components + 1) ** 2), 20, 1000))
+    return climb(solution, rows, tie_noise, max_iter, tol=1e-5)
 
 
 def exact_em(model, columns, X, weight):
@@ -188,26 +110,30 @@ def exact_em(model, columns, X, weight):
     Parameters
     ----------
     model : LatentVariableModel
-        Where the climb begins: its decoder's loadings and noise.
+        Where the climb begins: its decoder's loadings, mean and noise.
     columns : Columns
     X : ndarray (n, D)
-        Rows in the model's units, NaN for missing, which counts as the column's mean.
+        Rows in the model's units, NaN for missing.
     weight : ndarray (n,)
     """
     mean, _ = moments(X, weight)
-    centred = np.where(np.isnan(X), 0.0, X - mean)
-    second, unit, resolution = SecondMoments(centred, weight), np.ones(X.shape[1]), _resolution(centred, weight)
+    centred, unit = X - mean, np.ones(X.shape[1])
+    resolution = _resolution(np.nan_to_num(centred), weight)
+    has_holes = bool(np.isnan(X).any())
+    rows = (ObservedCells if has_holes else SecondMoments)(centred, weight)
     with torch.no_grad():
-        noise = model.decode(model.decoder.affine.bias.new_zeros(1, 1, model.width)).variance[0, 0]
-        solution = LinearGaussian(*(a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise)))
+        bias = model.decoder.affine.bias
+        noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
+        loadings, noise, bias = (a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise, bias))
+        solution = LinearGaussian(loadings, noise, bias - mean if has_holes else 0.0)
 
     @torch.no_grad()
     def step(models):
         nonlocal solution
-        solution = em_step(solution, second, columns.tie_noise)
+        solution = rows.em_step(solution, columns.tie_noise)
         for module in models:
-            _write(module, solution.rotated().padded(model.n_components), mean, unit, resolution)
-        return {"loss": -solution.log_likelihood(second)}
+            _write(module, columns, solution.rotated().padded(model.n_components), mean, unit, resolution)
+        return {"loss": -rows.log_likelihood(solution)}
 
     return step
 
@@ -248,9 +174,11 @@ def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
     too small for what they explain, would cost tens of nats.
     """
     rows = draw_positions(weight, min(len(X), _MAX_REGRESSED), np.random.default_rng(seed))
-    X = X[rows]
-    u = torch.randn(1, len(X), model.n_noise, generator=torch_generator("cpu", seed, 1))
-    z = model.posterior.push(model.encode(torch.from_numpy(X).float()), u)[0].double().numpy()
+    x, mask = columns.filled(torch.from_numpy(X[rows]))
+    u = torch.randn(1, len(x), model.n_noise, generator=torch_generator("cpu", seed, 1))
+    z = model.posterior.push(model.encode(x.float(), mask), u)[0].double().numpy()
+    X = columns.indicators(X[rows])
+    X = np.where(np.isnan(X), mean, X)
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
     z = (z - center) / scale
     loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (X - mean)).T
@@ -260,17 +188,38 @@ def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
     model.decoder.affine.bias.copy_(bias - weight @ torch.from_numpy(center / scale))
 
 
-def _write(model, solution, mean, unit, resolution):
-    """Put the linear model into the affine paths and silence nothing else: the nets end in zeros already."""
+def _write(model, columns, solution, mean, unit, resolution):
+    """Put the linear model into the linear paths and silence nothing else: the nets end in zeros already."""
     projection, covariance = solution.posterior()
-    projection = projection / unit  # of x - mean; the encoder sees (x - center) / size
+    projection = projection / unit
+    mean = mean + solution.mean * unit
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     if model.encoder:
-        center, size = (buffer.cpu().double().numpy() for buffer in (model.encoder.center, model.encoder.unit))
-        weight, bias, basis, offset = model.posterior.start(projection @ (center - mean), projection * size, covariance)
-        model.encoder.affine.weight.copy_(torch.from_numpy(weight))
-        model.encoder.affine.bias.copy_(torch.from_numpy(bias))
+        basis, offset = _write_encoder(model, columns, projection, covariance, mean)
+        precision = columns.sums(solution.precisions())
+        model.encoder.precision.copy_(torch.from_numpy(precision))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
     model.decoder.affine.weight.copy_(weight @ torch.from_numpy(basis))
     model.decoder.affine.bias.copy_(bias + weight @ torch.from_numpy(offset))
+
+
+def _write_encoder(model, columns, projection, covariance, mean):
+    """The code N(projection (x - mean), covariance): x are numbers, shifted and divided, and indicators."""
+    encoder = model.encoder
+    numbers = columns.per_indicator(columns.is_number)
+    encoder.fill.copy_(torch.from_numpy(mean[numbers]))
+    center, size = (buffer.cpu().double().numpy() for buffer in (encoder.center, encoder.unit))
+    projection = projection.copy()
+    projection[:, numbers] *= size
+    constant = projection[:, numbers] @ ((center - mean[numbers]) / size)
+    weight, bias, basis, offset = model.posterior.start(constant, projection, covariance)
+    encoder.affine.weight.copy_(torch.from_numpy(weight[:, numbers]))
+    encoder.affine.bias.copy_(torch.from_numpy(bias))
+    if not columns.is_number.all():
+        # An average row adds nothing, and a missing category is one.
+        average = columns.sums((weight * mean).T)[~columns.is_number]
+        owner = np.repeat(np.arange(len(average)), columns.n_levels[~columns.is_number])
+        encoder.table[:-1].copy_(torch.from_numpy(weight[:, ~numbers].T - average[owner]))
+        encoder.table[-1].zero_()
+    return basis, offset

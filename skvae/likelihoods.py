@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-from ._arrays import on_host
 from .family import FamilyHead
 
 __all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
@@ -32,6 +31,21 @@ class ColumnLikelihood(nn.Module):
         order = torch.tensor([d for columns in self.columns for d in columns])
         self.register_buffer("order", order, persistent=False)
 
+    @property
+    def blocks(self):
+        """Blocks of raw numbers, in order: (n, None) for n plain ones, (n, C) for n columns of C logits each."""
+        groups = [(head.family, head.n) for head in self.heads]
+        return [(n, f.n_raw) if f.nominal else (f.n_raw * n, None) for f, n in groups]
+
+    @property
+    def categories(self):
+        """Number of levels of each column that holds codes, None for others, (D,)."""
+        categories = [None] * len(self.order)
+        for head, columns in zip(self.heads, self.columns, strict=True):
+            for d in columns:
+                categories[d] = head.family.n_raw if head.family.nominal else None
+        return categories
+
     def forward(self, raw):
         """p(x given z) with batch shape (S, B, D)."""
         if len(self.heads) == 1:
@@ -39,11 +53,31 @@ class ColumnLikelihood(nn.Module):
         parts = [head(part) for head, part in zip(self.heads, raw.split(self.sizes, -1), strict=True)]
         return Columnwise(parts, self.order)
 
+    def parts(self, p):
+        """p(x given z) as (Family, columns, distribution of these columns), family by family."""
+        parts = p.parts if isinstance(p, Columnwise) else [p]
+        return [(head.family, d, part) for head, d, part in zip(self.heads, self.columns, parts, strict=True)]
+
+    def push(self, p, u):
+        """Values (Q, ..., D) of the columns on the line at standard normal noise u (Q,); others at their mean."""
+        u = u.reshape(-1, *[1] * len(p.batch_shape))
+        values = [
+            family.push(part, u) if family.units == "standard" else part.mean.expand(len(u), *part.batch_shape)
+            for family, _, part in self.parts(p)
+        ]
+        return values[0] if len(values) == 1 else torch.cat(values, -1).index_select(-1, self.order.argsort())
+
     def start(self, mean, loadings, noise, resolution):
-        """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the heads' own numbers."""
+        """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the heads' own numbers.
+
+        The arguments count indicators: one for each level of a category.
+        """
+        widths = np.array([C or 1 for C in self.categories])
+        first = widths.cumsum() - widths
         weights, biases = [], []
         for head, columns in zip(self.heads, self.columns, strict=True):
-            numbers = mean[columns], loadings[columns], noise[columns], resolution[columns]
+            own = np.concatenate([np.arange(first[d], first[d] + widths[d]) for d in columns])
+            numbers = mean[own], loadings[own], noise[own], resolution[own]
             weight, bias, own = head.family.start(*numbers)
             weights.append(torch.from_numpy(weight))
             biases.append(torch.from_numpy(bias))
@@ -105,46 +139,75 @@ class Columnwise(Distribution):
 class InDataUnits(Distribution):
     """p(x given z) over the columns in the units of the table: what `VAETransformer.decode` returns.
 
+    Categories are code numbers. Columns that are bent (``scaling="power"`` or ``"quantile"``) have their mean and
+    variance by the trapezoid rule in the noise of x, since the image of a mean is not the mean of the images; their
+    mode is the image of the model's.
+
     Parameters
     ----------
     p : Distribution, batch shape (..., D)
         In the model's units.
-    shift, scale : Tensor (D,)
-        x in data units is scale * x + shift.
+    likelihood : ColumnLikelihood
+        That gave p.
+    columns : Columns
+    n_nodes : int, default=41
+        Of the trapezoid rule, over six standard deviations to each side.
     """
 
     arg_constraints = {}
 
-    def __init__(self, p, shift, scale):
+    def __init__(self, p, likelihood, columns, n_nodes=41):
         self.p = p
-        self.shift = shift
-        self.scale = scale
+        self.likelihood = likelihood
+        self.columns = columns
+        self.n_nodes = n_nodes
         super().__init__(p.batch_shape, validate_args=False)
 
     @property
     def mean(self):
         """E[x_d given z]."""
-        return self.p.mean * self.scale + self.shift
+        mean = self._data(self.p.mean)
+        if self.columns.maps:
+            mean[..., self._bent] = self._moments()[0]
+        return mean
 
     @property
     def mode(self):
         """The most probable value of each column."""
-        return self.p.mode * self.scale + self.shift
+        return self._data(self.p.mode)
 
     @property
     def variance(self):
         """Var[x_d given z]."""
-        return self.p.variance * self.scale.square()
+        variance = self.p.variance
+        variance = variance * torch.from_numpy(self.columns.scale).to(variance).square()
+        if self.columns.maps:
+            variance[..., self._bent] = self._moments()[1]
+        return variance
 
     def log_prob(self, value):
-        """log p(x_d given z) for every column, in nats; 0 for a missing cell (NaN)."""
-        value = torch.from_numpy(np.array(on_host(value), dtype=np.float64)).to(
-            self.scale
-        )  # a copy: frames are read only
-        x = (value - self.shift) / self.scale
-        missing = x.isnan()
-        return torch.where(missing, 0.0, self.p.log_prob(x.nan_to_num(0.0)) - self.scale.log())
+        """log p(x_d given z) for every column, in nats; 0 for a missing cell. `value` is a table like the fitted one."""
+        value = self.columns.schema.encode(value)
+        x = torch.from_numpy(self.columns.working_array(value)).to(self.p.mean)
+        x, mask = self.columns.filled(x)
+        log_px = self.p.log_prob(x) + torch.from_numpy(self.columns.log_slopes(value)).to(x)
+        return log_px if mask is None else torch.where(mask, log_px, 0.0)
 
     def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
         """x ~ p(x given z)."""
-        return self.p.sample(sample_shape) * self.scale + self.shift
+        return self._data(self.p.sample(sample_shape))
+
+    @property
+    def _bent(self):
+        return list(self.columns.maps)
+
+    def _data(self, x):
+        return torch.from_numpy(self.columns.to_data(x)).to(x)
+
+    def _moments(self):
+        """Mean and variance of the bent columns."""
+        u = torch.linspace(-6.0, 6.0, self.n_nodes).to(self.p.mean)
+        weight = torch.softmax(-u.square() / 2, 0)
+        x = self._data(self.likelihood.push(self.p, u))[..., self._bent]
+        mean = torch.tensordot(weight, x, 1)
+        return mean, torch.tensordot(weight, (x - mean).square(), 1)

@@ -30,6 +30,10 @@ class LatentVariableModel(nn.Module):
         Keyword arguments of both networks: hidden_layer_sizes, activation, dropout.
     objective : Objective, optional
         Builds the auxiliary module, a critic.
+    holes : list of int
+        Columns with missing cells, which the encoder's MLP is told of.
+    column_weights : list of float (D,), optional
+        Of each column's log-prob in training.
 
     Examples
     --------
@@ -43,17 +47,37 @@ class LatentVariableModel(nn.Module):
     torch.Size([1, 3, 4])
     """
 
-    def __init__(self, n_features, n_components, posterior, prior, likelihood, network, objective=None):
+    def __init__(
+        self,
+        n_features,
+        n_components,
+        posterior,
+        prior,
+        likelihood,
+        network,
+        objective=None,
+        holes=(),
+        column_weights=None,
+    ):
         super().__init__()
         self.n_components = n_components
         self.width = posterior.width(n_components) if posterior else n_components
         self.posterior = posterior and posterior.build(n_components)
         self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
         self.likelihood = ColumnLikelihood(likelihood)
-        own_units = any(family.units != "standard" for family, _ in likelihood)
-        self.encoder = posterior and Encoder(n_features, self.posterior.n_raw, own_units, **network)
-        self.decoder = Decoder(self.width, self.likelihood.n_raw, **network)
+        self.encoder = posterior and Encoder(
+            self.likelihood.categories,
+            self.posterior.n_raw,
+            n_components,
+            condition=self.posterior.condition,
+            holes=holes,
+            has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
+            **network,
+        )
+        self.decoder = Decoder(self.width, self.likelihood.blocks, **network)
         self.auxiliary = objective and objective.auxiliary(n_features, self.width)
+        weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
+        self.register_buffer("column_weights", weights, persistent=False)
 
     @property
     def n_noise(self) -> int:
@@ -74,8 +98,18 @@ class LatentVariableModel(nn.Module):
 
     def log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""
+        return self.log_likelihood_per_column(x, mask, z).sum(-1)
+
+    def log_likelihood_per_column(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
+        """log p_d(x_d given z), 0 where missing, (S, B, D)."""
         log_px = self.decode(z).log_prob(x)
-        return (log_px if mask is None else torch.where(mask, log_px, 0.0)).sum(-1)
+        return log_px if mask is None else torch.where(mask, log_px, 0.0)
+
+    def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
+        """`log_likelihood` with the column weights, (S, B): what objectives raise, and scores never see."""
+        if self.column_weights is None:
+            return self.log_likelihood(x, mask, z)
+        return self.log_likelihood_per_column(x, mask, z) @ self.column_weights
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters by name of their group: inference (phi), generative (theta) and auxiliary (psi)."""
@@ -90,11 +124,12 @@ class LatentVariableModel(nn.Module):
         }
 
     def net_parameters(self) -> list[nn.Parameter]:
-        """The MLPs beside the affine paths."""
+        """The MLPs beside the linear paths, with what leads into and out of them."""
+        linear = set(self.linear_parameters())
         parts = (self.encoder, self.decoder) if self.encoder else (self.decoder,)
-        return [p for part in parts if part.net for p in part.net.parameters()]
+        return [p for part in parts for p in part.parameters() if p not in linear]
 
     def linear_parameters(self) -> list[nn.Parameter]:
-        """What a closed-form start sets: the affine paths and the numbers that the likelihood owns."""
-        encoder = (self.encoder.affine,) if self.encoder else ()
-        return [p for part in (*encoder, self.decoder.affine, self.likelihood) for p in part.parameters()]
+        """What a closed-form start sets: the linear paths and the numbers that the likelihood owns."""
+        encoder = [*self.encoder.affine.parameters(), *self.encoder.tables()] if self.encoder else []
+        return encoder + [p for part in (self.decoder.affine, self.likelihood) for p in part.parameters()]

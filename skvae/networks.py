@@ -1,10 +1,11 @@
-"""Encoder and decoder networks: an affine path plus an MLP that is silent at the start (its last layer is zero).
+"""Encoder and decoder networks: a linear path plus an MLP that is silent at the start (its last layer is zero).
 
-The affine path carries the closed-form start; the MLP learns what is not linear.
+The linear path carries the closed-form start; the MLP learns what is not linear.
 """
 
 import torch
 from torch import nn
+from torch.nn.functional import embedding
 
 __all__ = ["ACTIVATIONS", "Decoder", "Encoder"]
 
@@ -17,8 +18,11 @@ ACTIVATIONS = {
     "softplus": nn.Softplus,
 }
 
+EMBEDDING_WIDTH = 8  # numbers that the encoder's MLP sees of one category
+BOTTLENECK = 16  # numbers that the decoder's MLP gives for one column of more levels than that
 
-def mlp(n_in, n_out, hidden_layer_sizes, activation, dropout):
+
+def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
     """Stack Linear, activation, dropout; the last layer is zero. None where there are no hidden layers."""
     if not hidden_layer_sizes:
         return None
@@ -33,33 +37,156 @@ def mlp(n_in, n_out, hidden_layer_sizes, activation, dropout):
 
 
 class Decoder(nn.Module):
-    """z (S, B, K) -> raw numbers (S, B, R): affine(z) + net(z)."""
+    """z (S, B, K) -> raw numbers (S, B, R): affine(z) + net(z).
 
-    def __init__(self, n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
+    Parameters
+    ----------
+    n_in : int
+        K.
+    sizes : list of (int, int or None)
+        Blocks of raw numbers, in order: (n, None) for n plain numbers, (n, C) for the C logits of each of n columns. The
+        MLP reaches many logits through a bottleneck, or a column of a thousand levels would cost more than all others.
+    """
+
+    def __init__(self, n_in, sizes, hidden_layer_sizes=(), activation="silu", dropout=0.0):
         super().__init__()
-        self.affine = nn.Linear(n_in, n_out)
-        self.net = mlp(n_in, n_out, hidden_layer_sizes, activation, dropout)
+        self.affine = nn.Linear(n_in, sum(n * (C or 1) for n, C in sizes))
+        wide = [C is not None and C > BOTTLENECK for _, C in sizes]
+        self.widths = [n * (BOTTLENECK if w else C or 1) for (n, C), w in zip(sizes, wide, strict=True)]
+        self.net = mlp(n_in, sum(self.widths), hidden_layer_sizes, activation, dropout)
+        spread = [torch.randn(n, BOTTLENECK, C) / BOTTLENECK**0.5 for (n, C), w in zip(sizes, wide, strict=True) if w]
+        self.spread = nn.ParameterList(spread if self.net else [])
+        self.is_wide = wide
 
     def forward(self, z):
         """The two paths added."""
-        return self.affine(z) if self.net is None else self.affine(z) + self.net(z)
+        raw = self.affine(z)
+        if self.net is None:
+            return raw
+        return raw + (self._widened(self.net(z)) if len(self.spread) else self.net(z))
+
+    def _widened(self, numbers):
+        spread = iter(self.spread)
+        blocks = zip(numbers.split(self.widths, -1), self.is_wide, strict=True)
+        parts = [_to_logits(block, next(spread)) if wide else block for block, wide in blocks]
+        return torch.cat(parts, -1)
 
 
-class Encoder(Decoder):
-    """x (B, D), mask (B, D) or None -> raw numbers (B, R): missing cells take the column's mean `fill` first.
+def _affine(n_in, n_out):
+    """nn.Linear; without inputs, where its constructor warns, a constant."""
+    affine = nn.Linear(max(n_in, 1), n_out)
+    if n_in == 0:
+        affine.weight = nn.Parameter(torch.empty(n_out, 0))
+    return affine
 
-    Columns that the model does not standardise, such as counts, are shifted by `center` and divided by `unit` for the
-    network: a step of Adam moves every weight alike, and so would move the output by the size of the column.
+
+def _to_logits(block, spread):
+    """(S, B, n * r) -> (S, B, n * C) by one matrix (r, C) per column."""
+    return torch.einsum("sbnr,nrc->sbnc", block.unflatten(-1, spread.shape[:2]), spread).flatten(-2)
+
+
+class Encoder(nn.Module):
+    """x (B, D), mask (B, D) or None -> raw numbers (B, R): linear path + net.
+
+    Numbers enter as they are, missing ones as the column's mean `fill`; columns that the model does not standardise,
+    such as counts, are shifted by `center` and divided by `unit` first: a step of Adam moves every weight alike, and so
+    would move the output by the size of the column. A category enters as a gather, of a row of `table` in the linear
+    path (which is what a matrix does to its one-hot vector) and of a row of `embedding` in the MLP; a missing one as
+    zeros. The MLP also sees which cells are missing, of the columns `holes` where the fitted table had any.
+
+    Where cells are missing, the linear path becomes Gaussian conditioning, t | x_obs ~ N(P^-1 h, P^-1) with
+
+        P = I + sum over observed d of G_d,    h = sum over observed d of h_d(x_d),
+
+    and `condition` of the posterior's head says what that does to its raw numbers. G_d (K, K) is w_d w_d' / psi_d of
+    the closed-form start, summed over the levels of a category, and stays as it is.
+
+    Parameters
+    ----------
+    categories : list of int or None (D,)
+        Number of levels of each column that holds codes; None for numbers.
+    n_out, n_components : int
+        R, and K of the linear model.
+    condition : callable (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation, or None
+    holes : list of int
+    has_own_units : bool
+    network : dict
     """
 
-    def __init__(self, n_in, n_out, has_own_units=False, **network):
-        super().__init__(n_in, n_out, **network)
+    def __init__(self, categories, n_out, n_components, condition=None, holes=(), has_own_units=False, **network):
+        super().__init__()
+        self.condition = condition
         self.has_own_units = has_own_units  # two kernels a step that standardised tables do without
-        self.register_buffer("fill", torch.zeros(n_in))
-        self.register_buffer("center", torch.zeros(n_in))
-        self.register_buffer("unit", torch.ones(n_in))
+        numbers = [d for d, C in enumerate(categories) if C is None]
+        codes = [d for d, C in enumerate(categories) if C is not None]
+        levels = torch.tensor([categories[d] for d in codes], dtype=torch.long)
+        self.n_levels = int(levels.sum())
+        index = {"numbers": numbers, "codes": codes, "holes": list(holes)}
+        for name, columns in index.items():
+            self.register_buffer(name, torch.tensor(columns, dtype=torch.long), persistent=False)
+        self.register_buffer("offset", levels.cumsum(0) - levels, persistent=False)
+        self.register_buffer("fill", torch.zeros(len(numbers)))
+        self.register_buffer("center", torch.zeros(len(numbers)))
+        self.register_buffer("unit", torch.ones(len(numbers)))
+        self.register_buffer("precision", torch.zeros(len(categories), n_components, n_components))
+        self.affine = _affine(len(numbers), n_out)
+        n_in = len(numbers) + len(holes)
+        if codes:  # the last row is that of a missing category
+            self.table = nn.Parameter(torch.zeros(self.n_levels + 1, n_out))
+            nn.init.normal_(self.table[:-1], std=len(categories) ** -0.5)
+            n_in += EMBEDDING_WIDTH * len(codes)
+        self.net = mlp(n_in, n_out, **network)
+        if codes and self.net:
+            self.embedding = nn.Parameter(torch.randn(self.n_levels + 1, EMBEDDING_WIDTH))
+            with torch.no_grad():
+                self.embedding[-1] = 0.0
+
+    def tables(self):
+        """The categories' part of the linear path, where there are any."""
+        return [self.table] if len(self.codes) else []
 
     def forward(self, x, mask=None):
         """The two paths added."""
+        numbers, rows = self._numbers(x, mask), self._rows(x, mask)
+        raw = self._linear(numbers, rows)
+        if mask is not None and self.condition:
+            raw = self._conditioned(raw, mask)
+        return raw if self.net is None else raw + self.net(self._seen(numbers, rows, mask))
+
+    def _numbers(self, x, mask):
+        """(B, columns of numbers), missing ones filled."""
+        if len(self.codes):
+            x, mask = (t if t is None else t.index_select(-1, self.numbers) for t in (x, mask))
         x = x if mask is None else torch.where(mask, x, self.fill)
-        return super().forward((x - self.center) / self.unit if self.has_own_units else x)
+        return (x - self.center) / self.unit if self.has_own_units else x
+
+    def _rows(self, x, mask):
+        """Row of `table` behind each category, (B, columns of codes)."""
+        if not len(self.codes):
+            return None
+        rows = x.index_select(-1, self.codes).long() + self.offset
+        return rows if mask is None else torch.where(mask.index_select(-1, self.codes), rows, self.n_levels)
+
+    def _linear(self, numbers, rows):
+        raw = self.affine(numbers)
+        return raw if rows is None else raw + embedding(rows, self.table, padding_idx=self.n_levels).sum(-2)
+
+    def _conditioned(self, raw, mask):
+        """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
+        empty = (self.fill - self.center) / self.unit if self.has_own_units else self.fill
+        base = self.affine(empty)
+        with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
+            unit = torch.eye(self.precision.shape[-1]).to(self.precision)
+            observed = (mask.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
+            deviation = (raw - base).to(unit.dtype)
+            return base + self.condition(deviation, unit + observed, unit + self.precision.sum(0))
+
+    def _seen(self, numbers, rows, mask):
+        """What the MLP sees: numbers, embeddings and holes."""
+        parts = [numbers]
+        if rows is not None:
+            parts.append(embedding(rows, self.embedding, padding_idx=self.n_levels).flatten(-2))
+        if len(self.holes):
+            is_missing = numbers.new_zeros(len(numbers), len(self.holes))
+            parts.append(is_missing if mask is None else (~mask.index_select(-1, self.holes)).to(numbers.dtype))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)

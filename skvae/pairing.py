@@ -42,6 +42,11 @@ def check_parts(posterior, prior, objective, schedule, likelihoods, hidden_layer
         _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes)
     if objective.posterior is None:
         _check_generator(objective, likelihoods)
+    if isinstance(prior, VampPrior) and any(family.nominal for family in likelihoods):
+        raise ValueError(
+            "prior='vamp' trains rows of the table, which cannot be done for categories. Use prior='mixture', or name "
+            "no categorical likelihood."
+        )
 
 
 def _check_encoder(posterior, objective, schedule):

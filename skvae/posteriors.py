@@ -8,6 +8,7 @@
 - `rsample(q, u)`: draws that are differentiable in the raw numbers, for training; `push` where that is,
 - `center(q)`: what transform returns, (B, K),
 - `marginals(q)`: q_k(z_k given x), for the information of single components,
+- `condition`: what holes in a row do to its raw numbers, a function of `conditioning.py` or None,
 - `start(mean, projection, covariance)`: the raw affine map that imitates the normal code of the closed-form start.
 """
 
@@ -23,6 +24,7 @@ from torch import nn
 from torch.distributions import AffineTransform, ComposeTransform, MultivariateNormal, Normal
 
 from ._random import whitened_pairs
+from .conditioning import condition_covariance, condition_location, condition_spread
 from .distributions import Flow, OneHots, PointMass
 from .distributions import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
@@ -76,6 +78,8 @@ class Posterior(BaseEstimator, ABC):
 
 class Head(nn.Module, ABC):
     """Base class of the modules that posteriors build; see the module's docstring for what each method is."""
+
+    condition = None
 
     def __init__(self, n_raw, n_noise):
         super().__init__()
@@ -169,6 +173,8 @@ class _MeanFieldHead(Head):
         super().__init__(head.n_raw, n_components)
         self.family = family
         self.head = head
+        if family.location_scale:
+            self.condition = condition_location if family.n_raw == 1 else condition_spread
 
     def forward(self, raw):
         """Every component at once."""
@@ -212,6 +218,8 @@ class FullCovariance(Posterior):
 
 class _FullCovarianceHead(Head):
     """Raw numbers (B, K + K (K + 1) / 2) -> MultivariateNormal with batch shape (B,) and event shape (K,)."""
+
+    condition = staticmethod(condition_covariance)
 
     def __init__(self, n_components):
         rows, columns = np.tril_indices(n_components)
@@ -266,6 +274,8 @@ class Point(Posterior):
 
 class _PointHead(Head):
     """Raw numbers (B, K) -> PointMass."""
+
+    condition = staticmethod(condition_location)
 
     def forward(self, raw):
         """As they are."""
@@ -418,6 +428,8 @@ class Implicit(Posterior):
 
 class _DrawnHead(Head):
     """Heads around a normal N(loc, scale^2) whose q knows its moments by frozen draws only."""
+
+    condition = staticmethod(condition_spread)
 
     def __init__(self, n_components, n_extra=0):
         super().__init__(2 * n_components + n_extra, n_components)

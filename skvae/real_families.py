@@ -45,6 +45,8 @@ class Gaussian(Family):
     VAETransformer(likelihood=Gaussian(noise='shared'))
     """
 
+    location_scale = True
+
     def __init__(self, noise: str | float = "feature", floor: float = 1e-3):
         self.noise = noise
         self.floor = floor
@@ -293,6 +295,7 @@ class Cauchy(CodeFamily):
     """
 
     n_raw = 2
+    location_scale = True
 
     def distribution(self, loc, log_square):
         """Cauchy(loc, exp(log_square / 2))."""

@@ -143,6 +143,7 @@ class LocationScale(SpreadFamily):
 
     unit_mean = 0.0
     unit_variance = 1.0
+    location_scale = True
 
     def margins(self, mean, loadings, noise):
         """Mean and variance of the normal model."""

@@ -23,7 +23,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from . import evaluation
 from ._random import isolated, seed_global, torch_generator
-from .rows import draw_positions
+from .rows import dense, draw_positions
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "plain_history", "train"]
 
@@ -39,6 +39,7 @@ LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _BATCHES_PER_BLOCK = 64
+_ROWS_PER_BLOCK = 4096  # of a CSR
 _AVERAGE_DECAY = 8
 _INFORMATION_ROWS = 1000
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
@@ -48,7 +49,7 @@ _VALIDATION_CELLS = 8_000_000
 class Rows:
     """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch."""
 
-    def __init__(self, X, weight, columns, device):
+    def __init__(self, X, weight, columns, device, column_weights=None):
         self.weight = weight
         self.n_columns = X.shape[1]
         self.columns = columns
@@ -57,13 +58,22 @@ class Rows:
         self.mask = None
         if self.table is None:
             self.x, self.mask = columns.tensors(X, device, torch.float32)
-        #: Weighted mean over the rows, in nats.
-        self.log_jacobian = float(
-            np.average(np.broadcast_to(columns.log_jacobian(self.mask), len(weight)), weights=weight)
-        )
+        #: Weighted mean over the rows, in nats; of the weighted columns.
+        self.log_jacobian = self._mean_log_jacobian(X, column_weights)
 
     def __len__(self):
         return len(self.weight)
+
+    def _mean_log_jacobian(self, X, column_weights):
+        if self.table is None:
+            jacobian = self.columns.log_jacobian(X, self.mask, column_weights)
+        elif not self.columns.maps and not np.isnan(X.data).any():
+            jacobian = self.columns.log_jacobian(X, None, column_weights)
+        else:
+            blocks = (dense(X[i : i + _ROWS_PER_BLOCK]) for i in range(0, len(self), _ROWS_PER_BLOCK))
+            masks = ((block, torch.from_numpy(~np.isnan(block))) for block in blocks)
+            jacobian = np.concatenate([self.columns.log_jacobian(*pair, column_weights) for pair in masks])
+        return float(np.average(np.broadcast_to(jacobian, len(self)), weights=self.weight))
 
     def working_array(self):
         """All rows in the model's units, float64, NaN for missing."""

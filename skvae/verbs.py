@@ -4,6 +4,8 @@ Codes that leave the estimator are in its own order: code k is signs_[k] times c
 """
 
 import copy
+import math
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -14,19 +16,26 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from . import evaluation
 from ._arrays import as_tensor, float_dtypes, like, on_host, torch_float
 from ._compat import check_same_namespace
 from ._random import draw_seed, exclusive, torch_generator
 from .distributions import reordered
+from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .likelihoods import InDataUnits
+from .rows import dense
 
-__all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "code_density"]
+__all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "fit_code_density"]
 
 #: Second keys of the generators of frozen noise.
-SCORE_STREAM, IMPORTANCE_STREAM = 1, 2
+SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
+
+_POOR = 10  # draws: weights worth fewer are nothing to rely on
+_POOR_SHARE = 0.1
+_CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
+_FEW_NODES = 9  # per code, of the means in data units that are averaged over many codes
 
 
 def _if_has(*what, to_fit=False):
@@ -165,7 +174,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module, z = self._codes(Z)
         with torch.no_grad():
             p = module.decode(z)
-        return InDataUnits(p, *(torch.from_numpy(a).to(z) for a in (self._columns.shift, self._columns.scale)))
+        return InDataUnits(p, module.likelihood, self._columns)
 
     @_if_has("codes")
     def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
@@ -195,18 +204,17 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
 
         def through_the_center(module, x, mask):
-            return module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
+            return self._in_data_units(module, module.posterior.center(module.encode(x, mask))[None]).mean[0]
 
         def drawn(module, x, mask):
             q = module.encode(x, mask)
             u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
-            return module.decode(module.posterior.push(q, u)).sample()[0]
+            return self._in_data_units(module, module.posterior.push(q, u)).sample()[0]
 
         index = X.index if hasattr(X, "iloc") else None
         with exclusive(draw_seed(random_state) if sample else 0, device=getattr(self, "_device", "cpu")):
-            x = self._per_row(X, drawn if sample else through_the_center, method="reconstruct")
-        data = like(torch.from_numpy(self._columns.to_data(as_tensor(x))).to(torch_float(x.dtype)), x)
-        return self._columns.frame(data, index)
+            data = self._per_row(X, drawn if sample else through_the_center, "reconstruct", self._n_nodes)
+        return self._schema.draws(data, index) if sample else self._schema.means(data, index)
 
     @_if_has("codes", "mixture")
     def prior_responsibilities(self, X: Any) -> Any:
@@ -242,7 +250,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes")
     def inverse_transform(self, Z: Any) -> Any:
-        """Decode codes to the mean of p(x given z) in data units.
+        """Decode codes to the mean of p(x given z) in data units; of a category, its most probable level.
 
         Parameters
         ----------
@@ -251,7 +259,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            A pandas frame keeps the index of Z.
+            Means are floats, those of booleans probabilities; categories have the levels and the dtype of the fitted
+            column. A pandas frame keeps the index of Z.
 
         Examples
         --------
@@ -267,10 +276,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
         module, z = self._codes(Z)
         with torch.no_grad():
-            parts = z.split(evaluation.chunk_rows(module, 1))
-            mean = torch.cat([module.decode(part[None]).mean[0] for part in parts])
-        data = like(torch.from_numpy(self._columns.to_data(mean)).to(torch_float(Z.dtype)), Z)
-        return self._columns.frame(data, index)
+            parts = z.split(evaluation.chunk_rows(module, self._n_nodes))
+            mean = torch.cat([self._in_data_units(module, part[None]).mean[0] for part in parts])
+        return self._schema.means(like(mean.to(torch_float(Z.dtype)), Z), index)
 
     @_if_has("codes", "score")
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
@@ -308,11 +316,158 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             shape = (n_importance_samples, 1, self.module_.n_noise)
             bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        def score(module, x, mask):
+        def score(module, x, mask, rows):
             value = bound(module, x, mask, u.to(x))
-            return value + self._columns.log_jacobian(mask).to(value)
+            return value + self._columns.log_jacobian(rows, mask).to(value)
 
-        return self._per_row(X, score, method="score_samples", n_samples=len(u), check_support=True)
+        return self._per_row(X, score, "score_samples", len(u), check_support=True, with_rows=True)
+
+    @_if_has("codes", "score")
+    def score_columns(self, X: Any) -> Any:
+        r"""Log-density of each cell under its row's posterior, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`: which cell is odd.
+
+        In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the rest of the row
+        does not lead one to expect; compare a cell with its column, since each column has its own unit.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_features)
+            NaN where a cell is missing, or holds a category that fit has not seen.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> X[0, 2] = 6.5  # a petal five times too long
+        >>> vae.score_columns(X)[0].argmin()
+        np.int64(2)
+        """
+        check_is_fitted(self)
+
+        def score(module, x, mask, rows):
+            z = module.posterior.push(module.encode(x, mask), self._score_noise.to(x))
+            log_px = module.decode(z).log_prob(x).logsumexp(0) - math.log(len(z))
+            slopes = torch.from_numpy(self._columns.log_slopes(dense(on_host(rows)).astype(np.float64)))
+            log_px = log_px + slopes.to(log_px)
+            return log_px if mask is None else torch.where(mask, log_px, torch.nan)
+
+        n_samples = len(self._score_noise)
+        return self._per_row(X, score, "score_columns", n_samples, check_support=True, with_rows=True)
+
+    @_if_has("codes")
+    def impute(
+        self,
+        X: Any,
+        n_draws: int | None = None,
+        n_importance_samples: int = 200,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Any:
+        r"""Fill the missing cells of X: with conditional means and modes, or with draws.
+
+        Self-normalised importance sampling with codes of the row's posterior and of the prior,
+
+        .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
+            w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
+
+        (Mattei & Frellsen 2019, eq. 10). Codes without a density have no weights: there cells come from the centre.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+        n_draws : int, optional
+            Give that many tables, the missing cells of each drawn from p(x_mis | x_obs), for multiple imputation; None
+            for one table of conditional means, and modes of categories and booleans.
+        n_importance_samples : int, default=200
+            S, codes per row.
+        random_state : int, RandomState instance or None
+            Of the draws of tables; means are deterministic.
+
+        Returns
+        -------
+        X : like X, or list of such
+            Observed cells as they were; columns have the dtypes that fit saw, integers are whole and booleans are
+            booleans. A column without any observed cell in fit has no model: numbers become 0, others stay missing.
+
+        Warns
+        -----
+        UserWarning
+            For a tenth of the rows or more, the weights are worth fewer than ten draws.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> holes = X.copy()
+        >>> holes[0, 2] = np.nan
+        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> bool(abs(vae.impute(holes)[0, 2] - X[0, 2]) < 0.3)
+        True
+        """
+        check_is_fitted(self)
+        check_count("n_importance_samples", n_importance_samples, "impute")
+        if n_draws is not None:
+            check_count("n_draws", n_draws, "impute")
+        table = self._validate(X, reset=False)
+        values, missing = dense(on_host(table)).astype(np.float64), self._schema.missing(on_host(X))
+        rows = np.flatnonzero(missing.any(1))
+        seed = self._seed if n_draws is None else draw_seed(random_state)
+        drawn, sizes = self._imputed(table[rows], n_draws, n_importance_samples, seed)
+        self._warn_of_poor_weights(sizes)
+        tables = []
+        for draw in drawn:
+            values[rows] = draw
+            tables.append(self._schema.fill(X, values, missing))
+        return tables[0] if n_draws is None else tables
+
+    def _imputed(self, table, n_draws, n_importance_samples, seed):
+        """Values (n_draws or 1, n, D) of rows in data units, and the effective sample size of each, (n,)."""
+        n_tables = n_draws or 1
+        if not table.shape[0]:
+            return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
+        n_prior = int(SHARE_OF_THE_PRIOR * n_importance_samples)
+        generator = torch_generator("cpu", seed, IMPUTATION_STREAM)
+        u = torch.randn(n_importance_samples - n_prior, 1, self.module_.n_noise, generator=generator)
+
+        def imputed(module, x, mask):
+            draws = self._draws_given(module, x, mask, u.to(x), n_prior)
+            size = effective_size(draws)
+            if n_draws is None:
+                values = expected_values(self._in_data_units(module, draws.z, n_nodes=_FEW_NODES), draws.w)[None]
+            else:
+                values = self._in_data_units(module, draws.resampled(n_draws)).sample()
+            return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
+
+        n_samples = n_importance_samples * (_FEW_NODES if self._columns.maps else 1)
+        with exclusive(seed, device=self._device):
+            numbers = on_host(self._over_chunks(table, imputed, n_samples))
+        values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
+        return values.astype(np.float64), numbers[:, -1]
+
+    def _draws_given(self, module, x, mask, u, n_prior):
+        """Weighted codes of rows; the centre alone where codes have no density."""
+        if self._why_no("score"):
+            z = module.posterior.center(module.encode(x, mask))[None]
+            return Draws(z, z.new_zeros(z.shape[:2]))
+        p = self._code_prior(module)
+        return weighted_draws(module, x, mask, u, p.sample((n_prior,)).to(x), p)
+
+    def _warn_of_poor_weights(self, sizes):
+        if self._why_no("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
+            return
+        warnings.warn(
+            f"The importance weights of {(sizes < _POOR).mean():.0%} of the rows are worth fewer than {_POOR} draws: "
+            "their imputed cells are uncertain. Raise n_importance_samples, or fit on a table that has such holes.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     @_if_has("codes", "score")
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -332,20 +487,41 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         weight = None if sample_weight is None else check_weight(sample_weight, len(bound))
         return float(np.average(bound, weights=weight))
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        given: dict | None = None,
+    ) -> Any:
         """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
 
-        A plain autoencoder has no prior: there z comes from a Gaussian mixture fitted to its codes, `code_density_`.
+        With ``code_density="mixture"``, and for a plain autoencoder, which has no prior, z comes from a Gaussian
+        mixture fitted to the codes, `code_density_`.
 
         Parameters
         ----------
         n_samples : int, default=1
         random_state : int, RandomState instance or None
             None asks the operating system for a seed.
+        given : dict, optional
+            Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number: the other cells
+            are drawn given these, by importance resampling of codes of their posterior and of the prior.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            A frame's columns have the dtypes that fit saw: integers are whole, floats have as many decimals as the
+            fitted ones, categories their levels.
+
+        Raises
+        ------
+        ValueError
+            An unknown column, or a value that it cannot have.
+
+        Warns
+        -----
+        UserWarning
+            The weights of the given cells are worth fewer than ten draws: a rare combination.
 
         Examples
         --------
@@ -358,14 +534,51 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         check_count("n_samples", n_samples, "sample")
         module = copy.deepcopy(self.module_).cpu().double()
-        seed = draw_seed(random_state)
-        with exclusive(seed), torch.no_grad():
-            if hasattr(self, "code_density_"):
-                z = torch.from_numpy(sample_codes(self.code_density_, n_samples, seed))
-            else:
-                z = module.prior(module.encode).sample((n_samples,))
-            x = module.decode(z[None]).sample()[0]
-        return self._columns.frame(self._columns.to_data(x))
+        row = None if given is None else self._given_row(given)
+        with exclusive(draw_seed(random_state)), torch.no_grad():
+            z = self._code_prior(module).sample((n_samples,)) if row is None else self._codes_given(module, row, n_samples)
+            values = self._in_data_units(module, z[None]).sample()[0].numpy()
+        if row is not None:
+            values = np.where(np.isnan(row), values, row)
+        return self._schema.draws(values)
+
+    def _given_row(self, given):
+        """The given cells as a row (1, D) of which the others are missing."""
+        reason = self._why_no("codes") or self._why_no("score")
+        if reason:
+            raise ValueError(f"sample(given=...) weighs codes: {reason}")
+        row = self._schema.row(given)
+        self._columns.check_support(row)
+        return row
+
+    def _codes_given(self, module, row, n_samples):
+        """Codes (n_samples, K) of p(z | given cells), half of the candidates from their posterior, half from the prior."""
+        n_each = max(_CANDIDATES, 2 * n_samples)
+        x, mask = self._columns.tensors(row, "cpu", torch.float64)
+        u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
+        draws = self._draws_given(module, x, mask, u, n_each)
+        if effective_size(draws).item() < _POOR:
+            warnings.warn(
+                f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return draws.resampled(n_samples)[:, 0]
+
+    def _code_prior(self, module):
+        """Where codes are drawn from: the mixture fitted to the codes, or the prior."""
+        if hasattr(self, "code_density_"):
+            return as_normal_mixture(self.code_density_, next(module.parameters()))
+        return module.prior(module.encode)
+
+    def _in_data_units(self, module, z, **options):
+        """p(x given z) of codes z (S, B, K) of the module's own order, in data units."""
+        return InDataUnits(module.decode(z), module.likelihood, self._columns, **options)
+
+    @property
+    def _n_nodes(self):
+        """Values per cell behind a mean in data units."""
+        return 41 if self._columns.maps else 1
 
     @property
     def _n_features_out(self):
@@ -398,27 +611,38 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._module(dtype), *self._columns.tensors(table, self._device, dtype)
 
     def _validate(self, X, reset):
-        return validate_data(
-            self, X, dtype=float_dtypes(X), accept_sparse="csr", ensure_all_finite="allow-nan", reset=reset
-        )
+        """X as scikit-learn validates it, a float array with one number per column; see `Schema.encode`."""
+        rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
+        if self._schema.is_plain:
+            return validate_data(self, X, dtype=float_dtypes(X), reset=reset, **rules)
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        return check_array(self._schema.encode(X), dtype=np.float64, estimator=self, input_name="X", **rules)
 
-    def _per_row(self, X, function, method, n_samples=1, check_support=False):
-        """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type."""
+    def _per_row(self, X, function, method, n_samples=1, check_support=False, with_rows=False):
+        """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type.
+
+        With `with_rows` the function is also handed the rows in data units.
+        """
         check_is_fitted(self)
         check_same_namespace(X, self, attribute="order_", method=method)
         X = self._validate(X, reset=False)
-        table = X if isinstance(X, torch.Tensor) else on_host(X)
         if check_support and not self._columns.has_units("standard").all():
-            self._columns.check_support(on_host(table))
+            self._columns.check_support(on_host(X))
+        return like(self._over_chunks(X, function, n_samples, with_rows), X)
+
+    def _over_chunks(self, X, function, n_samples, with_rows=False):
+        """`_per_row` for a validated table, as a tensor."""
+        table = X if isinstance(X, torch.Tensor) else on_host(X)
         dtype = self._inference_dtype(X.dtype)
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
         parts = []
         with torch.no_grad():
             for i in range(0, table.shape[0], step):
-                x, mask = self._columns.tensors(table[i : i + step], self._device, dtype)
-                parts.append(function(module, x, mask))
-        return like(torch.cat(parts).to(torch_float(X.dtype)), X)
+                rows = table[i : i + step]
+                x, mask = self._columns.tensors(rows, self._device, dtype)
+                parts.append(function(module, x, mask, rows) if with_rows else function(module, x, mask))
+        return torch.cat(parts).to(torch_float(X.dtype))
 
     def _output_map(self, tensor):
         """order_ and signs_ as tensors beside `tensor`, of the width of z: a categorical variable moves as a block."""
@@ -442,22 +666,26 @@ Verbs.transform = _if_has("codes")(vars(Verbs)["transform"])
 Verbs.fit_transform = _if_has("codes", to_fit=True)(vars(Verbs)["fit_transform"])
 
 
-def code_density(codes, seed):
-    """Gaussian mixture of codes (n, K) with full covariances, of 1 to 10 members by the Bayesian information criterion.
+def fit_code_density(codes, seed):
+    """Gaussian mixture of codes (n, K) with full covariances, of 1 to 24 members by the Bayesian information criterion.
 
-    Ghosh et al. (2020), "ex-post density estimation": a density for the codes of an autoencoder that has no prior.
+    Ghosh et al. (2020), "ex-post density estimation": a density for codes that have no prior, or do not fill it.
     """
-    counts = range(1, min(10, 1 + len(np.unique(codes, axis=0)) // 50) + 1)
+    most = 1 + len(np.unique(codes, axis=0)) // 50
+    counts = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24) if n <= most]
     with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
         fits = [GaussianMixture(n, reg_covar=1e-6, random_state=seed % 2**32).fit(codes) for n in counts]
     return min(fits, key=lambda fit: fit.bic(codes))
 
 
-def sample_codes(density, n_samples, seed):
-    """Draw codes (n, K) from a fitted Gaussian mixture, in random order and without touching its own random state."""
-    density = copy.copy(density).set_params(random_state=seed % 2**32)
-    codes, _ = density.sample(n_samples)
-    return np.random.default_rng(seed).permutation(codes)
+def as_normal_mixture(density, tensor):
+    """A fitted GaussianMixture as a torch distribution over codes, of the type and device of `tensor`."""
+    weights, means, factors = (
+        torch.from_numpy(a).to(tensor) for a in (density.weights_, density.means_, density.precisions_cholesky_)
+    )
+    # scikit-learn's factor U is upper triangular with precision U U'.
+    members = MultivariateNormal(means, precision_matrix=factors @ factors.mT, validate_args=False)
+    return MixtureSameFamily(Categorical(weights, validate_args=False), members, validate_args=False)
 
 
 def check_weight(sample_weight, n_rows):

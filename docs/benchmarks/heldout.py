@@ -6,7 +6,7 @@
 PATH is a folder with a `load.py` that offers `names()` and `matrix(name)`; without it the tables inside scikit-learn
 are used. K = min(5, D - 1); at most 4000 rows; a quarter of the rows is the test set. The linear models are fitted on
 columns standardised with training statistics, their log-Jacobian added, with the same noise floor as the VAE: PCA is
-probabilistic PCA with its variance floored, factor analysis is `skvae.initialization.factor_analysis`.
+probabilistic PCA with its variance floored, factor analysis is `skvae.linear_gaussian.factor_analysis`.
 "Tied" tables (median column has fewer than 5 % distinct values) are summarised apart: a density there mostly rewards
 whoever puts the sharpest spike on a repeated value. "Live" counts components with KL > 0.05 nats, start -> end.
 """
@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, VAETransformer
-from skvae.initialization import LinearGaussian, SecondMoments, factor_analysis, probabilistic_pca
+from skvae.linear_gaussian import LinearGaussian, SecondMoments, factor_analysis, probabilistic_pca
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 MAX_ROWS = 4000
@@ -41,7 +41,7 @@ def bundled(name):
 
 def linear_score(model: LinearGaussian, X):
     """Mean log N(x; 0, W W' + psi) of standardised rows."""
-    return model.log_likelihood(SecondMoments(X, np.ones(len(X))))
+    return SecondMoments(X, np.ones(len(X))).log_likelihood(model)
 
 
 def accuracies(codes, y):

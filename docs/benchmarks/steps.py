@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from skvae import VAETransformer, training
-from skvae.columns import Columns, TableInfo
+from skvae.columns import Columns
+from skvae.tables import Schema
 from skvae.families import Gaussian
 
 CASES = [(64, (128, 128), 10, 128, 128 * 40), (784, (512, 256), 16, 256, 256 * 8)]
@@ -77,7 +78,7 @@ def case(D, hidden, K, batch, n, args):
 
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
     vae.set_params(max_iter=0).fit(X)
-    columns = Columns(TableInfo(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
+    columns = Columns(Schema.learn(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
     rows = training.Rows(X, np.ones(n), columns, "cpu")
     net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()

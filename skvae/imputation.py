@@ -1,0 +1,75 @@
+"""What a row's observed cells say of the others: self-normalised importance sampling (Mattei & Frellsen 2019, eq. 10).
+
+    E[f(x_mis) | x_obs] = sum_s w_s E[f(x_mis) | z_s] / sum_s w_s,   w_s = p(x_obs | z_s) p(z_s) / r(z_s)
+
+Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995): where the encoder has
+never seen such holes, weights stay bounded.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .distributions import joint_log_prob
+
+__all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
+
+SHARE_OF_THE_PRIOR = 0.25
+
+
+class Draws:
+    """Codes z (S, B, K) with normalised importance weights w (S, B)."""
+
+    def __init__(self, z, log_w):
+        self.z = z
+        self.w = log_w.softmax(0)
+
+    def resampled(self, n_draws):
+        """n_draws of the S codes of each row by their weights, (n_draws, B, K); from torch's global generator."""
+        chosen = torch.multinomial(self.w.T, n_draws, replacement=True).T
+        return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
+
+
+def weighted_draws(model, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor, p=None) -> Draws:
+    """Codes of rows x (B, D) from noise u (S_q, 1 or B, n_noise), and draws of the prior, z_prior (S_p, K).
+
+    Parameters
+    ----------
+    p : Distribution, optional
+        A prior in place of the model's.
+    """
+    q, p = model.encode(x, mask), model.prior(model.encode) if p is None else p
+    z = torch.cat([model.posterior.push(q, u), z_prior[:, None].expand(-1, len(x), -1)])
+    share = len(z_prior) / len(z)
+    log_pz = joint_log_prob(p, z)
+    log_rz = joint_log_prob(q, z) + math.log1p(-share)
+    if share:
+        log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
+    return Draws(z, model.log_likelihood(x, mask, z) + log_pz - log_rz)
+
+
+def effective_size(draws: Draws) -> Tensor:
+    """1 / sum w^2: how many equal draws they are worth, (B,) (Kong 1992)."""
+    return 1 / draws.w.square().sum(0)
+
+
+def expected_values(p, w: Tensor) -> Tensor:
+    """Under draws with weights w (S, B): the mean of numbers, the most probable class of categories and booleans.
+
+    Parameters
+    ----------
+    p : InDataUnits, batch shape (S, B, D)
+
+    Returns
+    -------
+    values : Tensor (B, D), data units
+    """
+    values = (w[..., None] * p.mean).sum(0)
+    for family, columns, part in p.likelihood.parts(p.p):
+        if hasattr(family, "n_classes"):
+            probabilities = (w[..., None, None] * part.probs).sum(0)
+            values[:, columns] = probabilities.argmax(-1).to(values)
+        elif family.support is torch.distributions.constraints.boolean:
+            values[:, columns] = (values[:, columns] > 0.5).to(values)
+    return values

@@ -1,0 +1,186 @@
+"""The linear-Gaussian model behind every start: probabilistic PCA and factor analysis, with and without holes.
+
+    x = mean + W z + e,   z ~ N(0, I),   e ~ N(0, diag(psi))
+
+Its posterior given the observed cells of a row is q(z | x) = N(P^-1 W' psi^-1 (x - mean), P^-1) with
+P = I + W' psi^-1 W, the sums over observed cells only.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+from sklearn.utils.extmath import randomized_svd
+
+__all__ = ["EXACT_SIDE", "LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
+           "probabilistic_pca"]  # fmt: skip
+
+EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
+
+
+@dataclass
+class LinearGaussian:
+    """Loadings W (D, K), noise variances psi (D,) and the mean (D,) of the linear model."""
+
+    loadings: np.ndarray
+    noise: np.ndarray
+    mean: np.ndarray | float = 0.0
+
+    def rotated(self):
+        """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive."""
+        scaled = self.loadings / np.sqrt(self.noise)[:, None]
+        _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
+        if len(rotation) == 0:
+            return self
+        loadings = self.loadings @ rotation.T
+        largest = np.take_along_axis(loadings, np.abs(loadings).argmax(0)[None], axis=0)
+        return replace(self, loadings=np.where(largest < 0, -loadings, loadings))
+
+    def padded(self, n_components):
+        """The same model with zero loadings up to K components."""
+        missing = n_components - self.loadings.shape[1]
+        return replace(self, loadings=np.pad(self.loadings, ((0, 0), (0, missing))))
+
+    def posterior(self):
+        """A (K, D) and C (K, K) of q(z | x) = N(A (x - mean), C) of a row without holes."""
+        weighted = (self.loadings / self.noise[:, None]).T
+        covariance = np.linalg.inv(np.eye(self.loadings.shape[1]) + weighted @ self.loadings)
+        covariance = (covariance + covariance.T) / 2
+        return covariance @ weighted, covariance
+
+    def precisions(self):
+        """w_d w_d' / psi_d of every column, (D, K, K): what its observation adds to I."""
+        scaled = self.loadings / np.sqrt(self.noise)[:, None]
+        return scaled[:, :, None] * scaled[:, None, :]
+
+
+class SecondMoments:
+    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows without holes, formed only where it is small."""
+
+    def __init__(self, X, weight):
+        self.root = X * np.sqrt(weight / weight.sum())[:, None]
+        self.diagonal = np.square(self.root).sum(0)
+        n, D = X.shape
+        self.matrix = self.root.T @ self.root if min(n, EXACT_SIDE) >= D else None
+
+    def times(self, M):
+        """S M without forming S when it is large."""
+        return self.matrix @ M if self.matrix is not None else self.root.T @ (self.root @ M)
+
+    def leading(self, k, seed):
+        """The k largest eigenvalues (decreasing) and their eigenvectors (D, k)."""
+        if self.matrix is not None:
+            D = len(self.matrix)
+            values, vectors = scipy.linalg.eigh(self.matrix, subset_by_index=[D - k, D - 1])
+            return values[::-1].clip(0.0), vectors[:, ::-1]
+        if min(self.root.shape) <= EXACT_SIDE:
+            _, singular, vectors = scipy.linalg.svd(self.root, full_matrices=False, lapack_driver="gesvd")
+        else:
+            _, singular, vectors = randomized_svd(self.root, k, random_state=seed)
+        return np.square(singular[:k]), vectors[:k].T
+
+    def log_likelihood(self, model):
+        """Mean log N(x; mean, W W' + psi) per row, in nats (Tipping & Bishop 1999, eq. 4)."""
+        weighted = (model.loadings / model.noise[:, None]).T
+        precision = np.eye(model.loadings.shape[1]) + weighted @ model.loadings
+        fit = np.sum(weighted @ self.times(weighted.T) * np.linalg.inv(precision))
+        log_det = np.log(model.noise).sum() + np.linalg.slogdet(precision)[1]
+        return -0.5 * (len(model.noise) * np.log(2 * np.pi) + log_det + (self.diagonal / model.noise).sum() - fit)
+
+    def em_step(self, model, tie_noise):
+        """One EM step of factor analysis (Ghahramani & Hinton 1996, eqs. 5 and 6)."""
+        projection, covariance = model.posterior()
+        SA = self.times(projection.T)  # E[x z'], (D, K)
+        zz = covariance + projection @ SA  # E[z z'], (K, K)
+        loadings = scipy.linalg.solve(zz, SA.T, assume_a="pos").T
+        return LinearGaussian(loadings, tie_noise(self.diagonal - np.sum(loadings * SA, axis=1)))
+
+
+class ObservedCells:
+    """Rows with holes: the same two questions as `SecondMoments`, each row by the cells that it has.
+
+    Parameters
+    ----------
+    X : ndarray (n, D)
+        Centred by the means of the observed cells; NaN for missing.
+    weight : ndarray (n,)
+    """
+
+    def __init__(self, X, weight):
+        present = ~np.isnan(X)
+        self.present = present.astype(np.float64)
+        self.X = np.where(present, X, 0.0)
+        self.share = weight / weight.sum()
+        patterns, self.pattern = np.unique(np.packbits(present, axis=1), axis=0, return_inverse=True)
+        self.patterns = np.unpackbits(patterns, axis=1, count=X.shape[1]).astype(np.float64)
+        self.pattern = self.pattern.ravel()
+        self.observed = self.share @ self.present  # of each column
+
+    def _posterior(self, model):
+        """Of each row: x - mean (n, D), h (n, K), m = P^-1 h (n, K), C = P^-1 (n, K, K) and ln det P (n,)."""
+        centred = self.present * (self.X - model.mean)
+        h = centred @ (model.loadings / model.noise[:, None])
+        K = h.shape[1]
+        P = np.eye(K) + (self.patterns @ model.precisions().reshape(-1, K * K)).reshape(-1, K, K)
+        C, log_det = np.linalg.inv(P)[self.pattern], np.linalg.slogdet(P)[1][self.pattern]
+        return centred, h, np.einsum("nkl,nl->nk", C, h), C, log_det
+
+    def log_likelihood(self, model):
+        """Mean log-density of the observed cells of a row, in nats."""
+        centred, h, m, _, log_det = self._posterior(model)
+        cells = self.present @ np.log(2 * np.pi * model.noise) + np.square(centred) @ (1 / model.noise)
+        return -0.5 * float(self.share @ (cells + log_det - np.sum(h * m, axis=1)))
+
+    def em_step(self, model, tie_noise):
+        """One EM step on the observed cells: every column is regressed on the codes of the rows that have it.
+
+        Rubin & Thayer (1982); the mean is the coefficient of a component that is always one.
+        """
+        _, _, m, C, _ = self._posterior(model)
+        n, K = m.shape
+        ones = np.concatenate([m, np.ones((n, 1))], axis=1)
+        zz = ones[:, :, None] * ones[:, None, :]
+        zz[:, :K, :K] += C
+        weighted = self.share[:, None] * self.present
+        S = (weighted.T @ zz.reshape(n, -1)).reshape(-1, K + 1, K + 1)
+        S += 1e-12 * np.eye(K + 1)  # a column that no row has stays at zero
+        xz = (self.share[:, None] * self.X).T @ ones
+        coefficients = np.linalg.solve(S, xz[..., None])[..., 0]
+        left = self.share @ np.square(self.X) - np.sum(coefficients * xz, axis=1)
+        noise = np.where(self.observed > 0, left / np.maximum(self.observed, 1e-300), 1.0)
+        return LinearGaussian(coefficients[:, :K], tie_noise(noise), coefficients[:, K])
+
+
+def probabilistic_pca(moments, n_components, tie_noise, seed=0):
+    """W = U (L - sigma^2 I)^(1/2), sigma^2 the mean of the other eigenvalues (Tipping & Bishop 1999, eqs. 7 and 8)."""
+    D = len(moments.diagonal)
+    k = min(n_components, D - 1, len(moments.root))
+    values, vectors = moments.leading(k, seed) if k > 0 else (np.zeros(0), np.zeros((D, 0)))
+    rest = max(moments.diagonal.sum() - values.sum(), 0.0) / (D - k)
+    noise = tie_noise(np.full(D, rest))
+    explained = values - (noise[0] if np.ptp(noise) == 0 else rest)
+    fed = explained > 1e-9 * max(values[0], 1e-300) if k > 0 else np.zeros(0, bool)
+    return LinearGaussian(vectors[:, fed] * np.sqrt(explained[fed]), noise)
+
+
+def factor_analysis(moments, n_components, tie_noise, seed=0, max_iter=1000):
+    """EM for W and psi from the pPCA solution, with the family's floor (Rubin & Thayer 1982)."""
+    model = probabilistic_pca(moments, n_components, tie_noise, seed)
+    if model.loadings.shape[1] == 0:
+        return LinearGaussian(model.loadings, tie_noise(moments.diagonal))
+    return climb(model, moments, tie_noise, max_iter)
+
+
+def climb(model, rows, tie_noise, max_iter, tol=1e-6):
+    """EM steps on `SecondMoments` or `ObservedCells` until ten of them raise the likelihood by less than `tol` nats.
+
+    Each step raises it: the floor is the constrained maximum of the M-step, whose terms are unimodal.
+    """
+    level = -np.inf
+    for i in range(max_iter):
+        model = rows.em_step(model, tie_noise)
+        if i % 10 == 9:
+            previous, level = level, rows.log_likelihood(model)
+            if level - previous < tol:
+                break
+    return model
