@@ -7,7 +7,7 @@ from torch import distributions as td
 from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform, ExpTransform
 from torch.distributions.utils import broadcast_all
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy, logsigmoid, pad, softplus
 
 __all__ = [
     "Bernoulli",
@@ -20,6 +20,7 @@ __all__ = [
     "LogUniform",
     "Logistic",
     "MultivariateStudentT",
+    "OrderedCodes",
     "Pareto",
     "Triangular",
     "Weibull",
@@ -345,6 +346,30 @@ class Codes(td.Distribution):
     def sample(self, sample_shape=_NO_SHAPE):
         """Code numbers, in the type of the logits."""
         return td.Categorical(logits=self.logits, validate_args=False).sample(sample_shape).to(self.logits)
+
+
+class OrderedCodes(Codes):
+    r"""Codes 0 .. C - 1 in their order: :math:`P(x \le c) = \sigma(\theta_c - \eta)`, theta rising.
+
+    .. math:: \ln p(c) = \ln\sigma(\theta_c - \eta) + \ln\sigma(\eta - \theta_{c-1})
+        + \ln(1 - e^{\theta_{c-1} - \theta_c})
+
+    with :math:`\theta_{-1} = -\infty`, :math:`\theta_{C-1} = \infty`: two sigmoids' difference, uncancelled.
+
+    Parameters
+    ----------
+    eta : Tensor (..., n)
+    first : Tensor (n, 1)
+        theta_0.
+    gaps : Tensor (n, C - 2), positive
+        theta_c - theta_(c - 1).
+    """
+
+    def __init__(self, eta, first, gaps):
+        distance = torch.cat([first, gaps], -1).cumsum(-1) - eta.unsqueeze(-1)
+        between = torch.log(-torch.expm1(-gaps))
+        log_p = pad(logsigmoid(distance), (0, 1)) + pad(logsigmoid(-distance), (1, 0)) + pad(between, (1, 1))
+        super().__init__(log_p)
 
 
 class ZeroInflated(td.Distribution):

@@ -80,7 +80,7 @@ def iris_for(family):
     name = type(family).__name__
     if name == "Bernoulli":
         return (IRIS.mean(0) < IRIS).astype(float)
-    if name == "Categorical":
+    if name in ("Categorical", "Ordinal"):
         return np.clip(np.round(IRIS), 0, 4)
     if name in ("Beta", "ContinuousBernoulli"):
         return IRIS / 10

@@ -65,6 +65,7 @@ CONSTRUCTORS = {
     "continuous_bernoulli": lambda: skvae.ContinuousBernoulli(),
     "bernoulli": lambda: skvae.Bernoulli(),
     "categorical": lambda: skvae.Categorical(n_classes=5),
+    "ordinal": lambda: skvae.Ordinal(n_classes=5),
     "poisson": lambda: skvae.Poisson(),
     "negative_binomial": lambda: skvae.NegativeBinomial(),
     "negative_binomial row": lambda: skvae.NegativeBinomial(noise="row"),
@@ -79,6 +80,7 @@ JOINT = {
 }
 COMPONENTS = {**CONSTRUCTORS, **{f"{name} {kind}": make for name, pair in JOINT.items() for kind, make in
                                  zip(("posterior", "prior"), pair, strict=True)}}  # fmt: skip
+CODED = (skvae.Categorical, skvae.Ordinal)  # codes 0 .. 4, whose mean is their mode
 MONTE_CARLO = {"student_t", "student_t row", "logistic", "logistic row", "gompertz", "fisher_snedecor", "triangular"}
 
 named = lambda table: [pytest.param(make, id=name) for name, make in table.items()]  # noqa: E731
@@ -149,7 +151,7 @@ def table(family, rows=150):
         return 1 / (1 + np.exp(-line))
     if isinstance(family, skvae.Bernoulli):
         return (line > 0).astype(float)
-    if isinstance(family, skvae.Categorical):
+    if isinstance(family, CODED):
         return np.clip(np.round(line), -2, 2) + 2
     return rng.poisson(np.exp(line)).astype(float)
 
@@ -185,6 +187,7 @@ def test_component_is_a_value(make):
         (skvae.StudentT(df=2.0), "df"),
         (skvae.ZeroInflatedPoisson(noise=0.5), "noise"),
         (skvae.Categorical(n_classes=0), "n_classes"),
+        (skvae.Ordinal(n_classes=1), "n_classes"),
     ],
 )
 def test_bad_parameters_of_likelihoods(component, parameter):
@@ -245,7 +248,7 @@ def test_moments_and_mode_against_quadrature(make):
     if isinstance(family, skvae.Cauchy):
         return
     mean = (x * cells).sum(0)
-    if not isinstance(family, skvae.Categorical):  # whose mean is its mode
+    if not isinstance(family, CODED):
         torch.testing.assert_close(p.mean, mean, rtol=2e-3, atol=2e-3)
     heavy = isinstance(family, (skvae.Pareto, skvae.FisherSnedecor))  # tails the grid does not reach
     torch.testing.assert_close(p.variance, ((x - mean).square() * cells).sum(0), rtol=0.1 if heavy else 4e-3, atol=3e-3)
@@ -469,11 +472,13 @@ def test_likelihood_start_matches_mean_slope_and_noise(make):
         return
     rng = np.random.default_rng(0)
     counts = family.support is torch.distributions.constraints.nonnegative_integer
-    mean = rng.uniform(1.5, 2.5, n) if counts else rng.uniform(0.3, 0.7, n)
+    mean = rng.uniform(1.5, 2.5, n) if counts or isinstance(family, CODED) else rng.uniform(0.3, 0.7, n)
     loadings = 0.02 * rng.normal(size=(n, K))  # small: there the margins are exact to second order
     noise = np.full(n, 0.5 if family.units == "standard" else 0.02)
     if counts:
         noise = 1.5 * mean
+    if isinstance(family, CODED):
+        noise = np.full(n, 0.5)
     head = FamilyHead(family, n).double()
     weight, bias, own = family.start(mean, loadings, noise)
     assert len(own) == len(head.own)
@@ -481,7 +486,10 @@ def test_likelihood_start_matches_mean_slope_and_noise(make):
         parameter.data.copy_(torch.as_tensor(number).expand(parameter.shape))
 
     def decoded(z):
-        return head(torch.as_tensor(weight @ z + bias)).mean.detach().numpy()
+        p = head(torch.as_tensor(weight @ z + bias))
+        if isinstance(family, CODED):
+            return (p.probs @ torch.arange(5).double()).detach().numpy()
+        return p.mean.detach().numpy()
 
     np.testing.assert_allclose(decoded(np.zeros(K)), mean, atol=1e-2)
     slope = np.stack([(decoded(1e-4 * e) - decoded(-1e-4 * e)) / 2e-4 for e in np.eye(K)], axis=1)
@@ -758,6 +766,75 @@ def test_large_counts_are_learned():
     assert vae.best_iter_ > 10
     start = VAETransformer(2, likelihood="negative_binomial", max_iter=0, random_state=0).fit(X)
     assert vae.score(X) > start.score(X) + 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ordered_codes_against_the_difference_of_sigmoids(dtype):
+    family = skvae.Ordinal(n_classes=5)
+    numbers = [seeded(3, seed=k) for k in range(4)]
+    theta = torch.stack([numbers[0], *(number.exp() for number in numbers[1:])], -1).cumsum(-1)
+    eta = torch.linspace(-8, 8, 17).double()[:, None].expand(-1, 3)
+    below = torch.sigmoid(theta - eta[..., None])
+    expected = torch.diff(below, prepend=torch.zeros(17, 3, 1), append=torch.ones(17, 3, 1)).movedim(-1, 0)
+    p = family.distribution(eta.to(dtype), *(number.to(dtype) for number in numbers))
+    x = torch.arange(5)[:, None, None].to(dtype)
+    torch.testing.assert_close(p.log_prob(x).double(), expected.log(), rtol=1e-5, atol=1e-5)
+    far = torch.tensor([[-1e4], [1e4]], dtype=dtype).expand(-1, 3).clone().requires_grad_()
+    log_prob = family.distribution(far, *(number.to(dtype) for number in numbers)).log_prob(x)
+    (gradient,) = torch.autograd.grad(log_prob[2].sum(), far)
+    torch.testing.assert_close(log_prob[0, 1], (theta[:, 0] - 1e4).to(dtype))
+    torch.testing.assert_close(gradient, torch.tensor([[1.0], [-1.0]], dtype=dtype).expand(-1, 3))
+    narrow = family.distribution(eta.to(dtype), *[torch.full((3,), -30.0, dtype=dtype)] * 4).log_prob(x)
+    assert torch.isfinite(narrow).all()
+
+
+def test_two_ordered_codes_are_bernoulli():
+    eta, threshold = seeded(7, 3), seeded(3, seed=1)
+    p, bernoulli = skvae.Ordinal(n_classes=2).distribution(eta, threshold), densities.Bernoulli(logits=eta - threshold)
+    for x in (torch.zeros(7, 3).double(), torch.ones(7, 3).double()):
+        torch.testing.assert_close(p.log_prob(x), bernoulli.log_prob(x))
+    torch.testing.assert_close(p.variance, bernoulli.variance)
+
+
+@pytest.mark.parametrize("mean", [0.3, 2.0, 3.5])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_ordinal_start_keeps_margins_and_covariances(mean, share):
+    """Over z, by simulation, with loadings that are not small: what the codes of a cut normal variable have."""
+    rng = np.random.default_rng(0)
+    z, e = rng.normal(size=(2, 100_000))
+    line = mean + np.sqrt(share) * z + np.sqrt(1 - share) * e
+    codes = np.clip(np.round(line), 0, 4)
+    loading, family = np.cov(codes, z)[0, 1], skvae.Ordinal(n_classes=5)
+    weight, bias, own = family.start(np.array([mean]), np.array([[loading]]), np.array([13 / 12 - loading**2]))
+    p = family.distribution(torch.as_tensor(z[:, None] * weight[0] + bias), *map(torch.as_tensor, own))
+    np.testing.assert_allclose(p.probs.mean(0)[0], np.bincount(codes.astype(int), minlength=5) / len(z), atol=0.02)
+    decoded = (p.probs @ torch.arange(5).double())[:, 0].numpy()
+    assert np.cov(decoded, z)[0, 1] == pytest.approx(loading, rel=0.1)
+
+
+def test_ordinal_numbers_of_classes_are_the_columns():
+    family = skvae.Ordinal()
+    assert family.for_column(np.array([0.0, 3.0])).n_classes == 4
+    assert family.for_column(np.zeros(3)).n_classes == 2
+    assert family.for_column(np.array([])).n_classes == 2
+    assert skvae.Ordinal(n_classes=7).for_column(np.zeros(3)).n_classes == 7
+    numbers = skvae.Ordinal(n_classes=7).own_numbers(3)
+    assert [(number.shape, trained) for number, trained in numbers] == [((3,), True)] * 6
+    theta = np.cumsum([numbers[0][0], *(np.exp(number) for number, _ in numbers[1:])], axis=0)
+    np.testing.assert_allclose(theta, -theta[::-1])  # symmetric about 0 before any start
+
+
+def test_grades_prefer_ordinal():
+    """Seven uneven grades of one latent variable: few rows say more about one slope than about seven."""
+    rng = np.random.default_rng(0)
+    line = rng.normal(size=(1100, 1)) * rng.uniform(1, 2, 8) + rng.logistic(size=(1100, 8))
+    X = np.searchsorted([-3.0, -2.5, -1.0, 0.0, 0.3, 2.0], line).astype(float)
+    linear = {"hidden_layer_sizes": (), "learning_rate": 0.01, "max_iter": 100, "early_stopping": False}
+    ordinal, categorical = (
+        VAETransformer(1, likelihood=name, random_state=0, **linear).fit(X[:100]).score(X[100:])
+        for name in ("ordinal", "categorical")
+    )
+    assert ordinal > categorical + 0.05
 
 
 class HalfNormal(Family):

@@ -1,0 +1,282 @@
+"""Monotone maps that make a column more normal, each fitted to one column and exactly invertible.
+
+A column arrives standardised: v, with weighted mean 0 and variance 1, NaN where missing. A scaling maps it to
+
+    x = g(v),   g strictly increasing from the line onto the line,   ln p(v) = ln p(x) + ln g'(v)
+
+and g ends with an affine map of its own, so that the fitted column has weighted mean 0 and variance 1 after it too.
+All is float64 and elementwise, for arrays of any shape; NaN stays NaN. A column without variance, or without values,
+is left as it is.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtri
+from scipy.stats import yeojohnson
+
+from .rows import moments
+
+__all__ = ["SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
+
+_LARGEST_LOG = 300.0  # of 1 + |v|: its square is still a float64
+_NEAREST = 1e-3  # knots, in standard deviations
+
+
+class Scaling(ABC):
+    """Base class of maps g of one column; `fit` is the constructor from data."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, v, weight):
+        """The map for a column's observed values v (n,), without NaN, and their weights (n,)."""
+
+    @abstractmethod
+    def map(self, v):
+        """x = g(v)."""
+
+    @abstractmethod
+    def inverse(self, x):
+        """The v with g(v) = x."""
+
+    @abstractmethod
+    def log_slope(self, v):
+        """ln g'(v)."""
+
+
+class PowerMap(Scaling):
+    r"""Power transformation of Yeo and Johnson, standardised: :math:`x = (y(v) - m) / s`.
+
+    .. math::
+
+        y(v) = \frac{(1 + v)^\lambda - 1}{\lambda} \; (v \ge 0), \qquad
+        y(v) = -\frac{(1 - v)^{2 - \lambda} - 1}{2 - \lambda} \; (v < 0), \qquad
+        \ln y'(v) = (\lambda - 1) \, \mathrm{sign}(v) \ln(1 + |v|)
+
+    with :math:`\ln(1 + |v|)` in the place of a power that is 0. :math:`\lambda` maximises the weighted normal
+    log-likelihood within [0, 2]: outside, y has a bound, and a decoded x beyond it would have no v.
+
+    Both directions count \|v\| up to :math:`e^{300}` only and are constant further out, where a square would overflow.
+
+    Parameters
+    ----------
+    power : float, default=1.0
+        :math:`\lambda`; 1 is the identity.
+    mean, scale : float, default=0.0 and 1.0
+        m and s, weighted mean and standard deviation of y in the fitted column.
+
+    References
+    ----------
+    Yeo, I.-K. & Johnson, R. A. (2000). A new family of power transformations to improve normality or symmetry.
+    Biometrika 87, 954-959.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.scalings import PowerMap
+    >>> v = np.array([-1.0, -0.5, -0.5, 2.0])
+    >>> scaling = PowerMap.fit(v, np.ones(4))
+    >>> bool(scaling.power < 1)
+    True
+    >>> np.allclose(scaling.inverse(scaling.map(v)), v)
+    True
+    """
+
+    def __init__(self, power=1.0, mean=0.0, scale=1.0):
+        self.power = power
+        self.mean = mean
+        self.scale = scale
+
+    @classmethod
+    def fit(cls, v, weight):
+        """Maximise :math:`-\\ln s + E[\\ln y'(v)]`, the log-likelihood with m and s at their own maximum."""
+        v, weight = _distinct(v, weight)
+        if _spread(v, weight) == 0:
+            return cls()
+        share = weight / weight.sum()
+        log_ratio = share @ _signed_log(v)
+
+        def loss(power):
+            return np.log(_spread(_yeo_johnson(v, power), weight)) - (power - 1) * log_ratio
+
+        inside = minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded", options={"xatol": 1e-9}).x
+        power = min((float(inside), 0.0, 2.0), key=loss)  # the search never tries the ends
+        return cls(power, *_location_and_spread(_yeo_johnson(v, power), weight))
+
+    def map(self, v):
+        """x = (y(v) - m) / s."""
+        return (_yeo_johnson(v, self.power) - self.mean) / self.scale
+
+    def inverse(self, x):
+        """Solve y(v) = m + s x: ln(1 + \\|v\\|) = ln(1 + p \\|y\\|) / p with the power p of that side."""
+        y = self.mean + self.scale * np.asarray(x, dtype=np.float64)
+        p = np.where(y < 0, 2 - self.power, self.power)
+        log = np.where(p == 0, np.abs(y), np.log1p(p * np.abs(y)) / np.where(p == 0, 1.0, p))
+        return np.sign(y) * np.expm1(np.minimum(log, _LARGEST_LOG))
+
+    def log_slope(self, v):
+        """(lambda - 1) sign(v) ln(1 + \\|v\\|) - ln s."""
+        return (self.power - 1) * _signed_log(v) - np.log(self.scale)
+
+
+class QuantileMap(Scaling):
+    r"""Piecewise linear map through knots :math:`(v_j, \Phi^{-1}(u_j))`, standardised, :math:`u_j` the share below.
+
+    :math:`u_j = (W_{<j} + w_j / 2) / W`, the weighted mid-rank of the data value :math:`v_j`, so that a value which
+    many rows share stands in the middle of their ranks. Any column becomes nearly normal; one with few distinct values
+    keeps as many, evenly spread.
+
+    Outside the outer knots the map goes on with the slope of the outer segments, but none that is steeper than the
+    standardised column. The outer segment knows the tail: for a log-normal column it is far flatter than 1, and a new
+    extreme costs little. A steeper one would throw a new extreme further out than no scaling at all does. At a knot
+    `log_slope` is the mean of both sides.
+
+    Parameters
+    ----------
+    knots, values : array-like (J,), default=(0, 1)
+        Increasing; J >= 2.
+    lower, upper : float, default=1.0
+        Slopes outside.
+
+    Notes
+    -----
+    How many knots, and where, was chosen by the held-out log-density of ten kinds of columns (normal, t with 3 degrees,
+    uniform, two log-normal, exponential, three narrow normals, integers 0..20, 91 % zeros with log-normal values, three
+    values) of 30 to 20 000 rows, four seeds each. In nats per value above the column that is only standardised:
+
+    - sqrt(n) knots, 4 to 100, with 200 rows and 20 000: normal -0.03 and 0.00, log-normal 0.73 and 0.74, exponential
+      0.35 and 0.41, three normals 1.5 and 1.9, integers 0.07 and 0.09, zeros 1.3 and 1.7. With 200 rows half as many
+      lose 0.5 on three normals and n^(1/3) 0.6; twice as many lose 0.04 on normal columns (0.08 with 30 rows) and gain
+      0.1 on three normals. Up to 300 knots gain 0.02 with 20 000 rows.
+    - Levels that begin at the smallest and end at the largest value, rather than in the middle of cells: 0.05 to 0.15
+      better on skewed columns of 200 rows, up to 0.3 on zeros.
+    - A value that many rows share takes the room of one knot, not of its share of the levels: on zeros 1.3 rather than
+      0.6 (200 rows; worst seed 0.8, not 0.0), 1.7 rather than 1.1 (20 000).
+    - Slopes outside: that of the standardised column, or the mean of all segments, costs 0.1 on log-normal columns of
+      200 rows and 0.6 of 30. The outer segments' without a limit are within 0.02 of ours for continuous columns from
+      200 rows on, but lose 0.1 on t of 30 (worst seed -0.28, not -0.04); their gain on zeros (1 to 2 nats) is only the
+      kink at the smallest value, where half of their steepness counts.
+    - Merging knots below 1e-2, 1e-3 or 1e-4 standard deviations is the same to 0.04; it is there for values that differ
+      by rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.scalings import QuantileMap
+    >>> v = np.array([-1.0, -0.5, -0.5, 2.0])
+    >>> scaling = QuantileMap.fit(v, np.ones(4))
+    >>> scaling.map(v).round(2)
+    array([-1.41,  0.  ,  0.  ,  1.41])
+    >>> np.allclose(scaling.inverse(scaling.map(v)), v)
+    True
+    """
+
+    def __init__(self, knots=(0.0, 1.0), values=(0.0, 1.0), lower=1.0, upper=1.0):
+        self.knots = np.asarray(knots, dtype=np.float64)
+        self.values = np.asarray(values, dtype=np.float64)
+        self.lower = lower
+        self.upper = upper
+
+    @classmethod
+    def fit(cls, v, weight):
+        """Knots by `_knots`, then mean 0 and variance 1."""
+        v, weight = _distinct(v, weight)
+        spread = _spread(v, weight)
+        if spread == 0:
+            return cls()
+        # Weights below float64's resolution of 1 leave a rank at 0 or 1, where the normal score is infinite.
+        score = ndtri(np.clip((weight.cumsum() - weight / 2) / weight.sum(), 1e-12, 1 - 1e-12))
+        j = _knots(v, score, weight, spread)
+        steepest = _spread(np.interp(v, v[j], score[j]), weight) / spread
+        slope = np.minimum(np.diff(score[j]) / np.diff(v[j]), steepest)
+        unscaled = cls(v[j], score[j], slope[0], slope[-1])
+        m, s = _location_and_spread(unscaled.map(v), weight)
+        return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s))
+
+    def map(self, v):
+        """The broken line."""
+        return _broken_line(v, self.knots, self.values, self.lower, self.upper)
+
+    def inverse(self, x):
+        """The same line with its axes exchanged."""
+        return _broken_line(x, self.values, self.knots, 1 / self.lower, 1 / self.upper)
+
+    def log_slope(self, v):
+        """ln of the segment's slope."""
+        v = np.asarray(v, dtype=np.float64)
+        log = np.log(np.concatenate([[self.lower], np.diff(self.values) / np.diff(self.knots), [self.upper]]))
+        left, right = (log[np.searchsorted(self.knots, v, side)] for side in ("left", "right"))
+        return np.where(np.isnan(v), np.nan, (left + right) / 2)
+
+
+#: Short names of the scalings.
+SCALINGS = {"power": PowerMap, "quantile": QuantileMap}
+
+
+def _distinct(v, weight):
+    """Sorted distinct values of positive weight, and their weights: integer weights equal repetition to the last bit.
+
+    Returns
+    -------
+    v, weight : ndarray (m,), float64
+    """
+    v, weight = np.asarray(v, dtype=np.float64), np.asarray(weight, dtype=np.float64)
+    distinct, where = np.unique(v[weight > 0], return_inverse=True)
+    return distinct, np.bincount(where, weight[weight > 0], len(distinct))
+
+
+def _location_and_spread(v, weight):
+    """Weighted mean and standard deviation of v (m,)."""
+    mean, variance = moments(v[:, None], weight)
+    return float(mean[0]), float(np.sqrt(variance[0]))
+
+
+def _spread(v, weight):
+    """Weighted standard deviation; 0 without values."""
+    return _location_and_spread(v, weight)[1] if len(v) else 0.0
+
+
+def _signed_log(v):
+    """sign(v) ln(1 + |v|)."""
+    v = np.asarray(v, dtype=np.float64)
+    return np.sign(v) * np.log1p(np.abs(v))
+
+
+def _yeo_johnson(v, power):
+    """y(v), whose square at |v| = e^300 is still finite."""
+    end = np.exp(_LARGEST_LOG)
+    return yeojohnson(np.clip(np.asarray(v, dtype=np.float64), -end, end), power)
+
+
+def _broken_line(v, knots, values, lower, upper):
+    """Linear between the knots, with its own slopes outside."""
+    v = np.asarray(v, dtype=np.float64)
+    outside = lower * np.minimum(v - knots[0], 0.0) + upper * np.maximum(v - knots[-1], 0.0)
+    return np.interp(v, knots, values) + outside
+
+
+def _knots(v, score, weight, spread):
+    """Positions in v (m,) at equally spaced levels from the first to the last value, those nearly alike merged.
+
+    Of two that are nearer than 1e-3, in standard deviations of v or in normal scores, the heavier stays: it may be a
+    value that most rows share.
+    """
+    kept = []
+    for j in _candidates(weight):
+        if kept and (v[j] - v[kept[-1]] < _NEAREST * spread or score[j] - score[kept[-1]] < _NEAREST):
+            kept[-1] = max(kept[-1], j, key=weight.__getitem__)
+        else:
+            kept.append(j)
+    return np.array(kept)
+
+
+def _candidates(weight):
+    """Equally spaced levels of the weights (m,), none of which counts for more than one knot's share."""
+    n = max(weight.sum(), len(weight))  # normalised weights are no lack of evidence
+    n_knots = int(np.clip(np.sqrt(n), 4, 100))
+    capped = weight
+    for _ in range(20):  # the share shrinks with what is cut off; geometrically, so 20 times will do
+        capped = np.minimum(weight, capped.sum() / n_knots)
+    level = np.linspace(0.0, 1.0, n_knots) * capped.sum()
+    return np.unique(np.searchsorted(capped.cumsum(), level * (1 - 1e-12)).clip(max=len(weight) - 1))
