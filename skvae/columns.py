@@ -322,11 +322,21 @@ class Columns:
     def tie_noise(self, noise):
         """Project noise variances of indicators (D',) on those that each column's family can have."""
         noise = noise.copy()
-        owner = np.repeat(np.arange(len(self.families)), self.n_levels)
-        for family, columns in self.groups:
-            own = np.isin(owner, columns)
+        for family, own in self._indicator_groups():
             noise[own] = family.tie_noise(noise[own])
         return noise
+
+    def information_noise(self, mean, noise):
+        """`Family.information_noise` of indicators with these means and noise variances, (D',) each."""
+        noise = noise.copy()
+        for family, own in self._indicator_groups():
+            noise[own] = family.information_noise(mean[own], noise[own])
+        return noise
+
+    def _indicator_groups(self):
+        """Each family with the indicators of its columns, bool (D',)."""
+        owner = np.repeat(np.arange(len(self.families)), self.n_levels)
+        return [(family, np.isin(owner, columns)) for family, columns in self.groups]
 
     def check_support(self, X):
         """Raise where a cell lies outside the support of its column's family."""

@@ -49,6 +49,10 @@ class Bernoulli(Family):
         """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
         return *logit_link(mean, loadings), []
 
+    def information_noise(self, mean, noise):
+        """p (1 - p)."""
+        return np.maximum(mean * (1 - mean), 1e-6)
+
 
 class Categorical(Family):
     r"""Categorical distribution over the codes 0 .. C - 1.
@@ -109,6 +113,10 @@ class Categorical(Family):
         p = np.maximum(mean, 1e-6)
         weight = np.clip(loadings / p[:, None], -3.0, 3.0)  # a slope of 3 spans the whole of (0, 1)
         return weight, np.log(p) - np.square(weight).sum(1) / 2, []
+
+    def information_noise(self, mean, noise):
+        """p_c: with slopes loadings / p_c the information is sum_c p_c slope_c slope_c'."""
+        return np.maximum(mean, 1e-6)
 
 
 class Ordinal(Family):
@@ -219,6 +227,10 @@ class Poisson(Family):
         """Log link."""
         weight, bias, _ = log_link(mean, loadings)
         return weight, bias, []
+
+    def information_noise(self, mean, noise):
+        """The mean."""
+        return np.maximum(mean, 1e-6)
 
 
 class NegativeBinomial(SpreadFamily):

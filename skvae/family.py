@@ -98,6 +98,13 @@ class Family(BaseEstimator, ABC):
         """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
         return np.maximum(noise, 1e-3)
 
+    def information_noise(self, mean, noise):
+        """Noise variances (n,) of a normal column that would tell as much of z as one of this family with these means.
+
+        For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
+        """
+        return noise
+
     def amortized(self):
         """The same family with every number from the network, as a mean-field posterior needs it."""
         family = clone(self)

@@ -9,6 +9,8 @@ of C levels stands in it as C indicators, [x = c] / sqrt(p_c): so it has C - 1 d
 that multiple correspondence analysis and factor analysis of mixed data give it (Pages 2004).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.distributions import constraints
@@ -57,7 +59,7 @@ def start(model, columns, X, weight, init, seed):
         _set_encoder_units(model, columns, mean, unit)
         if init == "random":
             return
-        solution = _solve(model, columns, centred, weight, init, seed).rotated().padded(model.n_components)
+        solution = _solve(model, columns, centred, weight, init, seed)
         resolution = _resolution(np.nan_to_num(centred), weight)
         _write(model, columns, solution, mean, unit, resolution)
         if model.posterior and not _is_normal(model):
@@ -132,7 +134,7 @@ def exact_em(model, columns, X, weight):
         nonlocal solution
         solution = rows.em_step(solution, columns.tie_noise)
         for module in models:
-            _write(module, columns, solution.rotated().padded(model.n_components), mean, unit, resolution)
+            _write(module, columns, solution, mean, unit, resolution)
         return {"loss": -rows.log_likelihood(solution)}
 
     return step
@@ -189,14 +191,20 @@ def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
 
 
 def _write(model, columns, solution, mean, unit, resolution):
-    """Put the linear model into the linear paths and silence nothing else: the nets end in zeros already."""
-    projection, covariance = solution.posterior()
-    projection = projection / unit
+    """Put the linear model into the linear paths and silence nothing else: the nets end in zeros already.
+
+    The decoder has the solution's noise, the encoder what its columns tell of z: for Gaussian ones that is the same.
+    """
     mean = mean + solution.mean * unit
+    told = columns.information_noise(mean, solution.noise * np.square(unit)) / np.square(unit)
+    solution = solution.rotated(told).padded(model.n_components)
+    inference = replace(solution, noise=told)
+    projection, covariance = inference.posterior()
+    projection = projection / unit
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     if model.encoder:
         basis, offset = _write_encoder(model, columns, projection, covariance, mean)
-        precision = columns.sums(solution.precisions())
+        precision = columns.sums(inference.precisions())
         model.encoder.precision.copy_(torch.from_numpy(precision))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)

@@ -26,9 +26,12 @@ class LinearGaussian:
     noise: np.ndarray
     mean: np.ndarray | float = 0.0
 
-    def rotated(self):
-        """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive."""
-        scaled = self.loadings / np.sqrt(self.noise)[:, None]
+    def rotated(self, noise=None):
+        """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive.
+
+        `noise` (D,) takes the place of psi where columns tell more or less of z than their own noise says.
+        """
+        scaled = self.loadings / np.sqrt(self.noise if noise is None else noise)[:, None]
         _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
         if len(rotation) == 0:
             return self
