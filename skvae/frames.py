@@ -1,7 +1,7 @@
 """Columns of pandas, polars, numpy and every other eager library that narwhals reads, behind one face.
 
-The only module that knows data frames. Cells pass between dtypes and libraries as plain Python values in an object array,
-None for missing: exact for integers that no float can hold.
+The only module that knows data frames. Cells pass between dtypes and libraries as plain Python values in an object
+array, None for missing: exact for integers that no float can hold.
 """
 
 import datetime
@@ -170,7 +170,7 @@ class Column:
             )
         types = ", ".join(sorted({type(c).__name__ for c in self.cells() if c is not None}))
         if kinds <= {"real", "boolean", "category"}:
-            return f"Column {self.label!r} holds cells of several types: {types}. Convert them to one type, e.g. all to str."
+            return f"Column {self.label!r} holds cells of several types: {types}. Convert them to one, e.g. all to str."
         return (
             f"Column {self.label!r} holds cells of type {types}, but a column is made of numbers, of bools or of "
             "strings. Convert it or drop it."
@@ -229,7 +229,9 @@ class Column:
         if self.storage == "boolean":
             return set(observed) <= {0, 1}
         if self.storage == "float":
-            return all(self.number_type(c) == c for c in observed)
+            exact = _objects(observed)
+            with np.errstate(over="ignore"):
+                return bool(np.all(exact.astype(self.number_type).astype(object) == exact))
         info = np.iinfo(self.number_type)
         return all(info.min <= c <= info.max and c == int(c) for c in observed)
 

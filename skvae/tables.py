@@ -1,10 +1,12 @@
 """Tables of any kind <-> a float array with one number per column.
 
-A real column is its numbers, a boolean one 0 and 1, a categorical one the codes 0..C-1 of its levels; a missing cell (NaN,
-None, NA, null) is NaN. `Schema` remembers what the fitted table was: `encode` reads any later table by value, whatever
-the dtypes of its columns are by then; `means`, `draws` and `fill` give tables back like the one that fit saw.
+A real column is its numbers, a boolean one 0 and 1, a categorical one the codes 0..C-1 of its levels; a missing cell
+(NaN, None, NA, null) is NaN. `Schema` remembers what the fitted table was: `encode` reads any later table by value,
+whatever the dtypes of its columns are by then; `means`, `draws` and `fill` give tables back like the one that fit saw.
 """
 
+import sys
+from collections.abc import Hashable
 from numbers import Integral
 
 import numpy as np
@@ -112,9 +114,7 @@ class Schema:
             )
         if n_columns and (is_named or letter == "U" or (letter == "O" and _is_readable(X))):
             self._learn_columns(self._columns(X), chosen)
-            self.is_plain = not self.levels and not (
-                letter == "O" and any(type(c).__name__ == "NAType" for c in X.ravel())
-            )
+            self.is_plain = not self.levels and not (letter == "O" and _holds_na(X))
         else:  # as it is, or for scikit-learn to refuse
             self.kinds, self.is_plain = ["boolean" if letter == "b" else "real"] * n_columns, True
             self.integer = set(range(n_columns)) if letter in "iu" else set()
@@ -123,8 +123,7 @@ class Schema:
     def _learn_columns(self, columns, chosen):
         self.kinds = [column.kind() for column in columns]
         is_chosen = [self._is_chosen(d, column, chosen) for d, column in enumerate(columns)]
-        refused = [c.label for c, kind, yes in zip(columns, self.kinds, is_chosen) if kind == "category" and not yes]
-        if refused:
+        if refused := [c.label for d, c in enumerate(columns) if self.kinds[d] == "category" and not is_chosen[d]]:
             raise ValueError(
                 f"Columns {refused} hold strings or categories, but categorical_features does not make them "
                 "categories. Name them there, use categorical_features='auto', cast them to a category dtype, or drop "
@@ -223,13 +222,14 @@ class Schema:
         if kind == "empty":
             raise ValueError(f"{column}, which had no value at all in fit. Leave it out.")
         if kind == "category":
-            levels = self.levels[d].tolist()
-            if value not in levels:
-                raise ValueError(f"{column}, a category that fit has not seen. Known are {_some(levels)}.")
-            return levels.index(value)
-        if kind == "boolean" and not (kinds_of([value]) <= {"real", "boolean"} and value in (0, 1)):
+            codes = {level: c for c, level in enumerate(self.levels[d].tolist())}
+            if not isinstance(value, Hashable) or value not in codes:
+                raise ValueError(f"{column}, a category that fit has not seen. Known are {_some(codes)}.")
+            return codes[value]
+        is_number = kinds_of([value]) in ({"real"}, {"boolean"})
+        if kind == "boolean" and not (is_number and value in (0, 1)):
             raise ValueError(f"{column}, which holds bools. Use True or False.")
-        if not (kinds_of([value]) <= {"real", "boolean"} and np.isfinite(value)):
+        if not (is_number and abs(value) <= sys.float_info.max):
             raise ValueError(f"{column}, which holds numbers. Use a finite number.")
         return float(value)
 
@@ -406,6 +406,11 @@ def _is_readable(X):
     return kinds_of(X.ravel()) <= {"real", "boolean", "category", "time"}
 
 
+def _holds_na(X):
+    """Whether an object array has cells that are pandas' NA, which float() does not read."""
+    return any(t.__name__ == "NAType" for t in set(map(type, X.ravel())))
+
+
 def _chosen(categorical_features, names, n_columns):
     """ "auto", "from_dtype", or the set of the columns that the parameter names."""
     if isinstance(categorical_features, str) and categorical_features in ("auto", "from_dtype"):
@@ -421,7 +426,7 @@ def _chosen(categorical_features, names, n_columns):
     if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
         if len(keys) != n_columns:
             raise ValueError(
-                f"The bool mask in the 'categorical_features' parameter has {len(keys)} entries; X has {n_columns} columns."
+                f"The bool mask in the 'categorical_features' parameter has {len(keys)} entries, X {n_columns} columns."
             )
         return {d for d, key in enumerate(keys) if key}
     return {_position(key, names, n_columns) for key in keys}
