@@ -268,7 +268,7 @@ def _pandas_array(values, dtype):
     import pandas as pd
 
     if not isinstance(dtype, pd.CategoricalDtype):
-        return pd.Series(values, dtype=dtype).array
+        return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
     code = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
     codes = np.fromiter(map(code.__getitem__, values), dtype=np.int64, count=len(values))
     return pd.Categorical.from_codes(codes, dtype=dtype)
@@ -311,7 +311,8 @@ def frame_like(template, columns, index=None):
     if nw.dependencies.is_pandas_dataframe(template):
         import pandas as pd
 
-        frame = pd.DataFrame(dict(enumerate(columns)), index=index)
+        series = [pd.Series(column, index=index, dtype=column.dtype) for column in columns]  # else objects become str
+        frame = pd.DataFrame(dict(enumerate(series)), index=index)
         frame.columns = template.columns
         return frame
     names = nw.from_native(template, eager_only=True).columns
@@ -322,9 +323,11 @@ def frame_like(template, columns, index=None):
 def replace_columns(frame, columns):
     """A copy of the native frame in which some columns, {position: native column}, are others."""
     if nw.dependencies.is_pandas_dataframe(frame):
+        import pandas as pd
+
         frame = frame.copy()
         for d, column in columns.items():
-            frame.isetitem(d, column)
+            frame.isetitem(d, pd.Series(column, index=frame.index, dtype=column.dtype))
         return frame
     frame = nw.from_native(frame, eager_only=True)
     new = [nw.from_native(c, series_only=True).alias(frame.columns[d]) for d, c in columns.items()]

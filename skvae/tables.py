@@ -176,7 +176,7 @@ class Schema:
 
         Columns are taken by position; their names are scikit-learn's to check.
         """
-        if as_frame(X) is None and self.names is None and not self.levels:
+        if as_frame(X) is None and self.names is None and self.is_plain:
             return np.array(_on_host(X), dtype=np.float64)
         return self._stack(X, self._encode_column, np.float64)
 
