@@ -267,7 +267,7 @@ class Schema:
             cells[~gone] = self._draw(d, values[~gone]) if not gone.all() else None
             return cells
         if self.kinds[d] == "category":
-            return self.levels[d][np.rint(values).astype(np.int64)]
+            return self.levels[d][values.astype(np.int64)]
         if self.kinds[d] == "boolean":
             return values >= 0.5
         if d in self.integer:

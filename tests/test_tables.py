@@ -3,6 +3,7 @@
 import copy
 import datetime
 import pickle
+import weakref
 
 import array_api_strict
 import numpy as np
@@ -105,7 +106,7 @@ def test_pandas_kinds_and_levels():
     }
     levels = {schema.label(d): levels.tolist() for d, levels in schema.levels.items()}
     assert levels["category"] == ["c", "b", "a"]  # the dtype's order, unobserved ones too
-    assert levels["numbers"] == [10, 2]
+    assert levels["numbers"] == [10, 2] and schema.levels[schema.names.index("numbers")].dtype == np.int64
     assert levels["str"] == ["x", "y", "zz"]
     assert levels["none"] == ["p", "q"]
     assert len(levels["cut"]) == 3
@@ -125,6 +126,13 @@ def test_polars_kinds_and_levels():
     }
     assert schema.n_levels == {6: 2, 7: 3, 8: 3} and schema.ordered == {7} and schema.integer == {0, 1, 2}
     assert schema.library == "polars"
+
+
+def test_observed_levels_are_sorted():
+    letters = list("qwertyuiopasdfghjklzxcvbnm")
+    for X in ({"a": letters}, {"a": pl.Series(letters, dtype=pl.Categorical)}):
+        assert Schema.learn(pl.DataFrame(X)).levels[0].tolist() == sorted(letters)
+    assert Schema.learn(pd.DataFrame({"a": [30, 4, 100]}), ["a"]).levels[0].tolist() == [4, 30, 100]
 
 
 FLOATS = np.array([[1.0, 0.5], [np.nan, 2.0]])
@@ -163,6 +171,16 @@ def test_bool_arrays(X):
 @pytest.mark.parametrize("column", [[True, False], pd.array([1, 2], dtype="Int64"), ["a", "b"], pd.Categorical([1, 2])])
 def test_frames_that_are_not_plain(column):
     assert not Schema.learn(pd.DataFrame({"a": [1.0, 2.0], "b": column})).is_plain
+
+
+def test_int_arrays_hold_integers():
+    assert Schema.learn([[1, 2]]).integer == Schema.learn(torch.tensor([[1, 2]])).integer == {0, 1}
+    assert not Schema.learn([[1.0, 2.0]]).integer
+
+
+def test_python_ints_are_64_bits_wide():
+    X = pd.DataFrame({"a": pd.Series([1, 2**40], dtype=object)})
+    assert Schema.learn(X).draws(np.array([[2.0**41]]))["a"].tolist() == [2**41]
 
 
 def test_cells_that_scikit_learn_refuses_are_left_to_it():
@@ -439,8 +457,20 @@ def test_empty_columns_stay_empty(X):
     for table in (schema.means(Z), schema.draws(Z), schema.fill(X, Z)):
         assert schema.missing(table).tolist() == [[False, True], [False, True]]
     assert np.isnan(schema.encode(X)[:, 1]).all()
+    assert np.isnan(schema.encode([["u", 5.0]] if isinstance(X, np.ndarray) else pd.DataFrame([[1.0, 5.0]]))[0, 1])
     if not isinstance(X, np.ndarray):
         same(schema.fill(X, Z), X)
+
+
+def test_an_empty_column_that_is_named_is_no_category():
+    schema = Schema.learn(pd.DataFrame({"a": [1.0], "b": [np.nan]}), ["b"])
+    assert schema.kinds == ["real", "empty"] and not schema.levels
+
+
+def test_missing_cells_of_object_arrays_are_nan():
+    X = np.array([["u", 1.0], [None, 2.0]], dtype=object)
+    schema = Schema.learn(X)
+    assert type(schema.draws(schema.encode(X))[1, 0]) is float
 
 
 # Filling
@@ -502,11 +532,45 @@ def test_a_filled_column_takes_the_fitted_dtype_where_that_is_exact():
     assert filled["d"].tolist() == [0.5, 0.1]
 
 
+def test_a_filled_polars_column_takes_the_fitted_dtype_where_that_is_exact():
+    schema = Schema.learn(
+        pl.DataFrame({"a": [1, 2], "b": [True, False], "c": pl.Series(["u", "v"], dtype=pl.Enum(["u", "v"]))})
+    )
+    X = pl.DataFrame({"a": [3.0, None], "b": [0, None], "c": ["v", None]})
+    expected = pl.DataFrame({"a": [3, 6], "b": [False, True], "c": pl.Series(["v", "u"], dtype=pl.Enum(["u", "v"]))})
+    same(schema.fill(X, np.array([[6.0, 1.0, 0.0]] * 2)), expected)
+    X = pl.DataFrame({"a": [3.5, None], "b": [2, None], "c": ["w", None]})
+    expected = pl.DataFrame({"a": [3.5, 6.0], "b": [2, 1], "c": ["w", "u"]})
+    same(schema.fill(X, np.array([[6.0, 1.0, 0.0]] * 2)), expected)
+
+
+def test_a_column_keeps_its_dtype_where_the_fitted_one_is_too_narrow():
+    schema = Schema.learn(pd.DataFrame({"a": np.array([1, 2], np.int8)}))
+    X = pd.DataFrame({"a": [300.0, None, None]})
+    assert schema.fill(X, np.full((3, 1), 5.0))["a"].tolist() == [300.0, 5.0, 5.0]
+    where = np.array([[False], [True], [False]])  # int8 has no place for the hole that stays
+    same(schema.fill(X / 300, np.full((3, 1), 5.0), where), pd.DataFrame({"a": [1.0, 5.0, None]}))
+
+
 def test_floats_of_whole_numbers_come_back_as_ints_without_a_hole():
     schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.0]}))
     X = pd.DataFrame({"a": [3.0, 4.0], "b": [1, 2]})
     assert schema.fill(X, np.zeros((2, 2))).dtypes.astype(str).tolist() == ["int64", "int64"]
     same(schema.fill(X + 0.5, np.zeros((2, 2))), X + 0.5)
+
+
+def test_columns_without_a_hole_are_untouched():
+    schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": pd.Series([None, None], dtype=object)}))
+    X = pd.DataFrame({"a": np.int32([1, 2]), "b": pd.Series([None, np.nan], dtype=object)})
+    filled = schema.fill(X, np.zeros((2, 2)))
+    assert filled["a"].dtype == np.int32 and filled["b"][0] is None and type(filled["b"][1]) is float
+    X = pl.DataFrame({"a": [1.5, float("nan")]})  # not a null
+    same(Schema.learn(pl.DataFrame({"a": [1, 2]})).fill(X, np.zeros((2, 1)), np.zeros((2, 1), bool)), X)
+
+
+def test_polars_ints_become_the_floats_of_fit():
+    filled = Schema.learn(pl.DataFrame({"a": [0.5, 1.0]})).fill(pl.DataFrame({"a": [1, None]}), np.full((2, 1), 0.3))
+    same(filled, pl.DataFrame({"a": [1.0, 0.3]}))
 
 
 def test_a_category_that_lacks_the_level_is_extended():
@@ -518,9 +582,9 @@ def test_a_category_that_lacks_the_level_is_extended():
 
 def test_fill_keeps_the_library_of_what_it_fills():
     schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": ["u", "v"], "c": [0.5, 1.0]}))
-    X = pl.DataFrame({"a": [1, None], "b": ["v", None], "c": [None, 1]})
+    X = pl.DataFrame({"a": [1, None], "b": ["v", None], "c": [1, None]})
     filled = schema.fill(X, np.array([[2.0, 0.0, 0.3]] * 2))
-    same(filled, pl.DataFrame({"a": [1, 2], "b": ["v", "u"], "c": [0.3, 1.0]}))
+    same(filled, pl.DataFrame({"a": [1, 2], "b": ["v", "u"], "c": [1.0, 0.3]}))
 
 
 def test_fill_an_array_where_fit_saw_a_frame():
@@ -606,6 +670,11 @@ def test_the_schema_does_not_keep_the_rows():
     X = pd.DataFrame({"a": np.arange(100_000.0), "b": ["some string"] * 100_000})
     for table in (X, pl.from_pandas(X), pa.Table.from_pandas(X)):
         assert len(pickle.dumps(Schema.learn(table))) < 10_000
+    values = np.zeros((10, 2))
+    alive, X = weakref.ref(values), pd.DataFrame(values, copy=False)
+    schema = Schema.learn(X)
+    del values, X
+    assert alive() is None and schema.names == [0, 1]
 
 
 def test_a_wide_table():
