@@ -412,7 +412,7 @@ def _holds_na(X):
 
 
 def _chosen(categorical_features, names, n_columns):
-    """ "auto", "from_dtype", or the set of the columns that the parameter names."""
+    """The set of the columns (int) that the parameter names, or its word: "auto" or "from_dtype"."""
     if isinstance(categorical_features, str) and categorical_features in ("auto", "from_dtype"):
         return categorical_features
     if isinstance(categorical_features, str) or not hasattr(categorical_features, "__iter__"):
