@@ -29,7 +29,7 @@ def test_imports_have_no_circle():
 
 
 def test_rooms():
-    """skorch stays in training, data frames in columns, private scikit-learn in _compat."""
+    """skorch stays in training, data frames in frames, private scikit-learn in _compat."""
 
     def users(package):
         return {
@@ -41,7 +41,7 @@ def test_rooms():
         }
 
     assert users("skorch") == {"training"}
-    assert users("narwhals") == {"columns"}
+    assert users("narwhals") == {"columns", "frames"}
     assert users("sklearn.utils._") == {"_compat"}
 
 

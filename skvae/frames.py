@@ -1,0 +1,334 @@
+"""Columns of pandas, polars, numpy and every other eager library that narwhals reads, behind one face.
+
+The only module that knows data frames. Cells pass between dtypes and libraries as plain Python values in an object
+array, None for missing: exact for integers that no float can hold.
+"""
+
+import datetime
+from itertools import repeat
+from numbers import Real
+
+import narwhals as nw
+import numpy as np
+
+__all__ = ["Column", "as_frame", "frame_like", "gone", "kinds_of", "replace_columns", "without_rows"]
+
+_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+_STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "time", "M": "time"}
+_NUMBERS = {"boolean": bool, "integer": int, "float": float}
+
+
+def _objects(cells):
+    """Python values as an object array (n,)."""
+    return np.fromiter(cells, dtype=object, count=len(cells))
+
+
+def gone(cells):
+    """Which of the Python values (n,) are None, NA, NaT or NaN."""
+    by_type = {t: t.__name__ in ("NoneType", "NAType", "NaTType") for t in set(map(type, cells))}
+    is_gone = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
+    if any(issubclass(t, (float, np.floating)) for t in by_type):
+        is_gone |= np.fromiter((isinstance(c, (float, np.floating)) and c != c for c in cells), bool, len(cells))
+    return is_gone
+
+
+def _kind_of(t):
+    """The kind of column that cells of the Python type t make, or "time", or the type's name; "" for missing ones."""
+    if issubclass(t, (bool, np.bool_)):
+        return "boolean"
+    if issubclass(t, Real):
+        return "real"
+    if t.__name__ in ("NoneType", "NAType", "NaTType"):
+        return ""
+    if issubclass(t, _TIMES) or t.__name__ == "Period":
+        return "time"
+    return "category" if issubclass(t, str) else t.__name__
+
+
+def kinds_of(cells):
+    """The kinds of the cells that are there, a set."""
+    return {_kind_of(t) for t in set(map(type, cells))} - {""}
+
+
+def _level_array(levels):
+    """Levels (C,): numbers or bools if they all are, else objects."""
+    kinds = kinds_of(levels)
+    return np.array(list(levels)) if kinds in ({"real"}, {"boolean"}) else _objects(list(levels))
+
+
+class Column:
+    """One column of any table.
+
+    Parameters
+    ----------
+    values : ndarray (n,) or narwhals Series
+    label : str
+        The name that errors use.
+
+    Attributes
+    ----------
+    storage : {"integer", "float", "boolean", "category", "time", "cells"}
+        How the dtype keeps the cells; "cells": as strings, as objects, or in a way that narwhals does not know.
+    """
+
+    def __init__(self, values, label):
+        self.values, self.label = values, label
+        self.is_array = isinstance(values, np.ndarray)
+        self.native = nw.to_native(values, pass_through=True)
+        self.is_pandas = nw.dependencies.is_pandas_series(self.native)
+        self.storage = self._storage()
+
+    def _storage(self):
+        dtype = self.values.dtype
+        if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes tell numpy's letter too
+            return _STORAGE.get(getattr(self.native.dtype if self.is_pandas else dtype, "kind", "O"), "cells")
+        storages = {
+            "integer": dtype.is_integer(),
+            "float": dtype.is_float(),
+            "boolean": dtype == nw.Boolean,
+            "category": dtype in (nw.Categorical, nw.Enum),
+            "time": dtype.is_temporal(),
+        }
+        return next((name for name, applies in storages.items() if applies), "cells")
+
+    @property
+    def is_plain(self):
+        """Whether numpy reads the column as it is: ints and floats, in pandas of numpy's own dtypes or sparse ones."""
+        if self.is_pandas and not (
+            isinstance(self.native.dtype, np.dtype) or str(self.native.dtype).startswith("Sparse")
+        ):
+            return False
+        return self.storage in ("integer", "float")
+
+    @property
+    def number_type(self):
+        """The numpy type of the numbers in a real column, nullable or not; float64 where it holds Python objects."""
+        if self.storage not in ("integer", "float"):
+            return np.float64
+        return getattr(np, str(self.values.dtype).lower(), np.int64 if self.storage == "integer" else np.float64)
+
+    # Table -> numbers and Python values
+
+    def numbers(self):
+        """The column as float64 (n,), NaN for missing."""
+        if self.storage not in _NUMBERS:
+            return self._numbers_from_cells()
+        if self.is_pandas:
+            return self.native.to_numpy(dtype=np.float64, na_value=np.nan)
+        return self.values.astype(np.float64) if self.is_array else self.values.cast(nw.Float64).to_numpy()
+
+    def _numbers_from_cells(self):
+        cells = self.cells()
+        if wrong := kinds_of(cells) - {"real", "boolean"}:
+            example = next(c for c in cells if _kind_of(type(c)) in wrong)
+            raise ValueError(
+                f"Column {self.label!r} held numbers or bools when the model was fitted; now it holds {example!r}. "
+                "Convert the column, or fit anew."
+            )
+        return cells.astype(np.float64)
+
+    def missing(self):
+        """Which cells are NaN, None, NA or null, (n,) bool."""
+        if self.storage in _NUMBERS:
+            return np.isnan(self.numbers())
+        return gone(self.values) if self.is_array else self.values.is_null().to_numpy()
+
+    def cells(self):
+        """Python values (n,) of dtype object, None for missing; a copy."""
+        if self.is_pandas:
+            cells = self.native.to_numpy(dtype=object, copy=True)
+        else:
+            cells = self.values.astype(object) if self.is_array else _objects(self.values.to_list())
+        cells[self.missing()] = None
+        return cells
+
+    def codes(self, levels):
+        """Each cell's position in `levels` (C,), compared by value; float64 (n,), NaN for missing and for others."""
+        position = dict(zip(levels.tolist(), range(len(levels)), strict=True))
+        if self.is_pandas and self.storage == "category" and self.declared_levels() is not None:
+            own = [position.get(level, np.nan) for level in self.declared_levels()]
+            return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]  # pandas' code of a missing cell is -1
+        cells = self.cells()
+        return np.fromiter(map(position.get, cells, repeat(np.nan)), np.float64, len(cells))
+
+    # What a column is
+
+    def kind(self):
+        """Whether the column is "real", "boolean", "category" or "empty", by its dtype or else by its cells."""
+        if self.storage in (*_NUMBERS, "category"):
+            return {"integer": "real", "float": "real"}.get(self.storage, self.storage)
+        kinds = {"time"} if self.storage == "time" else kinds_of(self.cells())
+        if len(kinds) > 1 or kinds - {"real", "boolean", "category"}:
+            raise ValueError(self._why_no_kind(kinds))
+        return kinds.pop() if kinds else "empty"
+
+    def _why_no_kind(self, kinds):
+        if "time" in kinds:
+            return (
+                f"Column {self.label!r} holds dates or times. Convert it to numbers first, e.g. days since a date, or "
+                "drop it."
+            )
+        types = ", ".join(sorted({type(c).__name__ for c in self.cells() if c is not None}))
+        if kinds <= {"real", "boolean", "category"}:
+            return f"Column {self.label!r} holds cells of several types: {types}. Convert them to one, e.g. all to str."
+        return (
+            f"Column {self.label!r} holds cells of type {types}, but a column is made of numbers, of bools or of "
+            "strings. Convert it or drop it."
+        )
+
+    def holds(self, abstract_type):
+        """Whether every cell that is there is of the type."""
+        return all(issubclass(t, (abstract_type, type(None))) for t in set(map(type, self.cells())))
+
+    def declared_levels(self):
+        """The levels that a category dtype lists itself, in its order; None where it lists none."""
+        if self.storage != "category":
+            return None
+        if self.is_pandas:
+            return getattr(self.native.dtype, "categories", None)
+        return self.values.dtype.categories if self.values.dtype == nw.Enum else None
+
+    def levels(self):
+        """Levels (C,): those of the dtype, also the unobserved ones, else the distinct observed values, sorted."""
+        declared = self.declared_levels()
+        return _level_array(sorted(set(self.cells()) - {None}) if declared is None else declared)
+
+    @property
+    def is_ordered(self):
+        """Whether the dtype says that its levels have an order: pandas' ordered categories, polars' Enum."""
+        if self.storage != "category":
+            return False
+        return bool(getattr(self.native.dtype, "ordered", False)) if self.is_pandas else self.values.dtype == nw.Enum
+
+    # Python values -> table
+
+    def hold(self, values):
+        """A native column like this one that holds `values`, in its dtype where that can hold them exactly.
+
+        Parameters
+        ----------
+        values : ndarray (n,)
+            Numbers, bools, or Python values with None for missing.
+        """
+        return self.like(values) if values.dtype != object or self.admits(values) else self._widened(values)
+
+    def admits(self, cells):
+        """Whether the dtype can hold these cells (n,), None for missing, exactly."""
+        if self.native.dtype == object if self.is_pandas else self.values.dtype == nw.Object:
+            return True
+        observed = [c for c in cells if c is not None]
+        is_numpy = self.is_pandas and isinstance(self.native.dtype, np.dtype)
+        if is_numpy and self.storage in ("integer", "boolean") and len(observed) < len(cells):
+            return False
+        if self.storage in _NUMBERS:
+            return kinds_of(observed) <= {"real", "boolean"} and self._admits_numbers(observed)
+        levels = self.declared_levels()
+        return kinds_of(observed) <= {"category"} if levels is None else set(observed) <= set(levels)
+
+    def _admits_numbers(self, observed):
+        if self.storage == "boolean":
+            return set(observed) <= {0, 1}
+        if self.storage == "float":
+            exact = _objects(observed)
+            with np.errstate(over="ignore"):
+                return bool(np.all(exact.astype(self.number_type).astype(object) == exact))
+        info = np.iinfo(self.number_type)
+        return all(info.min <= c <= info.max and c == int(c) for c in observed)
+
+    def like(self, values):
+        """A native column of this one's dtype."""
+        if values.dtype == object and self.storage in _NUMBERS:
+            cast = _NUMBERS[self.storage]
+            values = _objects([c if c is None else cast(c) for c in values])
+        if self.is_pandas:
+            return _pandas_array(values, self.native.dtype)
+        series = self.series(values)
+        if self.values.dtype == nw.Object:
+            return series
+        return series.cast(self.native.type if hasattr(self.native, "type") else self.native.dtype)
+
+    def series(self, values):
+        """A native column of the values' own dtype."""
+        if self.is_pandas:
+            return values
+        values = values.tolist() if values.dtype == object else values
+        return nw.new_series(self.values.name, values, backend=self.values.implementation).to_native()
+
+    def _widened(self, cells):
+        if kinds_of(cells) <= {"real", "boolean"}:
+            return self.series(cells.astype(np.float64))
+        if not self.is_pandas or self.storage != "category":
+            return self.series(cells)
+        new = [c for c in dict.fromkeys(cells) if c is not None and c not in self.declared_levels()]
+        return _pandas_array(cells, self.native.cat.add_categories(new).dtype)
+
+
+def _pandas_array(values, dtype):
+    """A pandas array (n,); categories by code, since pandas would make unknown ones missing."""
+    import pandas as pd
+
+    if not isinstance(dtype, pd.CategoricalDtype):
+        return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
+    code = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
+    codes = np.fromiter(map(code.__getitem__, values), dtype=np.int64, count=len(values))
+    return pd.Categorical.from_codes(codes, dtype=dtype)
+
+
+def as_frame(X):
+    """X as a narwhals frame, or None where it is no eager frame."""
+    native = nw.to_native(X, pass_through=True)
+    if not nw.dependencies.is_into_dataframe(native):
+        return None
+    is_pandas = nw.dependencies.is_pandas_dataframe(native)
+    names = list(native.columns if is_pandas else getattr(native, "column_names", ()))
+    if twice := sorted(
+        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else (), key=str
+    ):
+        raise ValueError(f"X has several columns of the same name: {twice}. Rename or drop them.")
+    return nw.from_native(native, eager_only=True)
+
+
+def without_rows(frame):
+    """A native frame of the same columns without rows; nothing in it keeps the rows alive, as a slice would."""
+    native = frame.to_native()
+    if nw.dependencies.is_pandas_dataframe(native):
+        import pandas as pd
+
+        empty = pd.DataFrame({d: pd.Series([], dtype=dtype) for d, dtype in enumerate(native.dtypes)})
+        empty.columns = native.columns
+        return empty
+    return native.clear() if hasattr(native, "clear") else frame.filter([False] * len(frame)).to_native()
+
+
+def frame_like(template, columns, index=None):
+    """A native frame with the names and the library of `template`.
+
+    Parameters
+    ----------
+    columns : list of native columns (n,)
+    index : pandas.Index, optional
+    """
+    if nw.dependencies.is_pandas_dataframe(template):
+        import pandas as pd
+
+        series = [pd.Series(column, index=index, dtype=column.dtype) for column in columns]  # else objects become str
+        frame = pd.DataFrame(dict(enumerate(series)), index=index)
+        frame.columns = template.columns
+        return frame
+    names = nw.from_native(template, eager_only=True).columns
+    named = zip(names, columns, strict=True)
+    return nw.from_dict({name: nw.from_native(column, series_only=True) for name, column in named}).to_native()
+
+
+def replace_columns(frame, columns):
+    """A copy of the native frame in which some columns, {position: native column}, are others."""
+    if nw.dependencies.is_pandas_dataframe(frame):
+        import pandas as pd
+
+        frame = frame.copy()
+        for d, column in columns.items():
+            frame.isetitem(d, pd.Series(column, index=frame.index, dtype=column.dtype))
+        return frame
+    frame = nw.from_native(frame, eager_only=True)
+    new = [nw.from_native(c, series_only=True).alias(frame.columns[d]) for d, c in columns.items()]
+    return frame.with_columns(*new).to_native()
