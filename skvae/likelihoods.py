@@ -3,14 +3,21 @@
 Shapes: raw (S, B, R) from the decoder, x (B, D), log-prob (S, B, D).
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Distribution
+from torch.nn.functional import pad
 
+from .densities import Codes
 from .family import FamilyHead
 
 __all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
+
+
+_NARROW = 64  # levels of a category that shares a softmax with others
 
 
 class ColumnLikelihood(nn.Module):
@@ -28,7 +35,8 @@ class ColumnLikelihood(nn.Module):
         self.columns = [list(columns) for _, columns in groups]
         self.sizes = [head.n_raw for head in self.heads]
         self.n_raw = sum(self.sizes)
-        order = torch.tensor([d for columns in self.columns for d in columns])
+        self.softmaxes = _together([head.family for head in self.heads])
+        order = torch.tensor([d for group in self.softmaxes for i in group for d in self.columns[i]])
         self.register_buffer("order", order, persistent=False)
 
     @property
@@ -50,13 +58,23 @@ class ColumnLikelihood(nn.Module):
         """p(x given z) with batch shape (S, B, D)."""
         if len(self.heads) == 1:
             return self.heads[0](raw)
-        parts = [head(part) for head, part in zip(self.heads, raw.split(self.sizes, -1), strict=True)]
-        return Columnwise(parts, self.order)
+        raws = raw.split(self.sizes, -1)
+        return Columnwise([self._part(group, raws) for group in self.softmaxes], self.order)
+
+    def _part(self, group, raws):
+        if len(group) == 1:
+            return self.heads[group[0]](raws[group[0]])
+        logits = [self.heads[i].family.split(raws[i], self.heads[i].n)[0] for i in group]
+        most = max(block.shape[-1] for block in logits)
+        padded = [pad(block, (0, most - block.shape[-1]), value=-torch.inf) for block in logits]
+        return Codes(torch.cat(padded, -2))
 
     def parts(self, p):
-        """p(x given z) as (Family, columns, distribution of these columns), family by family."""
+        """p(x given z) as (Family, columns, distribution of these columns), where families agree in kind."""
         parts = p.parts if isinstance(p, Columnwise) else [p]
-        return [(head.family, d, part) for head, d, part in zip(self.heads, self.columns, parts, strict=True)]
+        columns = [[d for i in group for d in self.columns[i]] for group in self.softmaxes]
+        families = [self.heads[group[0]].family for group in self.softmaxes]
+        return list(zip(families, columns, parts, strict=True))
 
     def push(self, p, u):
         """Values (Q, ..., D) of the columns on the line at standard normal noise u (Q,); others at their mean."""
@@ -84,6 +102,18 @@ class ColumnLikelihood(nn.Module):
             for parameter, number in zip(head.own, own, strict=True):
                 parameter.copy_(torch.from_numpy(number))
         return torch.cat(weights), torch.cat(biases)
+
+
+def _together(families):
+    """Which families make one distribution: categories of up to 4, 16 and 64 levels share a padded softmax each.
+
+    A softmax per number of levels costs eight kernels and more each, which on a table like adult is half of a step.
+    """
+    groups = {}
+    for i, family in enumerate(families):
+        is_narrow = family.nominal and family.n_raw <= _NARROW
+        groups.setdefault(math.ceil(math.log(family.n_raw, 4)) if is_narrow else f"alone {i}", []).append(i)
+    return list(groups.values())
 
 
 class Columnwise(Distribution):

@@ -147,11 +147,14 @@ class Encoder(nn.Module):
 
     def forward(self, x, mask=None):
         """The two paths added."""
-        numbers, rows = self._numbers(x, mask), self._rows(x, mask)
-        raw = self._linear(numbers, rows)
+        numbers = self._numbers(x, mask)
+        linear, embedded = self._looked_up(x, mask)
+        raw = self.affine(numbers)
+        if linear is not None:
+            raw = raw + linear
         if mask is not None and self.condition:
             raw = self._conditioned(raw, mask)
-        return raw if self.net is None else raw + self.net(self._seen(numbers, rows, mask))
+        return raw if self.net is None else raw + self.net(self._seen(numbers, embedded, mask))
 
     def _numbers(self, x, mask):
         """(B, columns of numbers), missing ones filled."""
@@ -160,19 +163,29 @@ class Encoder(nn.Module):
         x = x if mask is None else torch.where(mask, x, self.fill)
         return (x - self.center) / self.unit if self.has_own_units else x
 
-    def _rows(self, x, mask):
-        """Row of `table` behind each category, (B, columns of codes)."""
+    def _looked_up(self, x, mask):
+        """Categories' part of the linear path (B, R), and what the MLP sees of them (B, columns of codes * width)."""
         if not len(self.codes):
-            return None
+            return None, None
         rows = x.index_select(-1, self.codes).long() + self.offset
-        return rows if mask is None else torch.where(mask.index_select(-1, self.codes), rows, self.n_levels)
-
-    def _linear(self, numbers, rows):
-        raw = self.affine(numbers)
-        return raw if rows is None else raw + embedding(rows, self.table, padding_idx=self.n_levels).sum(-2)
+        if mask is not None:
+            rows = torch.where(mask.index_select(-1, self.codes), rows, self.n_levels)
+        if self.net is None:
+            return embedding(rows, self.table, padding_idx=self.n_levels).sum(-2), None
+        both = torch.cat([self.table, self.embedding], -1)  # one gather for both
+        found = embedding(rows, both, padding_idx=self.n_levels)
+        linear, embedded = found.split([self.table.shape[1], EMBEDDING_WIDTH], -1)
+        return linear.sum(-2), embedded.flatten(-2)
 
     def _conditioned(self, raw, mask):
         """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
+        if not mask.is_cuda:  # there a look at which rows have holes would have to wait for the device
+            rows = (~mask).any(-1).nonzero()[:, 0]
+            if 2 * len(rows) < len(mask):
+                return raw.index_copy(0, rows, self._given_observed(raw[rows], mask[rows])) if len(rows) else raw
+        return self._given_observed(raw, mask)
+
+    def _given_observed(self, raw, mask):
         empty = (self.fill - self.center) / self.unit if self.has_own_units else self.fill
         base = self.affine(empty)
         with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
@@ -181,11 +194,9 @@ class Encoder(nn.Module):
             deviation = (raw - base).to(unit.dtype)
             return base + self.condition(deviation, unit + observed, unit + self.precision.sum(0))
 
-    def _seen(self, numbers, rows, mask):
+    def _seen(self, numbers, embedded, mask):
         """What the MLP sees: numbers, embeddings and holes."""
-        parts = [numbers]
-        if rows is not None:
-            parts.append(embedding(rows, self.embedding, padding_idx=self.n_levels).flatten(-2))
+        parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):
             is_missing = numbers.new_zeros(len(numbers), len(self.holes))
             parts.append(is_missing if mask is None else (~mask.index_select(-1, self.holes)).to(numbers.dtype))
