@@ -272,7 +272,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
-        "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", str, None],
+        "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
         "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
         "column_weights": ["array-like", dict, None],
         "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],

@@ -25,10 +25,7 @@ def with_cell(value):
         (np.empty((4, 0)), r"Found array with 0 feature\(s\)"),
         (with_cell(np.inf), "infinity"),
         (X + 1j, "Complex data not supported"),
-        (
-            np.array([["a", "b"], ["c", "d"]]),
-            "could not convert string to float|not compatible with arrays of bytes/strings",
-        ),
+        (np.array([[b"a", b"b"], [b"c", b"d"]]), "could not convert string to float|arrays of bytes/strings"),
     ],
 )
 def test_bad_tables(bad, message):

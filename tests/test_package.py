@@ -41,7 +41,7 @@ def test_rooms():
         }
 
     assert users("skorch") == {"training"}
-    assert users("narwhals") == {"columns", "frames"}
+    assert users("narwhals") == {"frames"}
     assert users("sklearn.utils._") == {"_compat"}
 
 
