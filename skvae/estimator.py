@@ -70,6 +70,7 @@ OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 10
+MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 8000  # `max_iter="auto"`
 
 
 LIVE = 0.05  # nats: a component with less information is switched off
@@ -154,15 +155,17 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         the noise, with no start to keep, learn at 8 times the learning rate at first, 16 times without hidden layers.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
-    learning_rate : float, default=1e-3
+    learning_rate : float or "auto", default="auto"
+        "auto" is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them (Goyal et al. 2017), up to
+        4e-3.
     learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
         A factor on the learning rate as a function of the absolute epoch 0, 1, ...
     weight_decay : float, default=0.0
         On the weights of the MLPs only; the closed-form start is never shrunk.
     batch_size : int or "auto", default="auto"
-        "auto" is a power of two near a sixteenth of the training rows, between 32 and 256.
-    max_iter : int, default=300
-        Epochs at most. 0 gives the start alone, whose `score` is the log-likelihood of the linear model.
+        "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
+    max_iter : int or "auto", default="auto"
+        Epochs at most; "auto" is 300, or as many as make 8000 steps on large tables. 0 gives the start alone, whose `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
         distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start.
@@ -281,11 +284,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
         "init": [StrOptions(set(initialization.STARTS))],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -318,11 +321,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         schedule: str | Schedule = "joint",
         init: str = "pca",
         optimizer: str | Callable = "adamw",
-        learning_rate: float = 1e-3,
+        learning_rate: float | str = "auto",
         learning_rate_schedule: str | Callable[[int], float] | None = None,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
-        max_iter: int = 300,
+        max_iter: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 20,
@@ -601,7 +604,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _split(self, X, weight, X_val, single_pass):
         """Training rows, held-out rows or None, and the number of epochs."""
-        n_epochs = 1 if single_pass else self.max_iter
+        n_epochs = 1 if single_pass else self._max_epochs(X.shape[0])
         if X_val is not None:
             X_val, val_weight = self._held_out(X_val)
             return (X, weight), (X_val, val_weight), n_epochs
@@ -613,6 +616,18 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return (X, weight), None, n_epochs
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+    def _max_epochs(self, n_rows):
+        """Resolve "auto": 300 epochs, or as many as make 8000 steps, but 30 at least."""
+        if self.max_iter != "auto":
+            return self.max_iter
+        return int(np.clip(MOST_STEPS * _batch_size(self.batch_size, n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+
+    def _rate(self, n_rows):
+        """Resolve "auto": 1e-3 for batches of up to 128 rows, beyond in proportion to them, up to 4e-3."""
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        return 1e-3 * float(np.clip(_batch_size(self.batch_size, n_rows) / 128, 1.0, 4.0))
 
     def _held_out(self, X_val):
         try:
@@ -766,7 +781,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             objective=objective,
             schedule=schedule,
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate(n_rows),
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
             linear_factor=self._linear_factor(),
             weight_decay=self.weight_decay,
@@ -839,7 +854,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
         if not hasattr(self, "_init_callback_context"):
             return None
-        return self._init_callback_context(max_subtasks=self.max_iter).call_on_fit_task_begin(estimator=self, X=X, y=y)
+        most = MOST_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
+        return self._init_callback_context(max_subtasks=most).call_on_fit_task_begin(estimator=self, X=X, y=y)
 
     def _snapshot(self, net, X, weight, table):
         """Fitted attributes as if fit had stopped after this epoch of `net`."""
@@ -934,10 +950,10 @@ def _random_start_factor(has_nets, epoch):
 
 
 def _batch_size(batch_size, n_rows):
-    """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 256."""
+    """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 512."""
     if batch_size != "auto":
         return batch_size
-    return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 8))
+    return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 9))
 
 
 def _pairs(likelihood):
