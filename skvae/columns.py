@@ -5,7 +5,7 @@ monotone map (`scalings.py`); so densities in data units carry the log-Jacobian 
 cells. Categories are code numbers here, and X has one number per column: `tables.py` made them.
 """
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -108,8 +108,8 @@ class Columns:
     def _refuse_numbers_for_a_category(self, family, d):
         if d in self.schema.levels and not hasattr(family, "n_classes"):
             raise ValueError(
-                f"Column {self.label(d)!r} is a category; its likelihood cannot be {family!r}, a family of numbers. Use "
-                "'categorical' or 'ordinal', or leave it out of categorical_features."
+                f"Column {self.label(d)!r} is a category; its likelihood cannot be {family!r}, a family of numbers. "
+                "Use 'categorical' or 'ordinal', or leave it out of categorical_features."
             )
 
     def _positions(self, key):
@@ -133,7 +133,11 @@ class Columns:
             return int(key) % len(self.families)
         if self.schema.names is not None and key in self.schema.names:
             return self.schema.names.index(key)
-        has = f"columns {self.schema.names}" if self.schema.names is not None else f"{len(self.families)} columns without names"
+        has = (
+            f"columns {self.schema.names}"
+            if self.schema.names is not None
+            else f"{len(self.families)} columns without names"
+        )
         raise ValueError(f"The {parameter!r} parameter names the column {key!r}, which X does not have: it has {has}.")
 
     @property
@@ -172,18 +176,19 @@ class Columns:
         """
         if column_weights is None:
             return None
-        weights = np.ones(len(self.families))
+        weights = [1.0] * len(self.families)
         if isinstance(column_weights, dict):
             for key, weight in column_weights.items():
                 weights[self._position(key, "column_weights")] = weight
         else:
-            weights = np.asarray(column_weights, dtype=np.float64)
-        if weights.shape != (len(self.families),) or not (np.isfinite(weights).all() and (weights >= 0).all()):
+            weights = list(column_weights)
+        are_numbers = all(isinstance(w, Real) and 0 <= w < np.inf for w in weights)
+        if len(weights) != len(self.families) or not are_numbers:
             raise ValueError(
-                "The 'column_weights' parameter of VAETransformer must be finite numbers of at least 0, one for each of "
-                f"{len(self.families)} columns, or a dict of columns. Got {column_weights!r} instead."
+                "The 'column_weights' parameter of VAETransformer must be finite numbers of at least 0, one for each "
+                f"of {len(self.families)} columns, or a dict of columns. Got {column_weights!r} instead."
             )
-        return weights.tolist()
+        return [float(w) for w in weights]
 
     # ---------------------------------------------------------------- units
 
@@ -271,7 +276,7 @@ class Columns:
     # ---------------------------------------------------------------- tensors
 
     def tensors(self, X, device, dtype):
-        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None if nothing is missing."""
+        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None without holes."""
         if isinstance(X, torch.Tensor) and not self.maps and not self._loose_codes:
             x = X.to(torch.float64 if X.device.type != "mps" else X.dtype)
             shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
@@ -315,9 +320,7 @@ class Columns:
     def smoothed(self, mean, n_rows):
         """Means of indicators with half a row more for each level of a category: none is impossible."""
         levels = self.per_indicator(self.n_levels)
-        return np.where(
-            self.per_indicator(self.is_number), mean, (mean * n_rows + 0.5) / (n_rows + 0.5 * levels)
-        )
+        return np.where(self.per_indicator(self.is_number), mean, (mean * n_rows + 0.5) / (n_rows + 0.5 * levels))
 
     def tie_noise(self, noise):
         """Project noise variances of indicators (D',) on those that each column's family can have."""

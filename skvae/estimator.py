@@ -120,8 +120,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         that hold only 0 and 1 everywhere, are Bernoulli, everything else Gaussian with one noise variance per column.
         A single family is that of all columns but the categories. Other short names:
         "gaussian", "laplace", "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values;
-        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for codes 0 .. C - 1; "poisson",
-        "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A list names the
+        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for codes 0 .. C - 1;
+        "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A list names the
         columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(noise="row"), [0, 3])]``;
         columns that it does not name are "auto".
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
@@ -165,7 +165,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
     max_iter : int or "auto", default="auto"
-        Epochs at most; "auto" is 300, or as many as make 8000 steps on large tables. 0 gives the start alone, whose `score` is the log-likelihood of the linear model.
+        Epochs at most; "auto" is 300, or as many as make 8000 steps on large tables. 0 gives the start alone, whose
+        `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
         distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start.
@@ -219,7 +220,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
     noise_variance_ : ndarray of shape (n_features,)
-        Variance of each column given the code, at the code's mean, in the units of X; of the code numbers for categories.
+        Variance of each column given the code, at the code's mean, in the units of X; of code numbers for categories.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
     code_density_ : GaussianMixture, only with ``code_density="mixture"`` and for plain autoencoders

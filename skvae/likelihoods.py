@@ -216,7 +216,7 @@ class InDataUnits(Distribution):
         return variance
 
     def log_prob(self, value):
-        """log p(x_d given z) for every column, in nats; 0 for a missing cell. `value` is a table like the fitted one."""
+        """log p(x_d given z) for every column, in nats, of a table like the fitted one; 0 for a missing cell."""
         value = self.columns.schema.encode(value)
         x = torch.from_numpy(self.columns.working_array(value)).to(self.p.mean)
         x, mask = self.columns.filled(x)

@@ -324,7 +324,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score_columns(self, X: Any) -> Any:
-        r"""Log-density of each cell under its row's posterior, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`: which cell is odd.
+        r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under its row's posterior.
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the rest of the row
         does not lead one to expect; compare a cell with its column, since each column has its own unit.
@@ -536,7 +536,11 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module = copy.deepcopy(self.module_).cpu().double()
         row = None if given is None else self._given_row(given)
         with exclusive(draw_seed(random_state)), torch.no_grad():
-            z = self._code_prior(module).sample((n_samples,)) if row is None else self._codes_given(module, row, n_samples)
+            z = (
+                self._code_prior(module).sample((n_samples,))
+                if row is None
+                else self._codes_given(module, row, n_samples)
+            )
             values = self._in_data_units(module, z[None]).sample()[0].numpy()
         if row is not None:
             values = np.where(np.isnan(row), values, row)
@@ -552,7 +556,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return row
 
     def _codes_given(self, module, row, n_samples):
-        """Codes (n_samples, K) of p(z | given cells), half of the candidates from their posterior, half from the prior."""
+        """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
         n_each = max(_CANDIDATES, 2 * n_samples)
         x, mask = self._columns.tensors(row, "cpu", torch.float64)
         u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)

@@ -25,13 +25,13 @@ from skvae import (
     quantiles,
 )
 from skvae.columns import Columns
-from skvae.tables import Schema
 from skvae.distributions import joint_log_prob, kl
 from skvae.divergences import marginals
 from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.family import Family, FamilyHead
 from skvae.model import LatentVariableModel
 from skvae.priors import Standard
+from skvae.tables import Schema
 
 CONSTRUCTORS = {
     "gaussian": lambda: skvae.Gaussian(),

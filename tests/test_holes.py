@@ -59,7 +59,7 @@ def test_rows_with_all_and_with_no_cells(wine):
     X = with_holes(wine, 0.3)
     X[0], X[1] = np.nan, wine[1]
     vae = VAETransformer(3, posterior="full", max_iter=0, random_state=0).fit(X)
-    log_p, _, z, mean = oracle(vae, X[:2])
+    log_p, _, _, mean = oracle(vae, X[:2])
     np.testing.assert_allclose(vae.score_samples(X[:2]), log_p, atol=1e-5)
     assert vae.score_samples(X[:1]) == pytest.approx(0, abs=1e-6)  # nothing seen, nothing to explain
     np.testing.assert_allclose(vae.transform(X[:1]), 0, atol=1e-6)
@@ -251,7 +251,9 @@ def test_given_cells_are_checked():
 def test_a_rare_combination_is_told(cancer):
     vae = VAETransformer(10, max_iter=50, random_state=0).fit(cancer)
     with pytest.warns(UserWarning, match="so rare"):
-        vae.sample(3, given=dict(enumerate(cancer[:15].mean(0) + 3 * cancer.std(0) * (-1) ** np.arange(30))), random_state=0)
+        vae.sample(
+            3, given=dict(enumerate(cancer[:15].mean(0) + 3 * cancer.std(0) * (-1) ** np.arange(30))), random_state=0
+        )
 
 
 # ---------------------------------------------------------------- anomalies
