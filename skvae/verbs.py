@@ -324,7 +324,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score_columns(self, X: Any) -> Any:
-        r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under its row's posterior.
+        r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under the posterior.
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the rest of the row
         does not lead one to expect; compare a cell with its column, since each column has its own unit.
