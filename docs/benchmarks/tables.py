@@ -138,8 +138,15 @@ def head(*cells):
 
 
 def spread(values):
-    """Mean and, of several, standard deviation over the seeds."""
+    """Mean and, of several, standard deviation over the seeds; a dash where there is nothing."""
+    if np.isnan(values).all():
+        return "-"
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values):.3f}" if len(values) > 1 else "")
+
+
+def whole(seconds):
+    """Mean seconds without decimals."""
+    return f"{np.mean(seconds):.0f}"
 
 
 # ---------------------------------------------------------------- imputation
@@ -200,7 +207,7 @@ def on_seeds(run, function):
         return [np.nan], np.nan
     tick = time.process_time()
     results = [function(seed) for seed in run.seeds]
-    return results, f"{(time.process_time() - tick) / len(run.seeds):.0f}"
+    return results, whole((time.process_time() - tick) / len(run.seeds))
 
 
 def imputation_of_categories(run):
@@ -277,7 +284,7 @@ def synthesis(run):
         for label, method in synthesizers(run):
             synthetic = [method(train, seed, key=(name, label, seed)) for seed in run.seeds[: method_seeds(label)]]
             numbers = np.transpose([[seconds, *judged(rows, test, tasks)] for seconds, rows in synthetic])
-            row(label, f"{numbers[0].mean():.0f}", *map(spread, numbers[1:]))
+            row(label, whole(numbers[0]), *map(spread, numbers[1:]))
     if not run.args.data:
         print("This section needs --data.")
     elif not importlib.util.find_spec("sdmetrics"):
@@ -472,9 +479,8 @@ def density(run):
             seconds.append(time.process_time() - tick)
         (independent, mixture, _), (elbo, draws) = np.transpose(others), np.transpose(own)
         members = ", ".join(f"{o[2]:.0f}" for o in others)
-        gain, seconds = spread(draws - mixture), f"{np.mean(seconds):.0f}"
-        shape = f"{len(X)} x {X.shape[1]}"
-        row(name, shape, spread(independent), spread(mixture), members, spread(elbo), spread(draws), gain, seconds)
+        texts = [spread(values) for values in (independent, mixture, elbo, draws, draws - mixture)]
+        row(name, f"{len(X)} x {X.shape[1]}", *texts[:2], members, *texts[2:], whole(seconds))
 
 
 def known_only(B, A):
@@ -519,9 +525,10 @@ def codes(run):
     for name in names:
         X, y = run.source.table(name)
         X, y, keep = X[y.notna()], y[y.notna()], partial(run.kept, name)
-        whole = ColumnsAsUsual(X)
-        for label, encoder in {"no reduction": whole, "PCA": make_pipeline(whole, PCA(10, random_state=0))}.items():
-            row(name, label, *keep(label, compute=partial(probed, encoder, X, y)))
+        usual = ColumnsAsUsual(X)
+        for label, encoder in {"no reduction": usual, "PCA": make_pipeline(usual, PCA(10, random_state=0))}.items():
+            *scores, seconds = keep(label, compute=partial(probed, encoder, X, y))
+            row(name, label, *scores, whole(seconds))
         if run.args.no_model:
             continue
         weights = {"VAETransformer": {}}
@@ -529,7 +536,7 @@ def codes(run):
             weights["VAETransformer, categories weighted 1 / ln C"] = {"column_weights": category_weights(X)}
         for label, settings in weights.items():
             numbers = np.array([probed(run.model(seed, **settings), X, y) for seed in run.seeds])
-            row(name, label, *map(spread, numbers.T[:2]), f"{numbers[:, 2].mean():.0f}")
+            row(name, label, *map(spread, numbers.T[:2]), whole(numbers[:, 2]))
 
 
 def ColumnsAsUsual(X):
