@@ -470,7 +470,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
+        # Sparse tables have no column of codes: one-hot columns of a CSR are Bernoulli, each its own.
+        tags.input_tags.sparse = self.categorical_features is None or isinstance(self.categorical_features, str)
         tags.array_api_support = True
         return tags
 
@@ -579,7 +580,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
         if not resume:
-            self._schema = Schema.learn(X, self.categorical_features)
+            self._schema = Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight))
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
         X, weight = canonical_rows(on_host(table), weight)
@@ -933,6 +934,15 @@ def _fitted_attributes(estimator):
     """Everything that fit has set, by name."""
     parameters = estimator.get_params(deep=False)
     return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
+
+
+def _rows_that_count(X, sample_weight):
+    """Which rows have a weight, bool (n,); None for all, and for weights that are refused later."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(on_host(sample_weight))
+    n_rows = X.shape[0] if hasattr(X, "shape") else np.asarray(X, dtype=object).shape[0]
+    return weight != 0 if weight.shape == (n_rows,) and not weight.all() else None
 
 
 def _columns_with_holes(X):

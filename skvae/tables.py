@@ -50,7 +50,7 @@ class Schema:
     """
 
     @classmethod
-    def learn(cls, X, categorical_features="auto"):
+    def learn(cls, X, categorical_features="auto", rows=None):
         """Look at a table.
 
         Parameters
@@ -60,16 +60,25 @@ class Schema:
         categorical_features : {"auto", "from_dtype"}, bool mask (D,), column numbers, column names, or None
             "from_dtype" takes pandas' category and polars' Categorical and Enum, "auto" columns of strings as well; the
             others exactly the columns that they name.
+        rows : bool array (n,), optional
+            The rows that count.
         """
         schema = cls()
         schema.names, schema.library, schema._template = None, None, None
         schema.levels, schema.ordered, schema.integer, schema.decimals = {}, set(), set(), {}
         schema._number_type, schema._is_numeric = {}, False
         if (frame := as_frame(X)) is not None:
+            frame = frame if rows is None else frame.filter(rows.tolist())
             schema._learn_frame(frame, categorical_features)
         else:
-            schema._learn_array(_as_array(X), categorical_features)
+            X = _as_array(X)
+            schema._learn_array(X if rows is None or sparse.issparse(X) else _on_host(X)[rows], categorical_features)
         return schema
+
+    @property
+    def is_numeric(self):
+        """Whether fit saw an array of numbers: scikit-learn may read it, before categories become codes."""
+        return self.names is None and self._is_numeric
 
     @property
     def n_levels(self):
@@ -112,7 +121,8 @@ class Schema:
                 "The 'categorical_features' parameter names columns of a sparse table. One-hot columns of a CSR are "
                 "Bernoulli already: leave them unnamed, or give a dense table with one column per category."
             )
-        if n_columns and (is_named or letter == "U" or (letter == "O" and _is_readable(X))):
+        is_readable = letter != "c" and (letter != "O" or _is_readable(X))
+        if n_columns and is_readable and (is_named or letter in "UO"):
             self._learn_columns(self._columns(X), chosen)
             self.is_plain = not self.levels and not (letter == "O" and _holds_na(X))
         else:  # as it is, or for scikit-learn to refuse
@@ -298,6 +308,8 @@ class Schema:
         return frame_like(self._template, columns, index)
 
     def _array(self, values, as_floats):
+        if not isinstance(values, np.ndarray):  # of an Array API library, and to stay there
+            return like(torch.from_numpy(self._array(on_host(values), as_floats)), values)
         table = values.astype(np.result_type(values, np.float32)) if self._is_numeric else self._draw_cells(values)
         for d, kind in enumerate(self.kinds):
             if self._is_numeric and kind == "category":

@@ -618,8 +618,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _validate(self, X, reset):
         """X as scikit-learn validates it, a float array with one number per column; see `Schema.encode`."""
         rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
-        if self._schema.is_plain:
-            return validate_data(self, X, dtype=float_dtypes(X), reset=reset, **rules)
+        if self._schema.is_plain or self._schema.is_numeric:
+            X = validate_data(self, X, dtype=float_dtypes(X), reset=reset, **rules)
+            return X if self._schema.is_plain else like(as_tensor(self._schema.encode(X)).to(torch_float(X.dtype)), X)
         validate_data(self, X, skip_check_array=True, reset=reset)
         return check_array(self._schema.encode(X), dtype=np.float64, estimator=self, input_name="X", **rules)
 

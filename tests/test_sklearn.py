@@ -36,6 +36,9 @@ CONFIGURATIONS = [
     VAETransformer(**SMALL, objective="gan"),
     VAETransformer(**SMALL, posterior="categorical"),
     VAETransformer(**SMALL, posterior="flow", prior="vamp"),
+    VAETransformer(**SMALL, categorical_features=[0]),
+    VAETransformer(**SMALL, categorical_features=[0], posterior="full", scaling="quantile", column_weights={0: 0.5}),
+    VAETransformer(**SMALL, scaling="power", code_density="mixture"),
 ]
 EXTRA = [
     "check_dataframe_column_names_consistency",
