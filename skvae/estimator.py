@@ -70,7 +70,7 @@ OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 10
-MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 8000  # `max_iter="auto"`
+MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 
 
 LIVE = 0.05  # nats: a component with less information is switched off
@@ -121,8 +121,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         A single family is that of all columns but the categories. Other short names:
         "gaussian", "laplace", "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values;
         "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for codes 0 .. C - 1;
-        "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A list names the
-        columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(noise="row"), [0, 3])]``;
+        "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A
+        list names the columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(), [0, 3])]``;
         columns that it does not name are "auto".
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
@@ -165,7 +165,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
     max_iter : int or "auto", default="auto"
-        Epochs at most; "auto" is 300, or as many as make 8000 steps on large tables. 0 gives the start alone, whose
+        Epochs at most; "auto" is 300, or as many as make 6000 steps on large tables. 0 gives the start alone, whose
         `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
@@ -619,7 +619,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
 
     def _max_epochs(self, n_rows):
-        """Resolve "auto": 300 epochs, or as many as make 8000 steps, but 30 at least."""
+        """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least."""
         if self.max_iter != "auto":
             return self.max_iter
         return int(np.clip(MOST_STEPS * _batch_size(self.batch_size, n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))

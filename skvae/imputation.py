@@ -19,11 +19,12 @@ SHARE_OF_THE_PRIOR = 0.25
 
 
 class Draws:
-    """Codes z (S, B, K) with normalised importance weights w (S, B)."""
+    """Codes z (S, B, K), normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D)."""
 
-    def __init__(self, z, log_w):
+    def __init__(self, z, log_w, p):
         self.z = z
         self.w = log_w.softmax(0)
+        self.p = p
 
     def resampled(self, n_draws):
         """n_draws of the S codes of each row by their weights, (n_draws, B, K); from torch's global generator."""
@@ -46,7 +47,10 @@ def weighted_draws(model, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Te
     log_rz = joint_log_prob(q, z) + math.log1p(-share)
     if share:
         log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
-    return Draws(z, model.log_likelihood(x, mask, z) + log_pz - log_rz)
+    decoded = model.decode(z)
+    log_px = decoded.log_prob(x)
+    log_px = log_px if mask is None else torch.where(mask, log_px, 0.0)
+    return Draws(z, log_px.sum(-1) + log_pz - log_rz, decoded)
 
 
 def effective_size(draws: Draws) -> Tensor:

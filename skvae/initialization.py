@@ -26,7 +26,7 @@ STARTS = ("pca", "factor_analysis", "random")
 _MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
 _MAX_INDICATORS = 5_000_000  # fewer where a table of codes widens
 _MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with holes
-_EM_OPERATIONS = 2e10  # that EM on rows with holes may take
+_EM_OPERATIONS = 5e9  # that EM on rows with holes may take
 _MAX_REGRESSED = 10_000
 _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 

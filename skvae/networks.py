@@ -45,7 +45,8 @@ class Decoder(nn.Module):
         K.
     sizes : list of (int, int or None)
         Blocks of raw numbers, in order: (n, None) for n plain numbers, (n, C) for the C logits of each of n columns.
-        The MLP reaches many logits through a bottleneck, or a column of a thousand levels would cost more than all others.
+        The MLP reaches many logits through a bottleneck: without it, a column of a thousand levels costs more than all
+        others.
     """
 
     def __init__(self, n_in, sizes, hidden_layer_sizes=(), activation="silu", dropout=0.0):

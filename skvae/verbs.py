@@ -324,7 +324,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score_columns(self, X: Any) -> Any:
-        r"""Log-density of each cell under its row's posterior, :math:`\ln E_{q(z|x)} p_d(x_d | z)`: which cell is odd.
+        r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under the posterior.
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
         not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
@@ -442,14 +442,15 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             draws = self._draws_given(module, x, mask, u.to(x), n_prior)
             size = effective_size(draws)
             if n_draws is None:
-                values = expected_values(self._in_data_units(module, draws.z, n_nodes=_FEW_NODES), draws.w)[None]
+                p = InDataUnits(draws.p, module.likelihood, self._columns, n_nodes=_FEW_NODES)
+                values = expected_values(p, draws.w)[None]
             else:
                 values = self._in_data_units(module, draws.resampled(n_draws)).sample()
             return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
         n_samples = n_importance_samples * (_FEW_NODES if self._columns.maps else 1)
         with exclusive(seed, device=self._device):
-            numbers = on_host(self._over_chunks(table, imputed, n_samples))
+            numbers = on_host(self._over_chunks(table, imputed, n_samples, dtype=torch.float32))
         values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
         return values.astype(np.float64), numbers[:, -1]
 
@@ -457,7 +458,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Weighted codes of rows; the centre alone where codes have no density."""
         if self._why_no("score"):
             z = module.posterior.center(module.encode(x, mask))[None]
-            return Draws(z, z.new_zeros(z.shape[:2]))
+            return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z))
         p = self._code_prior(module)
         return weighted_draws(module, x, mask, u, p.sample((n_prior,)).to(x), p)
 
@@ -577,9 +578,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return as_normal_mixture(self.code_density_, next(module.parameters()))
         return module.prior(module.encode)
 
-    def _in_data_units(self, module, z, **options):
+    def _in_data_units(self, module, z):
         """p(x given z) of codes z (S, B, K) of the module's own order, in data units."""
-        return InDataUnits(module.decode(z), module.likelihood, self._columns, **options)
+        return InDataUnits(module.decode(z), module.likelihood, self._columns)
 
     @property
     def _n_nodes(self):
@@ -636,10 +637,10 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             self._columns.check_support(on_host(X))
         return like(self._over_chunks(X, function, n_samples, with_rows), X)
 
-    def _over_chunks(self, X, function, n_samples, with_rows=False):
-        """`_per_row` for a validated table, as a tensor."""
+    def _over_chunks(self, X, function, n_samples, with_rows=False, dtype=None):
+        """`_per_row` for a validated table, as a tensor; `dtype` is the precision of inference."""
         table = X if isinstance(X, torch.Tensor) else on_host(X)
-        dtype = self._inference_dtype(X.dtype)
+        dtype = self._inference_dtype(X.dtype) if dtype is None else dtype
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
         parts = []

@@ -145,7 +145,7 @@ def test_imputed_means_are_the_conditional_ones(wine):
     np.testing.assert_array_equal(imputed[~missing], X[~missing])
     # sd of z given x is below 1 and loadings below 1: 4 standard errors of a mean of some 1500 draws
     np.testing.assert_allclose(imputed[missing], mean[missing], atol=0.1)
-    np.testing.assert_allclose(vae.impute(X[5:9], n_importance_samples=2000), imputed[5:9], atol=1e-12)  # row by row
+    np.testing.assert_allclose(vae.impute(X[5:9], n_importance_samples=2000), imputed[5:9], atol=1e-5)  # row by row
 
 
 def test_drawn_tables_have_the_conditional_distribution(wine):

@@ -17,8 +17,8 @@ from torch import nn
 
 from skvae import VAETransformer, training
 from skvae.columns import Columns
-from skvae.tables import Schema
 from skvae.families import Gaussian
+from skvae.tables import Schema
 
 CASES = [(64, (128, 128), 10, 128, 128 * 40), (784, (512, 256), 16, 256, 256 * 8)]
 

@@ -1,0 +1,612 @@
+"""Raw tables: holes filled, rows made up, density and codes, next to what else one would use.
+
+    python docs/benchmarks/tables.py {imputation,synthesis,density,codes} [--data PATH] [--tables a,b] [--seeds 0,1,2]
+        [--peers] [--weights] [--set PARAMETER=VALUE ...] [--no-model] [--keep FOLDER]
+
+PATH is a folder with a `load.py` that offers `table(name)`, a frame as published and its target, and `matrix(name)`,
+its numeric columns; without it the tables inside scikit-learn are used, where a section can. Each section prints
+markdown tables. `--peers` adds the TVAE of ctgan (synthesis), `--no-model` leaves VAETransformer out, and `--keep`
+stores what baselines and peers gave in FOLDER, one pickle each, and reads it there the next time.
+"""
+
+import argparse
+import ast
+import datetime
+import importlib.metadata
+import importlib.util
+import pickle
+import platform
+import sys
+import time
+import warnings
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import sklearn.datasets
+from scipy.special import logsumexp
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from skvae import VAETransformer
+
+BUNDLED = ("breast_cancer", "wine", "diabetes")
+SETTINGS = {
+    "imputation": {"init": "factor_analysis"},
+    "synthesis": {"init": "factor_analysis", "scaling": "quantile", "code_density": "mixture"},
+    "density": {"init": "factor_analysis"},
+    "codes": {},
+}
+FLOOR = 1e-3  # of a column's variance, as in skvae.Gaussian
+
+
+class Run:
+    """What the command line asks for: tables, seeds, the model of a section, and results kept from earlier."""
+
+    def __init__(self, args):
+        self.args = args
+        self.seeds = [int(seed) for seed in args.seeds.split(",")]
+        self.source = load_bundled() if args.data is None else load_folder(args.data)
+
+    def names(self, *names):
+        """Tables that `--tables` leaves of these; without `--data`, of scikit-learn's."""
+        names = names if self.args.data else BUNDLED
+        return [name for name in names if self.args.tables is None or name in self.args.tables.split(",")]
+
+    def model(self, seed, **settings):
+        """An unfitted VAETransformer with the settings of the section and those of `--set`."""
+        given = dict(item.split("=", 1) for item in self.args.set)
+        given = {k: ast.literal_eval(v) if v[0] in "0123456789([{-TFN'" else v for k, v in given.items()}
+        return VAETransformer(**{**SETTINGS[self.args.section], **settings, **given, "random_state": seed})
+
+    def kept(self, *key, compute):
+        """What `compute` gives, from the folder of `--keep` if it lies there."""
+        if self.args.keep is None:
+            return compute()
+        path = Path(self.args.keep, "-".join(map(str, (self.args.section, *key))) + ".pkl")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pickle.dumps(compute()))
+        return pickle.loads(path.read_bytes())
+
+
+def load_folder(path):
+    """The user's `load` module."""
+    sys.path.insert(0, path)
+    import load
+
+    return load
+
+
+def load_bundled():
+    """scikit-learn's tables behind the same two functions."""
+
+    class Source:
+        @staticmethod
+        def table(name):
+            data = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
+            return data.data, data.target
+
+        @staticmethod
+        def matrix(name):
+            return getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
+
+    return Source
+
+
+def is_real(frame):
+    """Which columns are numbers, (D,) bool; all others, bools among them, are categories."""
+    types = pd.api.types
+    return np.array([types.is_numeric_dtype(t) and not types.is_bool_dtype(t) for t in frame.dtypes])
+
+
+def ordinal_codes(frame, like):
+    """Floats: numbers as they are, categories as their rank among those of `like`, NaN for missing or unknown."""
+    real = is_real(like)
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+    codes = np.empty(frame.shape)
+    codes[:, real] = frame.loc[:, real].to_numpy(float)
+    if not real.all():
+        encoder.fit(like.loc[:, ~real])
+        codes[:, ~real] = encoder.transform(frame.loc[:, ~real])
+    return codes
+
+
+def row(*cells):
+    """Print a row of a markdown table: numbers with three decimals, NaN as a dash."""
+    texts = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+    print("| " + " | ".join("-" if text == "nan" else text for text in texts) + " |", flush=True)
+
+
+def head(*cells):
+    """Print the head of a markdown table."""
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def spread(values):
+    """Mean and, of several, standard deviation over the seeds; a dash where there is nothing."""
+    if np.isnan(values).all():
+        return "-"
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values):.3f}" if len(values) > 1 else "")
+
+
+def whole(seconds):
+    """Mean seconds without decimals."""
+    return f"{np.mean(seconds):.0f}"
+
+
+# ---------------------------------------------------------------- imputation
+
+
+def holes(n, p, share, seed):
+    """Cells missing completely at random, (n, p) bool; with seed 1234 those of the MIWAE notebooks."""
+    m = np.zeros(n * p, bool)
+    r = np.random.RandomState(seed)
+    m[r.choice(n * p, int(n * p * share), replace=False)] = True
+    return m.reshape(n, p)
+
+
+def imputation(run):
+    """Half of the numbers missing, then a fifth of all cells of tables with categories."""
+    imputation_of_numbers(run)
+    if run.args.data:
+        imputation_of_categories(run)
+
+
+def imputation_of_numbers(run):
+    """Mean squared error on the holes, columns standardised on the complete table."""
+    names = run.names("breast_cancer", "boston", "concrete", "wine_red", "wine_white", "yeast", "banknote")
+    if not names:
+        return
+    trees = ExtraTreesRegressor(n_estimators=100, random_state=0)
+    others = {
+        "mean": SimpleImputer(),
+        "5 neighbours": KNNImputer(),
+        "iterative, ridge": IterativeImputer(random_state=0),
+        "iterative, trees": IterativeImputer(trees, random_state=0),
+    }
+    head("50 % missing, MSE", "rows x D", *others, "VAETransformer", "s")
+    wins = sum(numbers_filled(run, name, others) for name in names)
+    if not run.args.no_model:
+        print(f"\nNot above the best of the others on {wins} of {len(names)} tables.")
+
+
+def numbers_filled(run, name, others):
+    """One table; whether the model is not above the best of the others."""
+    X = StandardScaler().fit_transform(run.source.matrix(name)[0])
+    missing = holes(*X.shape, 0.5, run.args.mask)
+    A = np.where(missing, np.nan, X)
+
+    def error(filled):
+        return float(np.mean((np.asarray(filled) - X)[missing] ** 2))
+
+    key = name, f"mask{run.args.mask}"
+    results = [run.kept(*key, k, compute=lambda o=other: error(o.fit_transform(A))) for k, other in others.items()]
+    own, seconds = on_seeds(run, lambda seed: error(run.model(seed).fit(A).impute(A)))
+    row(name, f"{X.shape[0]} x {X.shape[1]}", *results, spread(own), seconds)
+    return np.mean(own) <= min(results)
+
+
+def on_seeds(run, function):
+    """Results of the model on all seeds, and mean CPU seconds; NaN where it is left out."""
+    if run.args.no_model:
+        return [np.nan], np.nan
+    tick = time.process_time()
+    results = [function(seed) for seed in run.seeds]
+    return results, whole((time.process_time() - tick) / len(run.seeds))
+
+
+def imputation_of_categories(run):
+    """Share of right categories among the holes of the category columns."""
+    names = run.names("adult", "mushroom")
+    if names:
+        others = "mode", "iterative, ridge", "boosting per column"
+        head("20 % missing, accuracy", "rows x categories", *others, "VAETransformer", "s")
+    for name in names:
+        categories_filled(run, name)
+
+
+def categories_filled(run, name):
+    """One table, without constant columns: they are no question."""
+    X, _ = run.source.table(name)
+    X = X.loc[:, [len(X[column].unique()) > 1 for column in X]]
+    missing = holes(*X.shape, 0.2, run.args.mask)
+    A, category = X.mask(missing), ~is_real(X)
+    asked, truth = missing & X.notna().to_numpy() & category, ordinal_codes(X, X)
+
+    def accuracy(codes):
+        return float(np.mean(codes[asked] == truth[asked]))
+
+    others = {
+        "mode": lambda: ordinal_codes(A.fillna(A.mode().iloc[0]), X),
+        "ridge": lambda: rounded_imputation(ordinal_codes(A, X)),
+        "boosting": lambda: boosted_imputation(ordinal_codes(A, X), asked),
+    }
+    key = name, f"mask{run.args.mask}"
+    results = [run.kept(*key, k, compute=lambda o=other: accuracy(o())) for k, other in others.items()]
+    own, seconds = on_seeds(run, lambda seed: accuracy(ordinal_codes(run.model(seed).fit(A).impute(A), X)))
+    row(name, f"{len(X)} x {category.sum()}", *results, spread(own), seconds)
+
+
+def rounded_imputation(codes):
+    """IterativeImputer on ordinal codes, to the next category."""
+    filled = IterativeImputer(random_state=0).fit_transform(codes)
+    return np.clip(np.round(filled), np.nanmin(codes, 0), np.nanmax(codes, 0))
+
+
+def boosted_imputation(codes, asked):
+    """A classifier for each column of categories, which takes the other columns with their holes."""
+    filled, category = codes.copy(), asked.any(0)
+    for d in np.flatnonzero(category):
+        X, known, holes = np.delete(codes, d, 1), ~np.isnan(codes[:, d]), asked[:, d]
+        model = HistGradientBoostingClassifier(
+            categorical_features=np.delete(category, d), max_iter=50, early_stopping=False, random_state=0
+        )
+        filled[holes, d] = model.fit(X[known], codes[known, d]).predict(X[holes])
+    return filled
+
+
+# ---------------------------------------------------------------- synthesis
+
+
+def synthesis(run):
+    """Real rows, rows with shuffled columns, and synthetic ones: each told from, and used for, held-out real ones.
+
+    Detection is the AUC of gradient boosting that tells rows from real ones, "rounded" the same after rounding to the
+    decimals of the real table; price, cut or income are predicted for real rows by a model trained on the rows;
+    SDMetrics is its quality score. Real rows of the other half are the ceiling, shuffled columns the floor.
+    """
+    for name in run.names("diamonds", "adult") if run.args.data else ():
+        X, y = run.source.table(name)
+        frame = X.assign(**{y.name: y})
+        rows = np.random.default_rng(0).permutation(len(frame))
+        n_train, n_test = (10_000, 10_000) if name == "diamonds" else (30_000, len(frame))
+        train, test = (
+            frame.iloc[part].reset_index(drop=True) for part in (rows[:n_train], rows[n_train : n_train + n_test])
+        )
+        tasks = ("price", "cut") if name == "diamonds" else ("income",)
+        used = (f"{target} ({metric(train[target])})" for target in tasks)
+        head(name, "CPU s", "detection AUC", "rounded", *used, "SDMetrics")
+        for label, method in synthesizers(run):
+            synthetic = [method(train, seed, key=(name, label, seed)) for seed in run.seeds[: method_seeds(label)]]
+            numbers = np.transpose([[seconds, *judged(rows, test, tasks)] for seconds, rows in synthetic])
+            row(label, whole(numbers[0]), *map(spread, numbers[1:]))
+    if not run.args.data:
+        print("This section needs --data.")
+    elif not importlib.util.find_spec("sdmetrics"):
+        print("\nsdmetrics cannot be imported: its score is left out.")
+
+
+def method_seeds(label):
+    """Real rows are the same for every seed, and peers take long: one seed; all others take every seed."""
+    return 1 if label in ("real rows", "TVAE") else None
+
+
+def synthesizers(run):
+    """Names and functions (train, seed, key) -> (CPU seconds, as many rows)."""
+    yield "real rows", lambda train, seed, key: (np.nan, train)
+    yield "columns shuffled", lambda train, seed, key: (np.nan, shuffled(train, seed))
+    if run.args.peers and importlib.util.find_spec("ctgan"):
+        yield "TVAE", lambda train, seed, key: run.kept(*key, compute=partial(tvae, train, seed))
+    if not run.args.no_model:
+        yield "VAETransformer", lambda train, seed, key: own_rows(run.model(seed), train, seed)
+
+
+def shuffled(frame, seed):
+    """Every column in an order of its own: margins without relations."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({name: rng.permutation(column.to_numpy()) for name, column in frame.items()}).astype(
+        frame.dtypes
+    )
+
+
+def tvae(train, seed):
+    """TVAE with its defaults: 300 epochs."""
+    from ctgan import TVAE
+
+    tick = time.process_time()
+    model = TVAE()
+    model.set_random_state(seed)
+    model.fit(train, list(train.columns[~is_real(train)]))
+    return time.process_time() - tick, model.sample(len(train))
+
+
+def own_rows(model, train, seed):
+    """Rows of VAETransformer."""
+    tick = time.process_time()
+    rows = model.fit(train).sample(len(train), random_state=seed)
+    return time.process_time() - tick, rows
+
+
+def judged(rows, test, tasks):
+    """Detection AUC twice, one number for each target, and SDMetrics' score of rows against held-out real ones."""
+    used = (usefulness(rows, test, target) for target in tasks)
+    return detection(rows, test), detection(rounded(rows, test), test), *used, quality(rows, test)
+
+
+def rounded(rows, like):
+    """Numbers with as many decimals as in the real table: without them a single column may tell a synthetic row."""
+    numbers = like.loc[:, is_real(like)].dropna()
+    return rows.round({name: next(k for k in range(16) if x.equals(x.round(k))) for name, x in numbers.items()})
+
+
+def boosting(category, classes=True):
+    """Gradient boosting that knows which columns are categories."""
+    kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    return kind(categorical_features=category, random_state=0)
+
+
+def detection(rows, test):
+    """AUC of telling `rows` from `test`, equally many of each, five folds; 0.5 is perfect."""
+    n = min(len(rows), len(test))
+    X = np.concatenate([ordinal_codes(part.iloc[:n], test) for part in (test, rows)])
+    y = np.repeat([0, 1], n)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    scores = cross_val_predict(boosting(~is_real(test)), X, y, cv=folds, method="decision_function")
+    return np.mean([roc_auc_score(y[fold], scores[fold]) for _, fold in folds.split(X, y)])
+
+
+def metric(target):
+    """What `usefulness` measures."""
+    if pd.api.types.is_numeric_dtype(target):
+        return "R2"
+    return "AUC" if target.nunique() == 2 else "accuracy"
+
+
+def usefulness(rows, test, target):
+    """A model of the target, trained on `rows`, judged on `test`."""
+    A, B = (ordinal_codes(part.drop(columns=target), test.drop(columns=target)) for part in (rows, test))
+    kind = metric(test[target])
+    model = boosting(~is_real(test.drop(columns=target)), classes=kind != "R2").fit(A, rows[target].to_numpy())
+    if kind == "AUC":
+        return roc_auc_score(test[target] == model.classes_[1], model.predict_proba(B)[:, 1])
+    return (r2_score if kind == "R2" else accuracy_score)(test[target].to_numpy(), model.predict(B))
+
+
+def quality(rows, test):
+    """SDMetrics' quality score: margins and pairs of columns; NaN without the package."""
+    if not importlib.util.find_spec("sdmetrics"):
+        return np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its successor wants the metadata of several tables
+        from sdmetrics.reports.single_table import QualityReport
+    kinds = {name: "numerical" if real else "categorical" for name, real in zip(test, is_real(test), strict=True)}
+    report = QualityReport()
+    metadata = {"columns": {name: {"sdtype": kind} for name, kind in kinds.items()}}
+    report.generate(test, rows, metadata, verbose=False)
+    return report.get_score()
+
+
+# ---------------------------------------------------------------- density
+
+
+class Cells:
+    """Rows as statistics T(x): presence, x and x^2 of standardised numbers, one-hot categories; 0 where missing.
+
+    A product of Gaussians and categoricals has the log-density T(x)·theta, and its M-step needs mean statistics only.
+    """
+
+    def __init__(self, frame, real):
+        self.real, self.frame = real, frame
+        numbers = frame.loc[:, real].to_numpy(float)
+        self.shift, self.scale = np.nanmean(numbers, 0), np.nanstd(numbers, 0)
+        self.scale[self.scale == 0] = 1
+        self.sizes = frame.loc[:, ~real].nunique().to_numpy()
+
+    def statistics(self, frame):
+        """T(x), (n, 3 R + sum C), and the log-Jacobian of the standardisation, (n,)."""
+        x = (frame.loc[:, self.real].to_numpy(float) - self.shift) / self.scale
+        present, x = ~np.isnan(x), np.nan_to_num(x)
+        codes = ordinal_codes(frame, self.frame)[:, ~self.real]
+        one_hot = [codes[:, [d]] == np.arange(C) for d, C in enumerate(self.sizes)]
+        return np.concatenate([present, x, x**2, *one_hot], axis=1, dtype=float), -(present @ np.log(self.scale))
+
+    def parameters(self, totals):
+        """The theta of each member, (3 R + sum C, M), from its totals of T, (M, 3 R + sum C)."""
+        count, first, second, *rest = np.split(totals, self.splits(), axis=1)
+        count = np.maximum(count, np.finfo(float).tiny)
+        mean = first / count
+        variance = np.maximum(second / count - mean**2, FLOOR)
+        theta = [-0.5 * (np.log(2 * np.pi * variance) + mean**2 / variance), mean / variance, -0.5 / variance]
+        theta += [np.log((part + 1) / (part + 1).sum(1, keepdims=True)) for part in rest]  # add-one smoothing
+        return np.concatenate(theta, axis=1).T
+
+    def splits(self):
+        """Where the blocks of T end."""
+        R = int(self.real.sum())
+        return np.cumsum([R, R, R, *self.sizes])[:-1]
+
+
+class Mixture:
+    """sum_m w_m prod_d p_m(x_d) by EM from k-means; missing cells are left out. One member is independent columns."""
+
+    def __init__(self, cells, n_members, seed):
+        self.cells, self.n_members, self.seed = cells, n_members, seed
+
+    def fit(self, T, n_iter=200, tol=1e-3):
+        """EM until the mean log-likelihood gains less than `tol` nats."""
+        r, last = self._start(T), -np.inf
+        for _ in range(n_iter):
+            self.log_weight = np.log((r.sum(0) + 1) / (len(T) + self.n_members))
+            self.theta = self.cells.parameters(r.T @ T)
+            joint = T @ self.theta + self.log_weight
+            log_px = logsumexp(joint, axis=1)
+            if log_px.mean() - last < tol:
+                break
+            r, last = np.exp(joint - log_px[:, None]), log_px.mean()
+        return self
+
+    def _start(self, T):
+        """Responsibilities of the clusters of a few thousand rows, softened."""
+        features = np.delete(T, np.s_[: self.cells.real.sum()], axis=1)
+        features[:, self.cells.real.sum() : 2 * self.cells.real.sum()] = 0  # no squares
+        start = KMeans(self.n_members, n_init=3, random_state=self.seed).fit(features[:5000])
+        return 0.9 * (start.predict(features)[:, None] == np.arange(self.n_members)) + 0.1 / self.n_members
+
+    def log_density(self, T):
+        """ln p of standardised rows, (n,)."""
+        return logsumexp(T @ self.theta + self.log_weight, axis=1)
+
+
+def density(run):
+    """Held-out mean log-density per row in data units; log-mass of the categories."""
+    names = run.names("adult", "titanic", "penguins", "california_housing")
+    if names:
+        head("nats per row", "rows x D", "independent", "mixture", "members", "ELBO", "100 draws", "gain", "s")
+    for name in names:
+        X, _ = run.source.table(name)
+        own, others, seconds = [], [], []
+        for seed in run.seeds:
+            A, B = train_test_split(X, test_size=0.2, random_state=seed)
+            B = known_only(B, A)
+            others.append(run.kept(name, "mixture", seed, compute=partial(mixture_scores, A, B, seed)))
+            tick = time.process_time()
+            own.append((np.nan, np.nan) if run.args.no_model else own_scores(run.model(seed), A, B))
+            seconds.append(time.process_time() - tick)
+        (independent, mixture, _), (elbo, draws) = np.transpose(others), np.transpose(own)
+        members = ", ".join(f"{o[2]:.0f}" for o in others)
+        texts = [spread(values) for values in (independent, mixture, elbo, draws, draws - mixture)]
+        row(name, f"{len(X)} x {X.shape[1]}", *texts[:2], members, *texts[2:], whole(seconds))
+
+
+def known_only(B, A):
+    """Categories of B that A lacks are missing: nobody can say what their mass is."""
+    return B.assign(**{name: B[name].where(B[name].isin(A[name].dropna())) for name in A.columns[~is_real(A)]})
+
+
+def own_scores(model, A, B):
+    """The bound, and the importance-sampled one, after a look at what the model takes for a number."""
+    model.fit(A)
+    numbers = [not model.likelihoods_[name].support.is_discrete for name in A]
+    other = [name for name, a, b in zip(A, numbers, is_real(A), strict=True) if a != b]
+    if other:
+        raise SystemExit(f"Not on the same measure as the baselines: {other}.")
+    return model.score(B), float(np.mean(model.score_samples(B, n_importance_samples=100)))
+
+
+def mixture_scores(A, B, seed, most=20):
+    """Held-out scores of independent columns and of a mixture, and its members, chosen on a tenth of the rows of A."""
+    inner, valid = train_test_split(A, test_size=0.1, random_state=seed)
+    scores = [mixture_score(inner, known_only(valid, inner), m, seed) for m in range(1, most + 1)]
+    members = int(np.argmax(scores)) + 1
+    return mixture_score(A, B, 1, seed), mixture_score(A, B, members, seed), members
+
+
+def mixture_score(A, B, n_members, seed):
+    """Mean log-density of B under a mixture of A."""
+    cells = Cells(A, is_real(A))
+    model = Mixture(cells, n_members, seed).fit(cells.statistics(A)[0])
+    T, log_jacobian = cells.statistics(B)
+    return float(np.mean(model.log_density(T) + log_jacobian))
+
+
+# ---------------------------------------------------------------- codes
+
+
+def codes(run):
+    """Five-fold accuracy or R2 of two models on ten codes, fitted inside the folds."""
+    names = run.names("adult", "california_housing", "ames")
+    if names:
+        head("10 codes", "", "gradient boosting", "linear", "s")
+    for name in names:
+        X, y = run.source.table(name)
+        X, y, keep = X[y.notna()], y[y.notna()], partial(run.kept, name)
+        usual = ColumnsAsUsual(X)
+        for label, encoder in {"no reduction": usual, "PCA": make_pipeline(usual, PCA(10, random_state=0))}.items():
+            *scores, seconds = keep(label, compute=partial(probed, encoder, X, y))
+            row(name, label, *scores, whole(seconds))
+        if run.args.no_model:
+            continue
+        weights = {"VAETransformer": {}}
+        if run.args.weights:
+            weights["VAETransformer, categories weighted 1 / ln C"] = {"column_weights": category_weights(X)}
+        for label, settings in weights.items():
+            numbers = np.array([probed(run.model(seed, **settings), X, y) for seed in run.seeds])
+            row(name, label, *map(spread, numbers.T[:2]), whole(numbers[:, 2]))
+
+
+def ColumnsAsUsual(X):
+    """Numbers imputed and standardised, categories one-hot, a missing one as its own."""
+    real = is_real(X)
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_column_transformer((numbers, X.columns[real]), (one_hot, X.columns[~real]))
+
+
+def category_weights(X):
+    """1 / ln C for every column of categories."""
+    counts = X.loc[:, ~is_real(X)].nunique()
+    return {name: 1 / np.log(C) for name, C in counts.items() if C > 1}
+
+
+def probed(encoder, X, y):
+    """Mean scores of gradient boosting and of a linear model on codes, and CPU seconds of an encoder's fit."""
+    classes = not pd.api.types.is_numeric_dtype(y) or y.nunique() <= 10
+    y = y.to_numpy()
+    folds = (StratifiedKFold if classes else KFold)(5, shuffle=True, random_state=0)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if classes else Ridge())
+    scores = []
+    for train, test in folds.split(X, y):
+        tick = time.process_time()
+        encoder.fit(X.iloc[train])
+        seconds = time.process_time() - tick
+        A, B = (np.asarray(encoder.transform(X.iloc[part])) for part in (train, test))
+        scores.append([m.fit(A, y[train]).score(B, y[test]) for m in (boosting(None, classes), linear)] + [seconds])
+    return tuple(map(float, np.mean(scores, 0)))
+
+
+# ---------------------------------------------------------------- command line
+
+
+def machine():
+    """Machine, date and versions, one line."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        cpu = ", ".join(f"{count} x {name}" for name, count in Counter(names).items())
+    versions = [f"Python {platform.python_version()}"]
+    for package in ("skvae", "torch", "scikit-learn", "numpy", "pandas", "ctgan", "sdmetrics"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return f"{cpu}; {datetime.date.today()}; {', '.join(versions)}."
+
+
+def main():
+    """Print one section."""
+    sections = {function.__name__: function for function in (imputation, synthesis, density, codes)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("section", choices=sections)
+    parser.add_argument("--data", help="folder with load.py")
+    parser.add_argument("--tables", help="names, with commas")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--mask", type=int, default=1234, help="seed of the missing cells")
+    parser.add_argument("--peers", action="store_true", help="ctgan's TVAE beside the others")
+    parser.add_argument("--weights", action="store_true", help="codes with categories weighted, too")
+    parser.add_argument("--no-model", action="store_true", help="baselines and peers alone")
+    parser.add_argument("--keep", help="folder for results of baselines and peers")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore", category=ConvergenceWarning, module="sklearn")
+    print(machine())
+    sections[args.section](Run(args))
+
+
+if __name__ == "__main__":
+    main()
