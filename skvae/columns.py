@@ -242,11 +242,14 @@ class Columns:
         """Columns of code numbers that did not come out of `Schema.encode`: an unknown one counts as missing too."""
         return [d for d in np.flatnonzero(~self.is_number) if d not in self.schema.levels]
 
-    def to_data(self, x):
-        """Map values in the model's units (..., D) back to data units, float64 ndarray."""
+    def to_data(self, x, as_draws=False):
+        """Map values in the model's units (..., D) back to data units, float64 ndarray.
+
+        With `as_draws` bent columns take the fitted column's common values, which a density only comes near to.
+        """
         x = x.detach().cpu().double().numpy().copy()
         for d, bend in self.maps.items():
-            x[..., d] = bend.inverse(x[..., d])
+            x[..., d] = bend.draw(x[..., d]) if as_draws else bend.inverse(x[..., d])
         return x * self.scale + self.shift
 
     def log_slopes(self, X):

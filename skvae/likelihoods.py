@@ -227,12 +227,16 @@ class InDataUnits(Distribution):
         """x ~ p(x given z)."""
         return self._data(self.p.sample(sample_shape))
 
+    def draw(self):
+        """One draw as the table would have it: bent columns take the fitted column's common values."""
+        return self._data(self.p.sample(), as_draws=True)
+
     @property
     def _bent(self):
         return list(self.columns.maps)
 
-    def _data(self, x):
-        return torch.from_numpy(self.columns.to_data(x)).to(x)
+    def _data(self, x, **options):
+        return torch.from_numpy(self.columns.to_data(x, **options)).to(x)
 
     def _moments(self):
         """Mean and variance of the bent columns."""

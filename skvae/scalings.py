@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from scipy.stats import yeojohnson
 
 from .rows import moments
@@ -22,6 +22,7 @@ __all__ = ["SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
 
 _LARGEST_LOG = 300.0  # of 1 + |v|: its square is still a float64
 _NEAREST = 1e-3  # knots, in standard deviations
+_QUANTILES = 1001
 
 
 class Scaling(ABC):
@@ -43,6 +44,10 @@ class Scaling(ABC):
     @abstractmethod
     def log_slope(self, v):
         """ln g'(v)."""
+
+    def draw(self, x):
+        """The v of drawn x as the fitted column would have it: `inverse`, where no value comes more than once."""
+        return self.inverse(x)
 
 
 class PowerMap(Scaling):
@@ -138,6 +143,10 @@ class QuantileMap(Scaling):
         Increasing; J >= 2.
     lower, upper : float, default=1.0
         Slopes outside.
+    mean, scale : float, default=0.0 and 1.0
+        Of the normal scores: x = (score - mean) / scale.
+    quantiles : array-like (Q,), optional
+        Of the fitted column at equally spaced levels, for `draw`: where a value is common, several are the same.
 
     Notes
     -----
@@ -172,11 +181,14 @@ class QuantileMap(Scaling):
     True
     """
 
-    def __init__(self, knots=(0.0, 1.0), values=(0.0, 1.0), lower=1.0, upper=1.0):
+    def __init__(self, knots=(0.0, 1.0), values=(0.0, 1.0), lower=1.0, upper=1.0, mean=0.0, scale=1.0, quantiles=None):
         self.knots = np.asarray(knots, dtype=np.float64)
         self.values = np.asarray(values, dtype=np.float64)
         self.lower = lower
         self.upper = upper
+        self.mean = mean
+        self.scale = scale
+        self.quantiles = quantiles if quantiles is None else np.asarray(quantiles, dtype=np.float64)
 
     @classmethod
     def fit(cls, v, weight):
@@ -192,7 +204,9 @@ class QuantileMap(Scaling):
         slope = np.minimum(np.diff(score[j]) / np.diff(v[j]), steepest)
         unscaled = cls(v[j], score[j], slope[0], slope[-1])
         m, s = _location_and_spread(unscaled.map(v), weight)
-        return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s))
+        rank = weight.cumsum() / weight.sum()
+        quantiles = v[np.searchsorted(rank, np.linspace(0.0, 1.0, _QUANTILES) * (1 - 1e-12))]
+        return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s), m, s, quantiles)
 
     def map(self, v):
         """The broken line."""
@@ -201,6 +215,12 @@ class QuantileMap(Scaling):
     def inverse(self, x):
         """The same line with its axes exchanged."""
         return _broken_line(x, self.values, self.knots, 1 / self.lower, 1 / self.upper)
+
+    def draw(self, x):
+        """The fitted column's quantile at the level of x, which gives common values their share back."""
+        if self.quantiles is None:
+            return self.inverse(x)
+        return np.interp(ndtr(self.mean + self.scale * x), np.linspace(0.0, 1.0, len(self.quantiles)), self.quantiles)
 
     def log_slope(self, v):
         """ln of the segment's slope."""

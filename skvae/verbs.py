@@ -209,7 +209,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         def drawn(module, x, mask):
             q = module.encode(x, mask)
             u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
-            return self._in_data_units(module, module.posterior.push(q, u)).sample()[0]
+            return self._in_data_units(module, module.posterior.push(q, u)).draw()[0]
 
         index = X.index if hasattr(X, "iloc") else None
         with exclusive(draw_seed(random_state) if sample else 0, device=getattr(self, "_device", "cpu")):
@@ -445,7 +445,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 p = InDataUnits(draws.p, module.likelihood, self._columns, n_nodes=_FEW_NODES)
                 values = expected_values(p, draws.w)[None]
             else:
-                values = self._in_data_units(module, draws.resampled(n_draws)).sample()
+                values = self._in_data_units(module, draws.resampled(n_draws)).draw()
             return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
         n_samples = n_importance_samples * (_FEW_NODES if self._columns.maps else 1)
@@ -544,7 +544,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 if row is None
                 else self._codes_given(module, row, n_samples)
             )
-            values = self._in_data_units(module, z[None]).sample()[0].numpy()
+            values = self._in_data_units(module, z[None]).draw()[0].numpy()
         if row is not None:
             values = np.where(np.isnan(row), values, row)
         return self._schema.draws(values)

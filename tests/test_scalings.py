@@ -267,3 +267,17 @@ def test_held_out_density_of_the_quantile_map(name, seed):
         v, other = ((column - train.mean()) / train.std() for column in (train, test))
         fitted = QuantileMap.fit(v, np.ones(n))
         assert np.mean(log_density(fitted, other) - stats.norm.logpdf(other)) > gain
+
+
+def test_draws_of_a_quantile_map_give_common_values_their_share():
+    rng = np.random.default_rng(0)
+    v = np.where(rng.uniform(size=4000) < 0.6, 0.5, rng.exponential(size=4000))
+    v = (v - v.mean()) / v.std()
+    scaling = QuantileMap.fit(v, np.ones(4000))
+    drawn = scaling.draw(scaling.map(rng.permutation(v)))
+    common = np.median(v)
+    assert np.isclose(drawn, common).mean() == pytest.approx((v == common).mean(), abs=0.02)
+    scores = (rng.normal(size=20_000) - scaling.mean) / scaling.scale
+    assert np.isclose(scaling.draw(scores), common).mean() == pytest.approx((v == common).mean(), abs=0.02)
+    np.testing.assert_allclose(np.quantile(scaling.draw(scores), [0.1, 0.9]), np.quantile(v, [0.1, 0.9]), atol=0.1)
+    np.testing.assert_array_equal(PowerMap.fit(v, np.ones(4000)).draw(v), PowerMap.fit(v, np.ones(4000)).inverse(v))
