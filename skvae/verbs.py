@@ -326,8 +326,10 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def score_columns(self, X: Any) -> Any:
         r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under the posterior.
 
-        In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the rest of the row
-        does not lead one to expect; compare a cell with its column, since each column has its own unit.
+        In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
+        not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
+        seen the cell that it judges: `impute` the row without it to hear what the others say. A row that lies far out
+        may have a low score without an odd cell, since the KL is in no column.
 
         Parameters
         ----------
