@@ -17,7 +17,7 @@ from .family import FamilyHead
 __all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
 
 
-_NARROW = 64  # levels of a category that shares a softmax with others
+_NARROW = 64  # most levels of a category that shares a softmax with others
 
 
 class ColumnLikelihood(nn.Module):
@@ -31,19 +31,15 @@ class ColumnLikelihood(nn.Module):
 
     def __init__(self, groups):
         super().__init__()
+        groups = _wide_ones_last(groups)
         self.heads = nn.ModuleList(FamilyHead(family, len(columns)) for family, columns in groups)
         self.columns = [list(columns) for _, columns in groups]
-        self.sizes = [head.n_raw for head in self.heads]
-        self.n_raw = sum(self.sizes)
+        self.wide = [family.n_raw for family, _ in groups if _is_wide(family)]
+        self.sizes = [head.n_raw for head in self.heads if not _is_wide(head.family)]
+        self.n_plain = sum(self.sizes)
         self.softmaxes = _together([head.family for head in self.heads])
         order = torch.tensor([d for group in self.softmaxes for i in group for d in self.columns[i]])
         self.register_buffer("order", order, persistent=False)
-
-    @property
-    def blocks(self):
-        """Blocks of raw numbers, in order: (n, None) for n plain ones, (n, C) for n columns of C logits each."""
-        groups = [(head.family, head.n) for head in self.heads]
-        return [(n, f.n_raw) if f.nominal else (f.n_raw * n, None) for f, n in groups]
 
     @property
     def categories(self):
@@ -55,10 +51,17 @@ class ColumnLikelihood(nn.Module):
         return categories
 
     def forward(self, raw):
-        """p(x given z) with batch shape (S, B, D)."""
+        """p(x given z) with batch shape (S, B, D).
+
+        Parameters
+        ----------
+        raw : list of Tensor
+            Plain numbers (S, B, R), and the logits (S, B, C) of each wide category.
+        """
+        plain, *wide = raw
         if len(self.heads) == 1:
-            return self.heads[0](raw)
-        raws = raw.split(self.sizes, -1)
+            return self.heads[0](*(wide or [plain]))
+        raws = [*plain.split(self.sizes, -1), *wide]
         return Columnwise([self._part(group, raws) for group in self.softmaxes], self.order)
 
     def _part(self, group, raws):
@@ -104,6 +107,16 @@ class ColumnLikelihood(nn.Module):
         return torch.cat(weights), torch.cat(biases)
 
 
+def _is_wide(family):
+    return family.nominal and family.n_raw > _NARROW
+
+
+def _wide_ones_last(groups):
+    """The groups (family, columns) with each wide category on its own, behind all others."""
+    wide = [(family, [d]) for family, columns in groups if _is_wide(family) for d in columns]
+    return [group for group in groups if not _is_wide(group[0])] + wide
+
+
 def _together(families):
     """Which families make one distribution: categories of up to 4, 16 and 64 levels share a padded softmax each.
 
@@ -111,7 +124,7 @@ def _together(families):
     """
     groups = {}
     for i, family in enumerate(families):
-        is_narrow = family.nominal and family.n_raw <= _NARROW
+        is_narrow = family.nominal and not _is_wide(family)
         groups.setdefault(math.ceil(math.log(family.n_raw, 4)) if is_narrow else f"alone {i}", []).append(i)
     return list(groups.values())
 

@@ -74,7 +74,7 @@ class LatentVariableModel(nn.Module):
             has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
             **network,
         )
-        self.decoder = Decoder(self.width, self.likelihood.blocks, **network)
+        self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, **network)
         self.auxiliary = objective and objective.auxiliary(n_features, self.width)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)

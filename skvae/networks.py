@@ -3,9 +3,11 @@
 The linear path carries the closed-form start; the MLP learns what is not linear.
 """
 
+import math
+
 import torch
 from torch import nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, linear
 
 __all__ = ["ACTIVATIONS", "Decoder", "Encoder"]
 
@@ -19,7 +21,7 @@ ACTIVATIONS = {
 }
 
 EMBEDDING_WIDTH = 8  # numbers that the encoder's MLP sees of one category
-BOTTLENECK = 16  # numbers that the decoder's MLP gives for one column of more levels than that
+BOTTLENECK = 6  # fewest numbers that the decoder's MLP gives for a category of many levels
 
 
 def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
@@ -37,40 +39,43 @@ def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
 
 
 class Decoder(nn.Module):
-    """z (S, B, K) -> raw numbers (S, B, R): affine(z) + net(z).
+    """z (S, B, K) -> raw numbers: affine(z) + net(z).
+
+    A category of many levels has its logits from the code and a bottleneck of the MLP in one product, and stands in a
+    tensor of its own: passing a thousand numbers per row through more hands costs more than all other columns do.
 
     Parameters
     ----------
     n_in : int
         K.
-    sizes : list of (int, int or None)
-        Blocks of raw numbers, in order: (n, None) for n plain numbers, (n, C) for the C logits of each of n columns.
-        The MLP reaches many logits through a bottleneck: without it, a column of a thousand levels costs more than all
-        others.
+    n_plain : int
+        R, raw numbers of all other columns.
+    wide : list of int
+        Levels C of each wide category.
     """
 
-    def __init__(self, n_in, sizes, hidden_layer_sizes=(), activation="silu", dropout=0.0):
+    def __init__(self, n_in, n_plain, wide=(), hidden_layer_sizes=(), activation="silu", dropout=0.0):
         super().__init__()
-        self.affine = nn.Linear(n_in, sum(n * (C or 1) for n, C in sizes))
-        wide = [C is not None and C > BOTTLENECK for _, C in sizes]
-        self.widths = [n * (BOTTLENECK if w else C or 1) for (n, C), w in zip(sizes, wide, strict=True)]
-        self.net = mlp(n_in, sum(self.widths), hidden_layer_sizes, activation, dropout)
-        spread = [torch.randn(n, BOTTLENECK, C) / BOTTLENECK**0.5 for (n, C), w in zip(sizes, wide, strict=True) if w]
+        self.sizes = [n_plain, *wide]
+        self.affine = nn.Linear(n_in, sum(self.sizes))
+        # Together with the code a multiple of 16: MKL's products are up to four times slower with other inner widths.
+        self.bottleneck = math.ceil((n_in + BOTTLENECK) / 16) * 16 - n_in
+        self.net = mlp(n_in, n_plain + self.bottleneck * len(wide), hidden_layer_sizes, activation, dropout)
+        spread = [torch.randn(C, self.bottleneck) / self.bottleneck**0.5 for C in wide]
         self.spread = nn.ParameterList(spread if self.net else [])
-        self.is_wide = wide
 
     def forward(self, z):
-        """The two paths added."""
-        raw = self.affine(z)
+        """The two paths added: a list of the plain numbers (S, B, R) and the logits (S, B, C) of each wide category."""
+        if len(self.sizes) == 1:
+            return [self.affine(z) if self.net is None else self.affine(z) + self.net(z)]
+        weights, biases = self.affine.weight.split(self.sizes), self.affine.bias.split(self.sizes)
         if self.net is None:
-            return raw
-        return raw + (self._widened(self.net(z)) if len(self.spread) else self.net(z))
-
-    def _widened(self, numbers):
-        spread = iter(self.spread)
-        blocks = zip(numbers.split(self.widths, -1), self.is_wide, strict=True)
-        parts = [_to_logits(block, next(spread)) if wide else block for block, wide in blocks]
-        return torch.cat(parts, -1)
+            return [linear(z, *affine) for affine in zip(weights, biases, strict=True)]
+        plain, *codes = self.net(z).split([self.sizes[0]] + [self.bottleneck] * len(self.spread), -1)
+        wide = zip(codes, weights[1:], self.spread, biases[1:], strict=True)
+        return [linear(z, weights[0], biases[0]) + plain] + [
+            linear(torch.cat([z, code], -1), torch.cat([weight, spread], 1), bias) for code, weight, spread, bias in wide
+        ]
 
 
 def _affine(n_in, n_out):
@@ -79,11 +84,6 @@ def _affine(n_in, n_out):
     if n_in == 0:
         affine.weight = nn.Parameter(torch.empty(n_out, 0))
     return affine
-
-
-def _to_logits(block, spread):
-    """(S, B, n * r) -> (S, B, n * C) by one matrix (r, C) per column."""
-    return torch.einsum("sbnr,nrc->sbnc", block.unflatten(-1, spread.shape[:2]), spread).flatten(-2)
 
 
 class Encoder(nn.Module):

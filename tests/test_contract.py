@@ -424,8 +424,8 @@ def test_kl_falls_back_to_monte_carlo_and_says_so_without_draws():
 
 def test_columns_are_grouped_by_family():
     likelihood = ColumnLikelihood([(Gaussian(), [0, 3]), (Bernoulli(), [1, 2])])
-    raw = torch.randn(2, 5, likelihood.n_raw, generator=generator)
-    p = likelihood(raw)
+    raw = torch.randn(2, 5, likelihood.n_plain, generator=generator)
+    p = likelihood([raw])
     x = torch.tensor([[0.3, 1.0, 0.0, -2.0]]).expand(5, 4)
     expected = torch.stack(
         [

@@ -20,7 +20,6 @@ from test_families import check_gradients
 
 from skvae import ELBO, IWAE, Categorical, Gaussian, MeanField, NormalMixture, StandardNormal, VAETransformer
 from skvae.model import LatentVariableModel
-from skvae.networks import BOTTLENECK
 
 
 def raw(n=300, seed=0):
@@ -283,13 +282,13 @@ def test_vamp_refuses_categories_and_a_mixture_does_not():
 
 
 def test_a_gradient_reaches_every_number_behind_categories_and_holes():
-    likelihood = [(Gaussian(), [0, 3]), (Categorical(3), [1]), (Categorical(BOTTLENECK + 1), [2])]
+    likelihood = [(Gaussian(), [0, 3]), (Categorical(3), [1]), (Categorical(70), [2])]
     model = LatentVariableModel(
         4, 2, MeanField(), StandardNormal(), likelihood, {"hidden_layer_sizes": (6,)}, holes=[1, 3]
     )
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 4, generator=generator)
-    x[:, 1], x[:, 2] = torch.arange(40) % 3, torch.arange(40) % (BOTTLENECK + 1)
+    x[:, 1], x[:, 2] = torch.arange(40) % 3, torch.arange(40) + 15
     mask = torch.rand(40, 4, generator=generator) < 0.8
     check_gradients(model, x, mask)
     assert not model.encoder.table.grad[-1].any()  # a missing category stays at zero
@@ -301,8 +300,8 @@ def test_padded_softmaxes_are_the_softmaxes():
     likelihood = [(Categorical(2), [3]), (Gaussian(), [1]), (Categorical(4), [0]), (Categorical(3), [2])]
     model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), likelihood, {})
     torch.manual_seed(0)
-    raw_numbers = torch.randn(1, 5, model.likelihood.n_raw)
-    p = model.likelihood(raw_numbers)
+    raw_numbers = torch.randn(1, 5, model.likelihood.n_plain)
+    p = model.likelihood([raw_numbers])
     assert len(p.parts) == 2  # up to four levels, and the numbers
     x = torch.tensor([[3.0, 0.1, 2.0, 1.0]] * 5)
     log_p = p.log_prob(x)
@@ -452,7 +451,7 @@ def test_a_wide_category_is_one_column_of_codes():
     vae = VAETransformer(1, max_iter=30, random_state=0).fit(frame)
     assert vae.n_features_in_ == 2
     assert vae._model_config["n_features"] == 2
-    assert [tuple(p.shape) for p in vae.module_.decoder.spread] == [(1, BOTTLENECK, 400)]
+    assert [tuple(p.shape) for p in vae.module_.decoder.spread] == [(400, 15)]
     start = VAETransformer(1, max_iter=0, random_state=0).fit(frame)
     assert vae.score(frame) > start.score(frame) + 0.1
 
