@@ -180,7 +180,7 @@ class Columnwise(Distribution):
 
 
 class InDataUnits(Distribution):
-    """p(x given z) over the columns in the units of the table: what `VAETransformer.decode` returns.
+    """p(x given z) over the columns in the units of the table: what `VAETransformer.decode` returns; float64.
 
     Categories are code numbers. Columns that are bent (``scaling="power"`` or ``"quantile"``) have their mean and
     variance by the trapezoid rule in the noise of x, since the image of a mean is not the mean of the images; their
@@ -222,8 +222,7 @@ class InDataUnits(Distribution):
     @property
     def variance(self):
         """Var[x_d given z]."""
-        variance = self.p.variance
-        variance = variance * torch.from_numpy(self.columns.scale).to(variance).square()
+        variance = self.p.variance.cpu().double() * torch.from_numpy(self.columns.scale).square()
         if self.columns.maps:
             variance[..., self._bent] = self._moments()[1]
         return variance
@@ -231,9 +230,8 @@ class InDataUnits(Distribution):
     def log_prob(self, value):
         """log p(x_d given z) for every column, in nats, of a table like the fitted one; 0 for a missing cell."""
         value = self.columns.schema.encode(value)
-        x = torch.from_numpy(self.columns.working_array(value)).to(self.p.mean)
-        x, mask = self.columns.filled(x)
-        log_px = self.p.log_prob(x) + torch.from_numpy(self.columns.log_slopes(value)).to(x)
+        x, mask = self.columns.filled(torch.from_numpy(self.columns.working_array(value)))
+        log_px = self.p.log_prob(x.to(self.p.mean)).cpu().double() + torch.from_numpy(self.columns.log_slopes(value))
         return log_px if mask is None else torch.where(mask, log_px, 0.0)
 
     def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
@@ -249,12 +247,13 @@ class InDataUnits(Distribution):
         return list(self.columns.maps)
 
     def _data(self, x, **options):
-        return torch.from_numpy(self.columns.to_data(x, **options)).to(x)
+        """float64 on the CPU, whatever the precision of x: a large offset leaves float32 no digits."""
+        return torch.from_numpy(self.columns.to_data(x, **options))
 
     def _moments(self):
         """Mean and variance of the bent columns."""
-        u = torch.linspace(-6.0, 6.0, self.n_nodes).to(self.p.mean)
+        u = torch.linspace(-6.0, 6.0, self.n_nodes, dtype=torch.float64)
         weight = torch.softmax(-u.square() / 2, 0)
-        x = self._data(self.likelihood.push(self.p, u))[..., self._bent]
+        x = self._data(self.likelihood.push(self.p, u.to(self.p.mean)))[..., self._bent]
         mean = torch.tensordot(weight, x, 1)
         return mean, torch.tensordot(weight, (x - mean).square(), 1)

@@ -37,7 +37,8 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     .. math:: \frac{1}{N} \sum_{i, d} \left( \frac{X_{id} - \hat X_{id}}{scale_d} \right)^2
 
     The scales are those of the fit: for real columns under ``scaling="standard"`` it is the share of variance that is
-    not explained. Counts, booleans and classes have scale 1.
+    not explained. Counts and booleans have scale 1; a class counts 1 where it is wrong. Columns that are bent ("power",
+    "quantile") are compared as the model sees them, with variance 1.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     module, x, mask = vae._read(X, method="transform")
     with torch.no_grad():
         mean = module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
-    squares = (x - mean).square()
+    is_class = torch.tensor([hasattr(family, "n_classes") for family in vae._columns.families], device=x.device)
+    squares = torch.where(is_class, (x != mean).to(x), (x - mean).square())
     return float(squares.mean() if mask is None else squares[mask].mean())
 
 

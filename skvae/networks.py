@@ -74,7 +74,8 @@ class Decoder(nn.Module):
         plain, *codes = self.net(z).split([self.sizes[0]] + [self.bottleneck] * len(self.spread), -1)
         wide = zip(codes, weights[1:], self.spread, biases[1:], strict=True)
         return [linear(z, weights[0], biases[0]) + plain] + [
-            linear(torch.cat([z, code], -1), torch.cat([weight, spread], 1), bias) for code, weight, spread, bias in wide
+            linear(torch.cat([z, code], -1), torch.cat([weight, spread], 1), bias)
+            for code, weight, spread, bias in wide
         ]
 
 

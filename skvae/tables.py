@@ -241,6 +241,8 @@ class Schema:
             raise ValueError(f"{column}, which holds bools. Use True or False.")
         if not (is_number and abs(value) <= sys.float_info.max):
             raise ValueError(f"{column}, which holds numbers. Use a finite number.")
+        if d in self.integer and self.names is not None and value != int(value):
+            raise ValueError(f"{column}, which holds whole numbers. Use one.")
         return float(value)
 
     # Numbers -> table
@@ -257,7 +259,7 @@ class Schema:
         """
         return self._table(values, index, as_floats=True)
 
-    def draws(self, values, index=None):
+    def draws(self, values, index=None, exact=()):
         """A table as fit saw it, every column in its own dtype: ints rounded, floats to the decimals that fit saw.
 
         Parameters
@@ -266,15 +268,17 @@ class Schema:
             Returned as it is where fit saw an array without categories.
         index : pandas.Index, optional
             Of the pandas frame.
+        exact : collection of int
+            Float columns that are not rounded.
         """
-        return self._table(values, index, as_floats=False)
+        return self._table(values, index, as_floats=False, exact=exact)
 
-    def _draw(self, d, values):
+    def _draw(self, d, values, is_exact=False):
         """One column of draws (n,) as numbers, or as an object array with None where it is missing."""
         gone = np.isnan(values) | (self.kinds[d] == "empty")
         if gone.any():
             cells = np.full(len(values), None)
-            cells[~gone] = self._draw(d, values[~gone]) if not gone.all() else None
+            cells[~gone] = self._draw(d, values[~gone], is_exact) if not gone.all() else None
             return cells
         if self.kinds[d] == "category":
             return self.levels[d][values.astype(np.int64)]
@@ -282,8 +286,8 @@ class Schema:
             return values >= 0.5
         if d in self.integer:
             return self._draw_integers(d, values)
-        k = self.decimals.get(d)
-        return (values if k is None else np.round(values, k)).astype(self._number_type[d], copy=False)
+        k = None if is_exact else self.decimals.get(d)
+        return (values if k is None else np.round(values, k) + 0.0).astype(self._number_type[d], copy=False)
 
     def _draw_integers(self, d, values):
         info = np.iinfo(self._number_type[d])
@@ -298,13 +302,15 @@ class Schema:
         cells[np.equal(cells, None)] = np.nan
         return cells
 
-    def _table(self, values, index, as_floats):
+    def _table(self, values, index, as_floats, exact=()):
         if self.names is None:
             return values if self.is_plain else self._array(values, as_floats)
         columns = []
         for d, fitted in enumerate(self._columns(self._template)):
             is_float = as_floats and self.kinds[d] in ("real", "boolean")
-            columns.append(fitted.series(values[:, d]) if is_float else fitted.hold(self._draw(d, values[:, d])))
+            columns.append(
+                fitted.series(values[:, d]) if is_float else fitted.hold(self._draw(d, values[:, d], d in exact))
+            )
         return frame_like(self._template, columns, index)
 
     def _array(self, values, as_floats):

@@ -367,7 +367,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         self,
         X: Any,
         n_draws: int | None = None,
-        n_importance_samples: int = 200,
+        n_importance_samples: int = 500,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
         r"""Fill the missing cells of X: with conditional means and modes, or with draws.
@@ -385,7 +385,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         n_draws : int, optional
             Give that many tables, the missing cells of each drawn from p(x_mis | x_obs), for multiple imputation; None
             for one table of conditional means, and modes of categories and booleans.
-        n_importance_samples : int, default=200
+        n_importance_samples : int, default=500
             S, codes per row.
         random_state : int, RandomState instance or None
             Of the draws of tables; means are deterministic.
@@ -439,8 +439,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         u = torch.randn(n_importance_samples - n_prior, 1, self.module_.n_noise, generator=generator)
 
         def imputed(module, x, mask):
-            draws = self._draws_given(module, x, mask, u.to(x), n_prior)
-            size = effective_size(draws)
+            draws = self._draws_given(module, x, mask, u.to(x), z_prior.to(x))
+            size = effective_size(draws).cpu().double()
             if n_draws is None:
                 p = InDataUnits(draws.p, module.likelihood, self._columns, n_nodes=_FEW_NODES)
                 values = expected_values(p, draws.w)[None]
@@ -449,18 +449,18 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
         n_samples = n_importance_samples * (_FEW_NODES if self._columns.maps else 1)
-        with exclusive(seed, device=self._device):
+        with exclusive(seed, device=self._device), torch.no_grad():
+            z_prior = self._code_prior(self.module_).sample((n_prior,))  # the same for all rows, as u is
             numbers = on_host(self._over_chunks(table, imputed, n_samples, dtype=torch.float32))
         values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
         return values.astype(np.float64), numbers[:, -1]
 
-    def _draws_given(self, module, x, mask, u, n_prior):
-        """Weighted codes of rows; the centre alone where codes have no density."""
+    def _draws_given(self, module, x, mask, u, z_prior):
+        """Weighted codes of rows, from noise u and draws z_prior of the prior; without density, the centre alone."""
         if self._why_no("score"):
             z = module.posterior.center(module.encode(x, mask))[None]
             return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z))
-        p = self._code_prior(module)
-        return weighted_draws(module, x, mask, u, p.sample((n_prior,)).to(x), p)
+        return weighted_draws(module, x, mask, u, z_prior, self._code_prior(module))
 
     def _warn_of_poor_weights(self, sizes):
         if self._why_no("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
@@ -545,15 +545,19 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 else self._codes_given(module, row, n_samples)
             )
             values = self._in_data_units(module, z[None]).draw()[0].numpy()
-        if row is not None:
-            values = np.where(np.isnan(row), values, row)
-        return self._schema.draws(values)
+        if row is None:
+            return self._schema.draws(values)
+        is_given = ~np.isnan(row)
+        return self._schema.draws(np.where(is_given, row, values), exact=np.flatnonzero(is_given))
 
     def _given_row(self, given):
         """The given cells as a row (1, D) of which the others are missing."""
-        reason = self._why_no("codes") or self._why_no("score")
-        if reason:
-            raise ValueError(f"sample(given=...) weighs codes: {reason}")
+        if self._why_no("codes") or self._why_no("score"):
+            posterior, _, objective = self._fitted_parts()
+            raise ValueError(
+                "sample(given=...) weighs codes by the density of their posterior, which a model with "
+                f"objective={objective!r} and posterior={posterior!r} does not have. Use objective='elbo'."
+            )
         row = self._schema.row(given)
         self._columns.check_support(row)
         return row
@@ -563,7 +567,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         n_each = max(_CANDIDATES, 2 * n_samples)
         x, mask = self._columns.tensors(row, "cpu", torch.float64)
         u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
-        draws = self._draws_given(module, x, mask, u, n_each)
+        draws = self._draws_given(module, x, mask, u, self._code_prior(module).sample((n_each,)))
         if effective_size(draws).item() < _POOR:
             warnings.warn(
                 f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",
