@@ -40,13 +40,13 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, t
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from skvae import VAETransformer
+from skvae import Gaussian, VAETransformer
 
 BUNDLED = ("breast_cancer", "wine", "diabetes")
 SETTINGS = {
     "imputation": {"init": "factor_analysis"},
     "synthesis": {"init": "factor_analysis", "scaling": "quantile", "code_density": "mixture"},
-    "density": {"init": "factor_analysis"},
+    "density": {"init": "factor_analysis", "prior": "mixture", "likelihood": Gaussian("row")},
     "codes": {},
 }
 FLOOR = 1e-3  # of a column's variance, as in skvae.Gaussian
