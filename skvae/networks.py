@@ -150,10 +150,10 @@ class Encoder(nn.Module):
     def forward(self, x, mask=None):
         """The two paths added."""
         numbers = self._numbers(x, mask)
-        linear, embedded = self._looked_up(x, mask)
+        from_table, embedded = self._looked_up(x, mask)
         raw = self.affine(numbers)
-        if linear is not None:
-            raw = raw + linear
+        if from_table is not None:
+            raw = raw + from_table
         if mask is not None and self.condition:
             raw = self._conditioned(raw, mask)
         return raw if self.net is None else raw + self.net(self._seen(numbers, embedded, mask))
@@ -176,8 +176,8 @@ class Encoder(nn.Module):
             return embedding(rows, self.table, padding_idx=self.n_levels).sum(-2), None
         both = torch.cat([self.table, self.embedding], -1)  # one gather for both
         found = embedding(rows, both, padding_idx=self.n_levels)
-        linear, embedded = found.split([self.table.shape[1], EMBEDDING_WIDTH], -1)
-        return linear.sum(-2), embedded.flatten(-2)
+        from_table, embedded = found.split([self.table.shape[1], EMBEDDING_WIDTH], -1)
+        return from_table.sum(-2), embedded.flatten(-2)
 
     def _conditioned(self, raw, mask):
         """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
@@ -194,7 +194,8 @@ class Encoder(nn.Module):
             unit = torch.eye(self.precision.shape[-1]).to(self.precision)
             observed = (mask.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
             deviation = (raw - base).to(unit.dtype)
-            return base + self.condition(deviation, unit + observed, unit + self.precision.sum(0))
+            given = self.condition(deviation, unit + observed, unit + self.precision.sum(0))
+        return base + given.to(raw.dtype)
 
     def _seen(self, numbers, embedded, mask):
         """What the MLP sees: numbers, embeddings and holes."""

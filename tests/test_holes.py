@@ -319,3 +319,12 @@ def test_impute_gives_back_the_frame():
     assert (imputed.dtypes == iris.dtypes).all()
     pd.testing.assert_frame_equal(imputed.where(holes.notna()), holes)
     assert np.allclose(imputed, imputed.round(1))  # the decimals of the table
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_holes_in_bfloat16(wine, share):
+    """Some rows with holes, then nearly all: conditioned alone, and together with the others."""
+    X = with_holes(wine, share)
+    vae = VAETransformer(3, precision="bfloat16", max_iter=3, early_stopping=False, random_state=0).fit(X)
+    exact = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0).fit(X)
+    assert vae.score(X) == pytest.approx(exact.score(X), abs=0.2)
