@@ -328,3 +328,16 @@ def test_holes_in_bfloat16(wine, share):
     vae = VAETransformer(3, precision="bfloat16", max_iter=3, early_stopping=False, random_state=0).fit(X)
     exact = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0).fit(X)
     assert vae.score(X) == pytest.approx(exact.score(X), abs=0.2)
+
+
+def test_em_knows_the_mean_behind_cells_that_are_missing_at_random():
+    """y is missing where x is large: the mean of the observed y is biased, that of the model is not."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=3000)
+    X = np.c_[x, x + 0.3 * rng.normal(size=3000), x + 0.3 * rng.normal(size=3000)]
+    X[x > 0.3, 1] = np.nan
+    vae = VAETransformer(1, init="factor_analysis", max_iter=0, random_state=0).fit(X)
+    _, mean, _ = linear_model(vae)
+    assert np.nanmean(X[:, 1]) < -0.4
+    assert mean[1] == pytest.approx(0, abs=0.05)
+    assert vae.impute(X)[:, 1].mean() == pytest.approx(0, abs=0.05)

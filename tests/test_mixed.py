@@ -519,3 +519,11 @@ def test_reconstruction_error_does_not_depend_on_the_names_of_levels():
     assert metrics.reconstruction_error(first, frame) == pytest.approx(
         metrics.reconstruction_error(second, renamed), abs=0.02
     )
+
+
+def test_codes_of_the_start_are_centred_and_those_of_a_row_without_cells_are_zero():
+    frame = raw()[["city", "grade", "member", "height"]]
+    vae = VAETransformer(2, max_iter=0, random_state=0).fit(frame)
+    np.testing.assert_allclose(vae.transform(frame).mean(0), 0, atol=0.02)
+    nothing = pd.DataFrame([[None] * 4], columns=frame.columns).astype({"height": float})
+    np.testing.assert_allclose(vae.transform(nothing), 0, atol=0.02)
