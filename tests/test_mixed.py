@@ -292,6 +292,7 @@ def test_a_gradient_reaches_every_number_behind_categories_and_holes():
     mask = torch.rand(40, 4, generator=generator) < 0.8
     check_gradients(model, x, mask)
     assert not model.encoder.table.grad[-1].any()  # a missing category stays at zero
+    assert model.encoder.net[0].weight.grad[:, -2:].any(0).all()  # the MLP is told which cells are missing
     assert not model.encoder.embedding.grad[-1].any()
 
 
