@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .distributions import joint_log_prob
+from .likelihoods import observed_log_prob
 
 __all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
 
@@ -48,9 +49,8 @@ def weighted_draws(model, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Te
     if share:
         log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
     decoded = model.decode(z)
-    log_px = decoded.log_prob(x)
-    log_px = log_px if mask is None else torch.where(mask, log_px, 0.0)
-    return Draws(z, log_px.sum(-1) + log_pz - log_rz, decoded)
+    log_px = observed_log_prob(decoded, x, mask).sum(-1)
+    return Draws(z, log_px + log_pz - log_rz, decoded)
 
 
 def effective_size(draws: Draws) -> Tensor:

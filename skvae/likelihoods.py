@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from .densities import Codes
 from .family import FamilyHead
 
-__all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits"]
+__all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits", "observed_log_prob"]
 
 
 _NARROW = 64  # most levels of a category that shares a softmax with others
@@ -105,6 +105,12 @@ class ColumnLikelihood(nn.Module):
             for parameter, number in zip(head.own, own, strict=True):
                 parameter.copy_(torch.from_numpy(number))
         return torch.cat(weights), torch.cat(biases)
+
+
+def observed_log_prob(p, x, mask):
+    """log p_d(x_d given z) of every cell, 0 where missing, (S, B, D)."""
+    log_px = p.log_prob(x)
+    return log_px if mask is None else torch.where(mask, log_px, 0.0)
 
 
 def _is_wide(family):

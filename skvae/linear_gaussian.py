@@ -12,10 +12,10 @@ import numpy as np
 import scipy.linalg
 from sklearn.utils.extmath import randomized_svd
 
-__all__ = ["EXACT_SIDE", "LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
+__all__ = ["LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
            "probabilistic_pca"]  # fmt: skip
 
-EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
+_EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
 
 
 @dataclass
@@ -64,7 +64,7 @@ class SecondMoments:
         self.root = X * np.sqrt(weight / weight.sum())[:, None]
         self.diagonal = np.square(self.root).sum(0)
         n, D = X.shape
-        self.matrix = self.root.T @ self.root if min(n, EXACT_SIDE) >= D else None
+        self.matrix = self.root.T @ self.root if min(n, _EXACT_SIDE) >= D else None
 
     def times(self, M):
         """S M without forming S when it is large."""
@@ -76,7 +76,7 @@ class SecondMoments:
             D = len(self.matrix)
             values, vectors = scipy.linalg.eigh(self.matrix, subset_by_index=[D - k, D - 1])
             return values[::-1].clip(0.0), vectors[:, ::-1]
-        if min(self.root.shape) <= EXACT_SIDE:
+        if min(self.root.shape) <= _EXACT_SIDE:
             _, singular, vectors = scipy.linalg.svd(self.root, full_matrices=False, lapack_driver="gesvd")
         else:
             _, singular, vectors = randomized_svd(self.root, k, random_state=seed)

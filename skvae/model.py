@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .likelihoods import ColumnLikelihood
+from .likelihoods import ColumnLikelihood, observed_log_prob
 from .networks import Decoder, Encoder
 
 __all__ = ["LatentVariableModel"]
@@ -102,8 +102,7 @@ class LatentVariableModel(nn.Module):
 
     def log_likelihood_per_column(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """log p_d(x_d given z), 0 where missing, (S, B, D)."""
-        log_px = self.decode(z).log_prob(x)
-        return log_px if mask is None else torch.where(mask, log_px, 0.0)
+        return observed_log_prob(self.decode(z), x, mask)
 
     def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """`log_likelihood` with the column weights, (S, B): what objectives raise, and scores never see."""
