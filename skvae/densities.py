@@ -20,8 +20,11 @@ __all__ = [
     "LogUniform",
     "Logistic",
     "MultivariateStudentT",
+    "Normal",
     "OrderedCodes",
     "Pareto",
+    "StandardNormal",
+    "StudentT",
     "Triangular",
     "Weibull",
     "ZeroInflated",
@@ -41,6 +44,43 @@ class _InsideUnitInterval(constraints.Constraint):
 
 
 inside_unit_interval = _InsideUnitInterval()
+
+
+class Normal(td.Normal):
+    """td.Normal with a scale that is broadcast last: one noise per column does not become a logarithm per cell."""
+
+    def __init__(self, loc, scale, validate_args=None):
+        self.own_scale = scale
+        super().__init__(loc, scale, validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        """The same normal, more often."""
+        return type(self)(self.loc.expand(batch_shape), self.own_scale, validate_args=False)
+
+    def log_prob(self, value):
+        """-u^2 / 2 - ln s - ln(2 pi) / 2, u = (x - loc) / s."""
+        u = (value - self.loc) * self.own_scale.reciprocal()
+        return torch.sub(-self.own_scale.log() - math.log(2 * math.pi) / 2, u.square(), alpha=0.5)
+
+
+class StandardNormal(Normal):
+    """N(0, 1), of the shape, type and device of `zero`."""
+
+    def __init__(self, zero):
+        super().__init__(zero, torch.ones_like(zero), validate_args=False)
+
+    def expand(self, batch_shape, _instance=None):
+        """The same normal, more often."""
+        return StandardNormal(self.loc.expand(batch_shape))
+
+
+class StudentT(td.StudentT):
+    """td.StudentT without the checks that it makes of its own chi-squared part, for which a GPU is waited for."""
+
+    def __init__(self, df, loc, scale):
+        self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
+        self._chi2 = td.Chi2(self.df, validate_args=False)
+        td.Distribution.__init__(self, self.loc.shape, validate_args=False)
 
 
 class Logistic(td.Distribution):

@@ -33,6 +33,7 @@ from .model import LatentVariableModel
 from .networks import ACTIVATIONS
 from .objective import Objective
 from .objectives import OBJECTIVES
+from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
@@ -40,7 +41,7 @@ from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .tables import Schema
-from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
+from .training import LEARNING_RATE_SCHEDULES, EpochHook, Rows, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
@@ -799,10 +800,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         )
 
     def _linear_factor(self):
-        """Epoch -> factor on the learning rate of what a closed-form start would have set."""
-        if self.init == "random":
-            return partial(_random_start_factor, bool(self._hidden_layer_sizes()))
-        return lambda epoch: 1.0
+        """Epoch -> factor on the learning rate of what a closed-form start would have set; None where one has."""
+        return partial(_random_start_factor, bool(self._hidden_layer_sizes())) if self.init == "random" else None
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""

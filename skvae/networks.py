@@ -66,6 +66,10 @@ class Decoder(nn.Module):
 
     def forward(self, z):
         """The two paths added: a list of the plain numbers (S, B, R) and the logits (S, B, C) of each wide category."""
+        return [raw.unflatten(0, z.shape[:-1]) for raw in self._of_rows(z.flatten(0, -2))]
+
+    def _of_rows(self, z):
+        """As `forward` for z (S * B, K): matrix products over three dimensions would be cut to two one by one."""
         if len(self.sizes) == 1:
             return [self.affine(z) if self.net is None else self.affine(z) + self.net(z)]
         weights, biases = self.affine.weight.split(self.sizes), self.affine.bias.split(self.sizes)

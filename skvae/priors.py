@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.cluster import KMeans, kmeans_plusplus
 from torch import nn
 from torch.distributions import Normal, Uniform
 
@@ -234,6 +233,8 @@ class NormalMixture(Prior):
 
     def start(self, module, z, x, seed):
         """Locations at the clusters, scales and weights of what belongs to them."""
+        from sklearn.cluster import KMeans  # takes a tenth of a second
+
         M = min(self.n_members, len(np.unique(z, axis=0)))
         clusters = KMeans(M, n_init=1, random_state=seed % 2**32).fit(z)
         count = np.bincount(clusters.labels_, minlength=M)
@@ -296,6 +297,8 @@ class VampPrior(Prior):
 
     def start(self, module, z, x, seed):
         """Rows whose codes lie far from each other."""
+        from sklearn.cluster import kmeans_plusplus  # takes a tenth of a second
+
         M = min(self.n_members, len(z))
         _, rows = kmeans_plusplus(z, M, random_state=seed % 2**32)
         module.inputs.copy_(x[rows[np.arange(self.n_members) % M]])

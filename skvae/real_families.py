@@ -6,7 +6,6 @@ from numbers import Real
 import numpy as np
 import torch
 from torch import distributions as td
-from torch.distributions import Normal
 from torch.distributions.utils import euler_constant
 
 from . import densities, quantiles
@@ -59,9 +58,10 @@ class Gaussian(Family):
 
     def distribution(self, loc, log_variance, floor):
         """Normal(loc, sqrt(floor + exp(log_variance)))."""
-        # The bound keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without one).
-        variance = log_variance.clamp(max=20.0).exp() + floor
-        return Normal(loc, variance.sqrt(), validate_args=False)
+        if self.noise == "row":  # keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without this)
+            log_variance = log_variance.clamp(max=20.0)
+        variance = log_variance.exp() + floor
+        return densities.Normal(loc, variance.sqrt(), validate_args=False)
 
     def own_numbers(self, n):
         """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
@@ -102,7 +102,7 @@ class Gaussian(Family):
 
     def standard(self, zero):
         """N(0, 1)."""
-        return Normal(zero, torch.ones_like(zero), validate_args=False)
+        return densities.StandardNormal(zero)
 
     def code_start(self, mean, projection, variance):
         """z is t itself."""
@@ -267,7 +267,7 @@ class StudentT(LocationScale):
 
     def member(self, loc, spread):
         """StudentT(df, loc, sqrt(spread))."""
-        return td.StudentT(torch.full_like(loc, self.df), loc, spread.sqrt(), validate_args=False)
+        return densities.StudentT(torch.full_like(loc, self.df), loc, spread.sqrt())
 
     def quantile(self, u):
         """Student t(df, 0, 1), by scipy: df is fixed, so nothing is to be differentiated."""

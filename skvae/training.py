@@ -13,7 +13,6 @@ import copy
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -23,15 +22,10 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from . import evaluation
 from ._random import isolated, seed_global, torch_generator
+from .optimizers import clip_
 from .rows import dense, draw_positions
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "OPTIMIZERS", "EpochHook", "Rows", "TrainingOptions", "plain_history", "train"]
-
-OPTIMIZERS = {
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adam": partial(torch.optim.Adam, fused=True),
-    "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
-}
+__all__ = ["LEARNING_RATE_SCHEDULES", "EpochHook", "Rows", "TrainingOptions", "plain_history", "train"]
 
 #: Factors on the learning rate as functions of the absolute epoch (0, 1, ...), never of a fraction of max_iter.
 LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
@@ -99,7 +93,7 @@ class TrainingOptions:
     optimizer: object
     learning_rate: float
     learning_rate_factor: object
-    linear_factor: object  # epoch -> factor on the learning rate of affine paths and of the likelihood's own numbers
+    linear_factor: object  # epoch -> factor on the rate of affine paths and of the likelihood's own numbers; None for 1
     weight_decay: float
     batch_size: int
     patience: int | None  # None: held-out values go into the history only
@@ -226,7 +220,7 @@ class _Net(NeuralNet):
     def _optimizer(self, names, parameters):
         """None for groups that are empty in this model."""
         options = self.options
-        linear = set(self.module_.linear_parameters())
+        linear = set(self.module_.linear_parameters() if options.linear_factor else ())
         nets = set(self.module_.net_parameters())
         groups = {}
         for p in parameters:
@@ -355,7 +349,8 @@ class _Net(NeuralNet):
         optimizer, parameters = self.optimizers[which], self.parameters[which]
         shape = (self.objective.n_draws, len(x), self.module_.n_noise)
         u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-        optimizer.zero_grad(set_to_none=True)
+        for p in parameters:
+            p.grad = None
         is_auxiliary = "auxiliary" in self.names[which]
         loss_parts, loss = (self.auxiliary_parts, "auxiliary_loss") if is_auxiliary else (self.loss_parts, "loss")
         if self.options.precision == "bfloat16":
@@ -364,7 +359,7 @@ class _Net(NeuralNet):
         else:
             parts = loss_parts(self.objective, self.module_, x, mask, u)
         parts[loss].mean().backward(inputs=parameters if self.has_other_groups else None)
-        torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
+        clip_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         self.n_steps += which == self.clock
         if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.mixture import GaussianMixture
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
@@ -683,6 +682,8 @@ def fit_code_density(codes, seed):
 
     Ghosh et al. (2020), "ex-post density estimation": a density for codes that have no prior, or do not fill it.
     """
+    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
+
     most = 1 + len(np.unique(codes, axis=0)) // 50
     counts = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24) if n <= most]
     with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
