@@ -25,6 +25,7 @@ from ._compat import (
     with_callbacks,
 )
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
+from .batches import Rows
 from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
@@ -40,7 +41,7 @@ from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .tables import Schema
-from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, Rows, TrainingOptions, plain_history, train
+from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
