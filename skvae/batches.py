@@ -1,62 +1,79 @@
-"""The rows that train: on the device once, drawn anew each epoch, cut into batches."""
+"""The rows that train: on the device, or a table that is read as it goes; drawn anew each epoch, cut into batches."""
 
 import math
 
 import numpy as np
 import torch
-from scipy import sparse
 
-from .rows import dense, draw_positions
+from .rows import draw_positions
+from .selection import RowSelection, blocks, dense, stored
 
 __all__ = ["Batches", "Rows"]
 
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
-_BATCHES_PER_BLOCK = 64
-_ROWS_PER_BLOCK = 4096  # of a CSR
+_CELLS_PER_BLOCK = 1 << 20  # gathered at once, and cut into batches
 
 
 class Rows:
-    """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch."""
+    """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch.
+
+    Parameters
+    ----------
+    X : RowSelection or ndarray (n, D)
+    weight : ndarray (n,)
+    columns : Columns
+    device : str
+    column_weights : list of float (D,), optional
+    """
 
     def __init__(self, X, weight, columns, device, column_weights=None):
+        self.table = X if isinstance(X, RowSelection) else RowSelection(X)
         self.weight = weight
         self.n_columns = X.shape[1]
         self.columns = columns
         self.device = device
-        self.table = X if sparse.issparse(X) else None
-        self.mask = None
-        if self.table is None:
-            self.x, self.mask = columns.tensors(X, device, torch.float32)
+        self.x, self.mask = (None, None) if self.table.is_sparse else self._read(self.table)
         #: Weighted mean over the rows, in nats; of the weighted columns.
-        self.log_jacobian = self._mean_log_jacobian(X, column_weights)
+        self.log_jacobian = self._mean_log_jacobian(column_weights)
 
     def __len__(self):
         return len(self.weight)
 
-    def _mean_log_jacobian(self, X, column_weights):
-        if self.table is None:
-            jacobian = self.columns.log_jacobian(X, self.mask, column_weights)
-        elif not self.columns.maps and not np.isnan(X.data).any():
-            jacobian = self.columns.log_jacobian(X, None, column_weights)
-        else:
-            blocks = (dense(X[i : i + _ROWS_PER_BLOCK]) for i in range(0, len(self), _ROWS_PER_BLOCK))
-            masks = ((block, torch.from_numpy(~np.isnan(block))) for block in blocks)
-            jacobian = np.concatenate([self.columns.log_jacobian(*pair, column_weights) for pair in masks])
-        return float(np.average(np.broadcast_to(jacobian, len(self)), weights=self.weight))
+    def _read(self, rows):
+        """A selection as (x, mask) for the model, cast block by block into its place."""
+        x, mask = torch.empty(rows.shape, device=self.device), None
+        for part, block in blocks(rows, self.n_columns):
+            x[part], present = self.columns.tensors(block, self.device, torch.float32)
+            if present is not None:
+                mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
+                mask[part] = present
+        return x, mask
 
-    def working_array(self):
-        """All rows in the model's units, float64, NaN for missing."""
-        if self.table is not None:
-            return self.columns.working_array(self.table)
-        x = self.x.cpu().double().numpy()
-        return x if self.mask is None else np.where(self.mask.cpu().numpy(), x, np.nan)
+    def _mean_log_jacobian(self, column_weights):
+        if not (self._has_holes() or self.columns.maps):
+            return float(self.columns.log_jacobian(None, None, column_weights))  # the same for all rows
+        total = 0.0
+        for part, block in blocks(self.table, self.n_columns):
+            present = torch.from_numpy(~np.isnan(dense(block)))
+            total += self.weight[part] @ self.columns.log_jacobian(dense(block), present, column_weights).numpy()
+        return float(total / self.weight.sum())
+
+    def _has_holes(self):
+        if self.x is not None:
+            return self.mask is not None
+        return any(np.isnan(stored(block)).any() for _, block in blocks(self.table))
+
+    def working_rows(self):
+        """All rows in the model's units, float64 with NaN for missing, as a selection."""
+        return self.table.mapped(self.columns.working_array)
 
     def take(self, positions):
-        """Rows at `positions` (int64 ndarray) as (x, mask)."""
-        if self.table is not None:
-            return self.columns.tensors(self.table[positions], self.device, torch.float32)
-        index = torch.from_numpy(positions).to(self.device, non_blocking=True)
-        return self.x[index], None if self.mask is None else self.mask[index]
+        """Rows at `positions` (int64 ndarray or slice) as (x, mask)."""
+        if self.x is None:
+            return self._read(self.table[positions])
+        if not isinstance(positions, slice):
+            positions = torch.from_numpy(positions).to(self.device, non_blocking=True)
+        return self.x[positions], None if self.mask is None else self.mask[positions]
 
 
 class Batches:
@@ -75,8 +92,9 @@ class Batches:
         n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
         positions = draw_positions(rows.weight, n_draws, np.random.default_rng(self.seeds))
         cuts = np.array_split(positions, math.ceil(n_draws / self.size))
-        for i in range(0, len(cuts), _BATCHES_PER_BLOCK):
-            block = cuts[i : i + _BATCHES_PER_BLOCK]
+        n_batches = max(1, _CELLS_PER_BLOCK // (self.size * rows.n_columns))
+        for i in range(0, len(cuts), n_batches):
+            block = cuts[i : i + n_batches]
             sizes = [len(cut) for cut in block]
             x, mask = rows.take(np.concatenate(block))
             masks = [None] * len(block) if mask is None else mask.split(sizes)

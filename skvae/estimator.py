@@ -40,6 +40,7 @@ from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
+from .selection import blocks
 from .tables import Schema
 from .training import LEARNING_RATE_SCHEDULES, OPTIMIZERS, EpochHook, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
@@ -754,7 +755,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """The module in float64 where the device has it, rows to look at, and their weights, summing to one."""
         dtype = self._inference_dtype("float64")
         n_rows = min(10_000, max(1, 10_000_000 // X.shape[1]))
-        x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: a random subset
+        x, mask = self._columns.tensors(X.take(slice(n_rows)), self._device, dtype)  # sorted by hash: a random subset
         w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
         return self._module(dtype), x, mask, w
 
@@ -779,7 +780,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         n_rows = len(rows)
         exact_step = None
         if schedule.closed_form:
-            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_array(), rows.weight)
+            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_rows(), rows.weight)
         return TrainingOptions(
             objective=objective,
             schedule=schedule,
@@ -947,10 +948,14 @@ def _rows_that_count(X, sample_weight):
 
 
 def _columns_with_holes(X):
-    """Columns of an ndarray or CSR with a missing cell, list of int."""
-    if sparse.issparse(X):
-        return np.unique(X.indices[np.isnan(X.data)]).tolist()
-    return np.flatnonzero(np.isnan(X).any(0)).tolist()
+    """Columns with a missing cell, list of int."""
+    found = np.zeros(X.shape[1], bool)
+    for _, block in blocks(X):
+        if sparse.issparse(block):
+            found[block.indices[np.isnan(block.data)]] = True
+        else:
+            found |= np.isnan(block).any(0)
+    return np.flatnonzero(found).tolist()
 
 
 def _random_start_factor(has_nets, epoch):

@@ -13,9 +13,17 @@ import math
 import numpy as np
 from scipy import sparse
 
-__all__ = ["canonical_rows", "dense", "draw_positions", "largest_deviation", "moments", "n_held_out", "sort_rows"]
+from .selection import RowSelection, blocks
 
-_CELLS_PER_BLOCK = 1 << 20
+__all__ = [
+    "canonical_rows",
+    "column_sums",
+    "draw_positions",
+    "largest_deviation",
+    "moments",
+    "n_held_out",
+    "sort_rows",
+]
 
 
 def canonical_rows(X, sample_weight):
@@ -28,22 +36,23 @@ def canonical_rows(X, sample_weight):
 
     Returns
     -------
-    X : ndarray or CSR (m, D), the distinct rows in an order that depends on their content only
+    X : RowSelection (m, D), the distinct rows in an order that depends on their content only
     weight : ndarray (m,), float64
     """
     weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-    kept = np.flatnonzero(weight)
-    if len(kept) < len(weight):
-        X, weight = X[kept], weight[kept]
-    first, second = _row_hash(X, seed=1), _row_hash(X, seed=2)  # 128 bits: two unlike rows never meet
+    rows = RowSelection(X)
+    if not weight.all():
+        kept = np.flatnonzero(weight)
+        rows, weight = rows[kept], weight[kept]
+    first, second = _row_hash(rows, seed=1), _row_hash(rows, seed=2)  # 128 bits: two unlike rows never meet
     order = np.lexsort((weight, second, first))
     first, second = first[order], second[order]
     starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
-    return X[order[starts]], np.add.reduceat(weight[order], starts)
+    return rows[order[starts]], np.add.reduceat(weight[order], starts)
 
 
 def sort_rows(X, weight, standardize, seed):
-    """Sort distinct rows by a seeded hash of their standardised content, rounded to six decimals.
+    """Sort distinct rows, a RowSelection, by a seeded hash of their standardised content, rounded to six decimals.
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
     """
@@ -75,28 +84,17 @@ def draw_positions(weight, n_draws, rng):
     return rng.permutation(np.minimum(np.searchsorted(cumulative, points, side="right"), len(weight) - 1))
 
 
-def dense(X):
-    """Rows as an ndarray (or tensor), whatever they came as."""
-    return X.toarray() if sparse.issparse(X) else X
-
-
 def moments(X, weight):
     """Weighted mean and variance of the observed cells of each column, two passes in float64; NaN is missing.
 
     A constant column has variance 0; one without observed cells has mean 0 and variance 1. A CSR is not densified.
     """
-    values = X.data.astype(np.float64) if sparse.issparse(X) else X.astype(np.float64)
-    present = ~np.isnan(values)
-    observed = weight.sum() - _column_sums(X, ~present, weight)
-    safe = np.maximum(observed, np.finfo(float).tiny)
     with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite, by column name
-        mean = _column_sums(X, np.where(present, values, 0.0), weight) / safe
-        if sparse.issparse(X):
-            squares = np.where(present, np.square(values - mean[X.indices]), 0.0)
-            stored = _column_sums(X, np.ones(len(values)), weight)
-            second = _column_sums(X, squares, weight) + (weight.sum() - stored) * np.square(mean)
-        else:
-            second = weight @ np.square(np.where(present, values - mean, 0.0))
+        missing, total = column_sums(X, weight, lambda x, _: (np.isnan(x), np.where(np.isnan(x), 0.0, x)))
+        observed = weight.sum() - missing
+        safe = np.maximum(observed, np.finfo(float).tiny)
+        mean = total / safe
+        (second,) = column_sums(X, weight, lambda x, d: (np.square(np.where(np.isnan(x), 0.0, x - mean[d])),))
         variance = second / safe
         # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
         eps = np.finfo(float).eps * X.shape[0]
@@ -106,18 +104,39 @@ def moments(X, weight):
 
 def largest_deviation(X, center):
     """max |x - center| over the observed cells of each column; 0 where there are none."""
-    if sparse.issparse(X):
-        highest, lowest = (getattr(X, name)(axis=0).toarray().ravel() for name in ("nanmax", "nanmin"))
-    else:
-        highest, lowest = np.fmax.reduce(X), np.fmin.reduce(X)
+    highest, lowest = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
+    for _, block in blocks(X):
+        highest, lowest = np.fmax(highest, _extreme(block, "max")), np.fmin(lowest, _extreme(block, "min"))
     return np.nan_to_num(np.maximum(highest - center, center - lowest))
 
 
-def _column_sums(X, cells, weight):
-    """Weighted sums over the rows of `cells`: an array like X, or one number per stored entry of a CSR X."""
-    if not sparse.issparse(X):
-        return weight @ cells
-    return weight @ sparse.csr_matrix((cells.astype(np.float64), X.indices, X.indptr), X.shape)
+def _extreme(X, which):
+    """Largest ("max") or smallest ("min") observed cell of each column."""
+    if sparse.issparse(X):
+        return getattr(X, f"nan{which}")(axis=0).toarray().ravel()
+    return getattr(np, f"f{which}").reduce(X)
+
+
+def column_sums(X, weight, function):
+    """Weighted sums over the rows of function(cells, columns) -> arrays like the cells, (D,) float64 each.
+
+    X is an ndarray, CSR or RowSelection. The cells come as float64 blocks (B, D), or those of a CSR as numbers (m,)
+    beside their columns (m,), and its zeros once for all.
+    """
+    totals = 0.0
+    for rows, block in blocks(X):
+        w = weight[rows]
+        if not sparse.issparse(block):
+            sums = [w @ cells for cells in function(block.astype(np.float64), slice(None))]
+        else:
+            stored, *sums = (
+                w @ sparse.csr_matrix((np.asarray(cells, np.float64), block.indices, block.indptr), block.shape)
+                for cells in (np.ones(block.nnz), *function(block.data.astype(np.float64), block.indices))
+            )
+            zeros = function(np.zeros(X.shape[1]), slice(None))
+            sums = [sum_ + (w.sum() - stored) * zero for sum_, zero in zip(sums, zeros, strict=True)]
+        totals = totals + np.stack(sums)
+    return totals
 
 
 def _row_hash(X, seed, transform=lambda values, columns: values):
@@ -125,17 +144,16 @@ def _row_hash(X, seed, transform=lambda values, columns: values):
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])
 
-    if sparse.issparse(X):  # as if every cell were zero, then the stored ones exchanged
-        zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys)
-        cells = _cell_hash(transform(X.data.astype(np.float64), X.indices), keys[X.indices]) - zero[X.indices]
-        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])
-        return total[X.indptr[1:]] - total[X.indptr[:-1]] + zero.sum(dtype=np.uint64)
-
-    hashes = np.empty(X.shape[0], np.uint64)
-    step = max(1, _CELLS_PER_BLOCK // X.shape[1])
-    for i in range(0, X.shape[0], step):
-        block = transform(X[i : i + step].astype(np.float64), columns)
-        hashes[i : i + step] = _cell_hash(block, keys).sum(1, dtype=np.uint64)
+    zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys) if X.is_sparse else None
+    hashes = np.empty(len(X), np.uint64)
+    for rows, block in blocks(X):
+        if zero is None:
+            cells = _cell_hash(transform(block.astype(np.float64), columns), keys)
+            hashes[rows] = cells.sum(1, dtype=np.uint64)
+        else:  # as if every cell were zero, then the stored ones exchanged
+            cells = _cell_hash(transform(block.data.astype(np.float64), block.indices), keys[block.indices])
+            total = np.r_[np.zeros(1, np.uint64), np.cumsum(cells - zero[block.indices], dtype=np.uint64)]
+            hashes[rows] = total[block.indptr[1:]] - total[block.indptr[:-1]] + zero.sum(dtype=np.uint64)
     return hashes
 
 

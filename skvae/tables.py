@@ -15,7 +15,7 @@ from scipy import sparse
 
 from ._arrays import like, on_host
 from .frames import Column, as_frame, frame_like, kinds_of, replace_columns, without_rows
-from .rows import dense
+from .selection import dense
 
 __all__ = ["Schema"]
 

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
@@ -39,7 +38,6 @@ _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are
 _AVERAGE_DECAY = 8
 _INFORMATION_ROWS = 1000
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
-_VALIDATION_CELLS = 8_000_000
 
 
 @dataclass
@@ -328,7 +326,7 @@ class _Net(NeuralNet):
     def _mutual_information(self, rows):
         """I(x; z) of the averaged model on up to 1000 rows, in nats."""
         self.averaged_.eval()
-        x, mask = rows.take(np.arange(min(len(rows), _INFORMATION_ROWS)))  # sorted by hash: a random subset
+        x, mask = rows.take(slice(_INFORMATION_ROWS))  # sorted by hash: a random subset
         shape = (1, len(x), self.averaged_.n_noise)
         u = torch.randn(shape, generator=torch_generator(rows.device, self.seed), device=x.device, dtype=x.dtype)
         with torch.no_grad():
@@ -355,9 +353,9 @@ class _Net(NeuralNet):
         generator = torch_generator(rows.device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
         totals = 0.0
-        step = max(1, _VALIDATION_CELLS // rows.n_columns)
+        step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
         for i in range(0, len(rows), step):
-            x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
+            x, mask = rows.take(slice(i, i + step))
             shape = (objective.n_draws, len(x), self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
             pairs = torch.stack([u, -u], 1).flatten(0, 1)

@@ -25,7 +25,7 @@ from ._random import draw_seed, exclusive, torch_generator
 from .distributions import reordered
 from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .likelihoods import InDataUnits
-from .rows import dense
+from .selection import dense
 
 __all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "fit_code_density"]
 
