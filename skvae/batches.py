@@ -1,21 +1,26 @@
 """The rows that train: on the device, or a table that is read as it goes; drawn anew each epoch, cut into batches."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
 
-from .rows import draw_positions
+from .rows import draw_positions, draw_runs
 from .selection import RowSelection, blocks, dense, stored
 
 __all__ = ["Batches", "Rows"]
 
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _CELLS_PER_BLOCK = 1 << 20  # gathered at once, and cut into batches
+_CELLS_MIXED = 1 << 21  # of a file: a batch has rows of as many runs as it can
+_CELLS_COPIED = 1 << 22  # 16 MB: a larger table is its own copy, and casting its rows anew is a hundredth of a step
 
 
 class Rows:
-    """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch.
+    """Distinct rows of a table with weights: small tables are cast once, others block by block as they are drawn.
+
+    On a device other than the CPU, and where columns are bent, which is slow, every dense table is cast once.
 
     Parameters
     ----------
@@ -32,22 +37,35 @@ class Rows:
         self.n_columns = X.shape[1]
         self.columns = columns
         self.device = device
-        self.x, self.mask = (None, None) if self.table.is_sparse else self._read(self.table)
+        self.x, self.mask = self._read(self.table) if self._is_copied() else (None, None)
         #: Weighted mean over the rows, in nats; of the weighted columns.
         self.log_jacobian = self._mean_log_jacobian(column_weights)
 
     def __len__(self):
         return len(self.weight)
 
-    def _read(self, rows):
-        """A selection as (x, mask) for the model, cast block by block into its place."""
+    def _is_copied(self):
+        if self.table.is_sparse or self.table.is_on_disk:
+            return False
+        is_small = len(self) * self.n_columns <= _CELLS_COPIED
+        return is_small or torch.device(self.device).type != "cpu" or bool(self.columns.maps)
+
+    def _read(self, rows, places=None):
+        """A selection as (x, mask) for the model, cast block by block into its place; row i goes to places[i]."""
         x, mask = torch.empty(rows.shape, device=self.device), None
         for part, block in blocks(rows, self.n_columns):
+            part = part if places is None else places[part]
             x[part], present = self.columns.tensors(block, self.device, torch.float32)
             if present is not None:
                 mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
                 mask[part] = present
         return x, mask
+
+    def _read_in_order(self, positions):
+        """A file is read from front to back, whatever the order of the rows."""
+        numbers = self.table.index[positions]
+        order = np.argsort(numbers)
+        return self._read(RowSelection(self.table.table, numbers[order]), torch.from_numpy(order).to(self.device))
 
     def _mean_log_jacobian(self, column_weights):
         if not (self._has_holes() or self.columns.maps):
@@ -69,6 +87,8 @@ class Rows:
 
     def take(self, positions):
         """Rows at `positions` (int64 ndarray or slice) as (x, mask)."""
+        if self.x is None and self.table.is_on_disk and not isinstance(positions, slice):
+            return self._read_in_order(positions)
         if self.x is None:
             return self._read(self.table[positions])
         if not isinstance(positions, slice):
@@ -90,15 +110,24 @@ class Batches:
         """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
         rows, n_rows = self.rows, len(self.rows)
         n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
-        positions = draw_positions(rows.weight, n_draws, np.random.default_rng(self.seeds))
-        cuts = np.array_split(positions, math.ceil(n_draws / self.size))
-        n_batches = max(1, _CELLS_PER_BLOCK // (self.size * rows.n_columns))
-        for i in range(0, len(cuts), n_batches):
-            block = cuts[i : i + n_batches]
-            sizes = [len(cut) for cut in block]
-            x, mask = rows.take(np.concatenate(block))
-            masks = [None] * len(block) if mask is None else mask.split(sizes)
+        cuts = _cuts(n_draws, math.ceil(n_draws / self.size))
+        cells = _CELLS_MIXED if rows.table.is_on_disk else _CELLS_PER_BLOCK
+        n_batches = max(1, cells // (self.size * rows.n_columns))
+        ends = [*cuts[:-1:n_batches], n_draws]
+        for i, positions in enumerate(self._drawn(n_draws, ends)):
+            x, mask = rows.take(positions)
+            sizes = np.diff(cuts[i * n_batches : (i + 1) * n_batches + 1]).tolist()
+            masks = [None] * len(sizes) if mask is None else mask.split(sizes)
             yield from zip(x.split(sizes), masks, strict=True)
+
+    def _drawn(self, n_draws, ends):
+        """The positions of an epoch, cut at `ends`."""
+        rng, weight, index = np.random.default_rng(self.seeds), self.rows.weight, self.rows.table.index
+        if self.rows.table.is_on_disk:
+            yield from draw_runs(index, weight, n_draws, ends, rng)
+        else:
+            positions = draw_positions(weight, n_draws, rng)
+            yield from (positions[a:b] for a, b in pairwise(ends))
 
     def draw(self):
         """A batch of rows drawn by weight."""
@@ -106,3 +135,10 @@ class Batches:
         rng = np.random.default_rng((*self.seeds, self.drawn))
         weight = self.rows.weight / self.rows.weight.sum()
         return self.rows.take(rng.choice(len(weight), min(self.size, len(weight)), p=weight))
+
+
+def _cuts(n, n_parts):
+    """Where to cut n rows into parts of nearly equal size, as np.array_split."""
+    size, longer = divmod(n, n_parts)
+    parts = np.arange(n_parts + 1)
+    return parts * size + np.minimum(parts, longer)

@@ -21,6 +21,8 @@ from .selection import blocks, column, dense, stored
 
 __all__ = ["Columns"]
 
+_ROWS_BENT = 1 << 20  # a map of a column is learned from these: the first, in a random order
+
 
 class Columns:
     """Units and likelihood family of every column of one fitted table.
@@ -219,7 +221,8 @@ class Columns:
         return self
 
     def _fit_map(self, X, weight, d):
-        values = column(X, d).astype(np.float64)
+        n_rows = min(X.shape[0], _ROWS_BENT)
+        values, weight = column(X[:n_rows], d).astype(np.float64), weight[:n_rows]
         seen = ~np.isnan(values)
         return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
 

@@ -37,7 +37,7 @@ from .objectives import OBJECTIVES
 from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
-from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
+from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
@@ -585,14 +585,23 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             self._schema = Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight))
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
-        X, weight = canonical_rows(on_host(table), weight)
         if not resume:
             self._seed = draw_seed(self.random_state)
+        X, weight = self._rows(X, table, weight)
+        if not resume:
             self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
             self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
         self._columns.check_support(X)
+        if X.is_on_disk:
+            return table, X, weight
         return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
+
+    def _rows(self, X, table, weight):
+        """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
+        if isinstance(X, np.memmap) and self._schema.is_plain:
+            return mapped_rows(table, weight, self._seed)
+        return canonical_rows(on_host(table), weight)
 
     def _refuse_changes(self):
         """What the model is made of cannot change while it goes on; nor what its optimizer's state belongs to."""
@@ -635,7 +644,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _held_out(self, X_val):
         try:
-            X_val, weight = canonical_rows(on_host(self._validate(X_val, reset=False)), None)
+            X_val, weight = self._rows(X_val, self._validate(X_val, reset=False), None)
             self._columns.check_support(X_val)
         except ValueError as error:
             raise ValueError(f"X_val: {error}") from error

@@ -37,6 +37,7 @@ LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
 _AVERAGE_DECAY = 8
 _INFORMATION_ROWS = 1000
+_STEPS_KEPT = 128
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
 
 
@@ -285,7 +286,7 @@ class _Net(NeuralNet):
         if self.options.schedule.closed_form:
             return self.options.exact_step((self.module_, self.averaged_))
         batches = Batches(rows, self.options, (self.seed, self.epoch), self.history)
-        passed = {}
+        means = _Means()
         steps = self.options.schedule.steps(batches)
         step = next(steps, None)
         while step is not None:
@@ -294,12 +295,10 @@ class _Net(NeuralNet):
             if self.optimizers[which] is not None:
                 parts = self._step(which, x, mask, generator)
                 loss = parts.get("loss")
-                for name, part in parts.items():
-                    passed.setdefault(name, []).append(part)
+                means.add(parts)
             step = _send(steps, loss)
         self._average()
-        means = torch.stack([torch.cat(parts).mean() for parts in passed.values()])
-        return dict(zip(passed, means.tolist(), strict=True))  # the epoch's one synchronisation
+        return means.result()  # the epoch's one synchronisation
 
     def _step(self, which, x, mask, generator):
         optimizer, parameters = self.optimizers[which], self.parameters[which]
@@ -363,6 +362,33 @@ class _Net(NeuralNet):
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))
+
+
+class _Means:
+    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap."""
+
+    def __init__(self):
+        self.kept = {}
+        self.folded = {}
+
+    def add(self, parts):
+        """Take parts, (B,) each."""
+        for name, part in parts.items():
+            self.kept.setdefault(name, []).append(part)
+            if len(self.kept[name]) == _STEPS_KEPT:
+                self._fold(name)
+
+    def _fold(self, name):
+        values = torch.cat(self.kept.pop(name))
+        total, n_rows = self.folded.get(name, (0.0, 0))
+        self.folded[name] = total + values.sum(), n_rows + len(values)
+
+    def result(self):
+        """The means as plain numbers."""
+        for name in list(self.kept):
+            self._fold(name)
+        means = torch.stack([total / n_rows for total, n_rows in self.folded.values()])
+        return dict(zip(self.folded, means.tolist(), strict=True))
 
 
 def plain_history(net):
