@@ -2,10 +2,21 @@
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from ._compat import convert_to_numpy, get_namespace_and_device
 
-__all__ = ["as_tensor", "choose_device", "convert", "float_dtypes", "is_available", "like", "on_host", "torch_float"]
+__all__ = [
+    "accepted_dtypes",
+    "as_tensor",
+    "choose_device",
+    "convert",
+    "float_dtypes",
+    "is_available",
+    "like",
+    "on_host",
+    "torch_float",
+]
 
 CUDA_MULTIPLY_ADDS_PER_STEP = (
     1e8  # device="auto" takes CUDA above this; below, kernel launches cost more than they save
@@ -37,6 +48,12 @@ def choose_device(device, table, work):
     if isinstance(table, torch.Tensor):
         return str(table.device)
     return "cuda" if work > CUDA_MULTIPLY_ADDS_PER_STEP and torch.cuda.is_available() else "cpu"
+
+
+def accepted_dtypes(array):
+    """What validation leaves as it is: `float_dtypes`, and numpy's ints and bools, which are cast block by block."""
+    is_numpy = isinstance(array, np.ndarray) or sparse.issparse(array)
+    return "numeric" if is_numpy and array.dtype.kind in "biu" else float_dtypes(array)
 
 
 def float_dtypes(array):

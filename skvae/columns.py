@@ -15,12 +15,13 @@ from ._arrays import on_host
 from .discrete_families import Bernoulli, Categorical
 from .family import Family
 from .real_families import Gaussian
-from .rows import dense, largest_deviation, moments
+from .rows import largest_deviation, moments
 from .scalings import SCALINGS
+from .selection import blocks, column, dense, stored
 
 __all__ = ["Columns"]
 
-_ROWS_PER_CHECK = 4096
+_ROWS_BENT = 1 << 20  # a map of a column is learned from these: the first, in a random order
 
 
 class Columns:
@@ -89,7 +90,7 @@ class Columns:
             if d in self.schema.levels:
                 own = self._for_levels(family, d)
             else:
-                values = dense(X[:, [d]])[:, 0]
+                values = column(X, d)
                 own = family.for_column(values[~np.isnan(values)])
             self.families[d] = agreeing.setdefault(repr(own), own)
 
@@ -193,7 +194,7 @@ class Columns:
     # ---------------------------------------------------------------- units
 
     def fit_units(self, X, weight):
-        """Set shift, scale and maps from rows X (n, D), ndarray or CSR with NaN for missing, and their weights.
+        """Set shift, scale and maps from rows X (n, D), NaN for missing, and their weights.
 
         A constant column has scale 1. The first call sees all rows; one that a later call finds constant in a part of
         them is scaled by its largest deviation, so that what the other part holds there does not depend on the unit.
@@ -220,7 +221,8 @@ class Columns:
         return self
 
     def _fit_map(self, X, weight, d):
-        values = dense(X[:, [d]])[:, 0].astype(np.float64)
+        n_rows = min(X.shape[0], _ROWS_BENT)
+        values, weight = column(X[:n_rows], d).astype(np.float64), weight[:n_rows]
         seen = ~np.isnan(values)
         return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
 
@@ -280,14 +282,33 @@ class Columns:
 
     def tensors(self, X, device, dtype):
         """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None without holes."""
-        if isinstance(X, torch.Tensor) and not self.maps and not self._loose_codes:
-            x = X.to(torch.float64 if X.device.type != "mps" else X.dtype)
-            shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
-            x = (x - shift) / scale
-        else:
+        if self.maps or self._loose_codes:
             x = torch.from_numpy(self.working_array(on_host(X)))
-        x, mask = self.filled(x)
-        return x.to(dtype).to(device), None if mask is None else mask.to(device)
+        elif sparse.issparse(X):
+            x = torch.from_numpy(self._standardized_csr(X))
+        else:
+            x = self._standardized(X)
+        x, mask = self.filled(x.to(dtype))
+        return x.to(device), None if mask is None else mask.to(device)
+
+    def _standardized(self, X):
+        """`standardize` of an ndarray or tensor, as a tensor: torch takes half of numpy's time for short rows."""
+        if isinstance(X, torch.Tensor):
+            x = X.to(torch.float64 if X.device.type != "mps" else X.dtype, copy=True)
+        else:
+            x = torch.from_numpy(np.array(X, dtype=np.float64, order="C"))
+        shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
+        return x.sub_(shift).div_(scale)
+
+    def _standardized_csr(self, X):
+        """`standardize` of a CSR, dense: float64 for the stored cells alone, since most are zero and alike."""
+        X = X if X.has_canonical_format else X.tocsr(copy=True)
+        X.sum_duplicates()
+        x = np.tile(self.standardize(np.zeros(X.shape[1])), (X.shape[0], 1))
+        x[np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), X.indices] = self.standardize(
+            X.data.astype(np.float64), X.indices
+        )
+        return x
 
     def filled(self, x):
         """Rows in the model's units with NaN as (x, mask).
@@ -295,6 +316,8 @@ class Columns:
         Missing cells hold a point inside the support of their column's family: selecting the masked cells' log-prob
         away would not do for one that is not finite, since 0 * inf in its gradient is NaN.
         """
+        if bool(x.sum().isfinite()):  # a fraction of the time of a mask
+            return x, None
         mask = ~x.isnan()
         if bool(mask.all()):
             return x, None
@@ -346,14 +369,13 @@ class Columns:
 
     def check_support(self, X):
         """Raise where a cell lies outside the support of its column's family."""
-        for family, columns in self.groups:
-            if family.units == "standard":
-                continue
-            for i in range(0, X.shape[0], _ROWS_PER_CHECK):  # a wide CSR is not densified whole
-                self._check_block(dense(X[i : i + _ROWS_PER_CHECK][:, columns]), family, columns)
+        bounded = [(family, columns) for family, columns in self.groups if family.units != "standard"]
+        for _, block in blocks(X, X.shape[1]) if bounded else ():
+            for family, columns in bounded:
+                self._check_block(dense(block[:, columns]).astype(np.float64), family, columns)
 
     def _check_block(self, values, family, columns):
-        values = torch.from_numpy(np.require(values, requirements="W"))
+        values = torch.from_numpy(values)
         wrong = ~(family.support.check(values) | values.isnan())
         if bool(wrong.any()):
             row, column = (int(i) for i in wrong.nonzero()[0])
@@ -381,6 +403,12 @@ def _automatic(X, schema):
 
 
 def _only_zeros_and_ones(X):
-    values = X.data if sparse.issparse(X) else X
-    missing = np.isnan(values)
-    return bool(np.all((values == 0) | (values == 1) | missing)) and not missing.all()
+    """Whether some cell is observed, and all that are hold 0 or 1."""
+    some = False
+    for _, block in blocks(X):
+        values = stored(block)
+        missing = np.isnan(values)
+        if not np.all((values == 0) | (values == 1) | missing):
+            return False
+        some = some or not missing.all()
+    return some

@@ -25,6 +25,7 @@ from ._compat import (
     with_callbacks,
 )
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
+from .batches import Rows
 from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
@@ -37,11 +38,12 @@ from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
-from .rows import canonical_rows, draw_positions, n_held_out, sort_rows
+from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
+from .selection import blocks
 from .tables import Schema
-from .training import LEARNING_RATE_SCHEDULES, EpochHook, Rows, TrainingOptions, plain_history, train
+from .training import LEARNING_RATE_SCHEDULES, EpochHook, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
@@ -584,14 +586,23 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             self._schema = Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight))
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
-        X, weight = canonical_rows(on_host(table), weight)
         if not resume:
             self._seed = draw_seed(self.random_state)
+        X, weight = self._rows(X, table, weight)
+        if not resume:
             self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
             self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
         self._columns.check_support(X)
+        if X.is_on_disk:
+            return table, X, weight
         return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
+
+    def _rows(self, X, table, weight):
+        """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
+        if isinstance(X, np.memmap) and self._schema.is_plain:
+            return mapped_rows(table, weight, self._seed)
+        return canonical_rows(on_host(table), weight)
 
     def _refuse_changes(self):
         """What the model is made of cannot change while it goes on; nor what its optimizer's state belongs to."""
@@ -634,7 +645,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _held_out(self, X_val):
         try:
-            X_val, weight = canonical_rows(on_host(self._validate(X_val, reset=False)), None)
+            X_val, weight = self._rows(X_val, self._validate(X_val, reset=False), None)
             self._columns.check_support(X_val)
         except ValueError as error:
             raise ValueError(f"X_val: {error}") from error
@@ -754,7 +765,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """The module in float64 where the device has it, rows to look at, and their weights, summing to one."""
         dtype = self._inference_dtype("float64")
         n_rows = min(10_000, max(1, 10_000_000 // X.shape[1]))
-        x, mask = self._columns.tensors(X[:n_rows], self._device, dtype)  # sorted by hash: a random subset
+        x, mask = self._columns.tensors(X.take(slice(n_rows)), self._device, dtype)  # sorted by hash: a random subset
         w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
         return self._module(dtype), x, mask, w
 
@@ -779,7 +790,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         n_rows = len(rows)
         exact_step = None
         if schedule.closed_form:
-            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_array(), rows.weight)
+            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_rows(), rows.weight)
         return TrainingOptions(
             objective=objective,
             schedule=schedule,
@@ -945,10 +956,14 @@ def _rows_that_count(X, sample_weight):
 
 
 def _columns_with_holes(X):
-    """Columns of an ndarray or CSR with a missing cell, list of int."""
-    if sparse.issparse(X):
-        return np.unique(X.indices[np.isnan(X.data)]).tolist()
-    return np.flatnonzero(np.isnan(X).any(0)).tolist()
+    """Columns with a missing cell, list of int."""
+    found = np.zeros(X.shape[1], bool)
+    for _, block in blocks(X):
+        if sparse.issparse(block):
+            found[block.indices[np.isnan(block.data)]] = True
+        else:
+            found |= np.isnan(block).any(0)
+    return np.flatnonzero(found).tolist()
 
 
 def _random_start_factor(has_nets, epoch):

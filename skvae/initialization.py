@@ -17,7 +17,8 @@ from torch.distributions import constraints
 
 from ._random import torch_generator
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
-from .rows import draw_positions, moments
+from .rows import column_sums, draw_positions, moments
+from .selection import blocks
 
 __all__ = ["STARTS", "exact_em", "start"]
 
@@ -40,7 +41,8 @@ def start(model, columns, X, weight, init, seed):
     ----------
     model : LatentVariableModel
     columns : Columns
-    X : ndarray or CSR (n, D), sorted rows
+    X : RowSelection (n, D)
+        In a random order.
     weight : ndarray (n,)
     init : {"pca", "factor_analysis", "random"}
     seed : int
@@ -48,19 +50,19 @@ def start(model, columns, X, weight, init, seed):
     """
     n_indicators = int(columns.n_levels.sum())
     n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
-    X, weight = columns.working_array(X[:n_rows]), weight[:n_rows]  # sorted by hash: the first are a random subset
-    indicators = columns.indicators(X)
+    X, weight = X[:n_rows].mapped(columns.working_array), weight[:n_rows]
+    indicators = X.mapped(columns.indicators, n_indicators)
     mean, variance = moments(indicators, weight)
     mean = columns.smoothed(mean, max(weight.sum(), len(weight)))
     unit = _units(columns, mean, variance)
-    centred = (indicators - mean) / unit
+    centred = indicators.mapped(lambda rows: (rows - mean) / unit)
 
     with torch.no_grad():
         _set_encoder_units(model, columns, mean, unit)
         if init == "random":
             return
         solution = _solve(model, columns, centred, weight, init, seed)
-        resolution = _resolution(np.nan_to_num(centred), weight)
+        resolution = _resolution(centred, weight)
         _write(model, columns, solution, mean, unit, resolution)
         if model.posterior and not _is_normal(model):
             _regress_on_codes(model, columns, X, weight, mean, resolution * np.square(unit), seed)
@@ -87,17 +89,16 @@ def _set_encoder_units(model, columns, mean, unit):
 def _solve(model, columns, centred, weight, init, seed):
     """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
     n_components, tie_noise = model.n_components, columns.tie_noise
-    has_holes = bool(np.isnan(centred).any())
-    second = SecondMoments(np.nan_to_num(centred), weight)
+    second = SecondMoments(centred.mapped(np.nan_to_num), weight)
     if init == "pca":
         solution = probabilistic_pca(second, n_components, tie_noise, seed)
     else:
         max_iter = _affordable_em_steps(model, second)
         solution = factor_analysis(second, n_components, tie_noise, seed, max_iter)
-    if not has_holes or solution.loadings.shape[1] == 0:
+    if solution.loadings.shape[1] == 0 or not _has_holes(centred):
         return solution
     n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
-    rows = ObservedCells(centred[:n_rows], weight[:n_rows])
+    rows = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
     if init == "pca":  # one noise for all columns: the mean over their observed cells
         tie_noise = lambda noise: columns.tie_noise(np.full_like(noise, np.average(noise, weights=rows.observed)))  # noqa: E731
     max_iter = int(np.clip(_EM_OPERATIONS / (4 * rows.X.size * (n_components + 1) ** 2), 20, 1000))
@@ -114,15 +115,15 @@ def exact_em(model, columns, X, weight):
     model : LatentVariableModel
         Where the climb begins: its decoder's loadings, mean and noise.
     columns : Columns
-    X : ndarray (n, D)
+    X : RowSelection (n, D)
         Rows in the model's units, NaN for missing.
     weight : ndarray (n,)
     """
     mean, _ = moments(X, weight)
-    centred, unit = X - mean, np.ones(X.shape[1])
-    resolution = _resolution(np.nan_to_num(centred), weight)
-    has_holes = bool(np.isnan(X).any())
-    rows = (ObservedCells if has_holes else SecondMoments)(centred, weight)
+    centred, unit = X.mapped(lambda rows: rows - mean), np.ones(X.shape[1])
+    resolution = _resolution(centred, weight)
+    has_holes = _has_holes(centred)
+    rows = ObservedCells(centred.take(), weight) if has_holes else SecondMoments(centred, weight)
     with torch.no_grad():
         bias = model.decoder.affine.bias
         noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
@@ -142,7 +143,7 @@ def exact_em(model, columns, X, weight):
 
 def _affordable_em_steps(model, second):
     """EM steps that cost about one epoch; on tables of up to 256 columns a thousand take half a second anyway."""
-    n, D = second.root.shape
+    n, D = second.shape
     if D <= 256:
         return 1000
     epoch = 6 * n * sum(p.numel() for p in model.parameters())
@@ -157,10 +158,18 @@ def _resolution(centred, weight):
 
     n is the sum of the weights, but at least the number of distinct rows: normalised weights are no lack of evidence.
     """
-    share = weight / weight.sum()
-    variance, fourth = share @ np.square(centred), share @ np.square(np.square(centred))
+    variance, fourth = column_sums(centred, weight / weight.sum(), _square_and_fourth_power)
     kurtosis = fourth / np.maximum(np.square(variance), 1e-300)
     return variance * np.clip((kurtosis - 1) / (2 * max(weight.sum(), len(weight))), 0.0, 0.5)
+
+
+def _square_and_fourth_power(cells, columns):
+    squares = np.square(np.nan_to_num(cells))
+    return squares, np.square(squares)
+
+
+def _has_holes(X):
+    return any(np.isnan(block).any() for _, block in blocks(X))
 
 
 def _is_normal(model):
@@ -170,16 +179,17 @@ def _is_normal(model):
 
 
 def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
-    """Decoder of the regression of rows X (n, D) on draws of their codes, with what it leaves as noise.
+    """Decoder of the regression of rows X (a RowSelection) on draws of their codes, with what it leaves as noise.
 
     Codes on a part of the line, or classes, imitate normal ones badly; without this the noise of the linear model, far
     too small for what they explain, would cost tens of nats.
     """
     rows = draw_positions(weight, min(len(X), _MAX_REGRESSED), np.random.default_rng(seed))
-    x, mask = columns.filled(torch.from_numpy(X[rows]))
+    working = X.take(rows)
+    x, mask = columns.filled(torch.from_numpy(working))
     u = torch.randn(1, len(x), model.n_noise, generator=torch_generator("cpu", seed, 1))
     z = model.posterior.push(model.encode(x.float(), mask), u)[0].double().numpy()
-    X = columns.indicators(X[rows])
+    X = columns.indicators(working)
     X = np.where(np.isnan(X), mean, X)
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
     z = (z - center) / scale

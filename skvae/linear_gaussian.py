@@ -12,6 +12,8 @@ import numpy as np
 import scipy.linalg
 from sklearn.utils.extmath import randomized_svd
 
+from .selection import blocks
+
 __all__ = ["LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
            "probabilistic_pca"]  # fmt: skip
 
@@ -58,13 +60,24 @@ class LinearGaussian:
 
 
 class SecondMoments:
-    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows without holes, formed only where it is small."""
+    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows without holes, formed only where it is small.
+
+    Parameters
+    ----------
+    X : ndarray or RowSelection (n, D)
+    weight : ndarray (n,)
+    """
 
     def __init__(self, X, weight):
-        self.root = X * np.sqrt(weight / weight.sum())[:, None]
-        self.diagonal = np.square(self.root).sum(0)
-        n, D = X.shape
-        self.matrix = self.root.T @ self.root if min(n, _EXACT_SIDE) >= D else None
+        self.shape = n, D = X.shape
+        share = np.sqrt(weight / weight.sum())[:, None]
+        roots = (block * share[rows] for rows, block in blocks(X))  # S = root' root
+        if min(n, _EXACT_SIDE) >= D:
+            self.matrix = sum(root.T @ root for root in roots)
+            self.diagonal = self.matrix.diagonal()
+        else:
+            self.matrix, self.root = None, np.concatenate(list(roots))
+            self.diagonal = np.square(self.root).sum(0)
 
     def times(self, M):
         """S M without forming S when it is large."""
@@ -157,7 +170,7 @@ class ObservedCells:
 def probabilistic_pca(moments, n_components, tie_noise, seed=0):
     """W = U (L - sigma^2 I)^(1/2), sigma^2 the mean of the other eigenvalues (Tipping & Bishop 1999, eqs. 7 and 8)."""
     D = len(moments.diagonal)
-    k = min(n_components, D - 1, len(moments.root))
+    k = min(n_components, D - 1, moments.shape[0])
     values, vectors = moments.leading(k, seed) if k > 0 else (np.zeros(0), np.zeros((D, 0)))
     rest = max(moments.diagonal.sum() - values.sum(), 0.0) / (D - k)
     noise = tie_noise(np.full(D, rest))

@@ -9,13 +9,27 @@ A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
-__all__ = ["canonical_rows", "dense", "draw_positions", "largest_deviation", "moments", "n_held_out", "sort_rows"]
+from .selection import RowSelection, Runs, blocks
 
-_CELLS_PER_BLOCK = 1 << 20
+__all__ = [
+    "canonical_rows",
+    "column_sums",
+    "draw_positions",
+    "draw_runs",
+    "largest_deviation",
+    "mapped_rows",
+    "moments",
+    "n_held_out",
+    "sort_rows",
+]
+
+_LONGEST_RUN = 64  # rows: long enough for a disk, short enough for batches of many runs
+_FEWEST_RUNS = 1024
 
 
 def canonical_rows(X, sample_weight):
@@ -28,28 +42,52 @@ def canonical_rows(X, sample_weight):
 
     Returns
     -------
-    X : ndarray or CSR (m, D), the distinct rows in an order that depends on their content only
+    X : RowSelection (m, D), the distinct rows in an order that depends on their content only
     weight : ndarray (m,), float64
     """
-    weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-    kept = np.flatnonzero(weight)
-    if len(kept) < len(weight):
-        X, weight = X[kept], weight[kept]
-    first, second = _row_hash(X, seed=1), _row_hash(X, seed=2)  # 128 bits: two unlike rows never meet
+    weight = np.broadcast_to(1.0, X.shape[0]) if sample_weight is None else sample_weight  # no number per row
+    rows = RowSelection(X)
+    if not weight.all():
+        kept = np.flatnonzero(weight)
+        rows, weight = rows[kept], weight[kept]
+    first, second = _row_hash(rows, seed=1), _row_hash(rows, seed=2)  # 128 bits: two unlike rows never meet
     order = np.lexsort((weight, second, first))
     first, second = first[order], second[order]
     starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
-    return X[order[starts]], np.add.reduceat(weight[order], starts)
+    return rows[order[starts]], np.add.reduceat(weight[order], starts)
 
 
 def sort_rows(X, weight, standardize, seed):
-    """Sort distinct rows by a seeded hash of their standardised content, rounded to six decimals.
+    """Sort distinct rows, a RowSelection, by a seeded hash of their standardised content, rounded to six decimals.
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
     """
     hashes = _row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
     order = np.argsort(hashes, kind="stable")
     return X[order], weight[order]
+
+
+def mapped_rows(X, sample_weight, seed):
+    """Rows of a memory-mapped file: short runs in an order chosen by `seed`. None is merged, since none is remembered.
+
+    Parameters
+    ----------
+    X : ndarray (n, D)
+    sample_weight : ndarray (n,) or None
+    seed : int
+
+    Returns
+    -------
+    X : RowSelection (m, D) without rows of weight 0
+    weight : ndarray (m,), float64
+    """
+    has_gaps = sample_weight is not None and not sample_weight.all()
+    kept = np.flatnonzero(sample_weight) if has_gaps else None
+    n_rows = X.shape[0] if kept is None else len(kept)
+    length = int(np.clip(n_rows // _FEWEST_RUNS, 1, _LONGEST_RUN))
+    runs = Runs.shuffled(n_rows, length, np.random.default_rng(seed), kept)
+    weight = np.broadcast_to(1.0, n_rows) if sample_weight is None else sample_weight[np.asarray(runs)]
+    return RowSelection(X, runs), weight
 
 
 def n_held_out(n_rows, validation_fraction):
@@ -75,9 +113,34 @@ def draw_positions(weight, n_draws, rng):
     return rng.permutation(np.minimum(np.searchsorted(cumulative, points, side="right"), len(weight) - 1))
 
 
-def dense(X):
-    """Rows as an ndarray (or tensor), whatever they came as."""
-    return X.toarray() if sparse.issparse(X) else X
+def draw_runs(runs, weight, n_draws, ends, rng):
+    """The same for rows of a file: runs are shuffled, and then the rows of each part, cut at `ends`; a generator.
+
+    So a part is made of neighbours, which are read fast, and its batches of rows from many runs.
+
+    Parameters
+    ----------
+    runs : Runs (n,)
+    weight : ndarray (n,)
+    n_draws : int
+    ends : list of int
+        From 0 to n_draws.
+    rng : numpy Generator
+    """
+    edges = runs.edges
+    drawn = None
+    if weight.min() < weight.max() or n_draws != len(weight):
+        drawn = np.sort(draw_positions(weight, n_draws, rng))
+        edges = np.searchsorted(drawn, edges)
+    order = rng.permutation(len(edges) - 1)
+    sizes = np.diff(edges)[order]
+    stops = np.cumsum(sizes)
+    for a, b in pairwise(ends):
+        i, j = np.searchsorted(stops, a, side="right"), np.searchsorted(stops, b)
+        some = order[i : j + 1]
+        part = np.concatenate([np.arange(edges[k], edges[k + 1]) for k in some])
+        part = part[a - (stops[i] - sizes[i]) :][: b - a]
+        yield rng.permutation(part if drawn is None else drawn[part])
 
 
 def moments(X, weight):
@@ -85,18 +148,12 @@ def moments(X, weight):
 
     A constant column has variance 0; one without observed cells has mean 0 and variance 1. A CSR is not densified.
     """
-    values = X.data.astype(np.float64) if sparse.issparse(X) else X.astype(np.float64)
-    present = ~np.isnan(values)
-    observed = weight.sum() - _column_sums(X, ~present, weight)
-    safe = np.maximum(observed, np.finfo(float).tiny)
     with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite, by column name
-        mean = _column_sums(X, np.where(present, values, 0.0), weight) / safe
-        if sparse.issparse(X):
-            squares = np.where(present, np.square(values - mean[X.indices]), 0.0)
-            stored = _column_sums(X, np.ones(len(values)), weight)
-            second = _column_sums(X, squares, weight) + (weight.sum() - stored) * np.square(mean)
-        else:
-            second = weight @ np.square(np.where(present, values - mean, 0.0))
+        missing, total = column_sums(X, weight, lambda x, _: (np.isnan(x), np.where(np.isnan(x), 0.0, x)))
+        observed = weight.sum() - missing
+        safe = np.maximum(observed, np.finfo(float).tiny)
+        mean = total / safe
+        (second,) = column_sums(X, weight, lambda x, d: (np.square(np.where(np.isnan(x), 0.0, x - mean[d])),))
         variance = second / safe
         # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
         eps = np.finfo(float).eps * X.shape[0]
@@ -106,18 +163,39 @@ def moments(X, weight):
 
 def largest_deviation(X, center):
     """max |x - center| over the observed cells of each column; 0 where there are none."""
-    if sparse.issparse(X):
-        highest, lowest = (getattr(X, name)(axis=0).toarray().ravel() for name in ("nanmax", "nanmin"))
-    else:
-        highest, lowest = np.fmax.reduce(X), np.fmin.reduce(X)
+    highest, lowest = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
+    for _, block in blocks(X):
+        highest, lowest = np.fmax(highest, _extreme(block, "max")), np.fmin(lowest, _extreme(block, "min"))
     return np.nan_to_num(np.maximum(highest - center, center - lowest))
 
 
-def _column_sums(X, cells, weight):
-    """Weighted sums over the rows of `cells`: an array like X, or one number per stored entry of a CSR X."""
-    if not sparse.issparse(X):
-        return weight @ cells
-    return weight @ sparse.csr_matrix((cells.astype(np.float64), X.indices, X.indptr), X.shape)
+def _extreme(X, which):
+    """Largest ("max") or smallest ("min") observed cell of each column."""
+    if sparse.issparse(X):
+        return getattr(X, f"nan{which}")(axis=0).toarray().ravel()
+    return getattr(np, f"f{which}").reduce(X)
+
+
+def column_sums(X, weight, function):
+    """Weighted sums over the rows of function(cells, columns) -> arrays like the cells, (D,) float64 each.
+
+    X is an ndarray, CSR or RowSelection. The cells come as float64 blocks (B, D), or those of a CSR as numbers (m,)
+    beside their columns (m,), and its zeros once for all.
+    """
+    totals = 0.0
+    for rows, block in blocks(X):
+        w = weight[rows]
+        if not sparse.issparse(block):
+            sums = [w @ cells for cells in function(block.astype(np.float64), slice(None))]
+        else:
+            stored, *sums = (
+                w @ sparse.csr_matrix((np.asarray(cells, np.float64), block.indices, block.indptr), block.shape)
+                for cells in (np.ones(block.nnz), *function(block.data.astype(np.float64), block.indices))
+            )
+            zeros = function(np.zeros(X.shape[1]), slice(None))
+            sums = [sum_ + (w.sum() - stored) * zero for sum_, zero in zip(sums, zeros, strict=True)]
+        totals = totals + np.stack(sums)
+    return totals
 
 
 def _row_hash(X, seed, transform=lambda values, columns: values):
@@ -125,17 +203,16 @@ def _row_hash(X, seed, transform=lambda values, columns: values):
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])
 
-    if sparse.issparse(X):  # as if every cell were zero, then the stored ones exchanged
-        zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys)
-        cells = _cell_hash(transform(X.data.astype(np.float64), X.indices), keys[X.indices]) - zero[X.indices]
-        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])
-        return total[X.indptr[1:]] - total[X.indptr[:-1]] + zero.sum(dtype=np.uint64)
-
-    hashes = np.empty(X.shape[0], np.uint64)
-    step = max(1, _CELLS_PER_BLOCK // X.shape[1])
-    for i in range(0, X.shape[0], step):
-        block = transform(X[i : i + step].astype(np.float64), columns)
-        hashes[i : i + step] = _cell_hash(block, keys).sum(1, dtype=np.uint64)
+    zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys) if X.is_sparse else None
+    hashes = np.empty(len(X), np.uint64)
+    for rows, block in blocks(X):
+        if zero is None:
+            cells = _cell_hash(transform(block.astype(np.float64), columns), keys)
+            hashes[rows] = cells.sum(1, dtype=np.uint64)
+        else:  # as if every cell were zero, then the stored ones exchanged
+            cells = _cell_hash(transform(block.data.astype(np.float64), block.indices), keys[block.indices])
+            total = np.r_[np.zeros(1, np.uint64), np.cumsum(cells - zero[block.indices], dtype=np.uint64)]
+            hashes[rows] = total[block.indptr[1:]] - total[block.indptr[:-1]] + zero.sum(dtype=np.uint64)
     return hashes
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from ._arrays import like, on_host
 from .frames import Column, as_frame, frame_like, kinds_of, replace_columns, without_rows
-from .rows import dense
+from .selection import dense
 
 __all__ = ["Schema"]
 
@@ -71,8 +71,7 @@ class Schema:
             frame = frame if rows is None else frame.filter(rows.tolist())
             schema._learn_frame(frame, categorical_features)
         else:
-            X = _as_array(X)
-            schema._learn_array(X if rows is None or sparse.issparse(X) else _on_host(X)[rows], categorical_features)
+            schema._learn_array(_as_array(X), categorical_features, rows)
         return schema
 
     @property
@@ -108,7 +107,7 @@ class Schema:
         self._learn_columns(columns, _chosen(categorical_features, self.names, len(columns)))
         self.is_plain = not self.levels and all(column.is_plain for column in columns)
 
-    def _learn_array(self, X, categorical_features):
+    def _learn_array(self, X, categorical_features, rows):
         letter, n_columns = _letter(X), X.shape[1] if len(X.shape) == 2 else 0
         if letter in "mM":
             raise ValueError(
@@ -123,7 +122,7 @@ class Schema:
             )
         is_readable = letter != "c" and (letter != "O" or _is_readable(X))
         if n_columns and is_readable and (is_named or letter in "UO"):
-            self._learn_columns(self._columns(X), chosen)
+            self._learn_columns(self._columns(X if rows is None else _on_host(X)[rows]), chosen)
             self.is_plain = not self.levels and not (letter == "O" and _holds_na(X))
         else:  # as it is, or for scikit-learn to refuse
             self.kinds, self.is_plain = ["boolean" if letter == "b" else "real"] * n_columns, True

@@ -14,74 +14,25 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from scipy import sparse
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from . import evaluation
 from ._random import isolated, seed_global, torch_generator
+from .batches import Batches
 from .optimizers import clip_
-from .rows import dense, draw_positions
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "EpochHook", "Rows", "TrainingOptions", "plain_history", "train"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "EpochHook", "TrainingOptions", "plain_history", "train"]
 
 #: Factors on the learning rate as functions of the absolute epoch (0, 1, ...), never of a fraction of max_iter.
 LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
 
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
-_DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
-_BATCHES_PER_BLOCK = 64
-_ROWS_PER_BLOCK = 4096  # of a CSR
 _AVERAGE_DECAY = 8
 _INFORMATION_ROWS = 1000
+_STEPS_KEPT = 128
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
-_VALIDATION_CELLS = 8_000_000
-
-
-class Rows:
-    """Distinct rows of a table with weights: dense ones move to the device once, CSR ones are densified per batch."""
-
-    def __init__(self, X, weight, columns, device, column_weights=None):
-        self.weight = weight
-        self.n_columns = X.shape[1]
-        self.columns = columns
-        self.device = device
-        self.table = X if sparse.issparse(X) else None
-        self.mask = None
-        if self.table is None:
-            self.x, self.mask = columns.tensors(X, device, torch.float32)
-        #: Weighted mean over the rows, in nats; of the weighted columns.
-        self.log_jacobian = self._mean_log_jacobian(X, column_weights)
-
-    def __len__(self):
-        return len(self.weight)
-
-    def _mean_log_jacobian(self, X, column_weights):
-        if self.table is None:
-            jacobian = self.columns.log_jacobian(X, self.mask, column_weights)
-        elif not self.columns.maps and not np.isnan(X.data).any():
-            jacobian = self.columns.log_jacobian(X, None, column_weights)
-        else:
-            blocks = (dense(X[i : i + _ROWS_PER_BLOCK]) for i in range(0, len(self), _ROWS_PER_BLOCK))
-            masks = ((block, torch.from_numpy(~np.isnan(block))) for block in blocks)
-            jacobian = np.concatenate([self.columns.log_jacobian(*pair, column_weights) for pair in masks])
-        return float(np.average(np.broadcast_to(jacobian, len(self)), weights=self.weight))
-
-    def working_array(self):
-        """All rows in the model's units, float64, NaN for missing."""
-        if self.table is not None:
-            return self.columns.working_array(self.table)
-        x = self.x.cpu().double().numpy()
-        return x if self.mask is None else np.where(self.mask.cpu().numpy(), x, np.nan)
-
-    def take(self, positions):
-        """Rows at `positions` (int64 ndarray) as (x, mask)."""
-        if self.table is not None:
-            return self.columns.tensors(self.table[positions], self.device, torch.float32)
-        index = torch.from_numpy(positions).to(self.device, non_blocking=True)
-        return self.x[index], None if self.mask is None else self.mask[index]
 
 
 @dataclass
@@ -328,8 +279,8 @@ class _Net(NeuralNet):
         generator = torch_generator(rows.device, self.seed, self.epoch)
         if self.options.schedule.closed_form:
             return self.options.exact_step((self.module_, self.averaged_))
-        batches = _Batches(rows, self.options, (self.seed, self.epoch), self.history)
-        passed = {}
+        batches = Batches(rows, self.options, (self.seed, self.epoch), self.history)
+        means = _Means()
         steps = self.options.schedule.steps(batches)
         step = next(steps, None)
         while step is not None:
@@ -338,12 +289,10 @@ class _Net(NeuralNet):
             if self.optimizers[which] is not None:
                 parts = self._step(which, x, mask, generator)
                 loss = parts.get("loss")
-                for name, part in parts.items():
-                    passed.setdefault(name, []).append(part)
+                means.add(parts)
             step = _send(steps, loss)
         self._average()
-        means = torch.stack([torch.cat(parts).mean() for parts in passed.values()])
-        return dict(zip(passed, means.tolist(), strict=True))  # the epoch's one synchronisation
+        return means.result()  # the epoch's one synchronisation
 
     def _step(self, which, x, mask, generator):
         optimizer, parameters = self.optimizers[which], self.parameters[which]
@@ -371,7 +320,7 @@ class _Net(NeuralNet):
     def _mutual_information(self, rows):
         """I(x; z) of the averaged model on up to 1000 rows, in nats."""
         self.averaged_.eval()
-        x, mask = rows.take(np.arange(min(len(rows), _INFORMATION_ROWS)))  # sorted by hash: a random subset
+        x, mask = rows.take(slice(_INFORMATION_ROWS))  # sorted by hash: a random subset
         shape = (1, len(x), self.averaged_.n_noise)
         u = torch.randn(shape, generator=torch_generator(rows.device, self.seed), device=x.device, dtype=x.dtype)
         with torch.no_grad():
@@ -398,9 +347,9 @@ class _Net(NeuralNet):
         generator = torch_generator(rows.device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
         totals = 0.0
-        step = max(1, _VALIDATION_CELLS // rows.n_columns)
+        step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
         for i in range(0, len(rows), step):
-            x, mask = rows.take(np.arange(i, min(i + step, len(rows))))
+            x, mask = rows.take(slice(i, i + step))
             shape = (objective.n_draws, len(x), self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
             pairs = torch.stack([u, -u], 1).flatten(0, 1)
@@ -408,6 +357,33 @@ class _Net(NeuralNet):
             w = weight[i : i + len(x)]
             totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
         return dict(zip(parts, totals.tolist(), strict=True))
+
+
+class _Means:
+    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap."""
+
+    def __init__(self):
+        self.kept = {}
+        self.folded = {}
+
+    def add(self, parts):
+        """Take parts, (B,) each."""
+        for name, part in parts.items():
+            self.kept.setdefault(name, []).append(part)
+            if len(self.kept[name]) == _STEPS_KEPT:
+                self._fold(name)
+
+    def _fold(self, name):
+        values = torch.cat(self.kept.pop(name))
+        total, n_rows = self.folded.get(name, (0.0, 0))
+        self.folded[name] = total + values.sum(), n_rows + len(values)
+
+    def result(self):
+        """The means as plain numbers."""
+        for name in list(self.kept):
+            self._fold(name)
+        means = torch.stack([total / n_rows for total, n_rows in self.folded.values()])
+        return dict(zip(self.folded, means.tolist(), strict=True))
 
 
 def plain_history(net):
@@ -420,37 +396,6 @@ def in_data_units(parts, prefix, rows, objective):
     signs = objective.log_px_parts
     sign = lambda name: signs.get("loss" if name.startswith("loss_") else name, 0.0)  # noqa: E731
     return {f"{prefix}_{name}": value + sign(name) * rows.log_jacobian for name, value in parts.items()}
-
-
-class _Batches:
-    """The batches of one epoch, once over the rows; and batches at random for schedules that want more."""
-
-    def __init__(self, rows, options, seeds, history):
-        self.rows = rows
-        self.size = options.batch_size
-        self.seeds = seeds
-        self.history = options.history + list(history)
-        self.drawn = 0
-
-    def __iter__(self):
-        """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
-        rows, n_rows = self.rows, len(self.rows)
-        n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
-        positions = draw_positions(rows.weight, n_draws, np.random.default_rng(self.seeds))
-        cuts = np.array_split(positions, math.ceil(n_draws / self.size))
-        for i in range(0, len(cuts), _BATCHES_PER_BLOCK):
-            block = cuts[i : i + _BATCHES_PER_BLOCK]
-            sizes = [len(cut) for cut in block]
-            x, mask = rows.take(np.concatenate(block))
-            masks = [None] * len(block) if mask is None else mask.split(sizes)
-            yield from zip(x.split(sizes), masks, strict=True)
-
-    def draw(self):
-        """A batch of rows drawn by weight."""
-        self.drawn += 1
-        rng = np.random.default_rng((*self.seeds, self.drawn))
-        weight = self.rows.weight / self.rows.weight.sum()
-        return self.rows.take(rng.choice(len(weight), min(self.size, len(weight)), p=weight))
 
 
 def _send(steps, loss):

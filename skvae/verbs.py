@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from . import evaluation
-from ._arrays import as_tensor, float_dtypes, like, on_host, torch_float
+from ._arrays import accepted_dtypes, as_tensor, float_dtypes, like, on_host, torch_float
 from ._compat import check_same_namespace
 from ._random import draw_seed, exclusive, torch_generator
 from .distributions import reordered
 from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .likelihoods import InDataUnits
-from .rows import dense
+from .selection import dense
 
 __all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "fit_code_density"]
 
@@ -624,7 +624,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """X as scikit-learn validates it, a float array with one number per column; see `Schema.encode`."""
         rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
         if self._schema.is_plain or self._schema.is_numeric:
-            X = validate_data(self, X, dtype=float_dtypes(X), reset=reset, **rules)
+            X = validate_data(self, X, dtype=accepted_dtypes(X), reset=reset, **rules)
             return X if self._schema.is_plain else like(as_tensor(self._schema.encode(X)).to(torch_float(X.dtype)), X)
         validate_data(self, X, skip_check_array=True, reset=reset)
         return check_array(self._schema.encode(X), dtype=np.float64, estimator=self, input_name="X", **rules)
@@ -647,13 +647,16 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         dtype = self._inference_dtype(X.dtype) if dtype is None else dtype
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
-        parts = []
+        values = None
         with torch.no_grad():
             for i in range(0, table.shape[0], step):
                 rows = table[i : i + step]
                 x, mask = self._columns.tensors(rows, self._device, dtype)
-                parts.append(function(module, x, mask, rows) if with_rows else function(module, x, mask))
-        return torch.cat(parts).to(torch_float(X.dtype))
+                part = function(module, x, mask, rows) if with_rows else function(module, x, mask)
+                if values is None:
+                    values = part.new_empty((table.shape[0], *part.shape[1:]), dtype=torch_float(X.dtype))
+                values[i : i + step] = part
+        return values
 
     def _output_map(self, tensor):
         """order_ and signs_ as tensors beside `tensor`, of the width of z: a categorical variable moves as a block."""

@@ -47,16 +47,16 @@ def test_options(parameters):
 def test_no_synchronisation_inside_an_epoch():
     torch.cuda.set_sync_debug_mode("error")
     try:
-        from skvae import training
+        from skvae import batches, training
 
         vae = fit(device="cuda", early_stopping=False)
-        rows = training.Rows(X, np.ones(len(X)), vae._columns, "cuda")
+        rows = batches.Rows(X, np.ones(len(X)), vae._columns, "cuda")
         net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
         net.initialize()
         net.load_training_state(None)
         generator = torch.Generator("cuda").manual_seed(0)
         net.objective = net.options.objective.at(0)
-        for x, mask in training._Batches(rows, net.options, (0, 0), []):
+        for x, mask in batches.Batches(rows, net.options, (0, 0), []):
             net._step(0, x, mask, generator)
     finally:
         torch.cuda.set_sync_debug_mode("default")

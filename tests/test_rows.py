@@ -14,33 +14,34 @@ def identity(values, columns):
     return values
 
 
-def sorted_set(X, weight=None):
-    return sort_rows(*canonical_rows(X, weight), identity, 0)
+def sorted_rows(X, weight=None, standardize=identity, seed=0):
+    rows, weight = sort_rows(*canonical_rows(X, weight), standardize, seed)
+    return rows.take(), weight
 
 
 def test_duplicates_are_merged_zero_weights_dropped_and_signed_zeros_equal():
     X = np.array([[1.0, 0.0], [2.0, np.nan], [1.0, -0.0], [3.0, 1.0], [2.0, np.nan]])
     rows, weight = canonical_rows(X, np.array([1.0, 0.5, 2.0, 0.0, 0.25]))
-    assert {(r[0], w) for r, w in zip(rows, weight, strict=True)} == {(1.0, 3.0), (2.0, 0.75)}
+    assert {(r[0], w) for r, w in zip(rows.take(), weight, strict=True)} == {(1.0, 3.0), (2.0, 0.75)}
 
 
 def test_the_order_depends_on_content_only():
     X = rng.normal(size=(500, 3))[rng.integers(0, 500, 700)]
     weight = rng.uniform(size=700)
     order = rng.permutation(700)
-    a, b = sorted_set(X, weight), sorted_set(X[order], weight[order])
+    a, b = sorted_rows(X, weight), sorted_rows(X[order], weight[order])
     np.testing.assert_array_equal(a[0], b[0])
     np.testing.assert_array_equal(a[1], b[1])
-    assert not np.array_equal(a[0], sort_rows(a[0], a[1], identity, 1)[0])  # another seed, another order
-    c = sorted_set(X.astype(np.float32).astype(np.float64))[0]
-    np.testing.assert_array_equal(c, sorted_set(X.astype(np.float32))[0])
+    assert not np.array_equal(a[0], sorted_rows(X, weight, seed=1)[0])  # another seed, another order
+    c = sorted_rows(X.astype(np.float32).astype(np.float64))[0]
+    np.testing.assert_array_equal(c, sorted_rows(X.astype(np.float32))[0])
 
 
 def test_the_order_of_a_table_does_not_depend_on_its_units():
     X = rng.normal(size=(300, 4))
     scale, shift = np.array([1e-3, 0.1, 7.0, 1e4]), np.array([5.0, -3.0, 0.3, 1e5])
-    a = sort_rows(X, np.ones(300), identity, 0)[0]
-    b = sort_rows(X * scale + shift, np.ones(300), lambda v, d: (v - shift[d]) / scale[d], 0)[0]
+    a = sorted_rows(X)[0]
+    b = sorted_rows(X * scale + shift, standardize=lambda v, d: (v - shift[d]) / scale[d])[0]
     np.testing.assert_allclose((b - shift) / scale, a, atol=1e-9)
 
 
@@ -50,14 +51,14 @@ def test_sparse_rows_sort_like_dense_ones():
     def standardize(values, columns):
         return (values - np.arange(5.0)[columns]) / 3
 
-    dense = sort_rows(*canonical_rows(X, None), standardize, 0)[0]
-    csr = sort_rows(*canonical_rows(sparse.csr_array(X), None), standardize, 0)[0]
+    dense = sorted_rows(X, standardize=standardize)[0]
+    csr = sorted_rows(sparse.csr_array(X), standardize=standardize)[0]
     np.testing.assert_array_equal(csr.toarray(), dense)
 
 
 def test_the_first_rows_are_a_random_subset():
     X = np.arange(10_000.0)[:, None]
-    first = sorted_set(X)[0][:1000, 0]
+    first = sorted_rows(X)[0][:1000, 0]
     assert abs(first.mean() - 5000) < 4 * 2887 / np.sqrt(1000)  # four standard errors of a uniform sample
 
 
@@ -95,7 +96,7 @@ def test_all_copies_of_a_row_stay_on_one_side(monkeypatch):
 
     def spy(self, *args):
         (train, _), (valid, _), _ = result = original(self, *args)
-        sides.extend({row.tobytes() for row in part} for part in (train, valid))
+        sides.extend({row.tobytes() for row in part.take()} for part in (train, valid))
         return result
 
     monkeypatch.setattr(VAETransformer, "_split", spy)

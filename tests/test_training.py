@@ -413,7 +413,7 @@ def test_a_warm_start_holds_the_same_rows_out(cancer, monkeypatch):
 
     def spy(self, *args):
         result = original(self, *args)
-        held.append({row.tobytes() for row in result[1][0]})
+        held.append({row.tobytes() for row in result[1][0].take()})
         return result
 
     vae = VAETransformer(2, warm_start=True, max_iter=5, random_state=0)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from skvae import VAETransformer, training
+from skvae.batches import Rows
 from skvae.columns import Columns
 from skvae.families import Gaussian
 from skvae.tables import Schema
@@ -79,7 +80,7 @@ def case(D, hidden, K, batch, n, args):
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
     vae.set_params(max_iter=0).fit(X)
     columns = Columns(Schema.learn(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
-    rows = training.Rows(X, np.ones(n), columns, "cpu")
+    rows = Rows(X, np.ones(n), columns, "cpu")
     net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)

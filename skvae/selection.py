@@ -1,0 +1,143 @@
+"""Rows of a table by number: chosen, ordered and mapped without a copy, and read block by block.
+
+What a fit needs of a table beside the rows that train is a stream of blocks: sums, hashes, checks. So the only copy in
+memory is the one that the epochs run from.
+"""
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["RowSelection", "Runs", "blocks", "column", "dense", "stored"]
+
+_CELLS_PER_BLOCK = 1 << 18  # 2 MB as float64: it stays in the cache while it is worked on
+
+
+class RowSelection:
+    """Rows of a table in an order of their own; nothing is read before `take`.
+
+    Parameters
+    ----------
+    table : ndarray or CSR (N, D)
+    index : int64 ndarray (n,) or Runs, optional
+        The rows, in order; all of them by default.
+    function : callable, optional
+        Maps what is read, (B, D) -> (B, D').
+    n_columns : int, optional
+        D', where it is not D.
+    """
+
+    def __init__(self, table, index=None, function=None, n_columns=None):
+        self.table = table
+        self.index = np.arange(table.shape[0]) if index is None else index
+        self.function = function
+        self.shape = (len(self.index), table.shape[1] if n_columns is None else n_columns)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        """The selection of a slice of these rows, or of some by position."""
+        return RowSelection(self.table, self.index[rows], self.function, self.shape[1])
+
+    @property
+    def is_sparse(self):
+        """Whether the rows come as CSR."""
+        return sparse.issparse(self.table) and self.function is None
+
+    @property
+    def is_on_disk(self):
+        """Whether the rows lie in runs of a memory-mapped file."""
+        return isinstance(self.index, Runs)
+
+    def mapped(self, function, n_columns=None):
+        """The same rows, of which `function` (B, D) -> (B, D') maps every block that is read."""
+        inner = self.function
+        both = function if inner is None else lambda rows: function(inner(rows))
+        return RowSelection(self.table, self.index, both, n_columns or self.shape[1])
+
+    def take(self, positions=slice(None)):
+        """Read the rows at `positions`, a slice or int array: ndarray or CSR."""
+        rows = self.table[np.asarray(self.index[positions])]
+        return rows if self.function is None else self.function(rows)
+
+
+class Runs:
+    """Row numbers of a file in runs of neighbours, which are read at the speed of the disk; the runs in any order.
+
+    Position p is row ``starts[p // length] + p % length``; these numbers are made when they are asked for.
+
+    Parameters
+    ----------
+    starts : int64 ndarray
+        The shorter run, where there is one, comes last.
+    length : int
+    first, last : int
+        The positions that count.
+    rows : int64 ndarray, optional
+        The rows that the runs are made of, if not all of the file's.
+    """
+
+    def __init__(self, starts, length, first, last, rows=None):
+        self.starts, self.length, self.first, self.last, self.rows = starts, length, first, last, rows
+
+    @classmethod
+    def shuffled(cls, n_rows, length, rng, rows=None):
+        """All of n rows, in runs of that length in random order."""
+        n_runs = n_rows // length
+        starts = length * np.append(rng.permutation(n_runs), n_runs)
+        return cls(starts, length, 0, n_rows, rows)
+
+    def __len__(self):
+        return self.last - self.first
+
+    def __getitem__(self, positions):
+        """A slice as `Runs`, others as numbers."""
+        if isinstance(positions, slice):
+            start, stop, _ = positions.indices(len(self))
+            return Runs(self.starts, self.length, self.first + start, self.first + max(start, stop), self.rows)
+        positions = positions + self.first
+        numbers = self.starts[positions // self.length] + positions % self.length
+        return numbers if self.rows is None else self.rows[numbers]
+
+    def __array__(self, dtype=None, copy=None):
+        return self[np.arange(len(self))]
+
+    @property
+    def edges(self):
+        """Where runs begin among these positions, and the end."""
+        inner = np.arange(-(-(self.first + 1) // self.length), -(-self.last // self.length)) * self.length - self.first
+        return np.r_[0, inner, len(self)]
+
+
+def blocks(X, width=None):
+    """Pairs (slice, rows) that go through an ndarray, CSR or `RowSelection` (n, D) in blocks of some 2^18 cells.
+
+    `width` is what a row takes in the caller's hands: by default D, and of a CSR what is stored.
+    """
+    step = max(1, _CELLS_PER_BLOCK // (_cells_per_row(X) if width is None else width))
+    for i in range(0, X.shape[0], step):
+        rows = slice(i, min(i + step, X.shape[0]))
+        yield rows, X.take(rows) if isinstance(X, RowSelection) else X[rows]
+
+
+def _cells_per_row(X):
+    """Numbers that a row takes in memory: of a CSR those that are stored, on average."""
+    table = X.table if isinstance(X, RowSelection) and X.is_sparse else X
+    return 1 + table.nnz // max(1, table.shape[0]) if sparse.issparse(table) else max(1, X.shape[1])
+
+
+def column(X, d):
+    """One column of an ndarray, CSR or `RowSelection` without a function, (n,)."""
+    if isinstance(X, RowSelection):
+        return column(X.table, d)[np.asarray(X.index)]
+    return X[:, [d]].toarray()[:, 0] if sparse.issparse(X) else np.asarray(X[:, d])
+
+
+def stored(X):
+    """The cells in memory of an ndarray or CSR."""
+    return X.data if sparse.issparse(X) else X
+
+
+def dense(X):
+    """Rows as an ndarray (or tensor), whatever they came as."""
+    return X.toarray() if sparse.issparse(X) else X
