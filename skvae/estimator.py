@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from threadpoolctl import threadpool_limits
 from torch.distributions import constraints
 
 from . import evaluation, initialization
@@ -43,7 +42,8 @@ from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
 from .tables import Schema
-from .training import LEARNING_RATE_SCHEDULES, EpochHook, TrainingOptions, plain_history, train
+from .threads import limited_threads
+from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
@@ -559,26 +559,32 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         posterior, prior, objective, schedule = self._parts()
         if resume:
             self._refuse_changes()
-        with threadpool_limits(1, user_api="openmp"):  # small steps on two threads can be ten times slower
+        with limited_threads(0):
             table, X, weight = self._canonical(X, sample_weight, resume)
-            check_parts(posterior, prior, objective, schedule, self._columns.families, self._hidden_layer_sizes())
-            (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
-            if resume:
-                self.module_ = copy.deepcopy(self.module_)
-                self._model_config = {**self._model_config, "objective": objective}
-            else:
-                self._device = choose_device(self.device, table, self._work_per_step(X_train))
-                self._holes = _columns_with_holes(X)
-                self._start(X_train, train_weight)
-                self._training_state = None
-                self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
-            live = None if resume else self._live_components(X, weight)
-            hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
-            self._train((X_train, train_weight), valid, n_epochs, hook)
-            if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
-                self._start(X, weight)  # the start won: solve it on all rows
-            self._describe(X, weight, table, frozen=resume and single_pass)
-            self._warn_of_collapse(live)
+        check_parts(posterior, prior, objective, schedule, self._columns.families, self._hidden_layer_sizes())
+        with limited_threads(self._work_per_step(X, objective)):
+            self._learn(table, X, weight, X_val, resume, single_pass, tasks)
+
+    def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
+        """Start, train and describe the model of canonical rows X, or go on with it."""
+        _, _, objective, _ = self._parts()
+        (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
+        if resume:
+            self.module_ = copy.deepcopy(self.module_)
+            self._model_config = {**self._model_config, "objective": objective}
+        else:
+            self._device = choose_device(self.device, table, self._work_per_step(X, objective))
+            self._holes = _columns_with_holes(X)
+            self._start(X_train, train_weight)
+            self._training_state = None
+            self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
+        live = None if resume else self._live_components(X, weight)
+        hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
+        self._train((X_train, train_weight), valid, n_epochs, hook)
+        if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
+            self._start(X, weight)  # the start won: solve it on all rows
+        self._describe(X, weight, table, frozen=resume and single_pass)
+        self._warn_of_collapse(live)
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -651,10 +657,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             raise ValueError(f"X_val: {error}") from error
         return X_val, weight
 
-    def _work_per_step(self, X):
-        """Multiply-adds of one forward pass, encoder and decoder."""
+    def _work_per_step(self, X, objective):
+        """Multiply-adds of the MLPs for one batch, encoder and S times decoder."""
         widths = [X.shape[1], *self._hidden_layer_sizes(), self.n_components]
-        return 2 * _batch_size(self.batch_size, X.shape[0]) * sum(a * b for a, b in pairwise(widths))
+        per_row = (1 + objective.n_draws) * sum(a * b for a, b in pairwise(widths))
+        return _batch_size(self.batch_size, X.shape[0]) * per_row
 
     def _start(self, X, weight):
         """Units and closed-form start from the given rows, in a new module."""
@@ -758,7 +765,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
                 "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
                 "gives the same model.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _inspected(self, X, weight):
@@ -804,7 +811,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             tol=self.tol,
             precision=self.precision,
             compile=self.compile,
-            callbacks=[*(self.callbacks or []), *([("tasks", hook)] if hook else [])],
+            callbacks=self.callbacks or [],
+            on_epoch=hook,
             verbose=int(self.verbose),
             history=self.history_,
             exact_step=exact_step,
@@ -920,7 +928,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
 
 class _Tasks:
-    """The estimator's running root task of scikit-learn's callbacks: gives a hook that makes one subtask per epoch."""
+    """The estimator's running root task of scikit-learn's callbacks, of which each epoch is a subtask."""
 
     def __init__(self, estimator, root, X, y):
         self.arguments = {"estimator": estimator, "X": X, "y": y}
@@ -937,7 +945,7 @@ class _Tasks:
             attributes = lambda: snapshot(net)  # noqa: E731 - evaluated only if a callback wants the estimator
             return running.pop().call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
 
-        return EpochHook(begin, end)
+        return begin, end
 
 
 def _fitted_attributes(estimator):

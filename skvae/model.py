@@ -84,6 +84,14 @@ class LatentVariableModel(nn.Module):
         """Width of the base noise behind a draw of z."""
         return self.posterior.n_noise if self.posterior else 0
 
+    def work(self, n_samples: int) -> int:
+        """Multiply-adds of one row through the encoder, and of S codes through the decoder."""
+        encoder, decoder = (
+            sum(p.numel() for p in part.parameters() if p.ndim == 2) if part else 0
+            for part in (self.encoder, self.decoder)
+        )
+        return encoder + n_samples * decoder
+
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
         return self.posterior(self.encoder(x, mask))

@@ -67,7 +67,7 @@ def clip_(parameters, most):
 
 def _zeros(parameters, slots):
     kept = {name: [torch.zeros_like(p, requires_grad=False) for p in parameters] for name in slots}
-    return kept | {"step": [torch.zeros((), device=p.device) for p in parameters]}
+    return kept | {"step": [torch.zeros((), dtype=torch.float32, device=p.device) for p in parameters]}
 
 
 def _adam(function, parameters, gradients, state, **options):

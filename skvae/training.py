@@ -1,38 +1,17 @@
-"""The training loop: a skorch net over batches that live on the device. The only module that imports skorch.
+"""Training a model: what the estimator says about it, and the call. The loop itself is in `loop.py`."""
 
-What differs from skorch's own loop, and why: batches are slices of gathered tensors (a DataLoader costs 1.5 to 8 times
-as much), the loss stays on the device until the end of the epoch, Ctrl-C propagates, and a loss that is not finite is
-an error. An epoch's randomness depends on (seed, absolute epoch) only, so that n single passes equal one fit of n.
-
-The model that is returned and validated is the polynomial-decay average of the weights that are trained (Shamir & Zhang
-2013, section 4): after step t it moves by (g + 1) / (t + g) towards them, g = 8, so that it averages about the last
-ninth of all steps. Without it the noise of constant steps keeps a linear model 0.02 to 0.04 nats below its optimum.
-"""
-
-import copy
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
-from . import evaluation
-from ._random import isolated, seed_global, torch_generator
-from .batches import Batches
-from .optimizers import clip_
+from ._random import isolated
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "EpochHook", "TrainingOptions", "plain_history", "train"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "TrainingOptions", "plain_history", "train"]
 
 #: Factors on the learning rate as functions of the absolute epoch (0, 1, ...), never of a fraction of max_iter.
 LEARNING_RATE_SCHEDULES = {None: lambda epoch: 1.0, "inverse_sqrt": lambda epoch: 1 / math.sqrt(1 + epoch / 10)}
-
-_MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
-_AVERAGE_DECAY = 8
-_INFORMATION_ROWS = 1000
-_STEPS_KEPT = 128
-_AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
 
 
 @dataclass
@@ -51,7 +30,8 @@ class TrainingOptions:
     tol: float
     precision: str
     compile: bool
-    callbacks: list = field(default_factory=list)
+    callbacks: list = field(default_factory=list)  # of the user
+    on_epoch: tuple | None = None  # begin(), and end(net), which returns True to stop
     verbose: int = 0
     history: list = field(default_factory=list)  # of earlier calls
     exact_step: object = None  # rows -> parts: one epoch of a schedule in closed form
@@ -64,27 +44,6 @@ class TrainingResult:
     history: list
     best_epoch: int | None
     state: dict | None
-
-
-class EpochHook(Callback):
-    """A skorch callback around `begin()` and `end(net)`; the second returns True to stop."""
-
-    def __init__(self, begin, end):
-        self.begin = begin
-        self.end = end
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Call the first function."""
-        self.begin()
-
-    def on_epoch_end(self, net, **kwargs):
-        """Call the second function."""
-        if self.end(net):
-            raise _StopTraining
-
-
-class _StopTraining(Exception):
-    """Leaves the epoch loop; not KeyboardInterrupt, which belongs to the user."""
 
 
 def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0, state=None):
@@ -110,17 +69,16 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     ValueError
         The loss is not finite.
     """
-    keeper = _BestState(options.patience, options.tol, options.objective)
-    callbacks = [("best_state", keeper)] if valid_rows is not None else []
-    callbacks += [("epoch_timer", EpochTimer())]
-    callbacks += copy.deepcopy(list(options.callbacks))  # skorch writes into them
-    callbacks += [("print_log", PrintLog())] if options.verbose else []
-    net = _Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
+    from .loop import BestState, Net, StopTraining, callbacks_around  # skorch, for which `import skvae` does not wait
+
+    keeper = BestState(options.patience, options.tol, options.objective)
+    callbacks = callbacks_around(options, keeper if valid_rows is not None else None)
+    net = Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
     with isolated(train_rows.device, seed, first_epoch), torch.enable_grad():
         net.initialize()
         net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
-        with suppress(_StopTraining):
+        with suppress(StopTraining):
             net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
@@ -130,322 +88,6 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     )
 
 
-class _Net(NeuralNet):
-    """skorch's epochs, history and callbacks around our batches, optimizers and loss."""
-
-    def __init__(self, model, options, *, seed, first_epoch, callbacks):
-        super().__init__(copy.deepcopy(model), criterion=options.objective, callbacks=callbacks, train_split=None,
-                         verbose=options.verbose, device=None)  # fmt: skip
-        self.average = [model]  # in a list: skorch refuses modules as attributes
-        self.options = options
-        self.seed = seed
-        self.first_epoch = first_epoch
-
-    @property
-    def _default_callbacks(self):
-        return []
-
-    def initialize_criterion(self):
-        """The objective is a value, not a module to build; compiled where asked."""
-        self.criterion_ = self.options.objective
-        self.loss_parts = lambda objective, *args: objective(*args)
-        self.auxiliary_parts = lambda objective, *args: objective.auxiliary_loss(*args)
-        if self.options.compile:
-            self.loss_parts = torch.compile(self.loss_parts)
-        return self
-
-    def initialize_optimizer(self, *args, **kwargs):
-        """One optimizer per entry of the schedule's groups."""
-        groups = self.module_.groups()
-        self.names = self.options.schedule.groups
-        self.parameters = [[p for name in names for p in groups[name]] for names in self.names]
-        pairs = zip(self.names, self.parameters, strict=True)
-        self.optimizers = [self._optimizer(names, parameters) for names, parameters in pairs]
-        self.optimizer_ = self.optimizers[0]
-        self.has_other_groups = sum(bool(parameters) for parameters in self.parameters) > 1
-        main = [i for i, names in enumerate(self.names) if self.parameters[i] and "auxiliary" not in names]
-        self.has_several_losses = len(main) > 1
-        self.clock = main[-1]  # whose steps the average counts: inner steps of the encoder are no time
-        return self
-
-    def _optimizer(self, names, parameters):
-        """None for groups that are empty in this model."""
-        options = self.options
-        linear = set(self.module_.linear_parameters() if options.linear_factor else ())
-        nets = set(self.module_.net_parameters())
-        groups = {}
-        for p in parameters:
-            decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
-            groups.setdefault((decay, p in linear), []).append(p)
-        rate = self._learning_rate(names)
-        groups = [
-            {"params": group, "weight_decay": decay, "is_linear": is_linear, "rate": rate}
-            for (decay, is_linear), group in groups.items()
-        ]
-        if not groups:
-            return None
-        return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
-
-    def _learning_rate(self, names):
-        own = self.options.schedule.learning_rate(names)
-        if "auxiliary" in names:
-            own = self.options.objective.auxiliary_learning_rate
-        return self.options.learning_rate if own is None else own
-
-    @property
-    def averaged_(self):
-        """The model with the averaged weights: what is validated, kept and returned."""
-        return self.average[0]
-
-    def training_state(self):
-        """What a later call needs to go on bit for bit."""
-        weights = {name: tensor.detach() for name, tensor in self.module_.state_dict().items()}
-        optimizers = [o and o.state_dict() for o in self.optimizers]
-        return {"weights": weights, "optimizers": optimizers, "n_steps": self.n_steps}
-
-    def load_training_state(self, state):
-        """Go on from `training_state`; without one the trained weights are the model's."""
-        self.n_steps = self.n_averaged = 0 if state is None else state["n_steps"]
-        self.averaged_parameters = [p.detach() for p in self.averaged_.parameters() if p.requires_grad]
-        self.trained_parameters = [p.detach() for p in self.module_.parameters() if p.requires_grad]
-        if state is not None:
-            self.module_.load_state_dict(state["weights"])
-            for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-                if optimizer is not None:
-                    optimizer.load_state_dict(optimizer_state)
-
-    def get_split_datasets(self, X, y=None, **fit_params):
-        """The caller has split already: X is (training rows, held-out rows or None)."""
-        return X
-
-    def get_iterator(self, dataset, training=False):
-        """Rows are cut into batches epoch by epoch, see `run_single_epoch`."""
-        return dataset
-
-    @property
-    def epoch(self):
-        """The absolute epoch now running, from 0."""
-        return self.first_epoch + len(self.history) - 1
-
-    def run_single_epoch(self, iterator, training, prefix, step_fn=None, **fit_params):
-        """One pass; its parts go into the history as nats per row in data units, after one synchronisation."""
-        if iterator is None:
-            return
-        parts = self._training_pass(iterator) if training else self.validate(iterator)
-        for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
-            self.history.record(name, value)
-        if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any
-            self.history.record(self.options.schedule.watches, self._mutual_information(iterator))
-        if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
-            kind = "training" if training else "held-out"
-            raise ValueError(
-                f"The {kind} loss became {self.history[-1, f'{prefix}_loss']} in epoch {self.epoch + 1}. Try a smaller "
-                "learning_rate, scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), "
-                "or look for extreme values in X."
-            )
-
-    def notify(self, method_name, **cb_kwargs):
-        """As skorch; its EarlyStopping speaks through KeyboardInterrupt, which is told apart from Ctrl-C here."""
-        getattr(self, method_name)(self, **cb_kwargs)
-        stop = False
-        for _, callback in self.callbacks_:
-            try:
-                getattr(callback, method_name)(self, **cb_kwargs)
-            except _StopTraining:
-                stop = True  # the others still see this epoch
-            except KeyboardInterrupt:
-                if not isinstance(callback, EarlyStopping):
-                    raise
-                stop = True
-        if stop:
-            raise _StopTraining
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Set the learning rate of the absolute epoch."""
-        epoch = self.first_epoch + len(self.history)
-        self.objective = self.options.objective.at(epoch)
-        factor = self.options.learning_rate_factor(epoch)
-        for optimizer in filter(None, self.optimizers):
-            for group in optimizer.param_groups:
-                group["lr"] = (
-                    factor * group["rate"] * (self.options.linear_factor(epoch) if group["is_linear"] else 1.0)
-                )
-        self.history.new_epoch()
-        self.history.record("epoch", self.epoch + 1)
-
-    def _training_pass(self, rows):
-        self.module_.train()
-        seed_global(rows.device, self.seed, self.epoch)  # dropout takes no generator
-        generator = torch_generator(rows.device, self.seed, self.epoch)
-        if self.options.schedule.closed_form:
-            return self.options.exact_step((self.module_, self.averaged_))
-        batches = Batches(rows, self.options, (self.seed, self.epoch), self.history)
-        means = _Means()
-        steps = self.options.schedule.steps(batches)
-        step = next(steps, None)
-        while step is not None:
-            which, (x, mask) = step
-            loss = None
-            if self.optimizers[which] is not None:
-                parts = self._step(which, x, mask, generator)
-                loss = parts.get("loss")
-                means.add(parts)
-            step = _send(steps, loss)
-        self._average()
-        return means.result()  # the epoch's one synchronisation
-
-    def _step(self, which, x, mask, generator):
-        optimizer, parameters = self.optimizers[which], self.parameters[which]
-        shape = (self.objective.n_draws, len(x), self.module_.n_noise)
-        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-        for p in parameters:
-            p.grad = None
-        is_auxiliary = "auxiliary" in self.names[which]
-        loss_parts, loss = (self.auxiliary_parts, "auxiliary_loss") if is_auxiliary else (self.loss_parts, "loss")
-        if self.options.precision == "bfloat16":
-            with torch.autocast(x.device.type, torch.bfloat16):
-                parts = loss_parts(self.objective, self.module_, x, mask, u)
-        else:
-            parts = loss_parts(self.objective, self.module_, x, mask, u)
-        parts[loss].mean().backward(inputs=parameters if self.has_other_groups else None)
-        clip_(parameters, _MAX_GRADIENT_NORM)
-        optimizer.step()
-        self.n_steps += which == self.clock
-        if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:
-            self._average()
-        if self.has_several_losses and not is_auxiliary:
-            parts[f"loss_{self.names[which][0]}"] = parts["loss"]
-        return {name: part.detach() for name, part in parts.items()}
-
-    def _mutual_information(self, rows):
-        """I(x; z) of the averaged model on up to 1000 rows, in nats."""
-        self.averaged_.eval()
-        x, mask = rows.take(slice(_INFORMATION_ROWS))  # sorted by hash: a random subset
-        shape = (1, len(x), self.averaged_.n_noise)
-        u = torch.randn(shape, generator=torch_generator(rows.device, self.seed), device=x.device, dtype=x.dtype)
-        with torch.no_grad():
-            return float(evaluation.mutual_information(self.averaged_, x, mask, u))
-
-    def _average(self):
-        """Move the average towards the trained weights, for all steps since the last time."""
-        new = self.n_steps - self.n_averaged
-        if new == 0:
-            return
-        weight = min(1.0, new * (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY))
-        torch._foreach_lerp_(self.averaged_parameters, self.trained_parameters, weight)
-        self.n_averaged = self.n_steps
-
-    @torch.no_grad()
-    def validate(self, rows):
-        """Weighted means of the objective's parts over held-out rows, with one antithetic pair of draws per row.
-
-        The draws are the same every epoch, so that epochs compare.
-        """
-        self.averaged_.eval()
-        objective = self.options.objective.at(math.inf)
-        seed_global(rows.device, self.seed)  # draws of the prior take no generator
-        generator = torch_generator(rows.device, self.seed)
-        weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
-        totals = 0.0
-        step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
-        for i in range(0, len(rows), step):
-            x, mask = rows.take(slice(i, i + step))
-            shape = (objective.n_draws, len(x), self.averaged_.n_noise)
-            u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-            pairs = torch.stack([u, -u], 1).flatten(0, 1)
-            parts = objective(self.averaged_, x, mask, pairs)
-            w = weight[i : i + len(x)]
-            totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
-        return dict(zip(parts, totals.tolist(), strict=True))
-
-
-class _Means:
-    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap."""
-
-    def __init__(self):
-        self.kept = {}
-        self.folded = {}
-
-    def add(self, parts):
-        """Take parts, (B,) each."""
-        for name, part in parts.items():
-            self.kept.setdefault(name, []).append(part)
-            if len(self.kept[name]) == _STEPS_KEPT:
-                self._fold(name)
-
-    def _fold(self, name):
-        values = torch.cat(self.kept.pop(name))
-        total, n_rows = self.folded.get(name, (0.0, 0))
-        self.folded[name] = total + values.sum(), n_rows + len(values)
-
-    def result(self):
-        """The means as plain numbers."""
-        for name in list(self.kept):
-            self._fold(name)
-        means = torch.stack([total / n_rows for total, n_rows in self.folded.values()])
-        return dict(zip(self.folded, means.tolist(), strict=True))
-
-
 def plain_history(net):
     """skorch's history as a list of dictionaries of plain numbers."""
     return [{k: v for k, v in record.items() if k != "batches"} for record in net.history]
-
-
-def in_data_units(parts, prefix, rows, objective):
-    """Prefix the parts' names and add the rows' mean log-Jacobian to those that contain the likelihood."""
-    signs = objective.log_px_parts
-    sign = lambda name: signs.get("loss" if name.startswith("loss_") else name, 0.0)  # noqa: E731
-    return {f"{prefix}_{name}": value + sign(name) * rows.log_jacobian for name, value in parts.items()}
-
-
-def _send(steps, loss):
-    """The schedule's next step, told the loss of the last; None when the epoch is over."""
-    try:
-        return steps.send(loss)
-    except StopIteration:
-        return None
-
-
-class _BestState(Callback):
-    """Keeps the weights with the best monitored held-out value and ends training when patience runs out."""
-
-    def __init__(self, patience, tol, objective):
-        self.patience = patience
-        self.tol = tol
-        self.objective = objective
-        self.best_epoch = None
-        self.value = math.inf
-        self.start = []
-
-    def on_train_begin(self, net, X, **kwargs):
-        """The state before the first epoch takes part in the race and opens the history."""
-        _, valid_rows = X
-        parts = in_data_units(net.validate(valid_rows), "valid", valid_rows, self.objective)
-        self.start = [{"epoch": net.first_epoch, **parts}]
-        self.offer(net.averaged_, net.first_epoch, self.start[0])
-
-    def offer(self, module, epoch, record):
-        """Take the state if it is better than the best by more than `tol`."""
-        if self.objective.monitor is None or self.patience is None:
-            return
-        value = record[f"valid_{self.objective.monitor}"]
-        if value < self.value - self.tol:
-            self.value, self.best_epoch = value, epoch
-            self.state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-
-    def on_epoch_end(self, net, **kwargs):
-        """Offer the state after the epoch."""
-        self.offer(net.averaged_, net.epoch + 1, net.history[-1])
-        if self.best_epoch is None:
-            return
-        net.history.record("event_best", self.best_epoch == net.epoch + 1)
-        waited = net.epoch + 1 - max(self.best_epoch, self.objective.warm_up)
-        if waited >= self.patience:
-            raise _StopTraining
-
-    def restore(self, module):
-        """Load the best state; False where there is none, and the last one stays."""
-        if self.best_epoch is None:
-            return False
-        module.load_state_dict(self.state)
-        return True

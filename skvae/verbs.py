@@ -25,6 +25,7 @@ from .distributions import reordered
 from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .likelihoods import InDataUnits
 from .selection import dense
+from .threads import limited_threads
 
 __all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "fit_code_density"]
 
@@ -274,7 +275,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         index = Z.index if hasattr(Z, "iloc") else None
         Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
         module, z = self._codes(Z)
-        with torch.no_grad():
+        with limited_threads(len(z) * module.work(1)), torch.no_grad():
             parts = z.split(evaluation.chunk_rows(module, self._n_nodes))
             mean = torch.cat([self._in_data_units(module, part[None]).mean[0] for part in parts])
         return self._schema.means(like(mean.to(torch_float(Z.dtype)), Z), index)
@@ -648,7 +649,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module = self._module(dtype)
         step = evaluation.chunk_rows(module, n_samples)
         values = None
-        with torch.no_grad():
+        with limited_threads(table.shape[0] * module.work(n_samples)), torch.no_grad():
             for i in range(0, table.shape[0], step):
                 rows = table[i : i + step]
                 x, mask = self._columns.tensors(rows, self._device, dtype)

@@ -47,11 +47,11 @@ def test_options(parameters):
 def test_no_synchronisation_inside_an_epoch():
     torch.cuda.set_sync_debug_mode("error")
     try:
-        from skvae import batches, training
+        from skvae import batches, loop
 
         vae = fit(device="cuda", early_stopping=False)
         rows = batches.Rows(X, np.ones(len(X)), vae._columns, "cuda")
-        net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
+        net = loop.Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
         net.initialize()
         net.load_training_state(None)
         generator = torch.Generator("cuda").manual_seed(0)

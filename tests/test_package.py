@@ -29,7 +29,7 @@ def test_imports_have_no_circle():
 
 
 def test_rooms():
-    """skorch stays in training, data frames in frames, private scikit-learn in _compat."""
+    """skorch stays in loop, data frames in frames, private scikit-learn in _compat."""
 
     def users(package):
         return {
@@ -40,7 +40,7 @@ def test_rooms():
             or (isinstance(node, ast.Import) and any(alias.name.startswith(package) for alias in node.names))
         }
 
-    assert users("skorch") == {"training"}
+    assert users("skorch") == {"loop"}
     assert users("narwhals") == {"frames"}
     assert users("sklearn.utils._") == {"_compat"}
 

@@ -1,5 +1,7 @@
 """Training: the race, stopping, continuing, randomness, threads, callbacks."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import skorch.callbacks
@@ -10,10 +12,11 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from skvae import ELBO, Gaussian, Joint, VAETransformer
+from skvae import ELBO, Gaussian, Joint, VAETransformer, verbs
 from skvae._compat import CallbackSupportMixin
+from skvae.threads import limited_threads
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
 
@@ -196,6 +199,34 @@ def test_threads_are_capped_inside_fit_and_restored(cancer):
     assert seen
     assert all(n == 1 for counts in seen for n in counts)
     assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+@pytest.mark.parametrize(
+    ("work", "allowed", "expected"), [(0, 3, 1), (1.9e9, 3, 1), (2e9, 3, 2), (1e12, 3, 3), (1e12, 1, 1)]
+)
+def test_threads_follow_the_work_and_never_exceed_the_callers(work, allowed, expected):
+    with threadpool_limits(allowed, user_api="openmp"):
+        with limited_threads(work):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == allowed
+
+
+def test_verbs_limit_threads(cancer, monkeypatch):
+    """Each verb that runs a network says what it is about to do."""
+    works = []
+
+    @contextmanager
+    def noted(work):
+        works.append(work)
+        yield
+
+    vae = VAETransformer(3, hidden_layer_sizes=(20,), max_iter=0).fit(cancer)
+    monkeypatch.setattr(verbs, "limited_threads", noted)
+    Z = vae.transform(cancer)
+    vae.inverse_transform(Z)
+    vae.score_samples(cancer[:10])
+    encoder, decoder = 30 * 20 + 20 * 6 + 30 * 6, 3 * 20 + 20 * 30 + 3 * 30
+    assert works == [569 * (encoder + decoder), 569 * (encoder + decoder), 10 * (encoder + 32 * decoder)]
 
 
 def test_ctrl_c_propagates_and_skorchs_early_stopping_stops(cancer):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skvae import VAETransformer, training
+from skvae import VAETransformer, loop
 from skvae.batches import Rows
 from skvae.columns import Columns
 from skvae.families import Gaussian
@@ -81,7 +81,7 @@ def case(D, hidden, K, batch, n, args):
     vae.set_params(max_iter=0).fit(X)
     columns = Columns(Schema.learn(X), [Gaussian()] * D, "standard").fit_units(X, np.ones(n))
     rows = Rows(X, np.ones(n), columns, "cpu")
-    net = training._Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
+    net = loop.Net(vae.module_, vae._training_options(rows, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)
 
