@@ -49,13 +49,20 @@ inside_unit_interval = _InsideUnitInterval()
 class Normal(td.Normal):
     """td.Normal with a scale that is broadcast last: one noise per column does not become a logarithm per cell."""
 
-    def __init__(self, loc, scale, validate_args=None):
+    def __init__(self, loc, scale):
+        shape = torch.broadcast_shapes(loc.shape, scale.shape)
+        self.loc = loc if loc.shape == shape else loc.expand(shape)
         self.own_scale = scale
-        super().__init__(loc, scale, validate_args=validate_args)
+        td.Distribution.__init__(self, shape, validate_args=False)
+
+    @property
+    def scale(self):
+        """The standard deviation, of the batch shape."""
+        return self.own_scale.expand(self._batch_shape)
 
     def expand(self, batch_shape, _instance=None):
         """The same normal, more often."""
-        return type(self)(self.loc.expand(batch_shape), self.own_scale, validate_args=False)
+        return Normal(self.loc.expand(batch_shape), self.own_scale)
 
     def log_prob(self, value):
         """-u^2 / 2 - ln s - ln(2 pi) / 2, u = (x - loc) / s."""
@@ -67,7 +74,7 @@ class StandardNormal(Normal):
     """N(0, 1), of the shape, type and device of `zero`."""
 
     def __init__(self, zero):
-        super().__init__(zero, torch.ones_like(zero), validate_args=False)
+        super().__init__(zero, torch.ones_like(zero))
 
     def expand(self, batch_shape, _instance=None):
         """The same normal, more often."""

@@ -169,7 +169,8 @@ class FamilyHead(nn.Module):
 
     def forward(self, raw):
         """Split the raw numbers, append the family's own, and build the distribution."""
-        return self.family.distribution(*self.family.split(raw, self.n), *self.own)
+        own = self.own._parameters.values()  # iterating over a ParameterList looks each up by its name, at 10 us
+        return self.family.distribution(*self.family.split(raw, self.n), *own)
 
 
 def uniform(u):

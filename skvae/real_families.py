@@ -61,7 +61,7 @@ class Gaussian(Family):
         if self.noise == "row":  # keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without this)
             log_variance = log_variance.clamp(max=20.0)
         variance = log_variance.exp() + floor
-        return densities.Normal(loc, variance.sqrt(), validate_args=False)
+        return densities.Normal(loc, variance.sqrt())
 
     def own_numbers(self, n):
         """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
