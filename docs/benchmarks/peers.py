@@ -3,17 +3,17 @@
     python docs/benchmarks/peers.py [--peers NAME ...] [--rounds 10] [--threads 1] [--cases 0 1]
         [--python scvi=/path/to/another/venv/bin/python ...] [--show-errors]
 
-Of every package one epoch is timed as its own `fit` runs it, without validation, from one step of the optimizer to the
-same step an epoch later; set-up, the first epoch and what comes after training do not count. All wait in processes of
-their own and are called in turn, EPOCHS epochs each, round by round; VAETransformer and the hand-written loops share
-one process. The ratio to the loop of steps.py is taken round by round: median and 10th to 90th percentile.
-`--threads 0` lets each use all cores (VAETransformer's `fit` decides for itself). What cannot be imported is said to
-be "not installed"; `--python` runs a package in another environment, which needs skvae, too.
+Of every package one epoch is timed as its own `fit` runs it, without validation and progress bars, from one step of the
+optimizer to the same step an epoch later; set-up, the first epoch and what comes after training do not count. All wait
+in processes of their own and are called in turn, EPOCHS epochs each, round by round; VAETransformer and the
+hand-written loops share one process. The ratio to the loop of steps.py is taken round by round: median and 10th to 90th
+percentile. `--threads 0` lets each use all cores (VAETransformer's `fit` decides for itself). What cannot be imported
+is said to be "not installed"; `--python` runs a package in another environment, which needs skvae, too.
 
 The same network (affine path + SiLU layers) have VAETransformer, the loop, JAX and pythae. The others have ReLU layers
-of the same widths, mirrored in the decoder, and no affine path; the second loop is for them: less work in a step of the
-narrow case, more in the wide one. Clipping and learned noise have VAETransformer, the first loop and JAX. TVAE's columns
-are one-hot modes of a mixture (fitted once, on 500 rows; left out of the wide case, where that takes minutes).
+of the same widths, mirrored in the decoder, and no affine path. The second loop is for them: less work in a step of the
+narrow case, more in the wide one. VAETransformer, the first loop and JAX clip gradients and learn the noise. Columns of
+TVAE are one-hot modes of a mixture (fitted once, on 500 rows; left out of the wide case, where that takes minutes).
 scvi-tools has counts, a negative binomial and batch norm, and one width for all layers, so no wide case either.
 """
 
@@ -346,7 +346,7 @@ class Worker:
         n_threads = str(args.threads or os.cpu_count())
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if args.threads == 1 else ""
         env = os.environ | {"OMP_NUM_THREADS": n_threads, "MKL_NUM_THREADS": n_threads, "XLA_FLAGS": flags,
-                            "JAX_PLATFORMS": "cpu"}  # fmt: skip
+                            "JAX_PLATFORMS": "cpu", "TQDM_DISABLE": "1"}  # fmt: skip
         command = [python, __file__, "--serve", str(case), "--threads", str(args.threads)]
         command += ["--show-errors"] * args.show_errors
         stderr = None if args.show_errors else subprocess.DEVNULL
