@@ -1,7 +1,8 @@
 """Seconds of training until the held-out ELBO that another package reaches at its own end.
 
     python docs/benchmarks/time_to_quality.py [--data PATH] [--tables NAME ...] [--methods NAME ...] [--seeds 1]
-        [--rows 3000] [--images 6000] [--components 10] [--plot FILE] [--threads 1] [--clock cpu]
+        [--rows 3000] [--images 6000] [--components 10] [--set PARAMETER=VALUE ...]
+        [--plot FILE] [--threads 1] [--clock cpu]
 
 VAETransformer has its default arguments and the raw table. The others get standardised columns (pythae as it is: in
 [0, 1], for its decoder ends in a sigmoid), the same number of components, else their own defaults: pythae 100 epochs
@@ -27,6 +28,7 @@ seconds, "of the fit" that of the whole fit, which a user waits for, and of our 
 """
 
 import argparse
+import ast
 import copy
 import importlib.metadata
 import importlib.util
@@ -332,11 +334,11 @@ class Keep(Callback):
         self.curve.look(net.averaged_)
 
 
-def run_ours(train, test, K, seed):
-    """VAETransformer with its defaults."""
+def run_ours(train, test, K, seed, settings):
+    """VAETransformer with its defaults, but for `settings`."""
     VAETransformer(2, max_iter=2, random_state=0).fit(train[:200])
     curve = Curve()
-    vae = VAETransformer(K, random_state=seed, callbacks=[Keep(curve)]).fit(train)
+    vae = VAETransformer(K, random_state=seed, callbacks=[Keep(curve)], **settings).fit(train)
     total = curve.seconds()
     test, fitted = looked_at(test), vae.module_
     values = []
@@ -429,7 +431,7 @@ def plot(all_results, path):
         ax.set_ylim(marks[-1] - 2.5 * room, marks[-1] + 0.15 * room)
         ax.grid(alpha=0.3)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(7, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=round(2.4 * n_columns), frameon=False)
     figure.savefig(path, dpi=110)
 
 
@@ -443,10 +445,13 @@ def main():
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--components", type=int, default=10)
+    parser.add_argument("--set", nargs="*", default=[], metavar="PARAMETER=VALUE", help="of VAETransformer")
     parser.add_argument("--plot", metavar="FILE")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=["cpu", "wall"], default="cpu")
     args = parser.parse_args()
+    settings = dict(item.split("=", 1) for item in args.set)
+    settings = {k: ast.literal_eval(v) if v[0] in "0123456789([-TFN'" else v for k, v in settings.items()}
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
@@ -455,14 +460,14 @@ def main():
     names = available(args.methods)
     versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in sorted({METHODS[n].package for n in names}))
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, {args.threads} thread(s), {args.clock} "
-          f"clock, load {os.getloadavg()[0]:.1f} at the start; {versions}")  # fmt: skip
+          f"clock, load {os.getloadavg()[0]:.1f}; {versions}; skvae: {settings or 'defaults'}")  # fmt: skip
     all_results = {}
     for table, X in tables(args):
         K = min(args.components, X.shape[1] - 1)
         results = []
         for seed in range(args.seeds):
             train, test = without_spikes(*train_test_split(X, test_size=0.25, random_state=seed))
-            results.append({"skvae": run_ours(train, test, K, seed)})
+            results.append({"skvae": run_ours(train, test, K, seed, settings)})
             for name in names:
                 results[-1][name] = run(METHODS[name], train, test, K, seed)
         all_results[table] = results
