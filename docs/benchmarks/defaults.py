@@ -7,8 +7,8 @@ Splits and linear models are those of `heldout.py`. "gain" is nats per row over 
 factor analysis (same floor), mean over splits, and then median and worst over tables; "clipped" is its mean with tables
 cut at 10 nats, since single ones would decide it. "below" counts the fits that end more than 0.1 nats below the better
 linear model. lr and nn are the accuracy of a logistic regression and of 5-NN on the codes less that on PCA's: the mean,
-the worst table, and how many lose more than 0.02. Seconds are CPU time. With --keep every fit is a line of JSON in FILE,
-and fits that are there already are not repeated.
+the worst table, and how many lose more than 0.02. Seconds are CPU time. With --keep every fit is a line of JSON in
+FILE, and fits that are there already are not repeated.
 """
 
 import argparse
