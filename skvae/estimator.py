@@ -72,7 +72,8 @@ STRUCTURE = (
 OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
-CAUTIOUS_EPOCHS = 10
+CAUTIOUS_EPOCHS = 30
+WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 
 
@@ -95,8 +96,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     .. math:: L(x) = E_{q(z|x)} \ln p(x|z) - KL(q(z|x) \| p(z)) \le \ln p(x)
 
     (Kingma & Welling 2014, eq. 3). Both networks are an affine path plus an MLP that is silent at the start. The affine
-    paths start as probabilistic PCA or factor analysis in closed form, where the bound *equals* the log-likelihood of
-    that linear model; training goes on from there, and the best state on held-out rows is kept, the start among them.
+    paths start as probabilistic PCA or factor analysis, where the bound *equals* the log-likelihood of that linear
+    model; training goes on from there, and the best state on held-out rows is kept, the start among them.
     Columns are standardised inside, in float64, and scores are in the units of X: nothing needs scaling beforehand,
     and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames go in as they
     are, with categories, booleans, counts and holes, and come back with the same columns and dtypes.
@@ -109,8 +110,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     n_components : int, default=10
         K, the width of the code. Components that the table cannot feed carry no information (see
         `kl_per_component_`).
-    hidden_layer_sizes : tuple of int, default=(128,)
-        Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model.
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
+        Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
+        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
@@ -152,15 +154,18 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
         Which parameter group moves in each step: both together, encoder and decoder in turn, the linear model's EM in
         closed form, or the encoder until it stops paying.
-    init : {"pca", "factor_analysis", "random"}, default="pca"
-        The start. "pca" keeps the directions of most variance, for codes; "factor_analysis" the likelihood of every
-        column, for density, imputation and synthesis; "random" is what other libraries do: there the affine paths and
-        the noise, with no start to keep, learn at 8 times the learning rate at first, 16 times without hidden layers.
+    init : {"auto", "pca", "early_factor_analysis", "factor_analysis", "random"}, default="auto"
+        The start. "pca" has the directions of most variance and one noise variance for all columns;
+        "factor_analysis" has one per column and the best linear likelihood; "early_factor_analysis" is ten steps of EM
+        on the way from the first to the second, with most of the likelihood and most of the directions. "auto" takes
+        "pca" or "early_factor_analysis" by the bound of the held-out rows; where nothing is held out, by Akaike's
+        criterion. "random" is what other libraries do: there the affine paths and the noise, with no start to keep,
+        learn at 8 times the learning rate at first, 16 times without hidden layers.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
     learning_rate : float or "auto", default="auto"
-        "auto" is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them (Goyal et al. 2017), up to
-        4e-3.
+        "auto" is 4e-3 for a closed-form start with held-out rows that can stop the training. Else it is 1e-3 for
+        batches of up to 128 rows, and beyond that in proportion to them (Goyal et al. 2017), up to 4e-3.
     learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
         A factor on the learning rate as a function of the absolute epoch 0, 1, ...
     weight_decay : float, default=0.0
@@ -172,7 +177,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
-        distinct rows; with fewer, nothing can be validated and at most 10 epochs are trained from the start.
+        distinct rows; with fewer, nothing can be validated and at most 30 epochs are trained from the start.
         Adversarial objectives ("aae", "avb", "gan") have no number to watch: "auto" holds nothing out for them. Without
         held-out rows the last state is kept.
     validation_fraction : float, default=0.1
@@ -217,6 +222,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     history_ : list of dict
         One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
         of X. With held-out rows, epoch 0 is the start.
+    init_ : str
+        The start; with ``init="auto"`` the one that was chosen.
     order_, signs_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
     kl_per_component_ : ndarray of shape (n_components,)
@@ -231,7 +238,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     See Also
     --------
-    sklearn.decomposition.PCA : The linear model with one noise variance, which is the default start.
+    sklearn.decomposition.PCA : The linear model with one noise variance for all columns.
     sklearn.decomposition.FactorAnalysis : The linear model with one noise variance per column.
 
     References
@@ -275,7 +282,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
@@ -286,7 +293,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
-        "init": [StrOptions(set(initialization.STARTS))],
+        "init": [StrOptions({"auto", *initialization.STARTS})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
@@ -312,7 +319,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self,
         n_components: int = 10,
         *,
-        hidden_layer_sizes: Sequence[int] | int = (128,),
+        hidden_layer_sizes: Sequence[int] | int | str = "auto",
         activation: str = "silu",
         dropout: float = 0.0,
         categorical_features: str | Sequence | None = "auto",
@@ -323,7 +330,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
         schedule: str | Schedule = "joint",
-        init: str = "pca",
+        init: str = "auto",
         optimizer: str | Callable = "adamw",
         learning_rate: float | str = "auto",
         learning_rate_schedule: str | Callable[[int], float] | None = None,
@@ -459,8 +466,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return f"prior={prior!r} has no members: use prior='mixture' or 'vamp'."
         return None
 
-    def _hidden_layer_sizes(self):
+    def _hidden_layer_sizes(self, n_rows):
+        """As a tuple; "auto" by the rows that train."""
         sizes = self.hidden_layer_sizes
+        if isinstance(sizes, str):
+            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH else (WIDTH, WIDTH)
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
         if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
             raise ValueError(
@@ -556,33 +566,34 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
-        posterior, prior, objective, schedule = self._parts()
+        objective = self._parts()[2]
         if resume:
             self._refuse_changes()
         with limited_threads(0):
             table, X, weight = self._canonical(X, sample_weight, resume)
-        check_parts(posterior, prior, objective, schedule, self._columns.families, self._hidden_layer_sizes())
         with limited_threads(self._work_per_step(X, objective)):
             self._learn(table, X, weight, X_val, resume, single_pass, tasks)
 
     def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
         """Start, train and describe the model of canonical rows X, or go on with it."""
-        _, _, objective, _ = self._parts()
+        posterior, prior, objective, schedule = self._parts()
         (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
+        hidden_layer_sizes = self._hidden_layer_sizes(len(train_weight))
+        check_parts(posterior, prior, objective, schedule, self._columns.families, hidden_layer_sizes)
         if resume:
             self.module_ = copy.deepcopy(self.module_)
             self._model_config = {**self._model_config, "objective": objective}
         else:
-            self._device = choose_device(self.device, table, self._work_per_step(X, objective))
+            self._device = choose_device(self.device, table, self._work_per_step(X_train, objective))
             self._holes = _columns_with_holes(X)
-            self._start(X_train, train_weight)
             self._training_state = None
             self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
+            self._choose_start((X_train, train_weight), valid)
         live = None if resume else self._live_components(X, weight)
         hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
         self._train((X_train, train_weight), valid, n_epochs, hook)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
-            self._start(X, weight)  # the start won: solve it on all rows
+            self._start(self.init_, X, weight)  # the start won: solve it on all rows
         self._describe(X, weight, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
 
@@ -643,10 +654,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return self.max_iter
         return int(np.clip(MOST_STEPS * _batch_size(self.batch_size, n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
 
-    def _rate(self, n_rows):
-        """Resolve "auto": 1e-3 for batches of up to 128 rows, beyond in proportion to them, up to 4e-3."""
+    def _rate(self, n_rows, may_stop):
+        """Resolve "auto": 4e-3 where a closed-form start is trained until held-out rows stop it.
+
+        Else 1e-3 for batches of up to 128 rows, beyond in proportion to them (Goyal et al. 2017), up to 4e-3.
+        """
         if self.learning_rate != "auto":
             return self.learning_rate
+        if may_stop and self.init_ != "random":
+            return 4e-3
         return 1e-3 * float(np.clip(_batch_size(self.batch_size, n_rows) / 128, 1.0, 4.0))
 
     def _held_out(self, X_val):
@@ -659,12 +675,44 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _work_per_step(self, X, objective):
         """Multiply-adds of the MLPs for one batch, encoder and S times decoder."""
-        widths = [X.shape[1], *self._hidden_layer_sizes(), self.n_components]
+        widths = [X.shape[1], *self._hidden_layer_sizes(X.shape[0]), self.n_components]
         per_row = (1 + objective.n_draws) * sum(a * b for a, b in pairwise(widths))
         return _batch_size(self.batch_size, X.shape[0]) * per_row
 
-    def _start(self, X, weight):
+    def _choose_start(self, rows, valid):
+        """Start as `init` says; "auto" solves every start of the race and takes the best one.
+
+        So the fit is bit for bit that of ``init=init_``.
+        """
+        if self.init != "auto":
+            return self._start(self.init, *rows)
+        racers = [copy.copy(self)._start(init, *rows) for init in initialization.RACE]
+        return vars(self).update(vars(min(racers, key=lambda racer: racer._handicap(rows, valid))))
+
+    def _handicap(self, rows, valid):
+        """What a race of starts minimises: minus the mean bound of held-out rows; without them Akaike's criterion.
+
+        That is (m - n L) / n (Akaike 1974), n L the bound of the n rows that the start was solved on, m how many
+        numbers it has more than the others: factor analysis D - 1 noise variances. A model without a score takes PCA.
+        """
+        if self._why_no("codes") or self._why_no("score"):
+            return initialization.RACE.index(self.init_)
+        if valid is not None and self.early_stopping:
+            return -self._mean_bound(*valid)
+        X, weight = rows
+        n_more = 0 if self.init_ == "pca" else X.shape[1] - 1
+        return n_more / max(weight.sum(), len(weight)) - self._mean_bound(X, weight)
+
+    def _mean_bound(self, X, weight):
+        """Weighted mean of the evidence lower bound over rows, in nats and the model's units."""
+        module, x, mask, w = self._inspected(X, weight)
+        u = self._score_noise.to(x)
+        bound = lambda x, mask: evaluation.elbo(module, x, mask, u)  # noqa: E731
+        return float(w @ self._in_chunks(bound, module, x, mask))
+
+    def _start(self, init, X, weight):
         """Units and closed-form start from the given rows, in a new module."""
+        self.init_ = init
         posterior, prior, objective, _ = self._parts()
         self._columns = copy.copy(self._columns).fit_units(X, weight)
         self._model_config = {
@@ -677,7 +725,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             "holes": self._holes,
             "column_weights": self._columns.weights(self.column_weights),
             "network": {
-                "hidden_layer_sizes": self._hidden_layer_sizes(),
+                "hidden_layer_sizes": self._hidden_layer_sizes(X.shape[0]),
                 "activation": self.activation,
                 "dropout": float(self.dropout),
             },
@@ -686,13 +734,14 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         with exclusive(self._seed):
             module = LatentVariableModel(**self._model_config).float().eval()
             check_model(module, posterior, prior, objective)
-        initialization.start(module, self._columns, X, weight, self.init, self._seed)
+        initialization.start(module, self._columns, X, weight, init, self._seed)
         self.module_ = module.to(self._device)
         self._score_noise = whitened_pairs(
             self.n_score_samples, module.n_noise, torch_generator("cpu", self._seed, SCORE_STREAM)
         )
         self._start_prior(prior, X, weight)
         self._signs = self._component_signs(X, weight)
+        return self
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
@@ -740,7 +789,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
         """
         trained = list(self.module_.prior.parameters())
-        if self.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
+        if self.init_ == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
             return None
         if self._why_no("codes") or self._why_no("score"):
             return None
@@ -749,12 +798,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _information(self, module, x, mask, w):
         """Mean KL of each component to the prior, (n,)."""
+        u = self._score_noise.to(x)
+        return w @ self._in_chunks(lambda x, mask: evaluation.kl_per_component(module, x, mask, u), module, x, mask)
+
+    def _in_chunks(self, function, module, x, mask):
+        """`function` (x, mask) of chunks of rows, without gradients, put together."""
         step = evaluation.chunk_rows(module, len(self._score_noise))
         masks = [None] * len(x) if mask is None else mask.split(step)
-        u = self._score_noise.to(x)
         with torch.no_grad():
-            pairs = zip(x.split(step), masks, strict=False)
-            return w @ torch.cat([evaluation.kl_per_component(module, part, m, u) for part, m in pairs])
+            return torch.cat([function(*pair) for pair in zip(x.split(step), masks, strict=False)])
 
     def _warn_of_collapse(self, before):
         after = None if before is None else int((on_host(self.kl_per_component_) > LIVE).sum())
@@ -782,7 +834,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             return
         weights = self._model_config["column_weights"]
         rows = [part and Rows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
-        options = self._training_options(rows[0], hook)
+        options = self._training_options(*rows, hook)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
         first = self.n_iter_
@@ -792,7 +844,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
             self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
-    def _training_options(self, rows, hook):
+    def _training_options(self, rows, valid_rows, hook):
         _, _, objective, schedule = self._parts()
         n_rows = len(rows)
         exact_step = None
@@ -802,7 +854,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             objective=objective,
             schedule=schedule,
             optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
-            learning_rate=self._rate(n_rows),
+            learning_rate=self._rate(n_rows, valid_rows is not None and bool(self.early_stopping)),
             learning_rate_factor=LEARNING_RATE_SCHEDULES.get(self.learning_rate_schedule, self.learning_rate_schedule),
             linear_factor=self._linear_factor(),
             weight_decay=self.weight_decay,
@@ -820,7 +872,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _linear_factor(self):
         """Epoch -> factor on the learning rate of what a closed-form start would have set; None where one has."""
-        return partial(_random_start_factor, bool(self._hidden_layer_sizes())) if self.init == "random" else None
+        has_nets = bool(self._model_config["network"]["hidden_layer_sizes"])
+        return partial(_random_start_factor, has_nets) if self.init_ == "random" else None
 
     def _describe(self, X, weight, table, frozen):
         """Fitted attributes that describe the model: order, signs, information, noise, likelihoods."""

@@ -1,4 +1,4 @@
-"""Closed-form starts: probabilistic PCA or factor analysis put into the linear paths.
+"""Closed-form starts: probabilistic PCA, factor analysis or what lies between, put into the linear paths.
 
 W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO at the start *equals* the
 log-likelihood of the linear-Gaussian model. Components that the table cannot feed have zero loadings: posterior =
@@ -20,13 +20,17 @@ from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb
 from .rows import column_sums, draw_positions, moments
 from .selection import blocks
 
-__all__ = ["STARTS", "exact_em", "start"]
+__all__ = ["RACE", "STARTS", "exact_em", "start"]
 
-STARTS = ("pca", "factor_analysis", "random")
+STARTS = ("pca", "early_factor_analysis", "factor_analysis", "random")
+#: What init="auto" chooses from, the first one where they tie. Factor analysis to the end is not in it: it drives the
+#: noise of single columns to the floor, and nets that start there generalise worse (docs/benchmarks.md).
+RACE = ("pca", "early_factor_analysis")
 
 _MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
 _MAX_INDICATORS = 5_000_000  # fewer where a table of codes widens
 _MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with holes
+_EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likelihood and directions still near PCA's
 _EM_OPERATIONS = 5e9  # that EM on rows with holes may take
 _MAX_REGRESSED = 10_000
 _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
@@ -44,7 +48,7 @@ def start(model, columns, X, weight, init, seed):
     X : RowSelection (n, D)
         In a random order.
     weight : ndarray (n,)
-    init : {"pca", "factor_analysis", "random"}
+    init : {"pca", "early_factor_analysis", "factor_analysis", "random"}
     seed : int
         For the randomised solver of wide tables.
     """
@@ -90,19 +94,23 @@ def _solve(model, columns, centred, weight, init, seed):
     """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
     n_components, tie_noise = model.n_components, columns.tie_noise
     second = SecondMoments(centred.mapped(np.nan_to_num), weight)
-    if init == "pca":
-        solution = probabilistic_pca(second, n_components, tie_noise, seed)
-    else:
+    if init == "factor_analysis":
         max_iter = _affordable_em_steps(model, second)
         solution = factor_analysis(second, n_components, tie_noise, seed, max_iter)
-    if solution.loadings.shape[1] == 0 or not _has_holes(centred):
+    else:
+        solution = probabilistic_pca(second, n_components, tie_noise, seed)
+    rows = second
+    if solution.loadings.shape[1] == 0:
         return solution
-    n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
-    rows = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
-    if init == "pca":  # one noise for all columns: the mean over their observed cells
-        tie_noise = lambda noise: columns.tie_noise(np.full_like(noise, np.average(noise, weights=rows.observed)))  # noqa: E731
-    max_iter = int(np.clip(_EM_OPERATIONS / (4 * rows.X.size * (n_components + 1) ** 2), 20, 1000))
-    return climb(solution, rows, tie_noise, max_iter, tol=1e-5)
+    if _has_holes(centred):
+        n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
+        rows = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
+        # Without factor analysis one noise for all columns: the mean over their observed cells.
+        one_noise = lambda noise: tie_noise(np.full_like(noise, np.average(noise, weights=rows.observed)))  # noqa: E731
+        tie = tie_noise if init == "factor_analysis" else one_noise
+        max_iter = int(np.clip(_EM_OPERATIONS / (4 * rows.X.size * (n_components + 1) ** 2), 20, 1000))
+        solution = climb(solution, rows, tie, max_iter, tol=1e-5)
+    return climb(solution, rows, tie_noise, _EARLY_STEPS) if init == "early_factor_analysis" else solution
 
 
 def exact_em(model, columns, X, weight):

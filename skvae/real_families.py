@@ -22,10 +22,11 @@ class Gaussian(Family):
 
     Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
 
-    With one variance per column, training keeps it above what the column's rows can vouch for. The variance of a column
-    with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise those
-    few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is trained
-    below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never changed.
+    With variances per column or row, training keeps them above what the column's rows can vouch for. The variance of a
+    column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise
+    those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is
+    trained below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never
+    changed.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Gaussian(Family):
 
     def own_numbers(self, n):
         """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
-        size = n if self.noise == "feature" else 1
+        size = n if self.noise in ("feature", "row") else 1
         floor = (np.full(size, self._effective_floor), False)
         if self.noise == "row":
             return [floor]
@@ -75,12 +76,12 @@ class Gaussian(Family):
     def start(self, mean, loadings, noise, resolution=None):
         """The linear-Gaussian model is this family's own: nothing is approximated."""
         floor = np.full(len(noise), self._effective_floor)
-        if self.noise == "feature" and resolution is not None:
+        if self.noise in ("feature", "row") and resolution is not None:
             floor = np.maximum(floor, np.minimum(resolution, noise / 2))
         log_variance = log_excess(noise, floor)
         if self.noise == "row":
             weight = np.concatenate([loadings, np.zeros_like(loadings)])
-            return weight, np.concatenate([mean, log_variance]), [floor[:1]]
+            return weight, np.concatenate([mean, log_variance]), [floor]
         size = len(noise) if self.noise == "feature" else 1
         return loadings, mean, [log_variance[:size], floor[:size]]
 

@@ -181,7 +181,8 @@ def test_a_model_of_whole_rows_imputes_rows_with_holes(cancer):
 def test_objectives_train_on_holes(cancer, objective):
     """MIWAE is the importance-weighted bound over the observed cells (Mattei & Frellsen 2019, eq. 4)."""
     holes = with_holes(cancer, 0.3)
-    vae = VAETransformer(5, objective=objective, init="factor_analysis", max_iter=15, random_state=0).fit(holes)
+    settings = {"init": "factor_analysis", "learning_rate": 1e-3, "random_state": 0}
+    vae = VAETransformer(5, objective=objective, max_iter=15, **settings).fit(holes)
     missing, scale = np.isnan(holes), cancer.std(0)
     assert np.square((vae.impute(holes) - cancer) / scale)[missing].mean() < 0.6
     if objective in ("ae", "avb"):

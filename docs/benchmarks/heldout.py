@@ -1,12 +1,12 @@
 """Held-out score and accuracy of the codes: VAETransformer next to PCA and factor analysis, per table.
 
-    python docs/benchmarks/heldout.py [--data PATH] [--init pca factor_analysis] [--tables NAME ...] [--seeds 3]
-        [--set PARAMETER=VALUE ...]
+    python docs/benchmarks/heldout.py [--data PATH] [--init auto pca ...] [--tables NAME ...] [--seeds 3]
+        [--components 5] [--set PARAMETER=VALUE ...]
 
 PATH is a folder with a `load.py` that offers `names()` and `matrix(name)`; without it the tables inside scikit-learn
-are used. K = min(5, D - 1); at most 4000 rows; a quarter of the rows is the test set. The linear models are fitted on
-columns standardised with training statistics, their log-Jacobian added, with the same noise floor as the VAE: PCA is
-probabilistic PCA with its variance floored, factor analysis is `skvae.linear_gaussian.factor_analysis`.
+are used. K is --components, at most D - 1; at most 4000 rows; a quarter of the rows is the test set. The linear models
+are fitted on columns standardised with training statistics, their log-Jacobian added, with the same noise floor as the
+VAE: PCA is probabilistic PCA with its variance floored, factor analysis is `skvae.linear_gaussian.factor_analysis`.
 "Tied" tables (median column has fewer than 5 % distinct values) are summarised apart: a density there mostly rewards
 whoever puts the sharpest spike on a repeated value. "Live" counts components with KL > 0.05 nats, start -> end.
 """
@@ -39,6 +39,16 @@ def bundled(name):
     return data.data, data.target
 
 
+def tables(path):
+    """Function name -> (X, y) and the names of the tables behind --data, or of scikit-learn's."""
+    if not path:
+        return bundled, list(BUNDLED)
+    sys.path.insert(0, path)
+    import load
+
+    return load.matrix, [name for part in load.names() for name in part]
+
+
 def linear_score(model: LinearGaussian, X):
     """Mean log N(x; 0, W W' + psi) of standardised rows."""
     return SecondMoments(X, np.ones(len(X))).log_likelihood(model)
@@ -50,16 +60,16 @@ def accuracies(codes, y):
     return [model.fit(codes[0], y[0]).score(codes[1], y[1]) for model in models]
 
 
-def run(X, y, seed, inits, settings):
+def run(X, y, seed, inits, settings, n_components=5, max_rows=MAX_ROWS):
     """All models on one split; a dictionary of numbers."""
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(X))[:MAX_ROWS]
+    rows = rng.permutation(len(X))[:max_rows]
     X, y = X[rows], y[rows]
     A, B, ya, yb = train_test_split(X, y, test_size=0.25, random_state=seed)
     scaler = StandardScaler().fit(A)
     a, b = scaler.transform(A), scaler.transform(B)
     jacobian = -np.log(scaler.scale_).sum()
-    K = min(5, X.shape[1] - 1)
+    K = min(n_components, X.shape[1] - 1)
     is_class = 2 <= len(np.unique(ya)) <= 30
     moments, tie = SecondMoments(a, np.ones(len(a))), Gaussian().tie_noise
     shared = Gaussian(noise="shared").tie_noise
@@ -69,9 +79,9 @@ def run(X, y, seed, inits, settings):
         pca = PCA(K).fit(a)
         out["PCA_lr"], out["PCA_nn"] = accuracies((pca.transform(a), pca.transform(b)), (ya, yb))
     for init in inits:
-        tick = time.perf_counter()
+        tick, own = time.perf_counter(), time.process_time()
         vae = VAETransformer(K, init=init, random_state=seed, **settings).fit(A)
-        out[f"{init}_seconds"] = time.perf_counter() - tick
+        out[f"{init}_seconds"], out[f"{init}_cpu"] = time.perf_counter() - tick, time.process_time() - own
         out[init] = vae.score(B)
         out[f"{init}_best"] = vae.best_iter_
         out[f"{init}_live"] = (vae.kl_per_component_ > 0.05).sum()
@@ -87,16 +97,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with load.py")
     parser.add_argument("--tables", nargs="*")
-    parser.add_argument("--init", nargs="*", default=["pca", "factor_analysis"])
+    parser.add_argument("--init", nargs="*", default=["auto"])
+    parser.add_argument("--components", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
-    matrix, names = bundled, list(BUNDLED)
-    if args.data:
-        sys.path.insert(0, args.data)
-        import load
-
-        matrix, names = load.matrix, [name for part in load.names() for name in part]
+    matrix, names = tables(args.data)
     settings = dict(item.split("=", 1) for item in args.set)
     settings = {k: ast.literal_eval(v) if v[0] in "0123456789([-TFN'" else v for k, v in settings.items()}
     warnings.filterwarnings("ignore", module="sklearn.linear_model")  # the probe's own convergence
@@ -109,7 +115,7 @@ def main():
         if X.shape[1] < 2:
             continue
         y = np.zeros(len(X)) if y is None else np.asarray(y)
-        results = [run(X, y, seed, args.init, settings) for seed in range(args.seeds)]
+        results = [run(X, y, seed, args.init, settings, args.components) for seed in range(args.seeds)]
         mean = {key: np.mean([r[key] for r in results]) for key in results[0]}
         tied = np.median([len(np.unique(column)) for column in X.T]) < 0.05 * len(X)
         shape = f"{min(len(X), MAX_ROWS):4}x{X.shape[1]:<3}"
