@@ -52,7 +52,7 @@ class Rows:
 
     def _read(self, rows, places=None):
         """A selection as (x, mask) for the model, cast block by block into its place; row i goes to places[i]."""
-        x, mask = torch.empty(rows.shape, device=self.device), None
+        x, mask = torch.empty(rows.shape, dtype=torch.float32, device=self.device), None
         for part, block in blocks(rows, self.n_columns):
             part = part if places is None else places[part]
             x[part], present = self.columns.tensors(block, self.device, torch.float32)
