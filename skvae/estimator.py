@@ -497,7 +497,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            NaN cells are missing.
+            NaN cells are missing. A numpy.memmap of numbers is not copied but read in runs of up to 64 neighbouring
+            rows, shuffled; so the order of its rows counts, its equal rows are not merged, and rows are held out run
+            by run: the fit is near that of the same array, and not bit-identical to it. joblib hands large arrays to
+            its workers as such. With columns of `categorical_features` it is read whole.
         y : Ignored
             For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional

@@ -1,0 +1,220 @@
+"""Large tables: memory of a fit, transform next to the bare network, files beyond the memory allowed, time per row.
+
+    python docs/benchmarks/large.py [memory transform file rows csr] [--n-rows 1000000] [--rounds 9] [--plot FILE]
+
+Without a name all sections run. Every section prints lines of one table; `rows` draws them into FILE. Memory is the
+growth of the process over what its imports took, the input itself included. Linux only: it reads /proc.
+"""
+
+import argparse
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from skvae import VAETransformer, evaluation
+
+D = 30
+MEGABYTE = 1e6
+
+
+def table(n, dtype="float32"):
+    """Five factors and noise, (n, D), made block by block; integers are rounded."""
+    rng = np.random.default_rng(0)
+    loadings, X = rng.normal(size=(5, D)), np.empty((n, D), dtype)
+    scale = 10 if X.dtype.kind == "i" else 1
+    for block in np.array_split(X, max(1, n // 10_000)):
+        block[:] = (scale * (rng.normal(size=(len(block), 5)) @ loadings + rng.normal(size=block.shape))).clip(
+            -127, 127
+        )
+    return X
+
+
+def in_a_process(*arguments):
+    """Run a child of this script and print what it says."""
+    done = subprocess.run([sys.executable, __file__, "--child", *map(str, arguments)], capture_output=True, text=True)
+    print(done.stdout.strip() or done.stderr.strip().splitlines()[-1], flush=True)
+
+
+def status(name):
+    """A line of /proc/self/status in bytes."""
+    with open("/proc/self/status") as file:
+        return 1024 * int(re.search(rf"{name}:\s+(\d+)", file.read())[1])
+
+
+def measure_memory(dtype, n):
+    """Peak of a fit of two epochs."""
+    before = status("VmRSS")
+    X = table(n, dtype)
+    VAETransformer(max_iter=2, random_state=0).fit(X)
+    grown = status("VmHWM") - before
+    print(
+        f"memory     fit of {n} x {D} {dtype:8} {X.nbytes / MEGABYTE:5.0f} MB: peak {grown / MEGABYTE:5.0f} MB, "
+        f"{grown / X.nbytes:.2f} x the input"
+    )
+
+
+def memory(args):
+    """Each input type in a process of its own."""
+    for dtype in ("float32", "float64", "int8"):
+        in_a_process("memory", dtype, args.n_rows)
+
+
+def transform(args):
+    """`transform` of float32 rows in turn with the network on rows that are standardised already."""
+    X = table(args.n_rows)
+    vae = VAETransformer(max_iter=1, random_state=0).fit(X[:20_000])
+    x, _ = vae._columns.tensors(X, "cpu", torch.float32)
+    module, step = vae.module_, evaluation.chunk_rows(vae.module_, 1)
+
+    def bare():
+        z = torch.empty(len(x), module.width)
+        with torch.no_grad():
+            for i in range(0, len(x), step):
+                z[i : i + step] = module.posterior.center(module.encode(x[i : i + step], None))
+
+    ratios, seconds = [], []
+    for _ in range(args.rounds + 1):
+        tick = time.perf_counter()
+        vae.transform(X)
+        tock = time.perf_counter()
+        bare()
+        seconds.append((tock - tick, time.perf_counter() - tock))
+    ours, bares = np.array(seconds[1:]).T
+    low, ratios, high = np.percentile(ours / bares, [10, 50, 90])
+    print(
+        f"transform  {args.n_rows} x {D} float32, one thread: {np.median(ours):.3f} s against {np.median(bares):.3f} s "
+        f"of the bare network: ratio {ratios:.2f} [{low:.2f}, {high:.2f}]",
+        flush=True,
+    )
+
+
+def measure_file(path, dtype, n):
+    """Fit a mapped file of n rows with a third of its size allowed as further memory."""
+    VAETransformer(max_iter=1, random_state=0).fit(table(1000))  # libraries have loaded what they load
+    X = np.memmap(path, dtype=dtype, mode="r", shape=(n, D))
+    allowed = status("VmData") + X.nbytes // 3
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    tick = time.perf_counter()
+    vae = VAETransformer(max_iter=1, random_state=0).fit(X)
+    seconds = time.perf_counter() - tick
+    print(
+        f"file       fit of {n} x {D} {dtype} {X.nbytes / MEGABYTE:.0f} MB, {X.nbytes / 3 / MEGABYTE:.0f} MB allowed: "
+        f"one epoch in {seconds:.0f} s, score of 100000 rows {vae.score(X[:100_000]):.2f}"
+    )
+
+
+def file(args):
+    """A float32 and a float64 file, larger than what is allowed."""
+    for dtype in ("float32", "float64"):
+        with tempfile.NamedTemporaryFile() as place:
+            n = 2 * args.n_rows
+            np.memmap(place.name, dtype=dtype, mode="w+", shape=(n, D))[:] = np.tile(table(n // 20, dtype), (20, 1))
+            in_a_process("file", place.name, dtype, n)
+
+
+def seconds_per_row(n, rounds):
+    """Microseconds per row of an epoch at batch size 256, and of transform: medians."""
+    X = table(n)
+    ticks = []
+
+    def epoch(net):
+        ticks.append(time.perf_counter())
+
+    vae = VAETransformer(batch_size=256, max_iter=rounds + 1, early_stopping=False, random_state=0)
+    vae.set_params(callbacks=[("clock", Clock(epoch))]).fit(X)
+    times = []
+    for _ in range(rounds):
+        tick = time.perf_counter()
+        vae.transform(X)
+        times.append(time.perf_counter() - tick)
+    return 1e6 * np.median(np.diff(ticks)) / n, 1e6 * np.median(times) / n
+
+
+def Clock(function):
+    """A skorch callback that calls function(net) after every epoch."""
+    from skorch.callbacks import Callback
+
+    return type("Clock", (Callback,), {"on_epoch_end": lambda self, net, **kwargs: function(net)})()
+
+
+def rows(args):
+    """Time per row from 10^4 to 10^6 rows, as a table and perhaps as a plot."""
+    sizes = [n for n in (10_000, 30_000, 100_000, 300_000, 1_000_000) if n <= args.n_rows]
+    times = []
+    for n in sizes:
+        times.append(seconds_per_row(n, max(2, min(10, 300_000 // n))))
+        print(f"rows       {n:8}: epoch {times[-1][0]:6.2f} us per row, transform {times[-1][1]:5.2f} us", flush=True)
+    for name, column in zip(("epoch", "transform"), np.array(times).T, strict=True):
+        print(f"rows       {name}: slowest over fastest size {column.max() / column.min():.2f}")
+    if args.plot:
+        plot(sizes, np.array(times), args.plot)
+
+
+def plot(sizes, times, path):
+    """Time per row against the number of rows."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+    for ax, name, column in zip(axes, ("an epoch, batches of 256", "transform"), times.T, strict=True):
+        ax.axhspan(column[0] / 1.2, column[0] * 1.2, color="0.92", label="within 20% of the first")
+        ax.plot(sizes, column, "o-")
+        ax.set(title=name, xscale="log", xlabel="rows", ylabel="µs per row", ylim=(0, 1.5 * column.max()))
+        ax.legend(frameon=False, loc="lower left")
+    figure.savefig(path, dpi=150)
+
+
+def measure_csr(n, n_columns):
+    """50 one-hot variables of n_columns / 50 levels each, an epoch more and less."""
+    rng = np.random.default_rng(0)
+    before = status("VmRSS")
+    levels = n_columns // 50
+    kind = rng.integers(10, size=(n, 1))  # rows of ten kinds, each with levels of its own
+    codes = (rng.geometric(0.2, size=(n, 50)) + 7 * kind * np.arange(1, 51)) % levels
+    indices = (codes + levels * np.arange(50)).ravel()
+    X = sparse.csr_array((np.ones(n * 50), indices, np.arange(0, n * 50 + 1, 50)), shape=(n, n_columns))
+    seconds, scores = [], []
+    for max_iter in (0, 2):
+        tick = time.perf_counter()
+        vae = VAETransformer(max_iter=max_iter, random_state=0).fit(X)
+        seconds.append(time.perf_counter() - tick)
+        scores.append(vae.score(X[:2000]))
+    print(
+        f"csr        {n} x {n_columns}, 50 ones per row: start {seconds[0]:.1f} s, an epoch "
+        f"{(seconds[1] - seconds[0]) / 2:.1f} s, peak {(status('VmHWM') - before) / MEGABYTE:.0f} MB; "
+        f"score {scores[0]:.1f} at the start, {scores[1]:.1f} after two epochs"
+    )
+
+
+def csr(args):
+    """One-hot rows with 10 000 columns."""
+    in_a_process("csr", args.n_rows // 50, 10_000)
+
+
+CHILDREN = {"memory": measure_memory, "file": measure_file, "csr": measure_csr}
+SECTIONS = {section.__name__: section for section in (memory, transform, file, rows, csr)}
+
+
+def main():
+    """Run the sections that are named, or all."""
+    torch.set_num_threads(1)
+    if sys.argv[1:2] == ["--child"]:
+        return CHILDREN[sys.argv[2]](*(int(a) if a.isdigit() else a for a in sys.argv[3:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[])
+    parser.add_argument("--n-rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--plot", metavar="FILE")
+    args = parser.parse_args()
+    for name in args.sections or SECTIONS:
+        SECTIONS[name](args)
+
+
+if __name__ == "__main__":
+    main()
