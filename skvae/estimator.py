@@ -711,7 +711,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         module, x, mask, w = self._inspected(X, weight)
         u = self._score_noise.to(x)
         bound = lambda x, mask: evaluation.elbo(module, x, mask, u)  # noqa: E731
-        return float(w @ self._in_chunks(bound, module, x, mask))
+        return float(self._mean(bound, module, x, mask, w))
 
     def _start(self, init, X, weight):
         """Units and closed-form start from the given rows, in a new module."""
@@ -802,14 +802,16 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _information(self, module, x, mask, w):
         """Mean KL of each component to the prior, (n,)."""
         u = self._score_noise.to(x)
-        return w @ self._in_chunks(lambda x, mask: evaluation.kl_per_component(module, x, mask, u), module, x, mask)
+        return self._mean(lambda x, mask: evaluation.kl_per_component(module, x, mask, u), module, x, mask, w)
 
-    def _in_chunks(self, function, module, x, mask):
-        """`function` (x, mask) of chunks of rows, without gradients, put together."""
+    def _mean(self, function, module, x, mask, w):
+        """Mean of `function` (x, mask) over rows of weights w, without gradients, chunk by chunk."""
         step = evaluation.chunk_rows(module, len(self._score_noise))
         masks = [None] * len(x) if mask is None else mask.split(step)
-        with torch.no_grad():
-            return torch.cat([function(*pair) for pair in zip(x.split(step), masks, strict=False)])
+        with torch.no_grad():  # a sum, since small results that stay would fragment the heap
+            return sum(
+                share @ function(*pair) for share, *pair in zip(w.split(step), x.split(step), masks, strict=False)
+            )
 
     def _warn_of_collapse(self, before):
         after = None if before is None else int((on_host(self.kl_per_component_) > LIVE).sum())
