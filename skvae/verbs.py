@@ -328,8 +328,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
         not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
-        seen the cell that it judges: `impute` the row without it to hear what the others say. A row that lies far out
-        may have a low score without an odd cell, since the KL is in no column.
+        seen the cell that it judges: `impute` the row without it to hear what the others say. It follows a column with
+        hardly any noise of its own, and then the row's other cells look odd; ``init="pca"`` makes that rarer. A row
+        that lies far out may have a low score without an odd cell, since the KL is in no column.
 
         Parameters
         ----------
