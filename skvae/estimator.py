@@ -109,7 +109,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         `kl_per_component_`).
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
-        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows.
+        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
@@ -467,7 +467,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """As a tuple; "auto" by the rows that train."""
         sizes = self.hidden_layer_sizes
         if isinstance(sizes, str):
-            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH else (WIDTH, WIDTH)
+            is_adversarial = self._component("objective").monitor is None  # nothing would stop a net that overfits
+            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH or is_adversarial else (WIDTH, WIDTH)
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
         if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
             raise ValueError(
