@@ -768,7 +768,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _live_components(self, X, weight):
         """How many components carry information; None where that is not defined, or a fall of it says little.
 
-        A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
+        A random start says nothing, nor do few rows; and a prior with members comes towards the codes. Columns without
+        structure give a component ln(1 + g) nats by chance, g = (D / n)^(1/2), since the largest eigenvalue of n rows
+        of unit noise is near (1 + g)^2 (Marchenko & Pastur 1967). Such a one may go.
         """
         trained = list(self.module_.prior.parameters())
         if self.init_ == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
@@ -776,7 +778,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         if self._why_no("codes") or self._why_no("score"):
             return None
         module, x, mask, w = self._inspected(X, weight)
-        return int((self._information(module, x, mask, w) > LIVE).sum())
+        by_chance = np.log1p((X.shape[1] / X.shape[0]) ** 0.5)
+        return int((self._information(module, x, mask, w) > max(LIVE, by_chance)).sum())
 
     def _information(self, module, x, mask, w):
         """Mean KL of each component to the prior, (n,)."""
