@@ -112,7 +112,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         `kl_per_component_`).
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
-        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows.
+        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
@@ -470,7 +470,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """As a tuple; "auto" by the rows that train."""
         sizes = self.hidden_layer_sizes
         if isinstance(sizes, str):
-            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH else (WIDTH, WIDTH)
+            is_adversarial = self._component("objective").monitor is None  # nothing would stop a net that overfits
+            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH or is_adversarial else (WIDTH, WIDTH)
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
         if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
             raise ValueError(
@@ -789,7 +790,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _live_components(self, X, weight):
         """How many components carry information; None where that is not defined, or a fall of it says little.
 
-        A random start says nothing, nor do few rows; and a prior with members comes towards the codes.
+        A random start says nothing, nor do few rows; and a prior with members comes towards the codes. Columns without
+        structure give a component ln(1 + g) nats by chance, g = (D / n)^(1/2), since the largest eigenvalue of n rows
+        of unit noise is near (1 + g)^2 (Marchenko & Pastur 1967). Such a one may go.
         """
         trained = list(self.module_.prior.parameters())
         if self.init_ == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
@@ -797,7 +800,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         if self._why_no("codes") or self._why_no("score"):
             return None
         module, x, mask, w = self._inspected(X, weight)
-        return int((self._information(module, x, mask, w) > LIVE).sum())
+        by_chance = np.log1p((X.shape[1] / X.shape[0]) ** 0.5)
+        return int((self._information(module, x, mask, w) > max(LIVE, by_chance)).sum())
 
     def _information(self, module, x, mask, w):
         """Mean KL of each component to the prior, (n,)."""

@@ -77,8 +77,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> vae = VAETransformer(n_components=2, max_iter=0).set_output(transform="pandas").fit(iris)
         >>> vae.transform(iris).round(2).head(2)
            vaetransformer0  vaetransformer1
-        0             -1.31             0.48
-        1             -1.20            -0.67
+        0             -1.36             0.46
+        1             -1.32            -0.72
         """
 
         def codes(module, x, mask):
@@ -328,8 +328,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
         not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
-        seen the cell that it judges: `impute` the row without it to hear what the others say. A row that lies far out
-        may have a low score without an odd cell, since the KL is in no column.
+        seen the cell that it judges: `impute` the row without it to hear what the others say. It follows a column with
+        hardly any noise of its own, and then the row's other cells look odd; ``init="pca"`` makes that rarer. A row
+        that lies far out may have a low score without an odd cell, since the KL is in no column.
 
         Parameters
         ----------
@@ -345,7 +346,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> vae = VAETransformer(n_components=2, init="pca", max_iter=20, random_state=0).fit(X)
         >>> X[0, 2] = 6.5  # a petal five times too long
         >>> vae.score_columns(X)[0].argmin()
         np.int64(2)
