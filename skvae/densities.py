@@ -50,15 +50,9 @@ class Normal(td.Normal):
     """td.Normal with a scale that is broadcast last: one noise per column does not become a logarithm per cell."""
 
     def __init__(self, loc, scale):
-        shape = torch.broadcast_shapes(loc.shape, scale.shape)
-        self.loc = loc if loc.shape == shape else loc.expand(shape)
         self.own_scale = scale
-        td.Distribution.__init__(self, shape, validate_args=False)
-
-    @property
-    def scale(self):
-        """The standard deviation, of the batch shape."""
-        return self.own_scale.expand(self._batch_shape)
+        self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        td.Distribution.__init__(self, self.loc.shape, validate_args=False)
 
     def expand(self, batch_shape, _instance=None):
         """The same normal, more often."""
