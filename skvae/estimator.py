@@ -158,8 +158,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         The start. "pca" has the directions of most variance and one noise variance for all columns;
         "factor_analysis" has one per column and the best linear likelihood; "early_factor_analysis" is ten steps of EM
         on the way from the first to the second, with most of the likelihood and most of the directions. "auto" takes
-        "pca" or "early_factor_analysis" by the bound of the held-out rows; where nothing is held out, by Akaike's
-        criterion. "random" is what other libraries do: there the affine paths and the noise, with no start to keep,
+        "pca" or "early_factor_analysis" by their bounds on held-out rows and, less Akaike's correction, on their own.
+        "random" is what other libraries do: there the affine paths and the noise, with no start to keep,
         learn at 8 times the learning rate at first, 16 times without hidden layers.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
@@ -176,8 +176,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Epochs at most; "auto" is 300, or as many as make 6000 steps on large tables. 0 gives the start alone, whose
         `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold rows out, stop when they stop improving, and keep the best state. "auto" is on from 100
-        distinct rows; with fewer, nothing can be validated and at most 30 epochs are trained from the start.
+        Whether to hold rows out, stop when they stop improving, and keep the best state; the start, where it is not
+        beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100 distinct
+        rows; with fewer, nothing can be validated and at most 30 epochs are trained from the start.
         Adversarial objectives ("aae", "avb", "gan") have no number to watch: "auto" holds nothing out for them. Without
         held-out rows the last state is kept.
     validation_fraction : float, default=0.1
@@ -694,18 +695,19 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         return vars(self).update(vars(min(racers, key=lambda racer: racer._handicap(rows, valid))))
 
     def _handicap(self, rows, valid):
-        """What a race of starts minimises: minus the mean bound of held-out rows; without them Akaike's criterion.
+        """What a race of starts minimises: minus the mean bound of all rows, those that it was solved on corrected.
 
-        That is (m - n L) / n (Akaike 1974), n L the bound of the n rows that the start was solved on, m how many
-        numbers it has more than the others: factor analysis D - 1 noise variances. A model without a score takes PCA.
+        That is (m - n L - n' L') / (n + n'), L the bound of the n rows that the start was solved on, L' that of n'
+        held-out rows, and m how many numbers it has more than the others (Akaike 1974): factor analysis D - 1 noise
+        variances. A few held-out rows alone would choose by chance. A model without a score takes PCA.
         """
         if self._why_no("codes") or self._why_no("score"):
             return initialization.RACE.index(self.init_)
-        if valid is not None and self.early_stopping:
-            return -self._mean_bound(*valid)
-        X, weight = rows
-        n_more = 0 if self.init_ == "pca" else X.shape[1] - 1
-        return n_more / max(weight.sum(), len(weight)) - self._mean_bound(X, weight)
+        n_more = 0 if self.init_ == "pca" else rows[0].shape[1] - 1
+        parts = [rows] if valid is None else [rows, valid]
+        counts = [max(weight.sum(), len(weight)) for _, weight in parts]
+        bound = sum(n * self._mean_bound(*part) for n, part in zip(counts, parts, strict=True))
+        return (n_more - bound) / sum(counts)
 
     def _mean_bound(self, X, weight):
         """Weighted mean of the evidence lower bound over rows, in nats and the model's units."""
@@ -870,6 +872,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             batch_size=_batch_size(self.batch_size, n_rows),
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
+            keeps_start=self.init_ != "random",
             precision=self.precision,
             compile=self.compile,
             callbacks=self.callbacks or [],

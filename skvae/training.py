@@ -28,6 +28,7 @@ class TrainingOptions:
     batch_size: int
     patience: int | None  # None: held-out values go into the history only
     tol: float
+    keeps_start: bool  # unless training is surely better
     precision: str
     compile: bool
     callbacks: list = field(default_factory=list)  # of the user
@@ -71,7 +72,7 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     """
     from .loop import BestState, Net, StopTraining, callbacks_around  # skorch, for which `import skvae` does not wait
 
-    keeper = BestState(options.patience, options.tol, options.objective)
+    keeper = BestState(options.patience, options.tol, options.objective, options.keeps_start and first_epoch == 0)
     callbacks = callbacks_around(options, keeper if valid_rows is not None else None)
     net = Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
     with isolated(train_rows.device, seed, first_epoch), torch.enable_grad():
