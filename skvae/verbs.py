@@ -301,9 +301,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Examples
         --------
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import load_breast_cancer
         >>> from skvae import VAETransformer
-        >>> X, _ = load_iris(return_X_y=True)
+        >>> X, _ = load_breast_cancer(return_X_y=True)
         >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
         >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
         True
