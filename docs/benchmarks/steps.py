@@ -1,10 +1,11 @@
 """Time of a training step next to a hand-written PyTorch loop with the same network, clipping and optimizer.
 
-    python docs/benchmarks/steps.py [--rounds 15] [--threads 1] [--compile]
+    python docs/benchmarks/steps.py [--rounds 15] [--threads 1] [--compile] [--profile]
 
 Both train in one process, alternating epoch by epoch; the ratio is taken round by round, so that a busy machine hits
 both. The median and the interval from the 10th to the 90th percentile are printed; and what validating a ninth as many
-rows takes, as a share of an epoch.
+rows takes, as a share of an epoch. With --profile also the kernels in which both spend most time, by torch.profiler, in
+microseconds per step (its own cost included).
 """
 
 import argparse
@@ -68,6 +69,20 @@ def hand_epoch(model, optimizer, x, batch):
     return float(total)
 
 
+def profiled(ours, hand, n_steps, n_kernels=16):
+    """Print the kernels on top: microseconds and calls per step of ours, and by hand."""
+    tables = []
+    for epoch in (ours, hand):
+        epoch()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            epoch()
+        tables.append({event.key: event for event in profile.key_averages()})
+    for name, event in sorted(tables[0].items(), key=lambda item: -item[1].self_cpu_time_total)[:n_kernels]:
+        both = (event, tables[1].get(name))
+        cells = [f"{e.self_cpu_time_total / n_steps:8.1f} x{e.count / n_steps:5.1f}" if e else " " * 15 for e in both]
+        print(f"    {name[:44]:44} {cells[0]}   by hand {cells[1]}", flush=True)
+
+
 def case(D, hidden, K, batch, n, args):
     """Seconds per step of ours, by hand, and of a validation, round by round."""
     X = np.random.default_rng(0).normal(size=(n, D))
@@ -82,6 +97,10 @@ def case(D, hidden, K, batch, n, args):
     net.initialize()
     net.load_training_state(None)
 
+    if args.profile:
+        profiled(
+            lambda: net.fit_loop((rows, None), epochs=1), lambda: hand_epoch(theirs, optimizer, x, batch), n // batch
+        )
     seconds = []
     for _ in range(args.rounds + 2):
         stamps = [time.perf_counter()]
@@ -102,6 +121,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for D, hidden, K, batch, n in CASES:
