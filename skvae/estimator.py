@@ -164,8 +164,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
     learning_rate : float or "auto", default="auto"
-        "auto" is 4e-3 for a closed-form start with held-out rows that can stop the training. Else it is 1e-3 for
-        batches of up to 128 rows, and beyond that in proportion to them (Goyal et al. 2017), up to 4e-3.
+        "auto" is 4e-3 for bounds from a closed-form start, with held-out rows that can stop the training. Else, as for
+        autoencoders, it is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them (Goyal et al.
+        2017), up to 4e-3.
     learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
         A factor on the learning rate as a function of the absolute epoch 0, 1, ...
     weight_decay : float, default=0.0
@@ -660,13 +661,13 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         return int(np.clip(MOST_STEPS * _batch_size(self.batch_size, n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
 
     def _rate(self, n_rows, may_stop):
-        """Resolve "auto": 4e-3 where a closed-form start is trained until held-out rows stop it.
+        """Resolve "auto": 4e-3 where a bound is raised from a closed-form start until held-out rows stop it.
 
         Else 1e-3 for batches of up to 128 rows, beyond in proportion to them (Goyal et al. 2017), up to 4e-3.
         """
         if self.learning_rate != "auto":
             return self.learning_rate
-        if may_stop and self.init_ != "random":
+        if may_stop and self.init_ != "random" and self._component("objective").needs_density:
             return 4e-3
         return 1e-3 * float(np.clip(_batch_size(self.batch_size, n_rows) / 128, 1.0, 4.0))
 

@@ -417,7 +417,7 @@ def test_wasserstein_and_adversarial_codes_match_the_prior():
     error = {name: metrics.reconstruction_error(model, test) for name, model in models.items()}
     for name in ("wae", "aae"):
         assert discrepancy[name] < discrepancy["ae"] / 3
-        assert discrepancy[name] <= discrepancy["vae"] + 1e-3  # the standard error of 450 codes
+        assert discrepancy[name] <= discrepancy["vae"] + 1.4e-3  # the standard error of a difference, 450 codes
         assert error[name] < 1.1 * error["ae"]
 
 
