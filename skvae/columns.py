@@ -287,18 +287,20 @@ class Columns:
         elif sparse.issparse(X):
             x = torch.from_numpy(self._standardized_csr(X))
         else:
-            x = self._standardized(X)
+            x = self._standardized(X, dtype)
         x, mask = self.filled(x.to(dtype))
         return x.to(device), None if mask is None else mask.to(device)
 
-    def _standardized(self, X):
-        """`standardize` of an ndarray or tensor, as a tensor: torch takes half of numpy's time for short rows."""
-        if isinstance(X, torch.Tensor):
-            x = X.to(torch.float64 if X.device.type != "mps" else X.dtype, copy=True)
-        else:
-            x = torch.from_numpy(np.array(X, dtype=np.float64, order="C"))
-        shift, scale = (torch.as_tensor(a).to(x) for a in (self.shift, self.scale))
-        return x.sub_(shift).div_(scale)
+    def _standardized(self, X, dtype):
+        """`standardize` of an ndarray or tensor as a tensor of `dtype`; the shift, which takes digits, in float64."""
+        if not isinstance(X, torch.Tensor):
+            X = torch.from_numpy(np.require(X, np.float32 if X.dtype == np.float32 else np.float64, ["C", "W"]))
+        wide = X.dtype if X.device.type == "mps" else torch.float64
+        shift, scale = (torch.as_tensor(a).to(X.device, wide) for a in (self.shift, self.scale))
+        x = torch.empty(X.shape, dtype=dtype, device=X.device)
+        if X.dtype == dtype:
+            return torch.sub(X, shift, out=x).div_(scale.to(dtype))
+        return torch.div(X - shift, scale, out=x)  # float64 numbers may be too large for float32
 
     def _standardized_csr(self, X):
         """`standardize` of a CSR, dense: float64 for the stored cells alone, since most are zero and alike."""

@@ -785,10 +785,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         if not module.posterior:
             return [1.0] * module.n_components
         with torch.no_grad():
-            q, p = module.encode(x, mask), module.prior(module.encode)
-            if {q.support, p.support} - {constraints.real, constraints.real_vector}:
+            step = evaluation.chunk_rows(module, 1)
+            masks = [None] * len(x) if mask is None else mask.split(step)
+            encoded = [module.encode(*part) for part in zip(x.split(step), masks, strict=False)]
+            if {encoded[0].support, module.prior(module.encode).support} - {constraints.real, constraints.real_vector}:
                 return [1.0] * module.n_components
-            return evaluation.signs(module.posterior.center(q), x, w).tolist()
+            return evaluation.signs(torch.cat([module.posterior.center(q) for q in encoded]), x, w).tolist()
 
     def _live_components(self, X, weight):
         """How many components carry information; None where that is not defined, or a fall of it says little.
@@ -904,10 +906,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         with torch.no_grad():
             center = x.new_zeros(1, module.width)
             if module.posterior:
-                q = module.encode(x, mask)
-                center = w[None] @ module.posterior.center(q)
+                encoded = lambda x, mask: module.posterior.center(module.encode(x, mask))  # noqa: E731
+                center = self._mean(encoded, module, x, mask, w)[None]
                 if self.code_density == "mixture" or not objective.uses_prior:
-                    self._fit_code_density(module, q, weight)
+                    self._fit_code_density(module, module.encode(x, mask), weight)
             self.noise_variance_ = like(self._in_data_units(module, center[None]).variance[0, 0], table)
         self.likelihoods_ = {self._columns.label(d): family for d, family in enumerate(self._columns.families)}
 

@@ -25,7 +25,7 @@ __all__ = [
     "signs",
 ]
 
-_CELLS_PER_CHUNK = 1 << 18  # of the widest layer: 2 MB as float64, larger ones leave the cache
+_CELLS_PER_CHUNK = 1 << 19  # of the widest layer: 4 MB as float64, larger ones leave the cache
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
 
 
