@@ -188,13 +188,10 @@ def with_jax(D, hidden, K, batch, n):
     return run
 
 
-def pythae(D, hidden, K, batch, n):
-    """pythae's VAE and BaseTrainer around the network of steps.py."""
-    from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
+def pythae_networks(D, K, hidden):
+    """Our networks as pythae takes them."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     class Encoder(BaseEncoder):
         def __init__(self):
@@ -213,13 +210,22 @@ def pythae(D, hidden, K, batch, n):
         def forward(self, z):
             return ModelOutput(reconstruction=self.net(z))
 
+    return {"encoder": Encoder(), "decoder": Decoder()}
+
+
+def pythae(D, hidden, K, batch, n):
+    """pythae's VAE and BaseTrainer around the network of steps.py."""
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
     rows = BaseDataset(torch.from_numpy(table(D, n)), torch.zeros(n))
     folder = tempfile.TemporaryDirectory()
 
     def fit(epochs):
         config = BaseTrainerConfig(output_dir=folder.name, num_epochs=epochs, learning_rate=1e-3, no_cuda=True,
                                    per_device_train_batch_size=batch)  # fmt: skip
-        model = VAE(VAEConfig(input_dim=(D,), latent_dim=K), encoder=Encoder(), decoder=Decoder())
+        model = VAE(VAEConfig(input_dim=(D,), latent_dim=K), **pythae_networks(D, K, hidden))
         BaseTrainer(model, rows, training_config=config).train()
 
     return lambda: seconds_per_step(fit, n // batch)

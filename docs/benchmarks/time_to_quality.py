@@ -47,9 +47,10 @@ from datetime import date
 import numpy as np
 import sklearn.datasets
 import torch
+from peers import pythae_networks
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
-from steps import HandWritten, Net
+from steps import HandWritten
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -122,33 +123,14 @@ def fit_pythae(X, K, seed, curve, own=True):
     """pythae's VAE with its own networks and rate, or with ours."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     from pythae.trainers.base_trainer import base_trainer
 
     base_trainer.ProgressBarCallback = base_trainer.TrainingCallback  # it has no switch
     D = X.shape[1]
 
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.net = Net(D, 2 * K, HIDDEN)
-
-        def forward(self, x):
-            mean, log_variance = self.net(x).chunk(2, -1)
-            return ModelOutput(embedding=mean, log_covariance=log_variance)
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.net = Net(K, D, HIDDEN)
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=self.net(z))
-
     torch.manual_seed(seed)
-    networks = {} if own else {"encoder": Encoder(), "decoder": Decoder()}
+    networks = {} if own else pythae_networks(D, K, HIDDEN)
     model = VAE(VAEConfig(input_dim=(D,), latent_dim=K), **networks)
     with tempfile.TemporaryDirectory() as folder:
         settings = {} if own else {"learning_rate": 1e-3}
