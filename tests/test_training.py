@@ -1,6 +1,7 @@
 """Training: the race, stopping, continuing, randomness, threads, callbacks."""
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from skvae import ELBO, Gaussian, Joint, VAETransformer, verbs
 from skvae._compat import CallbackSupportMixin
+from skvae.loop import BestState
 from skvae.threads import limited_threads
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
@@ -556,3 +558,33 @@ def test_scoring_callbacks_see_a_consistent_estimator(cancer):
     vae = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0)
     vae.set_callbacks(callback.ScoringMonitor(scoring=scoring)).fit(cancer)
     assert seen == [(1, 1), (2, 2), (3, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(0.95, False), (1.05, True), (-3.0, False)])
+def test_a_start_is_given_up_only_beyond_one_standard_error(factor, expected):
+    """Against the formula for weighted rows, sum w (d - m)^2 under squared shares."""
+    rng = np.random.default_rng(0)
+    weight, noise = rng.integers(1, 4, 30).astype(float), rng.normal(size=30)
+    share = weight / weight.sum()
+    noise -= share @ noise
+    gain = noise + factor * np.sqrt(share**2 @ noise**2)
+    keeper = BestState(patience=5, tol=0.0, objective=ELBO(), keeps_start=True)
+    keeper.valid_rows = SimpleNamespace(weight=weight)
+    keeper.first, keeper.monitored = (0, torch.from_numpy(gain), None), torch.zeros(30)
+    assert keeper._is_sure() == expected
+
+
+def test_what_is_linear_stays_at_its_start():
+    """Factors and noise: now and then a net is better on the held-out rows, by chance, and is not taken for it."""
+    by_chance = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        noise = rng.standard_t(3, size=(250, 8))
+        X = rng.normal(size=(250, 2)) @ rng.normal(size=(2, 8)) + 0.5 * noise
+        vae = VAETransformer(2, random_state=seed).fit(X)
+        if vae.best_iter_ == 0:
+            losses = [record["valid_loss"] for record in vae.history_]
+            by_chance += min(losses) < losses[0]
+            start = VAETransformer(2, init=vae.init_, max_iter=0, random_state=seed).fit(X)
+            assert vae.score(X) == pytest.approx(start.score(X), abs=1e-9)  # solved on all rows
+    assert by_chance >= 2  # none without the rule
