@@ -408,9 +408,10 @@ def test_mmd_has_a_gradient_at_equal_codes():
 
 def test_wasserstein_and_adversarial_codes_match_the_prior():
     """On digits: the codes' MMD against a plain and a variational autoencoder's, at about the plain one's error."""
+    options = {"hidden_layer_sizes": (128,), "scaling": "global", "batch_size": 128, "max_iter": 250, "random_state": 0}
     train, test = train_test_split(load_digits().data, random_state=0)
     models = {
-        name: VAETransformer(8, objective=o, scaling="global", batch_size=128, random_state=0, max_iter=250).fit(train)
+        name: VAETransformer(8, objective=o, **options).fit(train)
         for name, o in {"ae": "ae", "vae": "elbo", "wae": WAEMMD(), "aae": AAE()}.items()
     }
     discrepancy = {name: metrics.mmd_to_prior(model, test) for name, model in models.items()}
