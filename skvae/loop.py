@@ -349,6 +349,7 @@ class BestState(Callback):
         self.best_epoch = None
         self.value = math.inf
         self.start = []
+        self.state = None
 
     def on_train_begin(self, net, X, **kwargs):
         """The state before the first epoch takes part in the race and opens the history."""
@@ -356,7 +357,7 @@ class BestState(Callback):
         parts = in_data_units(net.validate(self.valid_rows), "valid", self.valid_rows, self.objective)
         self.start = [{"epoch": net.first_epoch, **parts}]
         self.offer(net, net.first_epoch, self.start[0])
-        self.first = net.first_epoch, net.monitored, getattr(self, "state", None)
+        self.first = net.first_epoch, net.monitored, self.state
 
     def offer(self, net, epoch, record):
         """Take the state if it is better than the best by more than `tol`."""
