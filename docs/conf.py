@@ -1,0 +1,84 @@
+"""The site: `python -m sphinx -W docs docs/_build/html`. See developers.md."""
+
+import sys
+from pathlib import Path
+
+import skvae
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+import source_pages  # noqa: E402 - stands beside this file
+
+project = "skvae"
+author = "The skvae founders"
+copyright = author
+release = version = skvae.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.linkcode",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "source_pages",
+]
+exclude_patterns = ["_build", "examples"]
+templates_path = ["_templates"]
+default_role = "autolink"
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+myst_fence_as_directive = ["math"]
+myst_url_schemes = {"http": None, "https": None, "source": {"url": "_code/{{path}}.html#{{fragment}}"}}
+linkcode_resolve = source_pages.resolve
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skvae"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_show_sourcelink = False
+toc_object_entries_show_parents = "hide"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+numpydoc_show_class_members = False
+#numpydoc_validation_checks = {"all"}
+autodoc_typehints = "none"
+
+
+def own_methods(name):
+    """The methods that a class's page shows: its own contract, without what scikit-learn or a public base documents."""
+    cls = getattr(skvae, name, object)
+    if any(base.__name__ in skvae.__all__ for base in cls.__mro__[1:]):
+        return []
+    names = [name for name in dir(cls) if not name.startswith("_") and not name.endswith("_request")]
+    owners = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in names}
+    return [name for name in names if owners[name].__module__.startswith("skvae") and callable(getattr(cls, name, None))]
+
+
+autosummary_context = {"own_methods": own_methods}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("skvae",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
