@@ -1,5 +1,7 @@
 """The site: `python -m sphinx -W docs docs/_build/html`. See developers.md."""
 
+import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -54,21 +56,32 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 numpydoc_show_class_members = False
-#numpydoc_validation_checks = {"all"}
+# numpydoc_validation_checks = {"all"}
 autodoc_typehints = "none"
 
 
-def own_methods(name):
-    """The methods that a class's page shows: its own contract, without what scikit-learn or a public base documents."""
-    cls = getattr(skvae, name, object)
+def own_members(module, name):
+    """The methods and properties on a class's page: its own contract, not what scikit-learn or a public base documents.
+
+    Pairs of the directive's kind and the name.
+    """
+    cls = getattr(importlib.import_module(module), name)
     if any(base.__name__ in skvae.__all__ for base in cls.__mro__[1:]):
         return []
-    names = [name for name in dir(cls) if not name.startswith("_") and not name.endswith("_request")]
-    owners = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in names}
-    return [name for name in names if owners[name].__module__.startswith("skvae") and callable(getattr(cls, name, None))]
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("skvae.")]
+    members = {name: member for base in reversed(ours) for name, member in vars(base).items() if is_documented(name)}
+    kinds = {name: "property" if isinstance(member, property) else "method" for name, member in members.items()}
+    return sorted(
+        (name, kind) for name, kind in kinds.items() if kind == "property" or inspect.isroutine(members[name])
+    )
 
 
-autosummary_context = {"own_methods": own_methods}
+def is_documented(name):
+    """Public, and not one of the set_..._request that scikit-learn makes."""
+    return name == "__call__" or not (name.startswith("_") or name.endswith("_request"))
+
+
+autosummary_context = {"own_members": own_members}
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
