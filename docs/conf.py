@@ -8,7 +8,7 @@ from pathlib import Path
 import skvae
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-import source_pages  # noqa: E402 - stands beside this file
+import source_pages  # stands in _ext
 
 project = "skvae"
 author = "The skvae founders"
@@ -68,12 +68,10 @@ def own_members(module, name):
     cls = getattr(importlib.import_module(module), name)
     if any(base.__name__ in skvae.__all__ for base in cls.__mro__[1:]):
         return []
-    ours = [base for base in cls.__mro__ if base.__module__.startswith("skvae.")]
-    members = {name: member for base in reversed(ours) for name, member in vars(base).items() if is_documented(name)}
-    kinds = {name: "property" if isinstance(member, property) else "method" for name, member in members.items()}
-    return sorted(
-        (name, kind) for name, kind in kinds.items() if kind == "property" or inspect.isroutine(members[name])
-    )
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("skvae.")]
+    members = {name: member for base in ours for name, member in vars(base).items() if is_documented(name)}
+    properties = [(name, "property") for name, member in members.items() if isinstance(member, property)]
+    return sorted(properties + [(name, "method") for name, member in members.items() if inspect.isroutine(member)])
 
 
 def is_documented(name):

@@ -1,7 +1,7 @@
 """Sphinx extension: each source file as a page with numbered lines, where [source] links and links of documents lead.
 
-On a code host a document's ``../skvae/model.py#L107`` is a line of a file; here it becomes a line of such a page, so the
-site needs no host. One set of pages serves the API reference, too (`resolve`, for sphinx.ext.linkcode).
+On a code host a document's ``../skvae/model.py#L107`` is a line of a file; here it becomes a line of such a page, so
+the site needs no host. The same pages serve the API reference (`resolve`, for sphinx.ext.linkcode).
 """
 
 import inspect
@@ -24,7 +24,7 @@ def resolve(domain, info):
     thing = import_module(info["module"])
     for name in info["fullname"].split("."):
         thing = getattr(thing, name)
-    thing = inspect.unwrap(thing)
+    thing = inspect.unwrap(thing.fget if isinstance(thing, property) else thing)
     path = Path(inspect.getsourcefile(thing)).relative_to(ROOT).with_suffix("")
     return f"../../_code/{path.as_posix()}.html#line-{inspect.getsourcelines(thing)[1]}"
 
