@@ -93,3 +93,13 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
 }
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("source-read", strip_blank_ends)
+
+
+def strip_blank_ends(app, docname, source):
+    """Drop the blank line that doctest wants between an example's output and the fence."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
