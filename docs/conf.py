@@ -56,7 +56,7 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 numpydoc_show_class_members = False
-# numpydoc_validation_checks = {"all"}
+numpydoc_validation_checks = {"all"}
 autodoc_typehints = "none"
 
 
@@ -89,6 +89,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/backreferences",
     "doc_module": ("skvae",),
     "abort_on_example_error": True,
+    "parallel": True,  # as many as sphinx -j
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
