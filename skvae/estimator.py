@@ -1,6 +1,7 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,6 +35,7 @@ from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts
+from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
@@ -66,6 +68,7 @@ STRUCTURE = (
     "categorical_features",
     "likelihood",
     "scaling",
+    "feature_loss",
     "posterior",
     "prior",
     "objective",
@@ -142,6 +145,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         categories and booleans are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
         What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
+    feature_loss : FeatureLoss, optional
+        A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
+        the inner layers of a network that was trained elsewhere.
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
@@ -298,6 +304,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
         "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
         "column_weights": ["array-like", dict, None],
+        "feature_loss": [FeatureLoss, None],
         "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -337,6 +344,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
+        feature_loss: FeatureLoss | None = None,
         posterior: str | Posterior = "auto",
         prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
@@ -372,6 +380,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.likelihood = likelihood
         self.scaling = scaling
         self.column_weights = column_weights
+        self.feature_loss = feature_loss
         self.posterior = posterior
         self.prior = prior
         self.objective = objective
@@ -625,6 +634,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
         check_parts(*self._parts(), self._columns.families, self._networks(n_rows))
+        if self.feature_loss is not None:
+            self.feature_loss.check(self._columns.families, self.scaling)
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -757,6 +768,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             "likelihood": self._columns.groups,
             "holes": self._holes,
             "column_weights": self._columns.weights(self.column_weights),
+            "feature_loss": self.feature_loss and clone(self.feature_loss),
+            "units": (self._columns.shift.tolist(), self._columns.scale.tolist()) if self.feature_loss else None,
             "encoder": encoder,
             "decoder": decoder,
         }
@@ -775,7 +788,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
+        made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
         made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
         made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
