@@ -1,0 +1,58 @@
+"""Every public docstring passes every check of numpydoc and shows an example; `--doctest-modules` runs the examples."""
+
+import importlib
+import importlib.util
+import inspect
+
+import pytest
+from numpydoc.validate import validate
+
+#: Public modules, and the packages without which they cannot be imported.
+MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "skvae.onnx": ("onnx",)}
+
+#: Classes to subclass: their methods and properties are a contract, `__call__` included.
+BASES = ("Annealing", "Family", "Head", "Objective", "Posterior", "Prior", "Schedule")
+
+
+def is_here(module):
+    return importlib.util.find_spec(module) is not None
+
+
+def is_public(name, member):
+    """Whether a class attribute is a method or property to document; scikit-learn makes the set_..._request itself."""
+    is_made = name.startswith("set_") and name.endswith("_request")
+    is_routine = inspect.isroutine(member) or isinstance(member, property)
+    return is_routine and not is_made and (name == "__call__" or not name.startswith("_"))
+
+
+def methods(cls):
+    """Those that a class or a base of it inside skvae defines."""
+    for base in cls.__mro__:
+        if base.__module__.startswith("skvae."):
+            yield from (name for name, member in vars(base).items() if is_public(name, member))
+
+
+def public_names():
+    for module in filter(is_here, MODULES):
+        if not all(map(is_here, MODULES[module])):
+            continue
+        for name in importlib.import_module(module).__all__:
+            member = getattr(importlib.import_module(module), name)
+            if callable(member):
+                yield f"{module}.{name}"
+            if name in ("VAETransformer", *BASES) or name.endswith("Display"):
+                yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_docstring(name):
+    result = validate(name)
+    assert result["errors"] == []
+    assert ">>>" in result["docstring"].partition("Examples\n--------")[2]
+
+
+def test_every_kind_of_name_is_found():
+    names = set(public_names())
+    assert names > {"skvae.VAETransformer", "skvae.metrics.active_units"}  # a class, a function
+    assert names > {"skvae.VAETransformer.fit", "skvae.VAETransformer.encode"}  # its own verb, one that can be hidden
+    assert names > {"skvae.Family.push", "skvae.Objective.n_draws", "skvae.Annealing.__call__"}
