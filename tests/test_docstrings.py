@@ -1,5 +1,8 @@
 """Every public docstring passes every check of numpydoc and shows an example; `--doctest-modules` runs the examples."""
 
+import ast
+import builtins
+import doctest
 import importlib
 import importlib.util
 import inspect
@@ -44,11 +47,28 @@ def public_names():
                 yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
 
 
+def unbound(example):
+    """Names that an example uses but does not import: a doctest finds them in the module, a reader does not."""
+    source = "".join(part.source for part in doctest.DocTestParser().get_examples(example))
+    bound, used = set(dir(builtins)), set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.alias():
+                bound.add((node.asname or node.name).partition(".")[0])
+    return used - bound
+
+
 @pytest.mark.parametrize("name", list(public_names()))
 def test_docstring(name):
     result = validate(name)
     assert result["errors"] == []
-    assert ">>>" in result["docstring"].partition("Examples\n--------")[2]
+    example = result["docstring"].partition("Examples\n--------\n")[2]
+    assert ">>>" in example
+    assert unbound(example) == set()
 
 
 def test_every_kind_of_name_is_found():
