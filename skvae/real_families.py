@@ -239,7 +239,7 @@ class Gumbel(LocationScale):
 
     See Also
     --------
-    Gompertz : A family with such a tail on one side only.
+    Gompertz : This one mirrored and cut off at 0, for posteriors.
     Logistic : The difference of two such variables.
 
     Examples
