@@ -57,7 +57,7 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     See Also
     --------
     neg_reconstruction_error : A scorer.
-    VAETransformer.reconstruct : The reconstruction itself.
+    skvae.VAETransformer.reconstruct : The reconstruction itself.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     See Also
     --------
     reconstruction_error : What it negates.
-    VAETransformer.score : The scorer for models with a density.
+    skvae.VAETransformer.score : The scorer for models with a density.
 
     Examples
     --------
@@ -287,7 +287,7 @@ def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int 
     See Also
     --------
     aggregate_posterior_kl : The same question in nats, for codes with a density.
-    WAEMMD : The objective that keeps it small.
+    skvae.WAEMMD : The objective that keeps it small.
 
     Examples
     --------
@@ -371,7 +371,7 @@ def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 
     See Also
     --------
     effective_sample_size : How far the weights can be relied upon.
-    VAETransformer.score : The evidence lower bound.
+    skvae.VAETransformer.score : The evidence lower bound.
 
     Examples
     --------

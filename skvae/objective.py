@@ -67,7 +67,7 @@ class Objective(BaseEstimator, ABC):
     ...         log_px = model.training_log_likelihood(x, mask, z).mean(0)
     ...         return {"loss": self.weight / 2 * z.square().sum(-1).mean(0) - log_px, "reconstruction": log_px}
     >>> X, _ = load_iris(return_X_y=True)
-    >>> vae = VAETransformer(2, objective=SmallCodes(weight=10.0), max_iter=20, early_stopping=False, random_state=0)
+    >>> vae = VAETransformer(2, objective=SmallCodes(weight=10.0), max_iter=5, early_stopping=False, random_state=0)
     >>> size = lambda vae: (vae.fit_transform(X) ** 2).mean()
     >>> bool(size(vae) < size(vae.set_params(objective__weight=0.0)))
     True

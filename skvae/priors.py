@@ -379,7 +379,7 @@ class NormalMixture(Prior):
     >>> from sklearn.metrics import adjusted_rand_score
     >>> from skvae import NormalMixture, VAETransformer
     >>> X, species = load_iris(return_X_y=True)
-    >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=30, random_state=0).fit(X)
+    >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=10, random_state=0).fit(X)
     >>> adjusted_rand_score(species, vae.prior_responsibilities(X).argmax(axis=1)) > 0.6
     True
     """

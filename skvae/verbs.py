@@ -406,7 +406,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> from sklearn.datasets import load_breast_cancer
         >>> from skvae import VAETransformer
         >>> X, _ = load_breast_cancer(return_X_y=True)
-        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> vae = VAETransformer(n_components=2, max_iter=5, random_state=0).fit(X)
         >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
         True
         """
@@ -515,7 +515,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         --------
         sample : New rows, with some cells given.
         reconstruct : The observed cells as the model sees them.
-        sklearn.impute.IterativeImputer : Columns regressed on each other.
+        sklearn.impute.KNNImputer : Means over the most similar rows.
 
         Examples
         --------

@@ -6,9 +6,11 @@ import doctest
 import importlib
 import importlib.util
 import inspect
+import pydoc
 
 import pytest
-from numpydoc.validate import validate
+from numpydoc.docscrape import get_doc_object
+from numpydoc.validate import Validator, validate
 
 #: Public modules, and the packages without which they cannot be imported.
 MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "skvae.onnx": ("onnx",)}
@@ -69,6 +71,15 @@ def test_docstring(name):
     example = result["docstring"].partition("Examples\n--------\n")[2]
     assert ">>>" in example
     assert unbound(example) == set()
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_what_to_see_also_exists(name):
+    """Under its full name, or in the same class or module: there Sphinx looks it up."""
+    module = max((module for module in MODULES if name.startswith(f"{module}.")), key=len)
+    places = ["", f"{name.rpartition('.')[0]}.", f"{module}."]
+    references = Validator(get_doc_object(pydoc.locate(name))).see_also
+    assert [ref for ref in references if not any(pydoc.locate(place + ref) for place in places)] == []
 
 
 def test_every_kind_of_name_is_found():
