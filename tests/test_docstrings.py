@@ -1,8 +1,9 @@
-"""Every public docstring passes every check of numpydoc and shows an example; `--doctest-modules` runs the examples."""
+"""Every public docstring passes every check of numpydoc and has an example, which `--doctest-modules` runs."""
 
 import ast
 import builtins
 import doctest
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -71,6 +72,19 @@ def test_docstring(name):
     example = result["docstring"].partition("Examples\n--------\n")[2]
     assert ">>>" in example
     assert unbound(example) == set()
+
+
+@functools.cache
+def doctests(module):
+    return {test.name for test in doctest.DocTestFinder().find(importlib.import_module(module))}
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_example_is_found(name):
+    """A decorator could hide it from doctest."""
+    thing = pydoc.locate(name)
+    function = thing.fget if isinstance(thing, property) else thing
+    assert f"{function.__module__}.{function.__qualname__}" in doctests(function.__module__)
 
 
 @pytest.mark.parametrize("name", list(public_names()))
