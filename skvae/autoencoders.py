@@ -82,7 +82,7 @@ class WAEMMD(Objective):
 
     Examples
     --------
-    Without a weight the codes drift off:
+    Without a weight nothing draws the codes to the prior:
 
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer, WAEMMD, metrics

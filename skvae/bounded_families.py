@@ -112,9 +112,9 @@ class Beta(SpreadFamily):
 
     .. math:: \ln p(x) = (a - 1) \ln x + (b - 1) \ln(1 - x) - \ln B(a, b), \qquad a = m c, \; b = (1 - m) c
 
-    Domain: 0 < x < 1. Its mean is m, its concentrations are m c and (1 - m) c. Link: m = sigmoid(raw), 2 / c = ``floor
-    + exp(raw)``; no concentration is below 0.05. As a posterior its draws are differentiated implicitly, as torch does,
-    and scored through scipy's inverse CDF; prior Beta(1, 1).
+    Domain: 0 < x < 1. The mean is m. Link: m = sigmoid(raw), 2 / c = ``floor + exp(raw)``; neither a nor b is below
+    0.05. As a posterior its draws are differentiated implicitly, as torch does, and scored through scipy's inverse CDF;
+    prior Beta(1, 1).
 
     Parameters
     ----------

@@ -215,8 +215,8 @@ class EllipticalPrior(Prior):
 
     .. math:: \ln p(z) = \text{const} - \tfrac{\nu + K}2 \ln(1 + |z|^2 / \nu)
 
-    What "auto" is for an elliptical posterior. Its components are uncorrelated, and not independent: one that lies far
-    out makes the others likelier to, since all share one w.
+    What "auto" is for an elliptical posterior. Its components are uncorrelated, and not independent: they share one w,
+    so where one lies far out, the others probably do.
 
     Parameters
     ----------

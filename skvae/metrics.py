@@ -119,7 +119,7 @@ def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
 def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
     """Count the components whose mean KL to the prior is above a threshold: those that carry information.
 
-    On the rows of the fit it is the number of entries of `kl_per_component_` above the threshold.
+    The count of `kl_per_component_` above the threshold, for the rows of any table.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def active_units(estimator: Any, X: Any, threshold: float = 0.01) -> int:
     X : array-like, frame or CSR of shape (n_samples, n_features)
         Rows; cells may be missing.
     threshold : float, default=0.01
-        Of the variance, where the prior has variance 1.
+        Of the variance; a standard normal prior has 1.
 
     Returns
     -------

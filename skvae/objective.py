@@ -31,6 +31,8 @@ class Objective(BaseEstimator, ABC):
         Epochs before patience starts to count.
     n_samples : int
         S, draws of z per row and training step.
+    n_draws : int
+        Draws of base noise per row and step that the loop hands over; S unless some serve another purpose.
     posterior : str or None
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density : bool

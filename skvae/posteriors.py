@@ -128,8 +128,7 @@ class Posterior(BaseEstimator, ABC):
     def prior(self):
         """Give the prior that ``prior="auto"`` means.
 
-        The standard member of the same distribution, so that a posterior can reach the prior and switch a component
-        off.
+        The standard member of the posterior's own family, so that a component can reach the prior and be switched off.
 
         Returns
         -------
@@ -196,8 +195,8 @@ class Posterior(BaseEstimator, ABC):
 class Head(nn.Module, ABC):
     """Base class of the modules that posteriors build: raw numbers of a row -> q -> draws of its code.
 
-    Every draw is a deterministic function of standard normal noise (Kingma & Welling 2014, section 2.4), so the caller
-    decides how many there are and whether they are frozen.
+    Exact draws are a deterministic function of standard normal noise (Kingma & Welling 2014, section 2.4), so the
+    caller decides how many there are and whether they are frozen.
 
     Parameters
     ----------
@@ -441,7 +440,7 @@ class MeanField(Posterior):
     r"""Independent components of one family, :math:`q(z | x) = \prod_k q_k(z_k | x)`: short name "diag" if normal.
 
     Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where rows have no
-    holes, the linear start is rotated so that the exact posterior is of this form.
+    holes, the linear start is rotated so that the exact posterior of normal codes is of this form.
 
     Kingma & Welling (2014), section 2.4, for which families can be reparameterised.
 
