@@ -40,8 +40,8 @@ class DirichletPosterior(Posterior):
     >>> from skvae import DirichletPosterior, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> Z = VAETransformer(3, posterior=DirichletPosterior(), max_iter=0).fit_transform(X)
-    >>> bool(Z.min() > 0), Z.sum(axis=1).round(6).max()
-    (True, np.float64(1.0))
+    >>> bool(Z.min() > 0), float(Z.sum(axis=1).round(6).max())
+    (True, 1.0)
     """
 
     def prior(self):

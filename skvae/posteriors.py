@@ -671,8 +671,8 @@ class CategoricalPosterior(Posterior):
     >>> vae = VAETransformer(1, posterior=CategoricalPosterior(n_classes=3), max_iter=0).fit(X)
     >>> vae.get_feature_names_out()
     array(['vaetransformer0_0', 'vaetransformer0_1', 'vaetransformer0_2'], dtype=object)
-    >>> vae.transform(X).sum(axis=1).round(6).min()
-    np.float64(1.0)
+    >>> float(vae.transform(X).sum(axis=1).round(6).min())
+    1.0
     """
 
     def __init__(self, n_classes: int = 10, temperature: float | None = 0.5):

@@ -456,8 +456,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> X, _ = load_iris(return_X_y=True)
         >>> vae = VAETransformer(n_components=2, init="pca", max_iter=20, random_state=0).fit(X)
         >>> X[0, 2] = 6.5  # a petal five times too long
-        >>> vae.score_columns(X)[0].argmin()
-        np.int64(2)
+        >>> int(vae.score_columns(X)[0].argmin())
+        2
         """
         check_is_fitted(self)
 
