@@ -118,6 +118,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
         ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        Nonlinearity after each hidden layer of both networks.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
     encoder, decoder : Network or callable, optional
@@ -227,18 +228,24 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, only when X has string column names
+        D, the number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, only when X has string ones.
     module_ : skvae.model.LatentVariableModel
         The torch module, in its own order of components.
-    n_iter_, best_iter_ : int
-        Epochs run, and the epoch whose state was kept; 0 is the start.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        The epoch whose state was kept; 0 is the start.
     history_ : list of dict
         One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
         of X. With held-out rows, epoch 0 is the start.
     init_ : str
         The start; with ``init="auto"`` the one that was chosen.
-    order_, signs_ : ndarray of shape (n_components,)
+    order_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
+    signs_ : ndarray of shape (n_components,)
+        The other half of the output map, -1 or 1.
     kl_per_component_ : ndarray of shape (n_components,)
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
@@ -246,8 +253,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Variance of each column given the code, at the code's mean, in the units of X; of code numbers for categories.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
-    code_density_ : GaussianMixture, only with ``code_density="mixture"`` and for plain autoencoders
-        Of the codes in the order of `module_`.
+    code_density_ : GaussianMixture
+        Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
 
     See Also
     --------
@@ -411,16 +418,22 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def set_params(self, **params: Any) -> "VAETransformer":
         """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
 
-        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``.
+        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``; so a grid search
+        over nested parameters needs no components.
 
         Parameters
         ----------
         **params : dict
-            Estimator parameters.
+            Parameters of the estimator, and of its components as ``component__parameter``.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself.
+
+        See Also
+        --------
+        sklearn.base.BaseEstimator.set_params : The same without short names.
 
         Examples
         --------
@@ -526,6 +539,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> "VAETransformer":
         """Fit the model to the rows of X.
 
+        The closed-form start, then training from there; the best state on held-out rows is kept, the start among them.
+        Rows are made canonical first, equal ones merged and all of them sorted by content, so that their order does not
+        count.
+
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
@@ -544,13 +561,33 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, fitted.
 
         Raises
         ------
         ValueError
             Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
             An earlier fit of the same estimator stays intact.
+
+        See Also
+        --------
+        partial_fit : One epoch at a time.
+        fit_transform : Fit and encode.
+
+        Examples
+        --------
+        An integer weight is that many copies of a row, to the last bit:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> weight = np.arange(len(X)) % 3
+        >>> weighted = VAETransformer(2, max_iter=3, random_state=0).fit(X, sample_weight=weight)
+        >>> copied = VAETransformer(2, max_iter=3, random_state=0).fit(np.repeat(X, weight, axis=0))
+        >>> bool((weighted.transform(X) == copied.transform(X)).all())
+        True
         """
         fitted = copy.copy(self)
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
@@ -572,12 +609,20 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         y : Ignored
+            For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, one epoch further.
+
+        See Also
+        --------
+        fit : All epochs, with validation.
 
         Examples
         --------
