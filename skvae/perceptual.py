@@ -13,8 +13,7 @@ __all__ = ["FeatureLoss"]
 
 
 class FeatureLoss(BaseEstimator):
-    r"""
-    Perceptual loss: how far rows and their reconstructions are apart in a space of features.
+    r"""Perceptual loss: how far rows and their reconstructions are apart in a space of features.
 
     Training raises the objective with
 
