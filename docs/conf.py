@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import skvae
+from skvae._documented import Documented
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import source_pages  # stands in _ext
@@ -61,12 +62,12 @@ autodoc_typehints = "none"
 
 
 def own_members(module, name):
-    """The methods and properties on a class's page: its own contract, not what scikit-learn or a public base documents.
+    """The methods and properties that a class's page shows, as pairs of name and kind: those that skvae writes itself.
 
-    Pairs of the directive's kind and the name.
+    A component has none: parameters are all that it offers, its methods are the contract on the page of its base.
     """
     cls = getattr(importlib.import_module(module), name)
-    if any(base.__name__ in skvae.__all__ for base in cls.__mro__[1:]):
+    if issubclass(cls, Documented) and not (inspect.isabstract(cls) or hasattr(cls, "fit")):
         return []
     ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("skvae.")]
     members = {name: member for base in ours for name, member in vars(base).items() if is_documented(name)}
