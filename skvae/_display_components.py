@@ -10,6 +10,7 @@ from ._plotting import (
     COLORS,
     codes_of,
     columns_of,
+    contrast,
     decoded_means,
     draw_mosaic,
     image_values,
@@ -232,7 +233,8 @@ class ComponentDisplay:
         """
         n = len(self.information)
         height = 1.4 + (0.27 * len(self.names) if self.traversals is None else 0.62 * n)
-        self.axes_ = panels(ax, (1, 2), (9.5, max(height, 2.8)), type(self).__name__)[0]
+        ratios = (1, 2) if self.traversals is None else (1, 2.2)
+        self.axes_ = panels(ax, (1, 2), (9.5, max(height, 2.8)), type(self).__name__, ratios)[0]
         self.figure_ = self.axes_[0].figure
         self._bars(self.axes_[0])
         self._heat_map(self.axes_[1], cmap) if self.traversals is None else self._strips(self.axes_[1])
@@ -268,8 +270,7 @@ class ComponentDisplay:
         images = image_values(self.traversals, self.image_shape, type(self).__name__)
         steps = [""] * images.shape[1]
         steps[0], steps[-1] = "low", "high"
-        limits = images.min(), images.max()
-        self.image_ = draw_mosaic(ax, images, limits, range(len(images)), steps)
+        self.image_ = draw_mosaic(ax, images, contrast(images), range(len(images)), steps)
 
 
 def _refuse_codes_off_the_line(vae, X, caller):
@@ -497,7 +498,7 @@ class ManifoldDisplay:
         """
         Draw the display.
 
-        Black and white are the smallest and largest value of each panel.
+        Black and white are the smallest and largest value of each panel, but for a hundredth of the pixels.
 
         Parameters
         ----------
@@ -524,11 +525,12 @@ class ManifoldDisplay:
         'b'
         """
         n = len(self.values)
-        self.axes_ = panels(ax, (1, n), (5.6, 5.6) if n == 1 else (3.6 * n, 3.9), type(self).__name__)[0]
+        self.axes_ = panels(ax, (1, n), (5.6, 5.6) if n == 1 else (3.6 * n, 3.8), type(self).__name__)[0]
         self.ax_, self.figure_, self.images_ = self.axes_[0], self.axes_[0].figure, []
+        gap = None if self.coordinates is None else 0  # neighbours in the plane flow into each other
         for i, (ax_i, values) in enumerate(zip(self.axes_, self.values, strict=True)):
             images = image_values(values, self.image_shape, type(self).__name__)
-            self.images_.append(draw_mosaic(ax_i, images, (images.min(), images.max()), cmap=cmap))
+            self.images_.append(draw_mosaic(ax_i, images, contrast(images), cmap=cmap, gap=gap))
             if len(self.titles):
                 ax_i.set_title(self.titles[i])
         if self.coordinates is not None:

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
 from ._arrays import on_host
-from ._plotting import COLORS, MARKERS, codes_of, panels, pyplot, short, vae_behind
+from ._plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, short, vae_behind
 from .frames import gone
 
 __all__ = ["LatentSpaceDisplay"]
@@ -15,7 +15,7 @@ __all__ = ["LatentSpaceDisplay"]
 _MANY_ROWS = 20_000  # density="auto"
 _MOST_NUMBERS_AS_CLASSES = 12
 _GRID = 60  # hexagons from left to right
-_MISSING = "#B0B0B0"
+_MISSING = "#D4D4D4"
 
 
 class LatentSpaceDisplay:
@@ -205,7 +205,7 @@ class LatentSpaceDisplay:
 
     def _points(self, colors, scatter_kw):
         n = len(self.codes)
-        style = {"s": float(np.clip(8000 / n, 4, 30)), "alpha": float(np.clip(2000 / n, 0.3, 0.8)), "linewidths": 0}
+        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(2000 / n, 0.3, 0.8)), "linewidths": 0}
         for name, rows, color, marker in colors.groups():
             c = {"color": color} if isinstance(color, str) else {"c": color, "cmap": "viridis"}
             z = self.codes[rows]
@@ -273,14 +273,7 @@ class LatentSpaceDisplay:
         self.ax_.set(xlabel=labels[0], ylabel=labels[1])
         if colors.kind == "classes":
             n_columns = 1 + (len(colors.names) - 1) // 16
-            self.legend_ = self.ax_.legend(
-                title=colors.label,
-                loc="upper left",
-                bbox_to_anchor=(1.01, 1),
-                borderaxespad=0,
-                ncols=n_columns,
-                frameon=False,
-            )
+            self.legend_ = place_legend(self.ax_, title=colors.label, ncols=n_columns)
             for handle in self.legend_.legend_handles:
                 handle.set(alpha=1, sizes=[36])
 
@@ -327,12 +320,17 @@ class _Colors:
             is_gone = np.isnan(self.numbers)
             missing = [("missing", is_gone, _MISSING, "o")] if is_gone.any() else []
             return [*missing, (None, ~is_gone, self.numbers[~is_gone], "o")]
-        markers = [MARKERS[(c // len(COLORS)) % len(MARKERS)] for c in range(len(self.names))]
+        markers = [MARKERS[(c // len(self.palette)) % len(MARKERS)] for c in range(len(self.names))]
         return [(name, self.codes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
+
+    @property
+    def palette(self):
+        """Colours of classes."""
+        return COLORS if self.n_levels <= len(COLORS) else TEN_COLORS
 
     def color_of(self, code):
         """Colour of a class."""
-        return _MISSING if code == self.n_levels else COLORS[code % len(COLORS)]
+        return _MISSING if code == self.n_levels else self.palette[code % len(self.palette)]
 
     def of_rows(self, rows):
         """Edge colours of ellipses."""

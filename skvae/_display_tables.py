@@ -25,6 +25,7 @@ __all__ = ["ReconstructionDisplay", "SampleDisplay"]
 
 _MOST_POINTS = 2000
 _MOST_LEVELS = 8
+_SHOWN = 0.001, 0.999  # quantiles of a real column that its axis spans: a single row far out squeezes all others
 _REAL, _SAMPLED = COLORS[6], COLORS[1]
 
 
@@ -208,7 +209,9 @@ class ReconstructionDisplay:
         caller = type(self).__name__
         images = image_values(np.stack([self.observed, self.reconstructed]), self.image_shape, caller)
         n = images.shape[1]
-        self.axes_ = panels(ax, (1, 1), (max(3.0, 0.75 * n + 1), 2.2), caller)[0]
+        self.axes_ = panels(
+            ax, (1, 1), (max(3.0, 0.75 * n + 1.2), 1.7 * min(images.shape[2] / images.shape[3], 2) + 0.1), caller
+        )[0]
         self.figure_, self.columns_ = self.axes_[0].figure, []
         limits = np.nanmin(images[0]), np.nanmax(images[0])
         self.artists_ = [draw_mosaic(self.axes_[0], images, limits, ("original", "reconstruction"), cmap=cmap)]
@@ -270,7 +273,7 @@ def _thinned(n):
 
 def _draw_numbers(ax, observed, reconstructed, _):
     rows = _thinned(len(observed))
-    size = float(np.clip(3000 / len(rows), 3, 14))
+    size = float(np.clip(6000 / len(rows), 4, 14))
     points = ax.scatter(observed[rows], reconstructed[rows], s=size, alpha=0.4, linewidths=0, color=COLORS[0])
     ax.axline((observed.mean(),) * 2, slope=1, color="#333333", linewidth=0.8)
     ax.spines[["top", "right"]].set_visible(False)
@@ -411,8 +414,8 @@ class SampleDisplay:
         """
         Draw the display.
 
-        At most 2000 points of each kind are drawn per pair, evenly chosen; histograms have all rows, and the real
-        column's range.
+        At most 2000 points of each kind are drawn per pair, evenly chosen. An axis spans the real column but for a
+        thousandth of its rows at each end.
 
         Parameters
         ----------
@@ -484,7 +487,7 @@ class _Axis:
         self.cells = {"real": real, "sampled": sampled}
         if self.is_number:
             seen = real[~np.isnan(real)] if not np.isnan(real).all() else np.zeros(1)
-            low, high = seen.min(), seen.max()
+            low, high = np.quantile(seen, _SHOWN[0], method="lower"), np.quantile(seen, _SHOWN[1], method="higher")
             margin = 0.05 * (high - low) or 0.5
             self.limits = low - margin, high + margin
             return
@@ -534,10 +537,15 @@ def _draw_marginal(ax, view, bins):
 
 
 def _draw_pair(ax, across, up):
+    """Points of both tables in one shuffled pile, so that neither hides the other."""
     rng = np.random.default_rng(0)
+    points, colors = [], []
     for name, color in (("real", _REAL), ("sampled", _SAMPLED)):
         rows = _thinned(len(across.cells[name]))
-        size = float(np.clip(2500 / len(rows), 2, 10))
-        x, y = across.spread(name, rows, rng), up.spread(name, rows, rng)
-        ax.scatter(x, y, s=size, alpha=0.35, linewidths=0, color=color, label=name)
+        points.append(np.stack([across.spread(name, rows, rng), up.spread(name, rows, rng)], 1))
+        colors += [color] * len(rows)
+    order = rng.permutation(len(colors))
+    x, y = np.concatenate(points)[order].T
+    size = float(np.clip(6000 / len(x), 2.5, 10))
+    ax.scatter(x, y, s=size, alpha=0.45, linewidths=0, color=np.array(colors)[order])
     ax.spines[["top", "right"]].set_visible(False)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ._arrays import on_host
-from ._plotting import COLORS, panels, pyplot, vae_behind
+from ._plotting import COLORS, panels, place_legend, pyplot, vae_behind
 from .bounds import ELBO, IWAE
 
 __all__ = ["BoundDisplay", "TrainingCurveDisplay"]
@@ -57,6 +57,8 @@ class TrainingCurveDisplay:
         The horizontal lines.
     best_line_ : matplotlib Line2D or None
         The mark of the best epoch in the first panel.
+    legend_ : matplotlib Legend
+        Names of all lines of the first panel.
 
     See Also
     --------
@@ -180,7 +182,7 @@ class TrainingCurveDisplay:
         """
         names = _parts_of(self.history) if parts else []
         n = 1 + len(names)
-        self.axes_ = panels(ax, (1, n), (6.0 if n == 1 else 4.6 + 3.3 * (n - 1), 3.8), type(self).__name__)[0]
+        self.axes_ = panels(ax, (1, n), (6.6 if n == 1 else 5.6 + 3.1 * (n - 1), 3.5), type(self).__name__)[0]
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         self.lines_, self.level_lines_ = {}, {}
         for prefix in ("train", "valid"):
@@ -228,7 +230,8 @@ class TrainingCurveDisplay:
             ax.xaxis.get_major_locator().set_params(integer=True)
         if self.kind != "loss":
             self._leave_out_a_bad_beginning()
-        self.ax_.legend(fontsize="small", loc="best")
+        handles, names = self.ax_.get_legend_handles_labels()
+        self.legend_ = place_legend(self.axes_[-1], self.ax_, handles=handles, labels=names, fontsize="small")
 
     def _leave_out_a_bad_beginning(self):
         """Let the bottom of the axis follow the curves' lower twentieth, where their lowest point is far below it."""
@@ -453,7 +456,7 @@ class BoundDisplay:
         """
         Draw the display.
 
-        Bars are two standard errors to each side, over the rows.
+        Bars, and the band of the ELBO, are one standard error over the rows to each side.
 
         Parameters
         ----------
@@ -486,12 +489,11 @@ class BoundDisplay:
         left, right = self.axes_
         options = {"color": COLORS[0], "marker": "o", "markersize": 4, "capsize": 3, **(line_kw or {})}
         self.bound_lines_ = left.errorbar(
-            self.n_draws, self.bounds, yerr=2 * self.bound_errors, label="importance-weighted bound", **options
+            self.n_draws, self.bounds, yerr=self.bound_errors, label="importance-weighted bound", **options
         )
         self.elbo_line_ = left.axhline(self.elbo, color=COLORS[1], linestyle="--", label=f"ELBO: {self.elbo:.2f}")
-        reach = 2 * self.elbo_error
-        left.axhspan(self.elbo - reach, self.elbo + reach, color=COLORS[1], alpha=0.12, linewidth=0)
-        self.gap_lines_ = right.errorbar(self.n_draws, self.bounds - self.elbo, yerr=2 * self.gap_errors, **options)
+        left.axhspan(self.elbo - self.elbo_error, self.elbo + self.elbo_error, color=COLORS[1], alpha=0.12, linewidth=0)
+        self.gap_lines_ = right.errorbar(self.n_draws, self.bounds - self.elbo, yerr=self.gap_errors, **options)
         right.axhline(0.0, color=COLORS[1], linestyle="--")
         left.legend(fontsize="small")
         for ax_i, label in zip(self.axes_, ("Bound (nats per row)", "Bound minus ELBO (nats per row)"), strict=True):

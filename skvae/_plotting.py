@@ -18,16 +18,19 @@ from .selection import dense
 __all__ = [
     "COLORS",
     "MARKERS",
+    "TEN_COLORS",
     "ColumnOfTable",
     "chosen_columns",
     "codes_of",
     "columns_of",
+    "contrast",
     "decoded_means",
     "draw_mosaic",
     "image_values",
     "most_frequent",
     "numbers_of",
     "panels",
+    "place_legend",
     "pyplot",
     "short",
     "vae_behind",
@@ -35,6 +38,10 @@ __all__ = [
 
 #: Okabe & Ito (2008): told apart by the colour-blind; without their yellow, which is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+#: Ten that are told apart (Petroff 2021), for eight classes and more.
+TEN_COLORS = (
+    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD",
+)  # fmt: skip
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # the next one after each round of the colours
 
 _ROWS_AT_ONCE = 10_000
@@ -49,7 +56,7 @@ def pyplot(caller):
     return plt
 
 
-def panels(ax, shape, size, caller):
+def panels(ax, shape, size, caller, width_ratios=None):
     """Axes as an object array of `shape`: new ones, those that were given, or parts of the one that was given.
 
     Parameters
@@ -60,10 +67,12 @@ def panels(ax, shape, size, caller):
         Inches of a new figure.
     caller : str
         For the errors.
+    width_ratios : sequence of float, optional
     """
     plt = pyplot(caller)
     if ax is None:
-        return plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1]
+        ratios = {"width_ratios": width_ratios}
+        return plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False, gridspec_kw=ratios)[1]
     if not hasattr(ax, "get_subplotspec"):
         axes = np.asarray(ax, dtype=object).ravel()
         if len(axes) != prod(shape):
@@ -74,10 +83,10 @@ def panels(ax, shape, size, caller):
         return axes.reshape(shape)
     if prod(shape) == 1:
         return np.array([[ax]], dtype=object)
-    return _divided(ax, shape, caller)
+    return _divided(ax, shape, caller, width_ratios)
 
 
-def _divided(ax, shape, caller):
+def _divided(ax, shape, caller, width_ratios):
     spec = ax.get_subplotspec()
     if spec is None:
         raise ValueError(
@@ -85,10 +94,28 @@ def _divided(ax, shape, caller):
             "Figure.add_subplot make them."
         )
     ax.set_axis_off()
-    has_engine = ax.figure.get_layout_engine() is not None
-    grid = spec.subgridspec(*shape) if has_engine else spec.subgridspec(*shape, wspace=0.4, hspace=0.5)
+    space = {} if has_layout(ax) else {"wspace": 0.4, "hspace": 0.5}
+    grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
     axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
     return np.array(axes, dtype=object).reshape(shape)
+
+
+def has_layout(ax):
+    """Whether the figure makes room for what stands outside of its axes."""
+    return ax.figure.get_layout_engine() is not None
+
+
+def place_legend(ax, inside=None, **options):
+    """The legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
+
+    Parameters
+    ----------
+    inside : matplotlib Axes, optional
+        Where it goes then, if not into `ax`.
+    """
+    if has_layout(ax):
+        return ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, **options)
+    return (inside or ax).legend(loc="best", **options)
 
 
 def vae_behind(estimator, X=None, *needs, caller):
@@ -208,7 +235,13 @@ def image_values(values, image_shape, caller):
     return images[..., 0, :, :] if shape[0] == 1 else np.moveaxis(images, -3, -1)
 
 
-def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray"):
+def contrast(images):
+    """(low, high) of what is drawn black and white: all but a hundredth of the pixels at each end."""
+    low, high = np.quantile(images, [0.01, 0.99])
+    return low, high if high > low else low + 1
+
+
+def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
     """Draw images (R, C, H, W) or (R, C, H, W, 3) as one picture with gaps; give the AxesImage.
 
     Parameters
@@ -217,9 +250,11 @@ def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray"):
         Values that are black and white.
     rows, columns : sequence of str
         Labels at the left and above; none where empty.
+    gap : int, optional
+        Pixels between images; a seventeenth of their side where not given.
     """
     n_rows, n_columns, height, width = images.shape[:4]
-    gap = max(1, round(0.06 * max(height, width)))
+    gap = max(1, round(0.06 * max(height, width))) if gap is None else gap
     picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap, *images.shape[4:]), np.nan)
     for r, c in np.ndindex(n_rows, n_columns):
         top, left = r * (height + gap), c * (width + gap)
