@@ -26,6 +26,7 @@ from .estimator import LIVE
 __all__ = ["ComponentDisplay", "ManifoldDisplay"]
 
 _OFF = "#B0B0B0"
+_LARGE = 16  # pixels; smaller images run together without a gap
 _MOST_WITH_NUMBERS = 12  # components; of more, the heat map does not write its values
 
 
@@ -205,7 +206,7 @@ class ComponentDisplay:
         """
         Draw the display.
 
-        The heat map writes its values where components are few.
+        The heat map writes its values where components are few, but for those that round to 0.0.
 
         Parameters
         ----------
@@ -262,9 +263,9 @@ class ComponentDisplay:
         ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
         self.figure_.colorbar(self.image_, ax=ax)
         if n <= _MOST_WITH_NUMBERS:
-            for (r, k), effect in np.ndenumerate(self.effects):
-                color = "white" if abs(effect) > 0.6 * largest else "#222222"
-                ax.text(k, r, f"{effect:.1f}".replace("-0.0", "0.0"), ha="center", va="center", color=color, fontsize=7)
+            for r, k in np.argwhere(np.abs(self.effects) >= 0.05):
+                color = "white" if abs(self.effects[r, k]) > 0.6 * largest else "#222222"
+                ax.text(k, r, f"{self.effects[r, k]:.1f}", ha="center", va="center", color=color, fontsize=7)
 
     def _strips(self, ax):
         images = image_values(self.traversals, self.image_shape, type(self).__name__)
@@ -340,7 +341,7 @@ class ManifoldDisplay:
 
     Parameters
     ----------
-    values : list of ndarray of shape (n_rows, n_columns, n_features)
+    means : list of ndarray of shape (n_rows, n_columns, n_features)
         Decoded means of each panel.
     image_shape : tuple of int
         Shape of an image, (H, W) or (C, H, W).
@@ -381,12 +382,12 @@ class ManifoldDisplay:
     >>> from skvae.display import ManifoldDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
-    >>> ManifoldDisplay.from_estimator(vae, (8, 8), n=5).values[0].shape
+    >>> ManifoldDisplay.from_estimator(vae, (8, 8), n=5).means[0].shape
     (5, 5, 64)
     """
 
-    def __init__(self, values, image_shape, *, titles=(), coordinates=None):
-        self.values = values
+    def __init__(self, means, image_shape, *, titles=(), coordinates=None):
+        self.means = means
         self.image_shape = image_shape
         self.titles = titles
         self.coordinates = coordinates
@@ -435,9 +436,9 @@ class ManifoldDisplay:
         vae, _ = vae_behind(estimator, caller=caller)
         quantiles = _prior_quantiles(vae, n, caller)
         grid = np.stack(np.meshgrid(*quantiles.T), -1)[::-1]  # the second component rises upwards
-        values = decoded_means(vae, grid.reshape(-1, 2)).reshape(n, n, -1)
-        image_values(values, image_shape, caller)
-        return cls([values], image_shape, coordinates=quantiles).plot(ax, cmap=cmap)
+        means = decoded_means(vae, grid.reshape(-1, 2)).reshape(n, n, -1)
+        image_values(means, image_shape, caller)
+        return cls([means], image_shape, coordinates=quantiles).plot(ax, cmap=cmap)
 
     @classmethod
     def from_estimators(cls, estimators, image_shape, *, n=8, labels=None, random_state=0, ax=None, cmap="gray"):
@@ -488,11 +489,11 @@ class ManifoldDisplay:
         if labels is not None and len(labels) != len(vaes):
             raise ValueError(f"'labels' has {len(labels)} entries for {len(vaes)} estimators.")
         seed = draw_seed(random_state)
-        values = [decoded_means(vae, _prior_draws(vae, n * n, seed)).reshape(n, n, -1) for vae in vaes]
-        for panel in values:
+        means = [decoded_means(vae, _prior_draws(vae, n * n, seed)).reshape(n, n, -1) for vae in vaes]
+        for panel in means:
             image_values(panel, image_shape, caller)
         titles = [f"{vae.n_components} components" for vae in vaes] if labels is None else list(labels)
-        return cls(values, image_shape, titles=titles).plot(ax, cmap=cmap)
+        return cls(means, image_shape, titles=titles).plot(ax, cmap=cmap)
 
     def plot(self, ax=None, *, cmap="gray"):
         """
@@ -524,12 +525,13 @@ class ManifoldDisplay:
         >>> display.plot().axes_[1].get_title()
         'b'
         """
-        n = len(self.values)
+        n = len(self.means)
         self.axes_ = panels(ax, (1, n), (5.6, 5.6) if n == 1 else (3.6 * n, 3.8), type(self).__name__)[0]
         self.ax_, self.figure_, self.images_ = self.axes_[0], self.axes_[0].figure, []
-        gap = None if self.coordinates is None else 0  # neighbours in the plane flow into each other
-        for i, (ax_i, values) in enumerate(zip(self.axes_, self.values, strict=True)):
-            images = image_values(values, self.image_shape, type(self).__name__)
+        is_plane = self.coordinates is not None and self.image_shape[-1] >= _LARGE
+        gap = 0 if is_plane else None  # neighbours in the plane flow into each other
+        for i, (ax_i, panel) in enumerate(zip(self.axes_, self.means, strict=True)):
+            images = image_values(panel, self.image_shape, type(self).__name__)
             self.images_.append(draw_mosaic(ax_i, images, contrast(images), cmap=cmap, gap=gap))
             if len(self.titles):
                 ax_i.set_title(self.titles[i])

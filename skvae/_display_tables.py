@@ -237,6 +237,8 @@ class ReconstructionDisplay:
             what = "R²" if levels[d] is None else "agree"
             panel.set_title(f"{short(names[d], 20)}\n{what} {self.scores_[d]:.2f}", fontsize="small")
             panel.tick_params(labelsize="x-small")
+            if levels[d] is None:
+                panel.locator_params(nbins=5)
         self._label(axes, shape, n)
         return self
 
@@ -290,7 +292,7 @@ def _draw_levels(ax, observed, reconstructed, levels):
     np.add.at(counts, (place[reconstructed.astype(int)], place[observed.astype(int)]), 1)
     shares = counts / np.maximum(counts.sum(0), 1)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    ticks = [short(name, 8) for name in names]
+    ticks = [short(name, 10) for name in names]
     long = max(map(len, ticks)) > 2
     ax.set_xticks(range(len(names)), ticks, rotation=90 if long else 0)
     ax.set_yticks(range(len(names)), ticks)
@@ -488,6 +490,7 @@ class _Axis:
         if self.is_number:
             seen = real[~np.isnan(real)] if not np.isnan(real).all() else np.zeros(1)
             low, high = np.quantile(seen, _SHOWN[0], method="lower"), np.quantile(seen, _SHOWN[1], method="higher")
+            self.is_whole = bool((seen == np.round(seen)).all())
             margin = 0.05 * (high - low) or 0.5
             self.limits = low - margin, high + margin
             return
@@ -499,6 +502,14 @@ class _Axis:
         self.names = [levels[c] for c in kept] + ["other"] * (len(kept) < len(levels))
         self.cells = {name: place[np.where(np.isnan(x), len(levels), x).astype(int)] for name, x in self.cells.items()}
         self.limits = -0.6, len(self.names) - 0.4
+
+    def edges(self, bins):
+        """Of a histogram; whole numbers are binned alike, or the bins would make a comb."""
+        low, high = self.limits
+        if not self.is_whole:
+            return np.linspace(low, high, bins + 1)
+        width = math.ceil((high - low) / bins)
+        return np.arange(math.floor(low) - 0.5, high + width, width)
 
     def spread(self, name, rows, rng):
         """Cells of some rows; levels moved a little at random."""
@@ -522,10 +533,12 @@ class _Axis:
 
 def _draw_marginal(ax, view, bins):
     if view.is_number:
-        edges = np.linspace(*view.limits, bins + 1)
-        options = {"bins": edges, "density": True}
-        ax.hist(view.cells["real"], **options, color=_REAL, alpha=0.45, label="real")
-        ax.hist(view.cells["sampled"], **options, histtype="step", color=_SAMPLED, linewidth=1.4, label="sampled")
+        edges = view.edges(bins)
+        filled, line = {"color": _REAL, "alpha": 0.45}, {"histtype": "step", "color": _SAMPLED, "linewidth": 1.4}
+        for name, style in (("real", filled), ("sampled", line)):
+            cells = view.cells[name]
+            cells = cells[(cells >= edges[0]) & (cells <= edges[-1])]  # also no NaN
+            ax.hist(cells, bins=edges, density=len(cells) > 0, label=name, **style)
     else:
         numbers = np.arange(len(view.names))
         for name, color, shift in (("real", _REAL, -0.2), ("sampled", _SAMPLED, 0.2)):

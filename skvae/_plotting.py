@@ -32,6 +32,7 @@ __all__ = [
     "panels",
     "place_legend",
     "pyplot",
+    "shade",
     "short",
     "vae_behind",
 ]
@@ -205,8 +206,16 @@ def most_frequent(codes, n_levels, most):
 
 
 def short(text, most=18):
-    """The text, cut where it is long."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """The text, cut in the middle where it is long: many names differ at their ends."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def shade(color, amount):
+    """A colour mixed with black, or for negative amounts with white, as RGB."""
+    from matplotlib.colors import to_rgb
+
+    return tuple((1 - abs(amount)) * c + (abs(amount) if amount < 0 else 0.0) for c in to_rgb(color))
 
 
 # ---------------------------------------------------------------- images
@@ -251,7 +260,7 @@ def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
     rows, columns : sequence of str
         Labels at the left and above; none where empty.
     gap : int, optional
-        Pixels between images; a seventeenth of their side where not given.
+        Pixels between images; a sixteenth of their side where not given.
     """
     n_rows, n_columns, height, width = images.shape[:4]
     gap = max(1, round(0.06 * max(height, width))) if gap is None else gap
