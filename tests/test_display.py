@@ -304,7 +304,7 @@ def test_curves_are_reconstruction_minus_kl_of_the_history(cancer_fit):
 
 
 def test_levels_are_linear_models_of_the_training_rows_on_the_held_out_ones(cancer_fit):
-    """Up to the one pair of draws that held-out rows have: PCA is 4 nats off on training rows, 1.1 when solved on all."""
+    """Up to the one pair of draws that held-out rows have; PCA is 4 nats off on training rows, 1.1 solved on all."""
     vae, table = cancer_fit
     n = int(np.ceil(0.1 * len(table)))
     held_out = np.asarray(vae._canonical(table, None, True)[1][:n].take(slice(None)))
