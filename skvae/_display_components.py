@@ -176,7 +176,7 @@ class ComponentDisplay:
         pyplot(caller)
         vae, X = vae_behind(estimator, X, "codes", caller=caller)
         Z = codes_of(vae, X)
-        _refuse_codes_off_the_line(vae, X, caller)
+        _refuse_codes_off_the_line(vae, caller)
         information, has_kl = _information(vae, Z)
         n = min(max_components, Z.shape[1])
         if image_shape is not None:
@@ -258,7 +258,7 @@ class ComponentDisplay:
         largest = max(np.abs(self.effects).max(initial=0), 1e-9)
         self.image_ = ax.imshow(self.effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
         ax.set_xticks(range(n), range(n))
-        ax.set_yticks(range(n_rows), [short(name, 28) for name in self.names], fontsize="small")
+        ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small")
         ax.set_xlabel("Component")
         ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
         self.figure_.colorbar(self.image_, ax=ax)
@@ -274,7 +274,7 @@ class ComponentDisplay:
         self.image_ = draw_mosaic(ax, images, contrast(images), range(len(images)), steps)
 
 
-def _refuse_codes_off_the_line(vae, X, caller):
+def _refuse_codes_off_the_line(vae, caller):
     """Classes and points of a simplex have no low and high end while the others stay."""
     module = vae.module_
     if module.width != module.n_components:
@@ -314,7 +314,7 @@ def _effects(vae, Z, X, n):
             change = 2 * (probabilities[d][1::2] - probabilities[d][::2])
             kept = [1] if len(column.levels) == 2 else range(len(column.levels))
             rows.extend(change[:, c] for c in kept)
-            names.extend(f"{short(column.name, 14)} = {short(column.levels[c], 12)}" for c in kept)
+            names.extend(f"{column.name} = {column.levels[c]}" for c in kept)
     return np.stack(rows), names
 
 

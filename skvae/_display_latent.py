@@ -205,7 +205,7 @@ class LatentSpaceDisplay:
 
     def _points(self, colors, scatter_kw):
         n = len(self.codes)
-        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(2000 / n, 0.3, 0.8)), "linewidths": 0}
+        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
         for name, rows, color, marker in colors.groups():
             c = {"c": color, "cmap": "viridis"} if isinstance(color, np.ndarray) else {"color": color}
             z = self.codes[rows]

@@ -154,7 +154,7 @@ class ReconstructionDisplay:
         pyplot(caller)
         vae, X = vae_behind(estimator, X, "codes", caller=caller)
         if image_shape is not None:
-            X = X[:n_images] if hasattr(X, "shape") else X[: int(n_images)]
+            X = X[:n_images]
         observed, reconstructed = numbers_of(vae, X), decoded_means(vae, codes_of(vae, X))
         columns = columns_of(vae)
         display = cls(
@@ -225,9 +225,9 @@ class ReconstructionDisplay:
         self.scores_ = np.array([_score(*pair, levels[d]) for d, pair in enumerate(pairs)])
         self.columns_ = self._ordered(order)[:max_columns]
         n = len(self.columns_)
-        n_columns = min(n, 4)
+        n_columns = n if n <= 3 else min(4, math.ceil(math.sqrt(n)))
         shape = math.ceil(n / n_columns), n_columns
-        axes = panels(ax, shape, (2.7 * shape[1], 2.6 * shape[0]), type(self).__name__).ravel()
+        axes = panels(ax, shape, (2.9 * shape[1], 2.8 * shape[0]), type(self).__name__).ravel()
         for unused in axes[n:]:
             unused.set_axis_off()
         self.axes_, self.figure_, self.artists_ = axes[:n], axes[0].figure, []
@@ -235,10 +235,11 @@ class ReconstructionDisplay:
             draw = _draw_numbers if levels[d] is None else _draw_levels
             self.artists_.append(draw(panel, *pairs[d], levels[d]))
             what = "R²" if levels[d] is None else "agree"
-            panel.set_title(f"{short(names[d], 20)}\n{what} {self.scores_[d]:.2f}", fontsize="small")
-            panel.tick_params(labelsize="x-small")
+            panel.set_title(f"{short(names[d], 20)}\n{what} {self.scores_[d]:.2f}", fontsize="medium")
+            panel.tick_params(labelsize="small")
             if levels[d] is None:
-                panel.locator_params(nbins=5)
+                panel.locator_params(axis="x", nbins=3)
+                panel.locator_params(axis="y", nbins=5)
         self._label(axes, shape, n)
         return self
 
@@ -257,9 +258,9 @@ class ReconstructionDisplay:
     def _label(self, axes, shape, n):
         for i, ax in enumerate(axes[:n]):
             if i % shape[1] == 0:
-                ax.set_ylabel("Reconstructed", fontsize="small")
+                ax.set_ylabel("Reconstructed")
             if i + shape[1] >= n:
-                ax.set_xlabel("Observed", fontsize="small")
+                ax.set_xlabel("Observed")
 
 
 def _score(observed, reconstructed, levels):
@@ -445,7 +446,7 @@ class SampleDisplay:
         'b'
         """
         n = self.real.shape[1]
-        side = max(2.1 * n, 3.4)
+        side = max(2.2 * n, 3.4)
         self.axes_ = panels(ax, (n, n), (side + 0.6, side), type(self).__name__)
         self.figure_ = self.axes_[0, 0].figure
         levels = [None] * n if self.levels is None else self.levels
@@ -465,17 +466,17 @@ class SampleDisplay:
         names = [f"x{d}" for d in range(n)] if self.names is None else self.names
         for i, j in zip(*np.tril_indices(n), strict=True):
             ax = self.axes_[i, j]
-            ax.tick_params(labelsize="x-small")
+            ax.tick_params(labelsize="small")
             views[j].put_ticks(ax, "x", shown=i == n - 1)
             if i == n - 1:
-                ax.set_xlabel(short(names[j], 20), fontsize="small")
+                ax.set_xlabel(short(names[j], 20))
             if i != j:
                 views[i].put_ticks(ax, "y", shown=j == 0)
                 if j == 0:
-                    ax.set_ylabel(short(names[i], 20), fontsize="small")
+                    ax.set_ylabel(short(names[i], 20))
         handles = self.axes_[0, 0].get_legend_handles_labels()
         target, place = (self.axes_[0, -1], "upper right") if n > 1 else (self.axes_[0, 0], "best")
-        self.legend_ = target.legend(*handles, loc=place, fontsize="small", frameon=False)
+        self.legend_ = target.legend(*handles, loc=place, frameon=False)
 
 
 class _Axis:
@@ -523,7 +524,7 @@ class _Axis:
         if not self.is_number:
             axis.set_ticks(range(len(self.names)), [short(name, 10) for name in self.names])
         else:
-            axis.get_major_locator().set_params(nbins=4)
+            axis.get_major_locator().set_params(nbins=3)
         axis.set_tick_params(labelbottom=shown, labelleft=shown, rotation=90 if which == "x" and self._is_long else 0)
 
     @property

@@ -1,11 +1,18 @@
 """Bounds on the log-likelihood: `TrainingCurveDisplay`, over the epochs, and `BoundDisplay`, over the draws."""
 
+import math
+from numbers import Integral
+
 import numpy as np
+import torch
 from sklearn.base import clone
 
+from . import evaluation
 from ._arrays import on_host
 from ._plotting import COLORS, panels, place_legend, pyplot, vae_behind
+from ._random import torch_generator
 from .bounds import ELBO, IWAE
+from .verbs import IMPORTANCE_STREAM
 
 __all__ = ["BoundDisplay", "TrainingCurveDisplay"]
 
@@ -379,8 +386,10 @@ class BoundDisplay:
     .. math:: L_S(x) = \ln \frac1S \sum_s \frac{p(x, z_s)}{q(z_s | x)}, \quad
         E\, L_S \le E\, L_{S+1} \le \ln p(x),
 
-    and :math:`E\, L_1` is the ELBO. All rows share their draws, so that with few draws the bound's own error, which is
-    not in the standard error over the rows, can lift it above the next one or put it below the ELBO.
+    and :math:`E\, L_1` is the ELBO. One set of draws per row, as many as the largest bound has, serves all bounds: that
+    of S draws is the mean over the disjoint blocks of S among them, and the largest is that of ``score_samples``. Rows
+    share these draws, so that with few of them the curve as a whole has an error that the standard errors over the rows
+    do not show.
 
     References
     ----------
@@ -411,7 +420,7 @@ class BoundDisplay:
         """
         Score a table with more and more draws, and draw the bounds.
 
-        The work is that of decoding every row ``sum(n_draws)`` times.
+        The work is that of decoding every row ``max(n_draws)`` times.
 
         Parameters
         ----------
@@ -449,8 +458,11 @@ class BoundDisplay:
         caller = cls.__name__
         pyplot(caller)
         vae, X = vae_behind(estimator, X, "codes", "score", caller=caller)
-        elbo = _scores(vae, X)
-        scores = np.stack([_scores(vae, X, n) for n in n_draws])
+        n_draws = list(n_draws)
+        if not n_draws or not all(isinstance(n, Integral) and n >= 1 for n in n_draws):
+            raise ValueError(f"{caller}: 'n_draws' must be ints in the range [1, inf). Got {n_draws!r} instead.")
+        elbo = np.asarray(on_host(vae.score_samples(X)), dtype=np.float64)
+        scores = _importance_weighted(vae, X, n_draws)
         display = cls(
             np.array(n_draws),
             scores.mean(1),
@@ -504,15 +516,36 @@ class BoundDisplay:
         left.axhspan(self.elbo - self.elbo_error, self.elbo + self.elbo_error, color=COLORS[1], alpha=0.12, linewidth=0)
         self.gap_lines_ = right.errorbar(self.n_draws, self.bounds - self.elbo, yerr=self.gap_errors, **options)
         right.axhline(0.0, color=COLORS[1], linestyle="--")
-        left.legend(fontsize="small")
+        left.legend(fontsize="small", loc="lower right")
         for ax_i, label in zip(self.axes_, ("Bound (nats per row)", "Bound minus ELBO (nats per row)"), strict=True):
             ax_i.set(xscale="log", xlabel="Draws per row", ylabel=label)
             ax_i.spines[["top", "right"]].set_visible(False)
         return self
 
 
-def _scores(vae, X, n=None):
-    return np.asarray(on_host(vae.score_samples(X, n_importance_samples=n)), dtype=np.float64)
+def _importance_weighted(vae, X, n_draws):
+    """Bound of each number of draws for each row, (n_bounds, n), from one set of max(n_draws) draws.
+
+    Few draws that all rows share would leave the small bounds to chance: on adult that of one draw came out 0.3 nats
+    below the ELBO, with a standard error over the rows of 0.01.
+    """
+    generator = torch_generator("cpu", vae._seed, IMPORTANCE_STREAM)  # the draws of score_samples
+    u = torch.randn((max(n_draws), 1, vae.module_.n_noise), generator=generator, dtype=torch.float64)
+
+    def bounds(module, x, mask, rows):
+        log_w = evaluation.log_weights(module, x, mask, u.to(x))
+        value = torch.stack([_mean_over_blocks(log_w, n) for n in n_draws], -1)
+        jacobian = vae._columns.log_jacobian(rows, mask).to(value)
+        return value + jacobian.reshape(-1, 1)
+
+    values = vae._per_row(X, bounds, "score_samples", len(u), check_support=True, with_rows=True)
+    return np.asarray(on_host(values), dtype=np.float64).T
+
+
+def _mean_over_blocks(log_w, n):
+    """Mean over blocks of n draws of ln of their mean weight; log_w (S, B), the result (B,)."""
+    blocks = log_w[: len(log_w) // n * n].unflatten(0, (-1, n))
+    return (blocks.logsumexp(1) - math.log(n)).mean(0)
 
 
 def _standard_error(values):

@@ -95,7 +95,7 @@ def _divided(ax, shape, caller, width_ratios):
             "Figure.add_subplot make them."
         )
     ax.set_axis_off()
-    space = {} if has_layout(ax) else {"wspace": 0.4, "hspace": 0.5}
+    space = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
     grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
     axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
     return np.array(axes, dtype=object).reshape(shape)

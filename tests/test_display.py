@@ -393,14 +393,26 @@ def test_a_bad_beginning_does_not_squeeze_the_curve():
 
 
 def test_bounds_and_errors_are_those_of_the_scores(vae):
-    drawn = BoundDisplay.from_estimator(vae, X, n_draws=(2, 20))
+    drawn = BoundDisplay.from_estimator(vae, X, n_draws=(1, 2, 20))
     elbo, scores = vae.score_samples(X), vae.score_samples(X, n_importance_samples=20)
     assert drawn.elbo == pytest.approx(vae.score(X))
-    assert drawn.bounds[1] == pytest.approx(scores.mean())
-    assert drawn.bound_errors[1] == pytest.approx(scores.std(ddof=1) / np.sqrt(150))
-    assert drawn.gap_errors[1] == pytest.approx((scores - elbo).std(ddof=1) / np.sqrt(150))
+    assert drawn.bounds[2] == pytest.approx(scores.mean())
+    assert drawn.bound_errors[2] == pytest.approx(scores.std(ddof=1) / np.sqrt(150))
+    assert drawn.gap_errors[2] == pytest.approx((scores - elbo).std(ddof=1) / np.sqrt(150))
     np.testing.assert_array_equal(drawn.gap_lines_[0].get_ydata(), drawn.bounds - drawn.elbo)
     assert [ax.get_xscale() for ax in drawn.axes_] == ["log", "log"]
+    with pytest.raises(ValueError, match=r"'n_draws' must be ints in the range \[1, inf\)"):
+        BoundDisplay.from_estimator(vae, X, n_draws=(0, 5))
+
+
+def test_small_bounds_are_means_over_blocks_of_the_same_draws():
+    """So they rise with the draws, and that of one draw is the ELBO, up to an error that many draws make small."""
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    vae = VAETransformer(2, max_iter=5, scaling="power", random_state=0).fit(holes)
+    drawn = BoundDisplay.from_estimator(vae, holes, n_draws=(1, 2, 4, 400))
+    assert (np.diff(drawn.bounds) > 0).all()
+    assert drawn.bounds[0] == pytest.approx(drawn.elbo, abs=0.1)
+    assert drawn.bounds[-1] == pytest.approx(vae.score_samples(holes, n_importance_samples=400).mean())
 
 
 def test_bounds_need_a_score():
