@@ -20,20 +20,20 @@ __all__ = [
     "MARKERS",
     "TEN_COLORS",
     "ColumnOfTable",
-    "chosen_columns",
     "codes_of",
     "columns_of",
     "contrast",
     "decoded_means",
     "draw_mosaic",
+    "grouped_levels",
     "image_values",
-    "most_frequent",
     "numbers_of",
     "panels",
     "place_legend",
     "pyplot",
     "shade",
     "short",
+    "thinned",
     "vae_behind",
 ]
 
@@ -46,6 +46,8 @@ TEN_COLORS = (
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # the next one after each round of the colours
 
 _ROWS_AT_ONCE = 10_000
+_MOST_POINTS = 2000
+_MOST_LEVELS = 8
 
 
 def pyplot(caller):
@@ -183,26 +185,30 @@ def _levels(schema, d, family):
     return None
 
 
-def chosen_columns(vae, columns, most, caller):
-    """Column numbers behind names or numbers; the first `most` for None."""
-    if columns is None:
-        return list(range(min(most, len(vae._columns.families))))
-    try:
-        return vae._columns._positions(columns)
-    except ValueError as error:
-        raise ValueError(f"{caller}: {error}".replace("'likelihood' parameter", "'columns' parameter")) from error
-
-
-def most_frequent(codes, n_levels, most):
-    """The most frequent levels in the order of their codes; all where there are at most `most`.
+def grouped_levels(codes, levels):
+    """Places of levels in a picture: of many, the frequent ones have their own, the others share the last.
 
     Parameters
     ----------
     codes : ndarray (n,), without NaN
-    n_levels, most : int
+    levels : list of str (C,)
+
+    Returns
+    -------
+    place : ndarray of int (C,)
+    names : list of str, one per place
     """
-    counts = np.bincount(codes.astype(int), minlength=n_levels)
-    return np.sort(np.argsort(-counts, kind="stable")[: most if n_levels > most else n_levels])
+    most = len(levels) if len(levels) <= _MOST_LEVELS else _MOST_LEVELS - 1
+    counts = np.bincount(codes.astype(int), minlength=len(levels))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    place = np.full(len(levels), len(kept))
+    place[kept] = np.arange(len(kept))
+    return place, [levels[c] for c in kept] + ["other"] * (len(kept) < len(levels))
+
+
+def thinned(n):
+    """Numbers of at most 2000 of n rows, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(int))
 
 
 def short(text, most=18):
