@@ -1,7 +1,9 @@
 """`BoundDisplay`: importance-weighted bounds over the number of draws."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +95,15 @@ class BoundDisplay:
         self.gap_errors = gap_errors
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_draws=(1, 2, 5, 10, 50, 100, 500), ax=None, line_kw=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        n_draws: Sequence[int] = (1, 2, 5, 10, 50, 100, 500),
+        ax: Any = None,
+        line_kw: dict | None = None,
+    ) -> "BoundDisplay":
         """
         Score a table with more and more draws, and draw the bounds.
 
@@ -150,7 +160,7 @@ class BoundDisplay:
         )
         return display.plot(ax, line_kw=line_kw)
 
-    def plot(self, ax=None, *, line_kw=None):
+    def plot(self, ax: Any = None, *, line_kw: dict | None = None) -> "BoundDisplay":
         """
         Draw the display.
 

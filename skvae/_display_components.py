@@ -1,5 +1,8 @@
 """`ComponentDisplay`: how much each component knows, and what it does to the columns."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.stats import norm
@@ -116,16 +119,16 @@ class ComponentDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: Any,
         *,
-        image_shape=None,
-        max_components=10,
-        max_rows=30,
-        n_steps=9,
-        threshold=LIVE,
-        ax=None,
-    ):
+        image_shape: Sequence[int] | None = None,
+        max_components: int = 10,
+        max_rows: int = 30,
+        n_steps: int = 9,
+        threshold: float = LIVE,
+        ax: Any = None,
+    ) -> "ComponentDisplay":
         """
         Move every component over its codes, and draw what that does.
 
@@ -200,7 +203,7 @@ class ComponentDisplay:
         )
         return display.plot(ax)
 
-    def plot(self, ax=None, *, cmap="RdBu_r"):
+    def plot(self, ax: Any = None, *, cmap: str = "RdBu_r") -> "ComponentDisplay":
         """
         Draw the display.
 

@@ -1,6 +1,7 @@
 """`LatentSpaceDisplay`: where the rows of a table lie in two components of the code."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -87,18 +88,18 @@ class LatentSpaceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
         *,
-        components=(0, 1),
-        ellipses=False,
-        density="auto",
-        n_std=2.0,
-        random_state=0,
-        ax=None,
-        scatter_kw=None,
-    ):
+        components: tuple[int, int] = (0, 1),
+        ellipses: bool | int = False,
+        density: bool | str = "auto",
+        n_std: float = 2.0,
+        random_state: int | np.random.RandomState | None = 0,
+        ax: Any = None,
+        scatter_kw: dict | None = None,
+    ) -> "LatentSpaceDisplay":
         """
         Encode a table and draw it.
 
@@ -158,7 +159,9 @@ class LatentSpaceDisplay:
         )
         return display.plot(ax, density=density, n_std=n_std, scatter_kw=scatter_kw)
 
-    def plot(self, ax=None, *, density="auto", n_std=2.0, scatter_kw=None):
+    def plot(
+        self, ax: Any = None, *, density: bool | str = "auto", n_std: float = 2.0, scatter_kw: dict | None = None
+    ) -> "LatentSpaceDisplay":
         """
         Draw the display.
 

@@ -1,5 +1,8 @@
 """`ManifoldDisplay`: images that the decoder makes of codes of the prior."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -73,7 +76,9 @@ class ManifoldDisplay:
         self.coordinates = coordinates
 
     @classmethod
-    def from_estimator(cls, estimator, image_shape, *, n=15, ax=None, cmap="gray"):
+    def from_estimator(
+        cls, estimator: Any, image_shape: Sequence[int], *, n: int = 15, ax: Any = None, cmap: str = "gray"
+    ) -> "ManifoldDisplay":
         """
         Decode a grid of quantiles of the prior, and draw it.
 
@@ -121,7 +126,17 @@ class ManifoldDisplay:
         return cls([means], image_shape, coordinates=quantiles).plot(ax, cmap=cmap)
 
     @classmethod
-    def from_estimators(cls, estimators, image_shape, *, n=8, labels=None, random_state=0, ax=None, cmap="gray"):
+    def from_estimators(
+        cls,
+        estimators: Sequence,
+        image_shape: Sequence[int],
+        *,
+        n: int = 8,
+        labels: Sequence[str] | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        ax: Any = None,
+        cmap: str = "gray",
+    ) -> "ManifoldDisplay":
         """
         Decode draws of the priors of several models, and draw them side by side.
 
@@ -175,7 +190,7 @@ class ManifoldDisplay:
         titles = [f"{vae.n_components} components" for vae in vaes] if labels is None else list(labels)
         return cls(means, image_shape, titles=titles).plot(ax, cmap=cmap)
 
-    def plot(self, ax=None, *, cmap="gray"):
+    def plot(self, ax: Any = None, *, cmap: str = "gray") -> "ManifoldDisplay":
         """
         Draw the display.
 

@@ -1,6 +1,8 @@
 """`ReconstructionDisplay`: rows of a table, or images, against what is left of them after the code."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import r2_score
@@ -91,16 +93,16 @@ class ReconstructionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: Any,
         *,
-        image_shape=None,
-        n_images=12,
-        max_columns=12,
-        order="worst",
-        ax=None,
-        cmap="gray",
-    ):
+        image_shape: Sequence[int] | None = None,
+        n_images: int = 12,
+        max_columns: int = 12,
+        order: str | None = "worst",
+        ax: Any = None,
+        cmap: str = "gray",
+    ) -> "ReconstructionDisplay":
         """
         Reconstruct a table and draw it.
 
@@ -161,7 +163,9 @@ class ReconstructionDisplay:
         )
         return display.plot(ax, max_columns=max_columns, order=order, cmap=cmap)
 
-    def plot(self, ax=None, *, max_columns=12, order="worst", cmap="gray"):
+    def plot(
+        self, ax: Any = None, *, max_columns: int = 12, order: str | None = "worst", cmap: str = "gray"
+    ) -> "ReconstructionDisplay":
         """
         Draw the display.
 

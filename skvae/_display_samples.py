@@ -1,6 +1,8 @@
 """`SampleDisplay`: a table against rows that the model makes up."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +66,17 @@ class SampleDisplay:
         self.levels = levels
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_samples=None, columns=None, max_columns=4, random_state=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        n_samples: int | None = None,
+        columns: Sequence | None = None,
+        max_columns: int = 4,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Any = None,
+    ) -> "SampleDisplay":
         """
         Draw rows from the model, and draw them beside a table.
 
@@ -113,7 +125,7 @@ class SampleDisplay:
         real = numbers_of(vae, X)
         n = min(len(real), 10_000) if n_samples is None else n_samples
         sampled = numbers_of(vae, vae.sample(n, random_state=random_state))
-        chosen, known = _chosen_columns(vae, columns, max_columns, caller), columns_of(vae)
+        chosen, known = _chosen_columns(vae, columns, max_columns), columns_of(vae)
         display = cls(
             real[:, chosen],
             sampled[:, chosen],
@@ -122,7 +134,7 @@ class SampleDisplay:
         )
         return display.plot(ax)
 
-    def plot(self, ax=None, *, bins=30):
+    def plot(self, ax: Any = None, *, bins: int = 30) -> "SampleDisplay":
         """
         Draw the display.
 
@@ -271,11 +283,8 @@ def _draw_pair(ax, across, up):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _chosen_columns(vae, columns, most, caller):
+def _chosen_columns(vae, columns, most):
     """Column numbers behind names or numbers; the first `most` for None."""
     if columns is None:
         return list(range(min(most, len(vae._columns.families))))
-    try:
-        return vae._columns._positions(columns)
-    except ValueError as error:
-        raise ValueError(f"{caller}: {error}".replace("'likelihood' parameter", "'columns' parameter")) from error
+    return [vae._columns._position(key, "columns") for key in columns]

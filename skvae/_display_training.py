@@ -1,5 +1,7 @@
 """`TrainingCurveDisplay`: the bound over the epochs, against linear models."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import clone
 
@@ -91,7 +93,17 @@ class TrainingCurveDisplay:
         self.levels = levels
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, X_val=None, sample_weight=None, parts=True, ax=None, line_kw=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight: Any = None,
+        parts: bool = True,
+        ax: Any = None,
+        line_kw: dict | None = None,
+    ) -> "TrainingCurveDisplay":
         """
         Draw the history of a fit.
 
@@ -150,7 +162,7 @@ class TrainingCurveDisplay:
         display = cls(vae.history_, best_iter=_best(vae), kind=kind, label=label, levels=levels)
         return display.plot(ax, parts=parts, line_kw=line_kw)
 
-    def plot(self, ax=None, *, parts=True, line_kw=None):
+    def plot(self, ax: Any = None, *, parts: bool = True, line_kw: dict | None = None) -> "TrainingCurveDisplay":
         """
         Draw the display.
 
@@ -284,8 +296,9 @@ def _linear_levels(vae, X, X_val, sample_weight, kind, caller):
     """The value of each closed-form linear model on the held-out rows."""
     if not _has_start(vae):
         raise ValueError(
-            f"{caller}: this fit held no rows out (early_stopping={vae.early_stopping!r}), so there are none on which "
-            "PCA and factor analysis could be compared. Leave X away."
+            f"{caller}: this fit held no rows out (early_stopping={vae.early_stopping!r}; 'auto' needs 100 distinct "
+            "rows and an objective that can be watched), so there are none on which PCA and factor analysis could be "
+            "compared. Leave X away."
         )
     own, first = vae.history_[0], _first_record(vae, vae.init_, X, X_val, sample_weight)
     if not np.isclose(first["valid_loss"], own["valid_loss"], rtol=1e-4, atol=1e-4):

@@ -526,7 +526,7 @@ def test_samples_stand_beside_the_table(frame, library):
 
 def test_samples_of_unknown_columns_are_an_error(vae):
     assert SampleDisplay.from_estimator(vae, X, columns=[3, -4], random_state=0).names == ["x3", "x0"]
-    with pytest.raises(ValueError, match="SampleDisplay: The 'columns' parameter names the column 'weight'"):
+    with pytest.raises(ValueError, match="The 'columns' parameter names the column 'weight'"):
         SampleDisplay.from_estimator(vae, X, columns=["weight"])
 
 
