@@ -267,6 +267,10 @@ class LatentSpaceDisplay:
             linewidths=1.1,
         )
         self.ax_.add_collection(self.ellipses_)
+        reach = n_std * np.sqrt(np.clip(np.diagonal(self.covariances, axis1=1, axis2=2), 0, None))
+        centers = self.codes[self.ellipse_rows]  # the collection itself counts these alone as its extent
+        self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
+        self.ax_.autoscale_view()
 
     def _label(self, colors):
         labels = [f"Component {k}" for k in self.components]

@@ -212,7 +212,7 @@ class _Axis:
         if self.is_number:
             seen = real[~np.isnan(real)] if not np.isnan(real).all() else np.zeros(1)
             low, high = np.quantile(seen, _SHOWN[0], method="lower"), np.quantile(seen, _SHOWN[1], method="higher")
-            self.is_whole = bool((seen == np.round(seen)).all())
+            self.step = next((10.0**-k for k in range(4) if (seen == np.round(seen, k)).all()), None)
             margin = 0.05 * (high - low) or 0.5
             self.limits = low - margin, high + margin
             return
@@ -223,12 +223,12 @@ class _Axis:
         self.limits = -0.6, len(self.names) - 0.4
 
     def edges(self, bins):
-        """Of a histogram; whole numbers are binned alike, or the bins would make a comb."""
+        """Of a histogram; a column with few decimals has bins that hold as many of its values each, or it is a comb."""
         low, high = self.limits
-        if not self.is_whole:
+        if self.step is None:
             return np.linspace(low, high, bins + 1)
-        width = math.ceil((high - low) / bins)
-        return np.arange(math.floor(low) - 0.5, high + width, width)
+        width = math.ceil((high - low) / bins / self.step) * self.step
+        return np.arange(math.floor(low / self.step) * self.step - self.step / 2, high + width, width)
 
     def spread(self, name, rows, rng):
         """Cells of some rows; levels moved a little at random."""
