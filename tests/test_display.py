@@ -251,6 +251,12 @@ def test_ellipses_of_a_full_covariance_are_its_level_sets():
     np.testing.assert_allclose(shapes(drawn), 4 * covariances, rtol=1e-6, atol=1e-9)
 
 
+def test_ellipses_lean_as_the_covariance_does():
+    covariances = np.array([[[2.0, 0.9], [0.9, 1.0]], [[0.5, -0.3], [-0.3, 1.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    drawn = LatentSpaceDisplay(np.eye(3)[:, :2], ellipse_rows=np.arange(3), covariances=covariances).plot(n_std=3.0)
+    np.testing.assert_allclose(shapes(drawn), 9 * covariances, atol=1e-12)
+
+
 def test_ellipses_take_rows_of_frames_and_refuse_posteriors_without_a_variance(pets, frame):
     assert len(LatentSpaceDisplay.from_estimator(pets, frame, ellipses=True).ellipse_rows) == 100
     cauchy = VAETransformer(2, posterior="cauchy", max_iter=1, random_state=0).fit(X)
