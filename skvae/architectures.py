@@ -334,6 +334,10 @@ class _ConvEncoder(nn.Module):
         n_left = channels[-1] * math.prod(_sizes(image_shape, channels)[-1])
         dense = [nn.Linear(n_left, hidden_size), activation(), nn.Linear(hidden_size, n_out)]
         self.net = nn.Sequential(*layers, nn.Flatten(), *dense)
+        for layer in self.net:  # torch's own start shrinks signals threefold a layer, and the gate would have to wait
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x, mask=None):
         """Pixels and which of them are there, side by side as channels."""
