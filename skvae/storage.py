@@ -12,6 +12,7 @@ import copy
 import inspect
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -25,13 +26,14 @@ from sklearn.utils.validation import check_is_fitted
 from . import files
 from ._arrays import convert, is_available, on_host
 from ._random import exclusive
+from .architectures import MLP, Network
 from .columns import Columns
 from .family import Family
 from .model import LatentVariableModel
 from .objective import Objective
 from .posteriors import Posterior
 from .priors import Prior
-from .registry import described, made
+from .registry import described, is_built_in, made
 from .scalings import SCALINGS
 from .tables import Schema
 from .templates import as_level, describe, plain_level
@@ -54,7 +56,6 @@ _NUMBER_TYPES = {
         *(np.float16, np.float32, np.float64, np.longdouble),
     )
 }
-_MLP = {"hidden_layer_sizes", "activation", "dropout"}
 #: Of the mixture behind `code_density_`.
 _MIXTURE = ("n_components", "reg_covar", "random_state")
 _NOT_SAVED = ("_skl_callbacks", "_metadata_request")
@@ -314,17 +315,15 @@ def _plain_levels(levels):
 
 
 def _by_name(history):
-    """Records as {name: [their positions, values]}, of which an array holds many: hundreds of records are common."""
-    columns = {}
-    for i, record in enumerate(history):
+    """Records as one array for each name, since hundreds of them are common; `names` are those of a kind of record."""
+    names, values = [], {}
+    for record in history:
+        if list(record) not in names:
+            names.append(list(record))
         for name, value in record.items():
-            positions, values = columns.setdefault(name, ([], []))
-            positions.append(i)
-            values.append(value)
-    return {
-        "n_records": len(history),
-        "columns": {name: [np.array(at), _packed(values)] for name, (at, values) in columns.items()},
-    }
+            values.setdefault(name, []).append(value)
+    kinds = np.array([names.index(list(record)) for record in history], dtype=np.int64)
+    return {"names": names, "kinds": kinds, "values": {name: _packed(entries) for name, entries in values.items()}}
 
 
 def _packed(values):
@@ -368,6 +367,8 @@ def _fitted(state):
         "_score_noise": torch.from_numpy(state["_score_noise"].copy()),
         "_training_state": _tensors(state["_training_state"]),
     }
+    if state["_training_state"] is not None:
+        _check_weights(fitted["module_"], state["_training_state"]["weights"])
     if "code_density_" in state:
         fitted["code_density_"] = _mixture(state["code_density_"])
     fitted |= _of_library(state.pop("_array_library"), state, device)
@@ -383,8 +384,11 @@ def _of_library(library, state, device):
 
 def _from_format_1(state):
     """Objects where format 2 has plain data, but for tensors."""
-    config, device = state["_model_config"], state["_device"] if is_available(state["_device"]) else "cpu"
+    config, device = dict(state["_model_config"]), state["_device"] if is_available(state["_device"]) else "cpu"
+    if "network" in config:  # one MLP's parameters, for both
+        config["encoder"] = config["decoder"] = MLP(**config.pop("network"))
     fitted = {
+        "_model_config": config,
         "module_": _module(config, state["module_"], device),
         "_device": device,
         "_score_noise": torch.from_numpy(state["_score_noise"].copy()),
@@ -400,15 +404,19 @@ def _module(config, arrays, device):
     _check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
     _check(isinstance(prior, Prior), f"its prior is {prior!r}")
     _check(isinstance(objective, Objective), f"its objective is {objective!r}")
-    _check_widths(config, arrays)
+    _check_networks(config, arrays)
     with exclusive(0):
         module = LatentVariableModel(**config).float()
+    _check_weights(module, arrays)
+    module.load_state_dict(_tensors(arrays))
+    return module.to(device).eval()
+
+
+def _check_weights(module, arrays):
     expected = _arrays(module.state_dict())
     _check(set(arrays) == set(expected), f"its weights are {sorted(arrays)}, not {sorted(expected)}")
     for name, array in expected.items():
         _check_array(name, arrays[name], array.shape, array.dtype)
-    module.load_state_dict(_tensors(arrays))
-    return module.to(device).eval()
 
 
 def _check_array(name, array, shape, dtype):
@@ -417,14 +425,18 @@ def _check_array(name, array, shape, dtype):
     _check(is_like, f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {np.dtype(dtype)}")
 
 
-def _check_widths(config, arrays):
-    """No memory is asked for that the stored weights do not fill."""
-    hidden = config["network"]["hidden_layer_sizes"] if set(config["network"]) == _MLP else ()
-    widths = [config["n_features"], *hidden, config["n_components"]]
-    _check(all(type(n) is int and n >= 1 for n in widths), f"its layers have the widths {widths}")
+def _check_networks(config, arrays):
+    """Networks that are made for these columns, and ask for no memory that the stored weights do not fill."""
     n_stored = sum(array.size for array in arrays.values())
-    is_filled = all(a * b <= n_stored for a, b in pairwise(hidden)) and max(widths) <= n_stored
-    _check(is_filled, f"layers of widths {widths} have more weights than the {n_stored} that are there")
+    families = [family for family, own in config["likelihood"] for _ in own]
+    widest = [config["n_features"], config["n_components"]]
+    for network in (config["encoder"], config["decoder"]):
+        _check(isinstance(network, Network), f"a network of it is {network!r}")
+        network.check(families)
+        for sizes in network.get_params(deep=False).values() if is_built_in(network) else ():
+            widest += [a * b for a, b in pairwise(sizes)] if isinstance(sizes, (tuple, list)) else []
+    _check(all(type(n) is int and n >= 1 for n in widest[:2]), f"it has {widest[:2]} features and components")
+    _check(max(widest) <= n_stored, f"its networks have more weights than the {n_stored} that are there")
 
 
 def _check_sizes(state):
@@ -497,12 +509,8 @@ def _level_array(levels):
 
 
 def _records(state):
-    history = [{} for _ in range(state["n_records"])]
-    for name, (positions, values) in state["columns"].items():
-        values = values.tolist() if isinstance(values, np.ndarray) else values
-        for i, value in zip(positions.tolist(), values, strict=True):
-            history[i][name] = value
-    return history
+    values = {name: deque(v.tolist() if isinstance(v, np.ndarray) else v) for name, v in state["values"].items()}
+    return [{name: values[name].popleft() for name in state["names"][kind]} for kind in state["kinds"].tolist()]
 
 
 def _mixture(state):

@@ -133,7 +133,8 @@ def _pandas_labels(columns):
     if isinstance(columns, pd.RangeIndex):
         return {"kind": "range", "names": list(columns.names), "step": columns.step}
     dtype = _pandas_dtype(columns.dtype)
-    return dtype and {"kind": "index", "names": list(columns.names), "dtype": dtype}
+    is_known = dtype is not None and not isinstance(columns, pd.CategoricalIndex)
+    return {"kind": "index", "names": list(columns.names), "dtype": dtype} if is_known else None
 
 
 def _as_pandas_labels(description, names):
@@ -145,7 +146,7 @@ def _as_pandas_labels(description, names):
     if description["kind"] == "range":
         step = description["step"]
         return pd.RangeIndex(names[0], names[0] + step * len(names), step, name=name)
-    return pd.Index(names, dtype=_as_pandas_dtype(description["dtype"], names), name=name)
+    return pd.Index(names, dtype=_as_pandas_dtype(description["dtype"]), name=name)
 
 
 def _pandas_frame(description, names, levels):

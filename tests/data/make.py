@@ -1,19 +1,21 @@
 """How the files beside this script were made: small fitted models, as this release keeps them, and what they say.
 
-`python tests/data/make.py tests/data/format2` writes those of the present format. Folders of earlier formats are never
-written again: what they hold was made by the releases that knew no other, and has to load for ever. Each folder has a
-`numbers.json` with a few rows of each model's table, their codes and scores, and what made the files.
+`python tests/data/make.py tests/data/format2` writes those of the present format. Folders of formats that a release has
+written are never made again: what they hold has to load for ever. Each folder has a `numbers.json` with a few rows of
+each model's table, their codes and scores, and what made the files.
 """
 
 import json
 import pickle
 import sys
+import zipfile
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 import sklearn
+import skops.io
 import torch
 
 import skvae
@@ -76,6 +78,9 @@ def main(folder):
     for name, (vae, table) in models().items():
         (folder / f"{name}.pickle").write_bytes(pickle.dumps(vae, protocol=4))
         joblib.dump(vae, folder / f"{name}.joblib", compress=3)
+        if hasattr(vae, "save"):  # from format 2 on
+            skops.io.dump(vae, folder / f"{name}.skops", compression=zipfile.ZIP_DEFLATED)
+            vae.save(folder / f"{name}.safetensors")
         numbers[name] = said(vae, table)
     made_by = {package.__name__: package.__version__ for package in (skvae, np, pd, sklearn, torch)}
     text = json.dumps({"made_by": made_by, "models": numbers}, indent=1)
