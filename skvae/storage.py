@@ -94,7 +94,8 @@ class Stored:
         super().__setstate__(state)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted model into one file, without pickle.
+        """
+        Write the fitted model into one file, without pickle.
 
         The file is in the safetensors format: the arrays as its tensors, and in its header the parameters and what else
         `fit` has learned, as JSON. It holds no code and no path to any: components of skvae are there by the names of
@@ -138,7 +139,8 @@ class Stored:
 
     @classmethod
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
-        """Read a model that `save` has written.
+        """
+        Read a model that `save` has written.
 
         Nothing in the file is imported, evaluated or unpickled: it may come from somebody you do not trust, as long as
         you trust the components that you pass. A file of an older release loads; one of a newer format is an error.
@@ -146,6 +148,7 @@ class Stored:
         Parameters
         ----------
         path : str or path-like
+            Where the file is.
         components : list of classes and functions, optional
             Those in the parameters that are not skvae's own, such as a subclass of `Prior` or an optimizer; they are
             found by their ``__name__``. One that is missing is named in the error.
