@@ -19,6 +19,7 @@ from .estimator import VAETransformer
 from .family import Family
 from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
 from .objective import Objective
+from .perceptual import FeatureLoss
 from .positive_families import (
     Chi2,
     Erlang,
@@ -76,6 +77,7 @@ __all__ = [
     "ExactEM",
     "Exponential",
     "Family",
+    "FeatureLoss",
     "FisherSnedecor",
     "FlowPosterior",
     "FlowPrior",

@@ -27,8 +27,7 @@ ACTIVATIONS = {
 
 
 class Network(BaseEstimator, ABC):
-    r"""
-    Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
+    r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
 
     A network is a value that builds a torch module. The module enters as
 
@@ -75,8 +74,7 @@ class Network(BaseEstimator, ABC):
     is_silent = False
 
     def check(self, families: Sequence) -> None:
-        """
-        Raise a ValueError for a bad parameter, or for columns that the network is not made for.
+        """Raise a ValueError for a bad parameter, or for columns that the network is not made for.
 
         Called in `fit` before anything is built; the base class has nothing to complain of.
 
@@ -97,8 +95,7 @@ class Network(BaseEstimator, ABC):
 
     @abstractmethod
     def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
-        """
-        Build the encoder's module.
+        """Build the encoder's module.
 
         It is called as `reads` says and gives raw numbers of the posterior.
 
@@ -129,8 +126,7 @@ class Network(BaseEstimator, ABC):
 
     @abstractmethod
     def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
-        """
-        Build the decoder's module.
+        """Build the decoder's module.
 
         It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
         second numbers; for a category of more than 64 levels a few numbers of which its logits are made.
@@ -167,8 +163,7 @@ class Network(BaseEstimator, ABC):
 
 
 class MLP(Network):
-    """
-    Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
+    """Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
 
     Given to ``encoder=`` or ``decoder=`` it makes the two networks different. Its last layer is zero at the start, and
     the linear path has the constant.
@@ -234,8 +229,7 @@ def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
 
 
 class ConvNet(Network):
-    """
-    Convolutions for rows of pixels: every layer halves the image in the encoder and doubles it in the decoder.
+    """Convolutions for rows of pixels: every layer halves the image in the encoder and doubles it in the decoder.
 
     A row is the image flattened as numpy does it, channels first, ``image.reshape(-1)``. The encoder also sees which
     pixels are missing, as further channels. In the decoder nearest-neighbour enlarging and a convolution take the place
@@ -265,11 +259,11 @@ class ConvNet(Network):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skvae import ConvNet, VAETransformer
-    >>> X, _ = load_digits(return_X_y=True)
+    >>> X = load_digits().data[:300]
     >>> net = ConvNet(image_shape=(8, 8), channels=(8, 16))
     >>> vae = VAETransformer(10, encoder=net, decoder=net, scaling="global", max_iter=2, random_state=0).fit(X)
     >>> vae.inverse_transform(vae.transform(X)).shape
-    (1797, 64)
+    (300, 64)
     """
 
     def __init__(
@@ -357,8 +351,7 @@ def _halved(size, n_times):
 
 
 class FromFactory(Network):
-    """
-    A plain function of the user, ``(n_in, n_out) -> torch.nn.Module``, as a network.
+    """A plain function of the user, ``(n_in, n_out) -> torch.nn.Module``, as a network.
 
     Parameters
     ----------
@@ -400,8 +393,7 @@ class Gated(nn.Module):
 
 
 def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn.Module | None:
-    """
-    Build the net of an encoder or decoder, silent at the start, with its cost per row; None for an MLP without layers.
+    """Build the net of an encoder or decoder, silent at the start, with its cost per row; None where it has no layers.
 
     Parameters
     ----------

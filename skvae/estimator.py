@@ -1,6 +1,7 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,6 +35,7 @@ from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts
+from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
@@ -67,6 +69,7 @@ STRUCTURE = (
     "categorical_features",
     "likelihood",
     "scaling",
+    "feature_loss",
     "posterior",
     "prior",
     "objective",
@@ -114,6 +117,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
         ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        Nonlinearity after each hidden layer of both networks.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
     encoder, decoder : Network or callable, optional
@@ -141,6 +145,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         categories and booleans are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
         What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
+    feature_loss : FeatureLoss, optional
+        A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
+        the inner layers of a network that was trained elsewhere.
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
@@ -224,18 +231,24 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, only when X has string column names
+        D, the number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, only when X has string ones.
     module_ : skvae.model.LatentVariableModel
         The torch module, in its own order of components.
-    n_iter_, best_iter_ : int
-        Epochs run, and the epoch whose state was kept; 0 is the start.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        The epoch whose state was kept; 0 is the start.
     history_ : list of dict
         One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
         of X. With held-out rows, epoch 0 is the start.
     init_ : str
         The start; with ``init="auto"`` the one that was chosen.
-    order_, signs_ : ndarray of shape (n_components,)
+    order_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
+    signs_ : ndarray of shape (n_components,)
+        The other half of the output map, -1 or 1.
     kl_per_component_ : ndarray of shape (n_components,)
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
@@ -243,8 +256,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         Variance of each column given the code, at the code's mean, in the units of X; of code numbers for categories.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
-    code_density_ : GaussianMixture, only with ``code_density="mixture"`` and for plain autoencoders
-        Of the codes in the order of `module_`.
+    code_density_ : GaussianMixture
+        Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
 
     See Also
     --------
@@ -301,6 +314,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
         "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
         "column_weights": ["array-like", dict, None],
+        "feature_loss": [FeatureLoss, None],
         "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -341,6 +355,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
+        feature_loss: FeatureLoss | None = None,
         posterior: str | Posterior = "auto",
         prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
@@ -377,6 +392,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         self.likelihood = likelihood
         self.scaling = scaling
         self.column_weights = column_weights
+        self.feature_loss = feature_loss
         self.posterior = posterior
         self.prior = prior
         self.objective = objective
@@ -408,16 +424,22 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
     def set_params(self, **params: Any) -> "VAETransformer":
         """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
 
-        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``.
+        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``; so a grid search
+        over nested parameters needs no components.
 
         Parameters
         ----------
         **params : dict
-            Estimator parameters.
+            Parameters of the estimator, and of its components as ``component__parameter``.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself.
+
+        See Also
+        --------
+        sklearn.base.BaseEstimator.set_params : The same without short names.
 
         Examples
         --------
@@ -523,6 +545,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> "VAETransformer":
         """Fit the model to the rows of X.
 
+        The closed-form start, then training from there; the best state on held-out rows is kept, the start among them.
+        Rows are made canonical first, equal ones merged and all of them sorted by content, so that their order does not
+        count.
+
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
@@ -541,13 +567,33 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, fitted.
 
         Raises
         ------
         ValueError
             Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
             An earlier fit of the same estimator stays intact.
+
+        See Also
+        --------
+        partial_fit : One epoch at a time.
+        fit_transform : Fit and encode.
+
+        Examples
+        --------
+        An integer weight is that many copies of a row, to the last bit:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> weight = np.arange(len(X)) % 3
+        >>> weighted = VAETransformer(2, max_iter=3, random_state=0).fit(X, sample_weight=weight)
+        >>> copied = VAETransformer(2, max_iter=3, random_state=0).fit(np.repeat(X, weight, axis=0))
+        >>> bool((weighted.transform(X) == copied.transform(X)).all())
+        True
         """
         fitted = copy.copy(self)
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
@@ -569,12 +615,20 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         y : Ignored
+            For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, one epoch further.
+
+        See Also
+        --------
+        fit : All epochs, with validation.
 
         Examples
         --------
@@ -631,6 +685,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
         check_parts(*self._parts(), self._columns.families, self._networks(n_rows))
+        if self.feature_loss is not None:
+            self.feature_loss.check(self._columns.families, self.scaling)
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -763,6 +819,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
             "likelihood": self._columns.groups,
             "holes": self._holes,
             "column_weights": self._columns.weights(self.column_weights),
+            "feature_loss": self.feature_loss and clone(self.feature_loss),
+            "units": (self._columns.shift.tolist(), self._columns.scale.tolist()) if self.feature_loss else None,
             "encoder": encoder,
             "decoder": decoder,
         }
@@ -781,7 +839,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
+        made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
         made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
         made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"

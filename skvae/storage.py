@@ -94,8 +94,7 @@ class Stored:
         super().__setstate__(state)
 
     def save(self, path: str | os.PathLike) -> None:
-        """
-        Write the fitted model into one file, without pickle.
+        """Write the fitted model into one file, without pickle.
 
         The file is in the safetensors format: the arrays as its tensors, and in its header the parameters and what else
         `fit` has learned, as JSON. It holds no code and no path to any: components of skvae are there by the names of
@@ -139,8 +138,7 @@ class Stored:
 
     @classmethod
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
-        """
-        Read a model that `save` has written.
+        """Read a model that `save` has written.
 
         Nothing in the file is imported, evaluated or unpickled: it may come from somebody you do not trust, as long as
         you trust the components that you pass. A file of an older release loads; one of a newer format is an error.
