@@ -346,17 +346,22 @@ def test_the_optimizer_is_kept_on_demand_only(folder):
 # Going on
 
 
+def my_adam(groups, lr, weight_decay):
+    """A user's own optimizer: a function, of which the address is another one in every process."""
+    return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay)
+
+
 @ways
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"optimizer": "sgd"}, {"objective": "aae"}, {"schedule": "aggressive"}, {"optimizer": torch.optim.Adam}],
+    [{}, {"optimizer": "sgd"}, {"objective": "aae"}, {"schedule": "aggressive"}, {"optimizer": my_adam}],
     ids=str,
 )
 def test_going_on_is_bit_for_bit_with_the_optimizer(way, parameters):
-    if "optimizer" in parameters and parameters["optimizer"] is torch.optim.Adam:
+    if parameters.get("optimizer") is my_adam:
         if way is through_skops:
             return
-        way = partial(way, components=[torch.optim.Adam]) if way is through_a_file else way
+        way = partial(way, components=[my_adam]) if way is through_a_file else way
     settings = {**SMALL, "early_stopping": False, "warm_start": True, "keep_optimizer": True, **parameters}
     whole = VAETransformer(**{**settings, "max_iter": 4}).fit(IRIS)
     half = VAETransformer(**settings).fit(IRIS)
@@ -379,13 +384,23 @@ def test_going_on_without_the_optimizer(way):
 
 
 def test_a_warm_start_holds_the_same_rows_out():
-    settings = {**SMALL, "early_stopping": True, "warm_start": True, "scaling": "quantile"}
-    vae = VAETransformer(**settings).fit(MIXED)
+    settings = {
+        **SMALL,
+        "early_stopping": True,
+        "warm_start": True,
+        "scaling": "quantile",
+        "max_iter": 40,
+        "hidden_layer_sizes": (16,),
+    }
+    X = np.exp(make.array())
+    vae = VAETransformer(**settings).fit(X)
+    assert vae.best_iter_  # else the units are those of all rows
+    assert (vae._ordering.scale != vae._columns.scale).any()
     again = through_pickle(vae)
     key = lambda v: v._ordering.standardize(np.arange(15.0).reshape(3, 5))  # noqa: E731
     np.testing.assert_array_equal(key(again), key(vae))
     assert vae._training_state is None  # a best state was restored: nothing is lost in the pickle
-    assert_same_weights(again.fit(MIXED), vae.fit(MIXED))
+    assert_same_weights(again.fit(X), vae.fit(X))
     last, other = ({k: v for k, v in v.history_[-1].items() if k != "dur"} for v in (again, vae))
     assert last == other and "valid_loss" in last
 
@@ -445,6 +460,16 @@ def _namesake():
         """Another one of the same name."""
 
     return Pair
+
+
+def test_a_class_of_the_users_with_a_name_of_ours(folder):
+    mine = type("NormalMixture", (NormalMixture,), {"__doc__": "Of the user."})
+    vae = VAETransformer(**SMALL, prior=mine()).fit(IRIS)
+    vae.save(folder / "model")
+    with pytest.raises(ValueError, match=r"\['NormalMixture'\]"):
+        VAETransformer.load(folder / "model")
+    again = VAETransformer.load(folder / "model", components=[mine])
+    assert type(again.prior) is type(again._model_config["prior"]) is mine
 
 
 @pytest.mark.parametrize(
