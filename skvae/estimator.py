@@ -42,7 +42,7 @@ from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
-from .storage import Stored, without_addresses
+from .storage import Stored
 from .tables import Schema
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
@@ -718,7 +718,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         now_made_with = self._what_it_is_made_of()
         for name in names:
             before, now = self._made_with[name], now_made_with[name]
-            if before not in (now, without_addresses(now)):  # the second, where the model was loaded
+            if before != now:
                 raise ValueError(
                     f"The {name!r} parameter of VAETransformer cannot change from {before} to {now} while a fitted "
                     "model goes on. Fit anew: clone the estimator, or fit with warm_start=False."
@@ -842,8 +842,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
         without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
         made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
-        made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
-        made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {"posterior": without_address(posterior), "prior": without_address(prior)}  # "auto" resolved
+        made["objective"] = without_address(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):

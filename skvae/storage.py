@@ -11,7 +11,6 @@ Format 1 (0.1.0 before its release) kept objects of this package's classes inste
 import copy
 import inspect
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from .scalings import SCALINGS
 from .tables import Schema
 from .templates import as_level, describe, plain_level
 
-__all__ = ["FORMAT_VERSION", "Stored", "without_addresses"]
+__all__ = ["FORMAT_VERSION", "Stored"]
 
 FORMAT_VERSION = 2
 
@@ -234,13 +233,8 @@ def _younger(kind, state):
     younger = {p.name: p.default for p in parameters if p.name not in state and p.default is not p.empty}
     if "_made_with" in state:
         made_with = {name: repr(default) for name, default in younger.items()} | state["_made_with"]
-        return younger | {"_made_with": {name: without_addresses(text) for name, text in made_with.items()}}
+        return younger | {"_made_with": made_with}
     return younger
-
-
-def without_addresses(text):
-    """The text of an object in which functions are told by their names: addresses are those of another process."""
-    return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
 
 
 # ---------------------------------------------------------------- fitted -> plain
