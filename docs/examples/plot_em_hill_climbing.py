@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from skvae import Gaussian, VAETransformer
 
 rng = np.random.default_rng(0)
-X = rng.normal(size=(400, 1)) * [1.6, 0.9] + rng.normal(scale=0.7, size=(400, 2))
+X = rng.normal(size=(400, 1)) * [1.6, -0.9] + rng.normal(scale=0.7, size=(400, 2))
 
 # %%
 # Without hidden layers the model is :math:`x = w z + \mu + noise`. It starts at random in place of the closed form,
@@ -28,10 +28,11 @@ climber = VAETransformer(
     scaling=None,
     likelihood=Gaussian(noise="shared"),
     init="random",
+    learning_rate=4e-3,
     max_iter=0,  # the start alone
     random_state=0,
 )
-n_epochs = 50
+n_epochs = 60
 
 
 def climb(schedule):
@@ -72,7 +73,7 @@ first, second = np.meshgrid(np.linspace(-2.4, 2.4, 121), np.linspace(-1.8, 1.8, 
 hill = log_likelihood(np.stack([first, second], axis=-1))
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), width_ratios=[1.25, 1], layout="constrained")
 levels = np.linspace(hill.max() - 1.5, hill.max(), 16)
-shown = left.contourf(first, second, hill, levels, cmap="Greys_r", vmin=levels[0] - 2.0, extend="min")
+shown = left.contourf(first, second, hill, levels, cmap="Greys_r", vmin=levels[0] - 1.0, extend="min")
 figure.colorbar(shown, ax=left, label="log-likelihood, nats per row", format="%.1f")
 for (name, (path, bounds)), color in zip(climbs.items(), ["C0", "C1", "C3"], strict=True):
     left.plot(*path.T, ".-", color=color, ms=5, lw=1)
@@ -80,6 +81,6 @@ for (name, (path, bounds)), color in zip(climbs.items(), ["C0", "C1", "C3"], str
 left.plot(*path[0], "o", color="black", mfc="none", ms=10)
 left.set(xlabel="loading of column 0", ylabel="loading of column 1", title="loadings after each epoch")
 right.axhline(pca.score(X), color="black", ls=":", label="PCA, closed form")
-right.set(xlabel="epoch", ylabel="bound, nats per row", title="height")
+right.set(xlabel="epoch", ylabel="bound, nats per row", title="height", ylim=(-4.6, -3.0))
 right.legend()
 plt.show()
