@@ -1,6 +1,6 @@
 """The variational autoencoder as a scikit-learn estimator."""
 
-from . import metrics
+from . import display, metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
 from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
@@ -114,5 +114,6 @@ __all__ = [
     "Weibull",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "display",
     "metrics",
 ]
