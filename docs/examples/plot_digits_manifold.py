@@ -7,11 +7,10 @@ grid and look at the image that belongs to each place.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
-from scipy.stats import norm
 from sklearn.datasets import load_digits
 
 from skvae import Gaussian, VAETransformer
+from skvae.display import ManifoldDisplay
 
 X, y = load_digits(return_X_y=True)
 
@@ -23,23 +22,11 @@ linear = VAETransformer(2, scaling="global", likelihood=Gaussian(noise="shared")
 print(f"nats per image: linear {linear.score(X):.1f}, bent {vae.score(X):.1f}")
 
 # %%
-# The prior is a standard normal, so a grid of its quantiles has about as many rows of the table around each node. The
-# linear model's images all lie in one plane of the space of images: each is a mixture of two patterns and looks like
-# no digit in most places. Bent, the plane holds most of the ten digits, and turns one into the next: the sharper a
-# border, the fewer rows lie across it. What has no place of its own on the plane is blurred here, too.
-side = 11
-quantiles = norm.ppf(np.linspace(0.03, 0.97, side))
-grid = np.stack(np.meshgrid(quantiles, quantiles[::-1]), axis=-1).reshape(-1, 2)
-
-
-def picture(model):
-    images = model.inverse_transform(grid).reshape(side, side, 8, 8)
-    framed = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)])
-    return framed.transpose(0, 2, 1, 3).reshape(10 * side, 10 * side)
-
-
-figure, axes = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
-for axis, (name, model) in zip(axes, {"bent: VAE": vae, "linear: its start": linear}.items(), strict=True):
-    axis.imshow(picture(model), cmap="gray_r", vmin=0, vmax=16)
-    axis.set(xticks=[], yticks=[], title=name, xlabel="component 0", ylabel="component 1")
+# A grid goes through the quantiles of the prior, so that about as many rows belong to each picture. The linear model's
+# images are all mixtures of two patterns, and most of them look like no digit. Bent, the plane holds nearly all of the
+# ten digits and turns one into the next. What has little place on a plane is blurred here, too.
+figure, axes = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained")
+for axis, (name, model) in zip(axes, {"bent: the VAE": vae, "linear: its start": linear}.items(), strict=True):
+    ManifoldDisplay.from_estimator(model, (8, 8), n=12, ax=axis, cmap="gray_r")
+    axis.set_title(name)
 plt.show()
