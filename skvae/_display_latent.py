@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
 from ._arrays import on_host
-from ._plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, short, vae_behind
+from ._plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
 from .frames import gone
 
 __all__ = ["LatentSpaceDisplay"]
@@ -205,9 +205,9 @@ class LatentSpaceDisplay:
 
     def _points(self, colors, scatter_kw):
         n = len(self.codes)
-        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(2000 / n, 0.3, 0.8)), "linewidths": 0}
+        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
         for name, rows, color, marker in colors.groups():
-            c = {"color": color} if isinstance(color, str) else {"c": color, "cmap": "viridis"}
+            c = {"c": color, "cmap": "viridis"} if isinstance(color, np.ndarray) else {"color": color}
             z = self.codes[rows]
             self.scatter_.append(
                 self.ax_.scatter(z[:, 0], z[:, 1], **{**style, **c, "marker": marker, "label": name, **scatter_kw})
@@ -239,7 +239,7 @@ class LatentSpaceDisplay:
         winners = most.get_array().astype(int)
         most.remove()
         counts = np.asarray(self.density_.get_array())
-        alpha = 0.15 + 0.85 * np.log1p(counts) / np.log1p(counts.max())
+        alpha = 0.35 + 0.65 * np.log1p(counts) / np.log1p(counts.max())
         faces = [to_rgba(colors.color_of(c), a) for c, a in zip(winners, alpha, strict=True)]
         self.density_.set(facecolors=faces, edgecolors="none")
         self.density_.update_scalarmappable = lambda: None  # the counts stay readable, the colours are ours
@@ -261,8 +261,7 @@ class LatentSpaceDisplay:
             offset_transform=self.ax_.transData,
             facecolors="none",
             edgecolors=colors.of_rows(self.ellipse_rows),
-            linewidths=0.9,
-            alpha=0.9,
+            linewidths=1.1,
         )
         self.ax_.add_collection(self.ellipses_)
 
@@ -330,11 +329,14 @@ class _Colors:
 
     def color_of(self, code):
         """Colour of a class."""
-        return _MISSING if code == self.n_levels else self.palette[code % len(self.palette)]
+        if code == self.n_levels:
+            return _MISSING
+        color, turn = self.palette[code % len(self.palette)], code // len(self.palette)
+        return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
 
     def of_rows(self, rows):
         """Edge colours of ellipses."""
-        return [self.color_of(c) for c in self.codes[rows]] if self.kind == "classes" else "#333333"
+        return [shade(self.color_of(c), 0.3) for c in self.codes[rows]] if self.kind == "classes" else "#333333"
 
 
 def _class_levels(y, cells):

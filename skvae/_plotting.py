@@ -20,19 +20,20 @@ __all__ = [
     "MARKERS",
     "TEN_COLORS",
     "ColumnOfTable",
-    "chosen_columns",
     "codes_of",
     "columns_of",
     "contrast",
     "decoded_means",
     "draw_mosaic",
+    "grouped_levels",
     "image_values",
-    "most_frequent",
     "numbers_of",
     "panels",
     "place_legend",
     "pyplot",
+    "shade",
     "short",
+    "thinned",
     "vae_behind",
 ]
 
@@ -45,6 +46,8 @@ TEN_COLORS = (
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # the next one after each round of the colours
 
 _ROWS_AT_ONCE = 10_000
+_MOST_POINTS = 2000
+_MOST_LEVELS = 8
 
 
 def pyplot(caller):
@@ -94,7 +97,7 @@ def _divided(ax, shape, caller, width_ratios):
             "Figure.add_subplot make them."
         )
     ax.set_axis_off()
-    space = {} if has_layout(ax) else {"wspace": 0.4, "hspace": 0.5}
+    space = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
     grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
     axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
     return np.array(axes, dtype=object).reshape(shape)
@@ -182,31 +185,43 @@ def _levels(schema, d, family):
     return None
 
 
-def chosen_columns(vae, columns, most, caller):
-    """Column numbers behind names or numbers; the first `most` for None."""
-    if columns is None:
-        return list(range(min(most, len(vae._columns.families))))
-    try:
-        return vae._columns._positions(columns)
-    except ValueError as error:
-        raise ValueError(f"{caller}: {error}".replace("'likelihood' parameter", "'columns' parameter")) from error
-
-
-def most_frequent(codes, n_levels, most):
-    """The most frequent levels in the order of their codes; all where there are at most `most`.
+def grouped_levels(codes, levels):
+    """Places of levels in a picture: of many, the frequent ones have their own, the others share the last.
 
     Parameters
     ----------
     codes : ndarray (n,), without NaN
-    n_levels, most : int
+    levels : list of str (C,)
+
+    Returns
+    -------
+    place : ndarray of int (C,)
+    names : list of str, one per place
     """
-    counts = np.bincount(codes.astype(int), minlength=n_levels)
-    return np.sort(np.argsort(-counts, kind="stable")[: most if n_levels > most else n_levels])
+    most = len(levels) if len(levels) <= _MOST_LEVELS else _MOST_LEVELS - 1
+    counts = np.bincount(codes.astype(int), minlength=len(levels))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    place = np.full(len(levels), len(kept))
+    place[kept] = np.arange(len(kept))
+    return place, [levels[c] for c in kept] + ["other"] * (len(kept) < len(levels))
+
+
+def thinned(n):
+    """Numbers of at most 2000 of n rows, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(int))
 
 
 def short(text, most=18):
-    """The text, cut where it is long."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """The text, cut in the middle where it is long: many names differ at their ends."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def shade(color, amount):
+    """A colour mixed with black, or for negative amounts with white, as RGB."""
+    from matplotlib.colors import to_rgb
+
+    return tuple((1 - abs(amount)) * c + (abs(amount) if amount < 0 else 0.0) for c in to_rgb(color))
 
 
 # ---------------------------------------------------------------- images
@@ -251,7 +266,7 @@ def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
     rows, columns : sequence of str
         Labels at the left and above; none where empty.
     gap : int, optional
-        Pixels between images; a seventeenth of their side where not given.
+        Pixels between images; a sixteenth of their side where not given.
     """
     n_rows, n_columns, height, width = images.shape[:4]
     gap = max(1, round(0.06 * max(height, width))) if gap is None else gap

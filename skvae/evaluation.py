@@ -20,6 +20,7 @@ __all__ = [
     "elbo",
     "importance_weighted",
     "kl_per_component",
+    "log_weights",
     "mutual_information",
     "reconstruction_loss_without_component",
     "signs",
