@@ -38,8 +38,8 @@ def error(values, d):
 
 
 # %%
-# Both that look at the other columns gain much where these say something, as the blood values do of one another. Between
-# the two there is little: this table is nearly linear, and a round of linear regressions almost as good.
+# Both that look at the other columns gain much where these say something, as the blood values do of one another.
+# Between the two there is little: this table is nearly linear, and a round of linear regressions almost as good.
 errors = {name: [error(values, d) for d in numbers] for name, values in filled.items()}
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
 for i, (name, heights) in enumerate(errors.items()):
