@@ -91,7 +91,7 @@ def main():
     plt.savefig(args.out / "mnist_manifold.png", dpi=120)
 
     vae = fit(args.n_components, X, X_test, args)
-    figure, axes = plt.subplots(2, 1, figsize=(10, 7.5), height_ratios=[1, 3], layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(10, 5.6), height_ratios=[2, 5], layout="constrained")
     ReconstructionDisplay.from_estimator(vae, X_test, image_shape=(28, 28), n_images=14, ax=axes[0], cmap="gray_r")
     means = vae.inverse_transform(rng.normal(size=(70, args.n_components))).reshape(1, 5, 14, 784)
     ManifoldDisplay(means, (28, 28), titles=["means of draws of the prior"]).plot(axes[1], cmap="gray_r")

@@ -32,10 +32,10 @@ ReconstructionDisplay.from_estimator(models["convolutional"], X_test, image_shap
 plt.show()
 
 # %%
-# The curves are the bounds on the tenth of the training rows that ``fit`` holds out; of each, the best state is kept. On
-# images as small and as well centred as these, convolutions do not pay: the dense networks get further, in fewer
-# epochs, and an epoch of theirs takes less work. Convolutions are for larger images, where dense networks have too many
-# weights and the same stroke may be anywhere.
+# The curves are the bounds on the tenth of the training rows that ``fit`` holds out; the best state is kept. On images
+# as small and as well centred as these, convolutions do not pay: the dense networks get further, in fewer epochs, and
+# an epoch of theirs takes less work. Convolutions are for larger images, where dense networks have too many weights and
+# the same stroke may be anywhere.
 figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
 for name, model in models.items():
     error = metrics.reconstruction_error(model, X_test)
