@@ -37,7 +37,13 @@ def test_an_example_reads_and_writes_no_file(script):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_has_a_seed_wherever_it_draws(script):
-    """`random_state`, or a seeded generator, in every call that could draw; `n_draws` of `impute`, `sample`."""
-    for call in ast.walk(ast.parse(script.read_text())):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] in ("sample", "default_rng"):
-            assert call.args or any(keyword.arg == "random_state" for keyword in call.keywords), ast.unparse(call)
+    """In the call, or in a dictionary of parameters that it spreads."""
+    tree = ast.parse(script.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in calls:
+        name = ast.unparse(call.func).split(".")[-1]
+        keywords = {keyword.arg for keyword in call.keywords}
+        if name in ("VAETransformer", "sample") and "random_state" not in keywords:
+            assert None in keywords and "'random_state': 0" in ast.unparse(tree), ast.unparse(call)
+        if name == "default_rng":
+            assert call.args, ast.unparse(call)

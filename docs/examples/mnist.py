@@ -5,7 +5,7 @@
 PATH is a folder with the four files of the data base (train-images-idx3-ubyte.gz and so on, also unpacked), or an npz
 with x_train and x_test, as keras has it, or X. Nothing is downloaded. Pixels are Bernoulli: grey levels over 255 are
 taken for probabilities, and one draw of them is the training set. Writes mnist_manifold.png and mnist_samples.png.
-With 60 000 rows and 30 epochs it takes minutes on a few CPU cores; --rows 10000 --epochs 10 is a quick look.
+All rows and 30 epochs are work for a GPU or a long break; --rows 10000 --epochs 10 is a quick look on a CPU.
 """
 
 import argparse

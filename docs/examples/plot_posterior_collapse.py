@@ -21,15 +21,15 @@ X_train, X_test = train_test_split(load_breast_cancer().data, random_state=0)
 # %%
 # Twenty components for a table of tumours. A large weight on the KL makes information dear, and most components are not
 # worth their price. A random start loses some as well: while the encoder is still poor, the decoder does better without
-# them, and many never come back. ``fit`` warns of components lost on the way.
-random = {"init": "random", "max_iter": 150}
+# them. ``fit`` warns of components that the start had and training lost.
+common = {"init": "random", "max_iter": 150}
 variants = {
     "beta = 4": {"objective": ELBO(beta=4.0), "max_iter": 150},
-    "random start": random,
-    "... annealing": random | {"objective": ELBO(beta=LinearAnnealing(n_epochs=50))},
-    "... beta = 0.3": random | {"objective": ELBO(beta=0.3)},
-    "... free bits": random | {"objective": ELBO(free_bits=0.3)},
-    "... aggressive": random | {"schedule": Aggressive(max_inference_steps=10)},
+    "random start": common,
+    "... annealing": common | {"objective": ELBO(beta=LinearAnnealing(n_epochs=50))},
+    "... beta = 0.3": common | {"objective": ELBO(beta=0.3)},
+    "... free bits": common | {"objective": ELBO(free_bits=0.3)},
+    "... aggressive": common | {"schedule": Aggressive(max_inference_steps=10)},
     "closed-form start": {},
 }
 models = {}
@@ -48,7 +48,7 @@ for name, parameters in variants.items():
 # The bars say what live components are worth: the bound on held-out rows, with weight 1 on the KL for all. It does not
 # go by their number. Annealing ends with fewer live components than the plain random start and scores no worse; what
 # free bits and a small beta force into the code costs more than it explains. The closed-form start keeps all and scores
-# best, in fewer epochs. So judge a cure by ``score``, not by the count.
+# best here. So judge a cure by ``score``, not by the count.
 names = list(models)
 information = np.array([model.kl_per_component_ for model in models.values()])
 live = [metrics.live_components(model, X_train) for model in models.values()]
