@@ -50,12 +50,12 @@ def climb(schedule):
 climbs = {"backpropagation": climb("joint"), "EM with gradient steps": climb("em"), "EM": climb("exact_em")}
 
 # %%
-# The contours are the log-likelihood of the table at the best noise variance. The hill has two tops, since w and -w
-# are the same model; the ring is the start. Each bound is the height that the climber believes in: that of EM never
-# falls, and reaches probabilistic PCA's maximum, which scikit-learn knows in closed form. Gradient steps walk downhill
-# first: while the encoder does not yet know the code, the decoder does better without it, which is how components come
-# to collapse. Then both go the same way up. On a linear model EM is the better climber, and the closed form beats both;
-# with hidden layers only gradients are left.
+# The contours are the log-likelihood of the table at the best noise variance. The hill has two tops, since w and -w are
+# the same model; the ring is the start, in a valley between them. Each bound is the height that the climber believes
+# in: that of EM never falls, and soon reaches probabilistic PCA's maximum, which scikit-learn knows in closed form.
+# Gradient steps first make the loadings small: while the encoder knows nothing of the code, the decoder does better
+# without it, which is how components come to collapse. Then they climb the same hill, whether by turns or together. On
+# a linear model EM is the better climber, and the closed form beats both; with hidden layers only gradients are left.
 pca = PCA(1).fit(X)
 
 
