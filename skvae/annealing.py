@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["Annealing", "CyclicalAnnealing", "LinearAnnealing"]
 
 
-class Annealing(BaseEstimator, ABC):
+class Annealing(Documented, ABC):
     """Base class of courses of the KL weight; subclass it for one of your own.
 
     A course is a function of the absolute epoch, never of a fraction of `max_iter`: so early stopping, `warm_start` and

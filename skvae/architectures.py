@@ -11,8 +11,9 @@ from itertools import pairwise
 from numbers import Integral, Real
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from ._documented import Documented
 
 __all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
 
@@ -26,7 +27,7 @@ ACTIVATIONS = {
 }
 
 
-class Network(BaseEstimator, ABC):
+class Network(Documented, ABC):
     r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
 
     A network is a value that builds a torch module. The module enters as

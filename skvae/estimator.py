@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch.distributions import constraints
 
 from . import evaluation, initialization
@@ -23,6 +23,7 @@ from ._compat import (
     validate_parameter_constraints,
     with_callbacks,
 )
+from ._documented import Documented
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
 from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
@@ -87,7 +88,7 @@ MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
 
-class VAETransformer(CallbackSupportMixin, Verbs, Stored, BaseEstimator):
+class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is

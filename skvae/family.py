@@ -14,17 +14,18 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch import nn
 from torch.distributions import Distribution, constraints
 
+from ._documented import Documented
 from .code_starts import quantile_start
 from .quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 
 
-class Family(BaseEstimator, ABC):
+class Family(Documented, ABC):
     """Base class of one-dimensional families; subclass it for a family of your own.
 
     A family turns raw numbers of a network into a distribution per variable. A likelihood needs `distribution`,

@@ -9,12 +9,12 @@ import math
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["Objective", "is_non_negative"]
 
 
-class Objective(BaseEstimator, ABC):
+class Objective(Documented, ABC):
     """Base class of objectives; subclass it for one of your own.
 
     An objective is a value: called with the model, rows and base noise, it gives one loss per row, and perhaps builds

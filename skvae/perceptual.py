@@ -6,13 +6,14 @@ from collections.abc import Callable
 from numbers import Real
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from ._documented import Documented
 
 __all__ = ["FeatureLoss"]
 
 
-class FeatureLoss(BaseEstimator):
+class FeatureLoss(Documented):
     r"""Perceptual loss: how far rows and their reconstructions are apart in a space of features.
 
     Training raises the objective with

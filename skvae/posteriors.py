@@ -19,10 +19,10 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.stats import norm
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.distributions import AffineTransform, ComposeTransform, MultivariateNormal, Normal
 
+from ._documented import Documented
 from ._random import whitened_pairs
 from .architectures import mlp
 from .conditioning import condition_covariance, condition_location, condition_spread
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-class Posterior(BaseEstimator, ABC):
+class Posterior(Documented, ABC):
     """Base class of posteriors; subclass it for one of your own.
 
     A posterior is a value without weights; its `build` gives the head, a module that maps the encoder's numbers to q.

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.distributions import Normal, Uniform
 
+from ._documented import Documented
 from ._random import whitened_pairs
 from .distributions import Flow, OneHots, mixture
 from .families import Gaussian
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class Prior(BaseEstimator, ABC):
+class Prior(Documented, ABC):
     """Base class of priors; subclass it for one of your own.
 
     A prior is a value without weights; its `build` gives a torch module whose ``forward(encode)`` returns p(z).

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM"]
 
@@ -18,7 +18,7 @@ _RISE = 0.01  # nats: estimates near their bound, the logarithm of the number of
 _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
 
 
-class Schedule(BaseEstimator, ABC):
+class Schedule(Documented, ABC):
     """Base class of schedules; subclass it for one of your own.
 
     A schedule is a value: it names the parameter groups behind each optimizer, and says which of them steps next, on

@@ -1,5 +1,4 @@
-"""
-Anomaly detection: rows that the model did not expect
+"""Anomaly detection: rows that the model did not expect
 =====================================================
 
 Trained on normal rows only, a model of the table gives unusual ones a low log-likelihood: ``score_samples``. How good

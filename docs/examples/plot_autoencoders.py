@@ -1,5 +1,4 @@
-"""
-Four autoencoders side by side: AE, VAE, AAE, WAE
+"""Four autoencoders side by side: AE, VAE, AAE, WAE
 =================================================
 
 An autoencoder squeezes rows through a few codes. What its relatives add is a say on where the codes lie: the

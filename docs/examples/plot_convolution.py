@@ -1,5 +1,4 @@
-"""
-Images with a convolutional encoder and decoder
+"""Images with a convolutional encoder and decoder
 ===============================================
 
 Do networks that know which pixels are neighbours do better on images? They are one argument away:

@@ -1,5 +1,4 @@
-"""
-The two-dimensional manifold of digit images
+"""The two-dimensional manifold of digit images
 ============================================
 
 What do the codes mean between the rows? With two components every point of the plane can be decoded: we walk it on a

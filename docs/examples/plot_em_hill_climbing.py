@@ -1,5 +1,4 @@
-"""
-EM against backpropagation: two ways up a hill
+"""EM against backpropagation: two ways up a hill
 ==============================================
 
 Training a latent variable model is hill climbing. Expectation maximisation (EM) climbs by turns: the E-step makes the

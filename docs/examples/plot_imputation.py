@@ -1,5 +1,4 @@
-"""
-Missing cells: filled in, and how sure one can be of them
+"""Missing cells: filled in, and how sure one can be of them
 =========================================================
 
 A fifth of the cells of a medical table is gone. Which imputer comes nearest to what was there, and can it tell how far

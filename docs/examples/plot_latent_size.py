@@ -1,5 +1,4 @@
-"""
-How many components? GridSearchCV over the latent size
+"""How many components? GridSearchCV over the latent size
 ======================================================
 
 Reconstruction improves with every component that is added, so it cannot say when to stop. The score of

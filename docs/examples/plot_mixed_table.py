@@ -1,5 +1,4 @@
-"""
-A raw table: categories, booleans, counts and holes
+"""A raw table: categories, booleans, counts and holes
 ===================================================
 
 A table as it comes out of a data base has strings, yes and no, whole numbers, grades and missing cells. What can be

@@ -1,5 +1,4 @@
-"""
-PCA against VAE: two components of the digits
+"""PCA against VAE: two components of the digits
 =============================================
 
 How much of a table do a few components keep, if they may bend? We encode 8 x 8 images of digits by

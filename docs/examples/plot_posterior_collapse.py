@@ -1,5 +1,4 @@
-"""
-Posterior collapse, and what cures it
+"""Posterior collapse, and what cures it
 =====================================
 
 A component has collapsed when its posterior equals the prior for every row: it carries no information, and the decoder

@@ -1,5 +1,4 @@
-"""
-Synthetic data: rows that nobody has measured
+"""Synthetic data: rows that nobody has measured
 =============================================
 
 Can a table that must not be given away be replaced by one that a model has made? We make tumours, diagnosis included,
