@@ -1,6 +1,6 @@
 """The variational autoencoder as a scikit-learn estimator."""
 
-from . import metrics
+from . import display, metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
@@ -120,5 +120,6 @@ __all__ = [
     "Weibull",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "display",
     "metrics",
 ]

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from torch.distributions import constraints
 
 from . import evaluation, initialization
-from ._arrays import as_tensor, choose_device, convert, is_available, like, on_host
+from ._arrays import as_tensor, choose_device, like, on_host
 from ._compat import (
     CallbackSupportMixin,
     Interval,
@@ -43,6 +43,7 @@ from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
+from .storage import Stored
 from .tables import Schema
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
@@ -86,10 +87,8 @@ LIVE = 0.05  # nats: a component with less information is switched off
 MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
-_FORMAT_VERSION = 1
 
-
-class VAETransformer(CallbackSupportMixin, Verbs, Documented):
+class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -210,6 +209,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         end, which is nearer to them where they do not fill the prior. Scores always have the prior.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, with its units and components.
+    keep_optimizer : bool, default=False
+        Whether copies that go through pickle, and `save`, keep the optimizer's state, about three times the weights;
+        with it, a fit that goes on after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it
+        starts from the loaded weights with a new optimizer. ``copy.deepcopy`` always keeps it.
     device : str, default="auto"
         "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
         than 1e8 multiply-adds, else the CPU. "mps" infers in float32.
@@ -331,6 +334,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         "n_score_samples": [Interval(Integral, 1, None, closed="left")],
         "code_density": [StrOptions({"prior", "mixture"})],
         "warm_start": ["boolean"],
+        "keep_optimizer": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "compile": ["boolean"],
@@ -371,6 +375,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         n_score_samples: int = 32,
         code_density: str = "prior",
         warm_start: bool = False,
+        keep_optimizer: bool = False,
         device: str | torch.device = "auto",
         precision: str = "float32",
         compile: bool = False,
@@ -407,6 +412,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         self.n_score_samples = n_score_samples
         self.code_density = code_density
         self.warm_start = warm_start
+        self.keep_optimizer = keep_optimizer
         self.device = device
         self.precision = precision
         self.compile = compile
@@ -837,8 +843,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
         made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
-        made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
-        made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {"posterior": without_address(posterior), "prior": without_address(prior)}  # "auto" resolved
+        made["objective"] = without_address(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):
@@ -1036,46 +1042,6 @@ class VAETransformer(CallbackSupportMixin, Verbs, Documented):
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
         return _fitted_attributes(now)
-
-    # ---------------------------------------------------------------- copying and pickling
-
-    def __copy__(self):
-        """Share everything fitted; `copy.copy` would go through `__getstate__` and rebuild the module."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __getstate__(self):
-        """Parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
-        state = dict(super().__getstate__())
-        if "module_" in state:
-            state["module_"] = {name: tensor.cpu().numpy() for name, tensor in self.module_.state_dict().items()}
-            state["_training_state"] = convert(
-                state["_training_state"], torch.Tensor, lambda tensor: tensor.cpu().numpy()
-            )
-            state["_score_noise"] = self._score_noise.numpy()
-            state["_format_version"] = _FORMAT_VERSION
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        version = state.pop("_format_version", _FORMAT_VERSION)
-        if version > _FORMAT_VERSION:
-            raise ValueError(
-                f"This VAETransformer was stored by a newer skvae (format {version}, known up to {_FORMAT_VERSION}). "
-                "Upgrade skvae to load it."
-            )
-        if "module_" in state:
-            state["_device"] = state["_device"] if is_available(state["_device"]) else "cpu"
-            with exclusive(0):
-                module = LatentVariableModel(**state["_model_config"])
-            module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
-            state["module_"] = module.to(state["_device"]).eval()
-            state["_training_state"] = convert(
-                state["_training_state"], np.ndarray, lambda array: torch.from_numpy(array.copy())
-            )
-            state["_score_noise"] = torch.from_numpy(state["_score_noise"])
-        super().__setstate__(state)
 
 
 class _Tasks:
