@@ -20,11 +20,13 @@ LINK = re.compile(r"\]\(\.\./((?:skvae|tests)/\w+)\.py#L(\d+)\)")
 
 
 def resolve(domain, info):
-    """Where a documented object's definition is, seen from a page of the API reference."""
+    """Where a documented class or function is defined, seen from its page in the API reference."""
     thing = import_module(info["module"])
     for name in info["fullname"].split("."):
         thing = getattr(thing, name)
     thing = inspect.unwrap(thing.fget if isinstance(thing, property) else thing)
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        return None  # data
     path = Path(inspect.getsourcefile(thing)).relative_to(ROOT).with_suffix("")
     return f"../../_code/{path.as_posix()}.html#line-{inspect.getsourcelines(thing)[1]}"
 
