@@ -76,6 +76,17 @@ def cholesky_inverse(L, upper=False):
 # ---------------------------------------------------------------- functions
 
 
+def clamp(x, min=None, max=None):
+    """As two operators: one that lacks an end has an empty input in ONNX, which skl2onnx does not take."""
+    x = x if min is None else torch.maximum(x, x.new_full((), min))
+    return x if max is None else torch.minimum(x, x.new_full((), max))
+
+
+def tan(x):
+    """sin / cos."""
+    return x.sin() / x.cos()
+
+
 def log1p(x):
     """ln(1 + x): what rounding takes from 1 + x is put back (Kahan)."""
     u = 1 + x
@@ -119,8 +130,9 @@ def _ratio(above, below, x):
 
 
 def _polynomial(coefficients, x):
-    value = torch.full_like(x, coefficients[0])
-    for c in coefficients[1:]:
+    first, *others = coefficients
+    value = first
+    for c in others:
         value = value * x + c
     return value
 
@@ -171,6 +183,10 @@ DECOMPOSITIONS = {
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.cholesky_solve.default: cholesky_solve,
     aten.cholesky_inverse.default: cholesky_inverse,
+    aten.clamp.default: clamp,
+    aten.clamp_min.default: clamp,
+    aten.clamp_max.default: lambda x, max: clamp(x, max=max),
+    aten.tan.default: tan,
     aten.log1p.default: log1p,
     aten.expm1.default: expm1,
     aten.softplus.default: softplus,

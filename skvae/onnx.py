@@ -45,6 +45,8 @@ __all__ = ["OPSET", "to_onnx"]
 #: The operator sets of `to_onnx`: the oldest ones that torch's exporter writes, which onnxruntime reads from 1.14 on.
 OPSET = {"": 18, "ai.onnx.ml": 3}
 
+aten = torch.ops.aten
+
 _ALIAS = "SkvaeVAETransformer"
 
 
@@ -257,16 +259,16 @@ def _exported(model, method, dtype, width, opset):
     """torch's graph of a verb: one input (n, width) and one output."""
     if opset < OPSET[""]:
         raise ValueError(f"target_opset must be at least {OPSET['']} for a VAETransformer. Got {opset}.")
-    rows = torch.export.Dim("rows")
+    example, shapes = (torch.zeros(3, width, dtype=dtype),), ({0: torch.export.Dim("rows")},)
     decompositions = torch.export.default_decompositions()
     decompositions.update(DECOMPOSITIONS)
     try:
         with warnings.catch_warnings():  # torch's exporter copies its own deprecated objects
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-            program = torch.export.export(
-                VERBS[method](model, dtype), (torch.zeros(3, width, dtype=dtype),), dynamic_shapes=({0: rows},)
-            ).run_decompositions(decompositions)
-            return torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False).model_proto
+            program = torch.export.export(VERBS[method](model, dtype), example, dynamic_shapes=shapes)
+            plain = _with_exact_constants(program.run_decompositions(decompositions).module())
+            options = {"dynamo": True, "opset_version": opset, "verbose": False}
+            return torch.onnx.export(plain, example, dynamic_shapes=shapes, **options).model_proto
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         posterior, prior, objective = model._fitted_parts()
         raise NotImplementedError(
@@ -274,6 +276,41 @@ def _exported(model, method, dtype, width, opset):
             f"likelihood={model.likelihood!r}, activation={model.activation!r} and scaling={model.scaling!r} has no "
             f"ONNX graph: torch's exporter says {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
+
+
+def _with_exact_constants(module):
+    """The module with its Python floats as tensors, which torch's exporter would round to float32."""
+    graph = module.graph
+    for node in list(graph.nodes):
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or not hasattr(node.target, "_schema"):
+            continue
+        with graph.inserting_before(node):
+            if node.target in (aten.full.default, aten.scalar_tensor.default) and value.is_floating_point():
+                number = _lifted(module, node.args[-1], value.dtype)
+                size = node.args[0] if node.target is aten.full.default else []
+                node.replace_all_uses_with(graph.call_function(aten.expand.default, (number, size)))
+                graph.erase_node(node)
+            else:
+                node.args = _lifted_args(module, node)
+    return torch.fx.GraphModule(module, graph).eval()
+
+
+def _lifted_args(module, node):
+    """Arguments of a node, floats that stand for tensors lifted."""
+    kinds = [argument.type for argument in node.target._schema.arguments]
+    dtypes = [a.meta["val"].dtype for a in node.args if isinstance(a, torch.fx.Node) and "val" in a.meta]
+    floats = [dtype for dtype in dtypes if dtype.is_floating_point]
+    return tuple(
+        _lifted(module, a, floats[0]) if isinstance(a, float) and isinstance(kind, torch.TensorType) and floats else a
+        for a, kind in zip(node.args, kinds, strict=False)
+    )
+
+
+def _lifted(module, number, dtype):
+    name = f"constant_{sum(1 for _ in module.buffers())}"
+    module.register_buffer(name, torch.tensor(number, dtype=dtype))
+    return module.graph.get_attr(name)
 
 
 # ---------------------------------------------------------------- tables
@@ -403,6 +440,8 @@ class _Nodes:
         graph = proto.graph
         if proto.functions or any(a.HasField("g") for node in graph.node for a in node.attribute):
             raise NotImplementedError("torch's exporter wrote functions or subgraphs, which skl2onnx does not take.")
+        if any("" in node.input for node in graph.node):
+            raise NotImplementedError("torch's exporter wrote a node with an empty input, which skl2onnx does not take.")
         names = {"": ""} | dict(zip((value.name for value in graph.input), inputs, strict=True))
         for tensor in graph.initializer:
             names[tensor.name] = self.scope.get_unique_variable_name("skvae_weight")
