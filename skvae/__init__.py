@@ -2,6 +2,7 @@
 
 from . import metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
+from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
 from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
 from .bounds import ELBO, IWAE
@@ -54,6 +55,7 @@ __all__ = [
     "ELBO",
     "GAN",
     "IWAE",
+    "MLP",
     "WAEMMD",
     "Aggressive",
     "Annealing",
@@ -64,6 +66,7 @@ __all__ = [
     "Cauchy",
     "Chi2",
     "ContinuousBernoulli",
+    "ConvNet",
     "CyclicalAnnealing",
     "DirichletPosterior",
     "DirichletPrior",
@@ -90,6 +93,7 @@ __all__ = [
     "Logistic",
     "MeanField",
     "NegativeBinomial",
+    "Network",
     "NormalMixture",
     "Objective",
     "Ordinal",

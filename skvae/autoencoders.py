@@ -14,9 +14,9 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
+from .architectures import mlp
 from .distributions import joint_log_prob
 from .mmd import KERNELS, mmd
-from .networks import mlp
 from .objective import Objective, is_non_negative
 
 __all__ = ["AAE", "AE", "AVB", "GAN", "WAEMMD"]

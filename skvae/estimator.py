@@ -4,7 +4,6 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,13 +23,13 @@ from ._compat import (
     with_callbacks,
 )
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
+from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
 from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .model import LatentVariableModel
-from .networks import ACTIVATIONS
 from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
@@ -62,6 +61,8 @@ STRUCTURE = (
     "hidden_layer_sizes",
     "activation",
     "dropout",
+    "encoder",
+    "decoder",
     "categorical_features",
     "likelihood",
     "scaling",
@@ -116,6 +117,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
+    encoder, decoder : Network or callable, optional
+        Other networks than that MLP, such as ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a
+        function ``(n_in, n_out) -> torch.nn.Module``. They enter as linear path + gate * net with the gate 0 at the
+        start, which so stays exact; see `Network` for what they are called with.
     categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
         The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
         Enum, as in HistGradientBoosting; "auto": these and columns of strings; else a bool mask, column numbers or
@@ -287,6 +292,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "encoder": [Network, callable, None],
+        "decoder": [Network, callable, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
         "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
         "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
@@ -324,6 +331,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         hidden_layer_sizes: Sequence[int] | int | str = "auto",
         activation: str = "silu",
         dropout: float = 0.0,
+        encoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
+        decoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
         categorical_features: str | Sequence | None = "auto",
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
@@ -357,6 +366,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.encoder = encoder
+        self.decoder = decoder
         self.categorical_features = categorical_features
         self.likelihood = likelihood
         self.scaling = scaling
@@ -482,6 +493,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             )
         return tuple(int(n) for n in sizes)
 
+    def _networks(self, n_rows):
+        """Encoder and decoder as components; by default the MLP that the estimator's own parameters describe."""
+        networks = []
+        for given in (self.encoder, self.decoder):
+            if given is None:
+                given = MLP(self._hidden_layer_sizes(n_rows), self.activation, float(self.dropout))
+            networks.append(clone(given) if isinstance(given, Network) else FromFactory(given))
+        return networks
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -577,15 +597,14 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             self._refuse_changes()
         with limited_threads(0):
             table, X, weight = self._canonical(X, sample_weight, resume)
+        self._check_parts(X.shape[0])
         with limited_threads(self._work_per_step(X, objective)):
             self._learn(table, X, weight, X_val, resume, single_pass, tasks)
 
     def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
         """Start, train and describe the model of canonical rows X, or go on with it."""
-        posterior, prior, objective, schedule = self._parts()
+        objective = self._parts()[2]
         (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
-        hidden_layer_sizes = self._hidden_layer_sizes(len(train_weight))
-        check_parts(posterior, prior, objective, schedule, self._columns.families, hidden_layer_sizes)
         if resume:
             self.module_ = copy.deepcopy(self.module_)
             self._model_config = {**self._model_config, "objective": objective}
@@ -602,6 +621,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             self._start(self.init_, X, weight)  # the start won: solve it on all rows
         self._describe(X, weight, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
+
+    def _check_parts(self, n_rows):
+        """Check every component, alone and with the others, before anything is built."""
+        check_parts(*self._parts(), self._columns.families, self._networks(n_rows))
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -680,9 +703,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         return X_val, weight
 
     def _work_per_step(self, X, objective):
-        """Multiply-adds of the MLPs for one batch, encoder and S times decoder."""
-        widths = [X.shape[1], *self._hidden_layer_sizes(X.shape[0]), self.n_components]
-        per_row = (1 + objective.n_draws) * sum(a * b for a, b in pairwise(widths))
+        """Multiply-adds of the nets for one batch, encoder and S times decoder, as if they gave K and D numbers."""
+        widths = X.shape[1], self.n_components
+        encoder, decoder = self._networks(X.shape[0])
+        with exclusive(0):
+            per_row = work(encoder, "encoder", *widths) + objective.n_draws * work(decoder, "decoder", *widths[::-1])
         return _batch_size(self.batch_size, X.shape[0]) * per_row
 
     def _choose_start(self, rows, valid):
@@ -721,6 +746,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         """Units and closed-form start from the given rows, in a new module."""
         self.init_ = init
         posterior, prior, objective, _ = self._parts()
+        encoder, decoder = self._networks(X.shape[0])
         self._columns = copy.copy(self._columns).fit_units(X, weight)
         self._model_config = {
             "n_features": X.shape[1],
@@ -731,11 +757,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             "likelihood": self._columns.groups,
             "holes": self._holes,
             "column_weights": self._columns.weights(self.column_weights),
-            "network": {
-                "hidden_layer_sizes": self._hidden_layer_sizes(X.shape[0]),
-                "activation": self.activation,
-                "dropout": float(self.dropout),
-            },
+            "encoder": encoder,
+            "decoder": decoder,
         }
         self._made_with = self._what_it_is_made_of()
         with exclusive(self._seed):
@@ -887,7 +910,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _linear_factor(self):
         """Epoch -> factor on the learning rate of what a closed-form start would have set; None where one has."""
-        has_nets = bool(self._model_config["network"]["hidden_layer_sizes"])
+        has_nets = bool(self.module_.net_parameters())
         return partial(_random_start_factor, has_nets) if self.init_ == "random" else None
 
     def _describe(self, X, weight, table, frozen):

@@ -135,5 +135,4 @@ def signs(codes, x, weight):
 
 def chunk_rows(model, n_samples):
     """Rows that fit one chunk of S draws."""
-    widths = [p.shape[0] for p in model.decoder.parameters() if p.ndim == 2]
-    return max(1, _CELLS_PER_CHUNK // (n_samples * max(widths)))
+    return max(1, _CELLS_PER_CHUNK // (n_samples * model.widest))

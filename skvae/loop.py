@@ -138,6 +138,13 @@ class Net(NeuralNet):
         self.n_steps = self.n_averaged = 0 if state is None else state["n_steps"]
         self.averaged_parameters = [p.detach() for p in self.averaged_.parameters() if p.requires_grad]
         self.trained_parameters = [p.detach() for p in self.module_.parameters() if p.requires_grad]
+        nets = [(part.decoder.net, part.encoder and part.encoder.net) for part in (self.averaged_, self.module_)]
+        self.net_buffers = [  # of the user's nets, such as the running means of a BatchNorm: taken over, not averaged
+            pair
+            for own, trained in zip(*nets, strict=True)
+            if own
+            for pair in zip(own.buffers(), trained.buffers(), strict=True)
+        ]
         if state is not None:
             self.module_.load_state_dict(state["weights"])
             for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
@@ -263,6 +270,8 @@ class Net(NeuralNet):
             return
         weight = min(1.0, new * (_AVERAGE_DECAY + 1) / (self.n_steps + _AVERAGE_DECAY))
         torch._foreach_lerp_(self.averaged_parameters, self.trained_parameters, weight)
+        for own, trained in self.net_buffers:
+            own.copy_(trained)
         self.n_averaged = self.n_steps
 
     @torch.no_grad()

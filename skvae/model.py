@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .likelihoods import ColumnLikelihood, observed_log_prob
-from .networks import Decoder, Encoder
+from .networks import LINEAR, Decoder, Encoder
 
 __all__ = ["LatentVariableModel"]
 
@@ -26,8 +26,8 @@ class LatentVariableModel(nn.Module):
     prior : Prior
     likelihood : list of (Family, list of int)
         The columns of each family.
-    network : dict
-        Keyword arguments of both networks: hidden_layer_sizes, activation, dropout.
+    encoder, decoder : Network, optional
+        Beside the linear paths; nothing by default.
     objective : Objective, optional
         Builds the auxiliary module, a critic.
     holes : list of int
@@ -40,7 +40,7 @@ class LatentVariableModel(nn.Module):
     >>> import torch
     >>> from skvae import Gaussian, MeanField, StandardNormal
     >>> from skvae.model import LatentVariableModel
-    >>> model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), [(Gaussian(), range(4))], {})
+    >>> model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), [(Gaussian(), range(4))])
     >>> model.encode(torch.zeros(3, 4)).mean.shape
     torch.Size([3, 2])
     >>> model.decode(torch.zeros(1, 3, 2)).mean.shape
@@ -54,7 +54,8 @@ class LatentVariableModel(nn.Module):
         posterior,
         prior,
         likelihood,
-        network,
+        encoder=LINEAR,
+        decoder=LINEAR,
         objective=None,
         holes=(),
         column_weights=None,
@@ -72,9 +73,9 @@ class LatentVariableModel(nn.Module):
             condition=self.posterior.condition,
             holes=holes,
             has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
-            **network,
+            network=encoder,
         )
-        self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, **network)
+        self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, decoder)
         self.auxiliary = objective and objective.auxiliary(n_features, self.width)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)
@@ -86,11 +87,13 @@ class LatentVariableModel(nn.Module):
 
     def work(self, n_samples: int) -> int:
         """Multiply-adds of one row through the encoder, and of S codes through the decoder."""
-        encoder, decoder = (
-            sum(p.numel() for p in part.parameters() if p.ndim == 2) if part else 0
-            for part in (self.encoder, self.decoder)
-        )
+        encoder, decoder = (_work(part) if part else 0 for part in (self.encoder, self.decoder))
         return encoder + n_samples * decoder
+
+    @property
+    def widest(self) -> int:
+        """Numbers per row in the decoder's widest layer."""
+        return max(sum(self.decoder.sizes), self.decoder.net.widest if self.decoder.net else 1)
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
@@ -131,7 +134,7 @@ class LatentVariableModel(nn.Module):
         }
 
     def net_parameters(self) -> list[nn.Parameter]:
-        """The MLPs beside the linear paths, with what leads into and out of them."""
+        """The nets beside the linear paths, with what leads into and out of them."""
         linear = set(self.linear_parameters())
         parts = (self.encoder, self.decoder) if self.encoder else (self.decoder,)
         return [p for part in parts for p in part.parameters() if p not in linear]
@@ -140,3 +143,9 @@ class LatentVariableModel(nn.Module):
         """What a closed-form start sets: the linear paths and the numbers that the likelihood owns."""
         encoder = [*self.encoder.affine.parameters(), *self.encoder.tables()] if self.encoder else []
         return encoder + [p for part in (self.decoder.affine, self.likelihood) for p in part.parameters()]
+
+
+def _work(coder):
+    """Multiply-adds of a row: the linear path, with the table of categories, and the net."""
+    linear = [coder.affine.weight, *(coder.tables() if hasattr(coder, "tables") else ())]
+    return sum(p.numel() for p in linear) + (coder.net.work if coder.net else 0)

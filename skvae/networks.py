@@ -1,6 +1,6 @@
-"""Encoder and decoder networks: a linear path plus an MLP that is silent at the start (its last layer is zero).
+"""Encoder and decoder: a linear path plus a net that is silent at the start (`architectures.py`).
 
-The linear path carries the closed-form start; the MLP learns what is not linear.
+The linear path carries the closed-form start; the net learns what is not linear.
 """
 
 import math
@@ -9,41 +9,22 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, linear
 
-__all__ = ["ACTIVATIONS", "Decoder", "Encoder"]
+from .architectures import MLP, beside_linear_path
 
-ACTIVATIONS = {
-    "silu": nn.SiLU,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "elu": nn.ELU,
-    "tanh": nn.Tanh,
-    "softplus": nn.Softplus,
-}
+__all__ = ["LINEAR", "Decoder", "Encoder"]
 
-EMBEDDING_WIDTH = 8  # numbers that the encoder's MLP sees of one category
-BOTTLENECK = 6  # fewest numbers that the decoder's MLP gives for a category of many levels
+EMBEDDING_WIDTH = 8  # numbers that the encoder's net sees of one category
+LINEAR = MLP(())  # no net
+BOTTLENECK = 6  # fewest numbers that the decoder's net gives for a category of many levels
 
-_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # before torch 2.7 only rows without holes export
-
-
-def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
-    """Stack Linear, activation, dropout; the last layer is zero. None where there are no hidden layers."""
-    if not hidden_layer_sizes:
-        return None
-    layers = []
-    for n_hidden in hidden_layer_sizes:
-        layers += [nn.Linear(n_in, n_hidden), ACTIVATIONS[activation]()]
-        layers += [nn.Dropout(dropout)] if dropout else []
-        n_in = n_hidden
-    last = nn.Linear(n_in, n_out, bias=False)  # the affine path has the bias
-    nn.init.zeros_(last.weight)
-    return nn.Sequential(*layers, last)
+# Before torch 2.7 nothing tells of an export, and an encoder exports for rows without holes only.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 class Decoder(nn.Module):
     """z (S, B, K) -> raw numbers: affine(z) + net(z).
 
-    A category of many levels has its logits from the code and a bottleneck of the MLP in one product, and stands in a
+    A category of many levels has its logits from the code and a bottleneck of the net in one product, and stands in a
     tensor of its own: passing a thousand numbers per row through more hands costs more than all other columns do.
 
     Parameters
@@ -54,15 +35,16 @@ class Decoder(nn.Module):
         R, raw numbers of all other columns.
     wide : list of int
         Levels C of each wide category.
+    network : Network
     """
 
-    def __init__(self, n_in, n_plain, wide=(), hidden_layer_sizes=(), activation="silu", dropout=0.0):
+    def __init__(self, n_in, n_plain, wide=(), network=LINEAR):
         super().__init__()
         self.sizes = [n_plain, *wide]
         self.affine = nn.Linear(n_in, sum(self.sizes))
         # Together with the code a multiple of 16: MKL's products are up to four times slower with other inner widths.
         self.bottleneck = math.ceil((n_in + BOTTLENECK) / 16) * 16 - n_in
-        self.net = mlp(n_in, n_plain + self.bottleneck * len(wide), hidden_layer_sizes, activation, dropout)
+        self.net = beside_linear_path(network, "decoder", n_in, n_plain + self.bottleneck * len(wide))
         spread = [torch.randn(C, self.bottleneck) / self.bottleneck**0.5 for C in wide]
         self.spread = nn.ParameterList(spread if self.net else [])
 
@@ -118,11 +100,12 @@ class Encoder(nn.Module):
     condition : callable (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation, or None
     holes : list of int
     has_own_units : bool
-    network : dict
+    network : Network
     """
 
-    def __init__(self, categories, n_out, n_components, condition=None, holes=(), has_own_units=False, **network):
+    def __init__(self, categories, n_out, n_components, condition=None, holes=(), has_own_units=False, network=LINEAR):
         super().__init__()
+        self.reads_rows = network.reads == "rows"
         self.condition = condition
         self.has_own_units = has_own_units  # two kernels a step that standardised tables do without
         numbers = [d for d, C in enumerate(categories) if C is None]
@@ -138,13 +121,13 @@ class Encoder(nn.Module):
         self.register_buffer("unit", torch.ones(len(numbers)))
         self.register_buffer("precision", torch.zeros(len(categories), n_components, n_components))
         self.affine = _affine(len(numbers), n_out)
-        n_in = len(numbers) + len(holes)
         if codes:  # the last row is that of a missing category
             self.table = nn.Parameter(torch.zeros(self.n_levels + 1, n_out))
             nn.init.normal_(self.table[:-1], std=len(categories) ** -0.5)
-            n_in += EMBEDDING_WIDTH * len(codes)
-        self.net = mlp(n_in, n_out, **network)
-        if codes and self.net:
+        n_seen = len(numbers) + EMBEDDING_WIDTH * len(codes) + len(holes)
+        self.net = beside_linear_path(network, "encoder", len(categories) if self.reads_rows else n_seen, n_out)
+        self.has_embedding = bool(codes) and self.net is not None and not self.reads_rows
+        if self.has_embedding:
             self.embedding = nn.Parameter(torch.randn(self.n_levels + 1, EMBEDDING_WIDTH))
             with torch.no_grad():
                 self.embedding[-1] = 0.0
@@ -162,7 +145,9 @@ class Encoder(nn.Module):
             raw = raw + from_table
         if mask is not None and self.condition:
             raw = self._conditioned(raw, mask)
-        return raw if self.net is None else raw + self.net(self._seen(numbers, embedded, mask))
+        if self.net is None:
+            return raw
+        return raw + (self.net(x, mask) if self.reads_rows else self.net(self._seen(numbers, embedded, mask)))
 
     def _numbers(self, x, mask):
         """(B, columns of numbers), missing ones filled."""
@@ -172,13 +157,13 @@ class Encoder(nn.Module):
         return (x - self.center) / self.unit if self.has_own_units else x
 
     def _looked_up(self, x, mask):
-        """Categories' part of the linear path (B, R), and what the MLP sees of them (B, columns of codes * width)."""
+        """Categories' part of the linear path (B, R), and what the net sees of them (B, columns of codes * width)."""
         if not len(self.codes):
             return None, None
         rows = x.index_select(-1, self.codes).long() + self.offset
         if mask is not None:
             rows = torch.where(mask.index_select(-1, self.codes), rows, self.n_levels)
-        if self.net is None:
+        if not self.has_embedding:
             return embedding(rows, self.table, padding_idx=self.n_levels).sum(-2), None
         both = torch.cat([self.table, self.embedding], -1)  # one gather for both
         found = embedding(rows, both, padding_idx=self.n_levels)
@@ -206,7 +191,7 @@ class Encoder(nn.Module):
         return base + given.to(raw.dtype)
 
     def _seen(self, numbers, embedded, mask):
-        """What the MLP sees: numbers, embeddings and holes."""
+        """What a net that reads features sees: numbers, embeddings and holes."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):
             is_missing = numbers.new_zeros(numbers.shape[0], len(self.holes))

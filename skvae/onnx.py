@@ -270,7 +270,7 @@ def _exported(model, method, dtype, width, opset):
             options = {"dynamo": True, "opset_version": opset, "verbose": False}
             return torch.onnx.export(plain, example, dynamic_shapes=shapes, **options).model_proto
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        posterior, prior, objective = model._fitted_parts()
+        posterior, prior, _ = model._fitted_parts()
         raise NotImplementedError(
             f"{method} of a VAETransformer with posterior={posterior!r}, prior={prior!r}, "
             f"likelihood={model.likelihood!r}, activation={model.activation!r} and scaling={model.scaling!r} has no "
@@ -440,8 +440,8 @@ class _Nodes:
         graph = proto.graph
         if proto.functions or any(a.HasField("g") for node in graph.node for a in node.attribute):
             raise NotImplementedError("torch's exporter wrote functions or subgraphs, which skl2onnx does not take.")
-        if any("" in node.input for node in graph.node):
-            raise NotImplementedError("torch's exporter wrote a node with an empty input, which skl2onnx does not take.")
+        if lacking := [node.op_type for node in graph.node if "" in node.input]:
+            raise NotImplementedError(f"torch's exporter left an input of {lacking[0]} away, which skl2onnx refuses.")
         names = {"": ""} | dict(zip((value.name for value in graph.input), inputs, strict=True))
         for tensor in graph.initializer:
             names[tensor.name] = self.scope.get_unique_variable_name("skvae_weight")

@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import constraints
 
+from .architectures import MLP
 from .bounds import ELBO
 from .distributions import OneHots, has_closed_form
 from .posteriors import FullCovariance, MeanField, Point
@@ -14,7 +15,7 @@ __all__ = ["check_model", "check_parts"]
 _PROBES = 64  # draws of q whose place in the support of p is looked at
 
 
-def check_parts(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes):
+def check_parts(posterior, prior, objective, schedule, likelihoods, networks):
     """Check the components of a VAETransformer before a module is built.
 
     Parameters
@@ -25,7 +26,8 @@ def check_parts(posterior, prior, objective, schedule, likelihoods, hidden_layer
     objective : Objective
     schedule : Schedule
     likelihoods : list of Family
-    hidden_layer_sizes : tuple of int
+    networks : list of Network
+        Encoder and decoder.
 
     Raises
     ------
@@ -35,11 +37,13 @@ def check_parts(posterior, prior, objective, schedule, likelihoods, hidden_layer
     for component in (posterior, prior, objective, schedule):
         if component is not None:
             component.check()
+    for network in networks:
+        network.check(likelihoods)
     _check_encoder(posterior, objective, schedule)
     _check_prior(posterior, prior, objective)
     _check_schedule(schedule, objective)
     if schedule.closed_form:
-        _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes)
+        _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, networks)
     if objective.posterior is None:
         _check_generator(objective, likelihoods)
     if isinstance(prior, VampPrior) and any(family.nominal for family in likelihoods):
@@ -106,14 +110,15 @@ def _check_schedule(schedule, objective):
         )
 
 
-def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, hidden_layer_sizes):
+def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, networks):
     def demand(is_met, what, got):
         if not is_met:
             raise ValueError(
                 f"schedule={schedule!r} is exact for the linear-Gaussian model only: it needs {what}. {got}"
             )
 
-    demand(not hidden_layer_sizes, "hidden_layer_sizes=()", f"Got {hidden_layer_sizes!r}.")
+    nets = [network for network in networks if not isinstance(network, MLP) or network.hidden_layer_sizes]
+    demand(not nets, "hidden_layer_sizes=()", f"Got {nets and nets[0]!r}.")
     gaussian = all(isinstance(family, Gaussian) and family.noise != "row" for family in likelihoods)
     demand(gaussian, "a Gaussian likelihood whose noise does not depend on the row", f"Got {likelihoods[0]!r}.")
     normal = isinstance(posterior, FullCovariance) or (

@@ -24,13 +24,13 @@ from torch import nn
 from torch.distributions import AffineTransform, ComposeTransform, MultivariateNormal, Normal
 
 from ._random import whitened_pairs
+from .architectures import mlp
 from .conditioning import condition_covariance, condition_location, condition_spread
 from .distributions import Flow, OneHots, PointMass
 from .distributions import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
 from .family import Family, FamilyHead, uniform
 from .flows import check_flow, coupling_layers
-from .networks import mlp
 from .priors import Standard, StandardNormal, UniformCategorical
 
 __all__ = [

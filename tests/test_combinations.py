@@ -105,7 +105,7 @@ def why_codes_cannot_live(posterior, prior, objective):
     vae = estimator(combination | {"likelihood": "gaussian"})
     q, p, objective, _ = vae._parts()
     with torch.random.fork_rng():
-        model = LatentVariableModel(4, 2, q, p, [(CONSTRUCTORS["gaussian"](), range(4))], {}, objective)
+        model = LatentVariableModel(4, 2, q, p, [(CONSTRUCTORS["gaussian"](), range(4))], objective=objective)
         try:
             check_model(model, q, p, objective)
         except ValueError as error:
@@ -119,7 +119,7 @@ def why_not(combination):
     combination = dict(combination)
     vae = estimator(combination)
     try:
-        check_parts(*vae._parts(), [vae.likelihood], vae.hidden_layer_sizes)
+        check_parts(*vae._parts(), [vae.likelihood], vae._networks(1000))
     except ValueError as error:
         return str(error)
     return why_codes_cannot_live(*(combination[kind] for kind in ("posterior", "prior", "objective")))

@@ -18,6 +18,7 @@ from skvae import (
     ELBO,
     GAN,
     IWAE,
+    MLP,
     WAEMMD,
     Aggressive,
     Annealing,
@@ -217,7 +218,7 @@ def test_a_gradient_reaches_every_parameter(kind, make, company):
     posterior, prior, objective, _ = VAETransformer(**{k: v for k, v in parts.items() if k != "likelihood"})._parts()
     torch.manual_seed(0)
     model = LatentVariableModel(
-        4, 2, posterior, prior, [(parts["likelihood"], range(4))], {"hidden_layer_sizes": (6,)}, objective
+        4, 2, posterior, prior, [(parts["likelihood"], range(4))], MLP((6,)), MLP((6,)), objective
     )
     for parameter in model.parameters():  # the last layers are zero: nothing flows through them yet
         if parameter.requires_grad:

@@ -73,7 +73,7 @@ def test_spellings_run(match):
     """Constructed, every short name known, and parts that go together."""
     result = eval(match[1], vars(skvae))
     if isinstance(result, skvae.VAETransformer):
-        skvae.pairing.check_parts(*result._parts(), [skvae.Gaussian()], result._hidden_layer_sizes(1000))
+        skvae.pairing.check_parts(*result._parts(), [skvae.Gaussian()], result._networks(1000))
         result._component("likelihood")
 
 

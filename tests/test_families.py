@@ -14,6 +14,7 @@ from torch import distributions as td
 import skvae
 from skvae import (
     ELBO,
+    MLP,
     DirichletPosterior,
     DirichletPrior,
     Elliptical,
@@ -585,7 +586,7 @@ def test_likelihood_stays_finite_at_extreme_numbers(make, dtype):
 @pytest.mark.parametrize("make", OBSERVED)
 def test_a_gradient_reaches_every_number_of_a_likelihood(make):
     family = make()
-    model = LatentVariableModel(5, 2, MeanField(), StandardNormal(), [(family, range(5))], {"hidden_layer_sizes": (6,)})
+    model = LatentVariableModel(5, 2, MeanField(), StandardNormal(), [(family, range(5))], MLP((6,)), MLP((6,)))
     columns = Columns(Schema.learn(table(family)), [family] * 5, "standard").fit_units(table(family), np.ones(150))
     x, _ = columns.tensors(table(family)[:9], "cpu", torch.float32)
     check_gradients(model, x, torch.rand(9, 5, generator=torch.Generator().manual_seed(0)) < 0.8)
@@ -597,8 +598,9 @@ MEAN_FIELDS = {name: lambda make=make: MeanField(make()) for name, make in CODES
 @pytest.mark.parametrize("make", named(MEAN_FIELDS) + named({name: pair[0] for name, pair in JOINT.items()}))
 def test_a_gradient_reaches_every_number_of_a_posterior(make):
     posterior = make()
-    network = {"hidden_layer_sizes": (6,)}
-    model = LatentVariableModel(4, 2, posterior, posterior.prior(), [(skvae.Gaussian(), range(4))], network)
+    model = LatentVariableModel(
+        4, 2, posterior, posterior.prior(), [(skvae.Gaussian(), range(4))], MLP((6,)), MLP((6,))
+    )
     check_gradients(model, seeded(9, 4).float(), None)
 
 

@@ -18,7 +18,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from test_families import check_gradients
 
-from skvae import ELBO, IWAE, Categorical, Gaussian, MeanField, NormalMixture, StandardNormal, VAETransformer, metrics
+from skvae import (
+    ELBO,
+    IWAE,
+    MLP,
+    Categorical,
+    Gaussian,
+    MeanField,
+    NormalMixture,
+    StandardNormal,
+    VAETransformer,
+    metrics,
+)
 from skvae.model import LatentVariableModel
 
 
@@ -283,9 +294,7 @@ def test_vamp_refuses_categories_and_a_mixture_does_not():
 
 def test_a_gradient_reaches_every_number_behind_categories_and_holes():
     likelihood = [(Gaussian(), [0, 3]), (Categorical(3), [1]), (Categorical(70), [2])]
-    model = LatentVariableModel(
-        4, 2, MeanField(), StandardNormal(), likelihood, {"hidden_layer_sizes": (6,)}, holes=[1, 3]
-    )
+    model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), likelihood, MLP((6,)), MLP((6,)), holes=[1, 3])
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 4, generator=generator)
     x[:, 1], x[:, 2] = torch.arange(40) % 3, torch.arange(40) + 15
@@ -299,7 +308,7 @@ def test_a_gradient_reaches_every_number_behind_categories_and_holes():
 def test_padded_softmaxes_are_the_softmaxes():
     """Columns of 2, 3 and 4 levels share one distribution: log-prob, mean, sample and order of columns."""
     likelihood = [(Categorical(2), [3]), (Gaussian(), [1]), (Categorical(4), [0]), (Categorical(3), [2])]
-    model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), likelihood, {})
+    model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), likelihood)
     torch.manual_seed(0)
     raw_numbers = torch.randn(1, 5, model.likelihood.n_plain)
     p = model.likelihood([raw_numbers])

@@ -1,0 +1,459 @@
+"""Networks beside the linear paths, as values: an MLP, convolutions for images, and the contract for the user's own.
+
+A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form start stays exact
+whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from numbers import Integral, Real
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+__all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
+
+ACTIVATIONS = {
+    "silu": nn.SiLU,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+}
+
+
+class Network(BaseEstimator, ABC):
+    r"""
+    Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
+
+    A network is a value that builds a torch module. The module enters as
+
+    .. math:: e(x, m) + g_e \odot \mathrm{net}_e(x, m), \qquad d(z) + g_d \odot \mathrm{net}_d(z)
+
+    where e and d are the linear paths, which the closed-form start sets, and g are gates, one per output, that are 0
+    at the start. A plain function ``(n_in, n_out) -> torch.nn.Module`` does, too, where no more is needed.
+
+    Attributes
+    ----------
+    reads : {"rows", "features"}
+        What the encoder's module is called with. "rows": x (B, D) in the model's units and the table's order, missing
+        cells filled, and which cells were observed, a bool mask (B, D), or None for all. "features": one tensor (B, F)
+        as the MLP sees it: numbers, then 8 trained numbers for each category, then a flag for each column that had a
+        hole in `fit`, 1 where the cell is missing.
+    is_silent : bool
+        Whether the modules give zeros until they are trained, and so do without a gate.
+
+    See Also
+    --------
+    MLP : The default.
+    ConvNet : Convolutions, for rows of pixels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from torch import nn
+    >>> from skvae import Network, VAETransformer
+    >>> class Bottleneck(Network):
+    ...     reads = "features"
+    ...
+    ...     def build_encoder(self, n_features, n_out):
+    ...         return nn.Sequential(nn.Linear(n_features, 4), nn.Tanh(), nn.Linear(4, n_out))
+    ...
+    ...     def build_decoder(self, n_components, n_out):
+    ...         return self.build_encoder(n_components, n_out)
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> vae = VAETransformer(2, encoder=Bottleneck(), decoder=Bottleneck(), max_iter=2, random_state=0).fit(X)
+    >>> vae.transform(X).shape
+    (1797, 2)
+    """
+
+    reads = "rows"
+    is_silent = False
+
+    def check(self, families: Sequence) -> None:
+        """
+        Raise a ValueError for a bad parameter, or for columns that the network is not made for.
+
+        Called in `fit` before anything is built; the base class has nothing to complain of.
+
+        Parameters
+        ----------
+        families : list of Family
+            The likelihood of each column, in the table's order, (D,).
+
+        See Also
+        --------
+        Network.build_encoder : What is built after it.
+
+        Examples
+        --------
+        >>> from skvae import ConvNet, Gaussian
+        >>> ConvNet(image_shape=(1, 8, 8)).check([Gaussian()] * 64)
+        """
+
+    @abstractmethod
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
+        """
+        Build the encoder's module.
+
+        It is called as `reads` says and gives raw numbers of the posterior.
+
+        Parameters
+        ----------
+        n_features : int
+            D for a network that reads rows; F for one that reads features.
+        n_out : int
+            R, how many numbers the posterior takes for a row.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of ``(x (B, D), mask (B, D) or None) -> (B, R)``, or ``(h (B, F)) -> (B, R)``.
+
+        See Also
+        --------
+        Network.build_decoder : The other way.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import ConvNet
+        >>> net = ConvNet(image_shape=(1, 8, 8)).build_encoder(64, 20)
+        >>> net(torch.zeros(3, 64), None).shape
+        torch.Size([3, 20])
+        """
+
+    @abstractmethod
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
+        """
+        Build the decoder's module.
+
+        It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
+        second numbers; for a category of more than 64 levels a few numbers of which its logits are made.
+
+        Parameters
+        ----------
+        n_components : int
+            K.
+        n_out : int
+            R, how many numbers the likelihood takes for a row.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of ``(z (N, K)) -> (N, R)``.
+
+        See Also
+        --------
+        Network.build_encoder : The other way.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import ConvNet
+        >>> net = ConvNet(image_shape=(1, 8, 8)).build_decoder(10, 64)
+        >>> net(torch.zeros(3, 10)).shape
+        torch.Size([3, 64])
+        """
+
+    def _check_parameter(self, name, is_good, must):
+        value = getattr(self, name)
+        if not is_good(value):
+            raise ValueError(f"The {name!r} parameter of {type(self).__name__} must be {must}. Got {value!r} instead.")
+
+
+class MLP(Network):
+    """
+    Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
+
+    Given to ``encoder=`` or ``decoder=`` it makes the two networks different. Its last layer is zero at the start, and
+    the linear path has the constant.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(128,)
+        Widths of the hidden layers; ``()`` for none, which leaves the linear path alone.
+    activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        What follows each hidden layer.
+    dropout : float, default=0.0
+        Dropout rate after each hidden layer.
+
+    See Also
+    --------
+    ConvNet : Convolutions, for rows of pixels.
+
+    Examples
+    --------
+    A large encoder before a linear decoder:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import MLP, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, encoder=MLP((64, 64)), decoder=MLP(()), max_iter=5, random_state=0).fit(X)
+    >>> vae.module_.encoder.net[0], vae.module_.decoder.net
+    (Linear(in_features=4, out_features=64, bias=True), None)
+    """
+
+    reads = "features"
+    is_silent = True
+
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+
+    def check(self, families):
+        """Every parameter in its range."""
+        self._check_parameter("hidden_layer_sizes", _are_sizes, "a tuple of positive ints")
+        self._check_parameter("activation", lambda name: name in ACTIVATIONS, f"one of {list(ACTIVATIONS)}")
+        self._check_parameter("dropout", lambda p: isinstance(p, Real) and 0 <= p < 1, "a float in the range [0, 1)")
+
+    def build_encoder(self, n_features, n_out):
+        """`mlp`; None without hidden layers."""
+        return mlp(n_features, n_out, self.hidden_layer_sizes, self.activation, self.dropout)
+
+    build_decoder = build_encoder
+
+
+def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
+    """Stack Linear, activation, dropout; the last layer is zero. None where there are no hidden layers."""
+    if not hidden_layer_sizes:
+        return None
+    layers = []
+    for n_hidden in hidden_layer_sizes:
+        layers += [nn.Linear(n_in, n_hidden), ACTIVATIONS[activation]()]
+        layers += [nn.Dropout(dropout)] if dropout else []
+        n_in = n_hidden
+    last = nn.Linear(n_in, n_out, bias=False)  # the affine path has the bias
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(*layers, last)
+
+
+class ConvNet(Network):
+    """
+    Convolutions for rows of pixels: every layer halves the image in the encoder and doubles it in the decoder.
+
+    A row is the image flattened as numpy does it, channels first, ``image.reshape(-1)``. The encoder also sees which
+    pixels are missing, as further channels. In the decoder nearest-neighbour enlarging and a convolution take the place
+    of a transposed convolution, whose overlaps leave a checkerboard (Odena et al. 2016). Columns keep their order, so
+    give the estimator ``scaling="global"``: one scale for all pixels.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (channels, height, width), or (height, width) for one channel.
+    channels : tuple of int, default=(32, 64)
+        Of the layers, from the image inwards.
+    kernel_size : int, default=3
+        Odd.
+    activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        What follows each convolution.
+
+    See Also
+    --------
+    MLP : The default, which knows nothing of neighbours.
+
+    References
+    ----------
+    A. Odena, V. Dumoulin, C. Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skvae import ConvNet, VAETransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> net = ConvNet(image_shape=(8, 8), channels=(8, 16))
+    >>> vae = VAETransformer(10, encoder=net, decoder=net, scaling="global", max_iter=2, random_state=0).fit(X)
+    >>> vae.inverse_transform(vae.transform(X)).shape
+    (1797, 64)
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        channels: Sequence[int] = (32, 64),
+        kernel_size: int = 3,
+        activation: str = "silu",
+    ):
+        self.image_shape = image_shape
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.activation = activation
+
+    def check(self, families):
+        """Every parameter in its range, one pixel per column, and one family for all of them."""
+        is_shape = lambda shape: _are_sizes(shape) and len(shape) in (2, 3)  # noqa: E731
+        is_odd = lambda size: isinstance(size, Integral) and size >= 1 and size % 2 == 1  # noqa: E731
+        self._check_parameter("image_shape", is_shape, "(channels, height, width) or (height, width)")
+        self._check_parameter("channels", lambda c: _are_sizes(c) and len(c) > 0, "a tuple of positive ints")
+        self._check_parameter("kernel_size", is_odd, "an odd int in the range [1, inf)")
+        self._check_parameter("activation", lambda name: name in ACTIVATIONS, f"one of {list(ACTIVATIONS)}")
+        n_pixels = math.prod(self.image_shape)
+        if n_pixels != len(families):
+            raise ValueError(
+                f"ConvNet(image_shape={self.image_shape!r}) has {n_pixels} pixels, but X has {len(families)} columns."
+            )
+        kinds = sorted({repr(family) for family in families})
+        if len(kinds) > 1 or families[0].nominal:
+            raise ValueError(
+                f"ConvNet takes rows of pixels, all of one family of numbers; the columns of X are {', '.join(kinds)}. "
+                "Name one likelihood for all, or use an MLP."
+            )
+
+    def build_encoder(self, n_features, n_out):
+        """Convolutions of stride two, then a linear map of all that is left."""
+        return _ConvEncoder(self._shape, self.channels, self.kernel_size, ACTIVATIONS[self.activation], n_out)
+
+    def build_decoder(self, n_components, n_out):
+        """A linear map to the smallest image, then enlarging convolutions up to n_out / (H W) numbers per pixel."""
+        n_planes = n_out // math.prod(self._shape[1:])
+        activation = ACTIVATIONS[self.activation]
+        return _conv_decoder(n_components, n_planes, self._shape[1:], self.channels, self.kernel_size, activation)
+
+    @property
+    def _shape(self):
+        return (1, *self.image_shape) if len(self.image_shape) == 2 else tuple(self.image_shape)
+
+
+class _ConvEncoder(nn.Module):
+    """(x (B, D), mask (B, D) or None) -> (B, n_out)."""
+
+    def __init__(self, image_shape, channels, kernel_size, activation, n_out):
+        super().__init__()
+        self.image_shape = image_shape
+        layers = []
+        for n_in, n_next in pairwise([2 * image_shape[0], *channels]):
+            layers += [nn.Conv2d(n_in, n_next, kernel_size, stride=2, padding=kernel_size // 2), activation()]
+        height, width = _halved(image_shape[1:], len(channels))[-1]
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, n_out))
+
+    def forward(self, x, mask=None):
+        """Pixels and which of them are there, side by side as channels."""
+        observed = torch.ones_like(x) if mask is None else mask.to(x.dtype)
+        planes = [t.unflatten(-1, self.image_shape) for t in (x, observed)]
+        return self.net(torch.cat(planes, -3))
+
+
+def _conv_decoder(n_components, n_planes, size, channels, kernel_size, activation):
+    """z (N, K) -> (N, n_planes * H * W)."""
+    sizes = _halved(size, len(channels))[::-1]
+    first = (channels[-1], *sizes[0])
+    layers = [nn.Linear(n_components, math.prod(first)), activation(), nn.Unflatten(-1, first)]
+    for (n_in, n_next), larger in zip(pairwise([*channels[::-1], n_planes]), sizes[1:], strict=True):
+        layers += [nn.Upsample(larger), nn.Conv2d(n_in, n_next, kernel_size, padding=kernel_size // 2), activation()]
+    return nn.Sequential(*layers[:-1], nn.Flatten())
+
+
+def _halved(size, n_times):
+    """Sizes (height, width) of an image and of what n convolutions of stride two leave of it."""
+    sizes = [tuple(size)]
+    for _ in range(n_times):
+        sizes.append(tuple(math.ceil(n / 2) for n in sizes[-1]))
+    return sizes
+
+
+class FromFactory(Network):
+    """
+    A plain function of the user, ``(n_in, n_out) -> torch.nn.Module``, as a network.
+
+    Parameters
+    ----------
+    factory : callable
+    """
+
+    reads = "features"
+
+    def __init__(self, factory: Callable[[int, int], nn.Module]):
+        self.factory = factory
+
+    def check(self, families):
+        """A module itself is no factory: it has its widths already, and would be shared by all fits."""
+        if isinstance(self.factory, nn.Module):
+            raise ValueError(
+                "encoder and decoder take a function (n_in, n_out) -> torch.nn.Module, not a module: each fit builds "
+                f"its own. Got {type(self.factory).__name__}(...); write e.g. lambda n_in, n_out: "
+                f"{type(self.factory).__name__}(...)."
+            )
+
+    def build_encoder(self, n_features, n_out):
+        """What the function gives."""
+        return self.factory(n_features, n_out)
+
+    build_decoder = build_encoder
+
+
+class Gated(nn.Module):
+    """gate * net, the gates 0 at the start: whatever the net is made of, it is silent then."""
+
+    def __init__(self, net, n_out):
+        super().__init__()
+        self.net = net
+        self.gate = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, *inputs):
+        """(N, n_out)."""
+        return self.gate * self.net(*inputs)
+
+
+def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn.Module | None:
+    """
+    Build the net of an encoder or decoder, silent at the start, with its cost per row; None for an MLP without layers.
+
+    Parameters
+    ----------
+    network : Network
+    role : {"encoder", "decoder"}
+    n_in, n_out : int
+
+    Raises
+    ------
+    ValueError
+        It is no module, does not run on a row, or gives another number of outputs.
+    """
+    net = getattr(network, f"build_{role}")(n_in, n_out)
+    if net is None:
+        return None
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
+    probe = (torch.zeros(1, n_in), None) if role == "encoder" and network.reads == "rows" else (torch.zeros(1, n_in),)
+    try:
+        shape, work, widest = _measured(net.eval(), probe)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
+    if shape != (1, n_out):
+        raise ValueError(f"{role}={network!r} gives shape {shape} for one row; it must be (1, {n_out}).")
+    net = net if network.is_silent else Gated(net, n_out)
+    net.work, net.widest = work, widest
+    return net.train()
+
+
+def work(network: Network, role: str, n_in: int, n_out: int) -> int:
+    """Multiply-adds of one row through a network, or through a linear map where it has no layers."""
+    net = beside_linear_path(network, role, n_in, n_out)
+    return n_in * n_out if net is None else net.work
+
+
+def _measured(net, probe):
+    """Shape of what a net gives for one row, its multiply-adds, and the numbers of its widest layer."""
+    products, widths = [0], [1]
+
+    def count(module, _, output):
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 1:
+            products.append(output.numel() * weight[0].numel())
+            widths.append(output.numel())
+
+    hooks = [module.register_forward_hook(count) for module in net.modules()]
+    with torch.no_grad():
+        shape = tuple(net(*probe).shape)
+    for hook in hooks:
+        hook.remove()
+    return shape, sum(products), max(widths)
+
+
+def _are_sizes(sizes):
+    return isinstance(sizes, tuple | list) and all(isinstance(n, Integral) and n >= 1 for n in sizes)
