@@ -1,13 +1,15 @@
 """Operators that ONNX or its runtimes lack, in plain torch operations: what `torch.export` puts in their place.
 
 ONNX has no factorisation of matrices and no special function but erf, and onnxruntime has no float64 kernel for erf,
-softplus, elu and gelu. Each function here has the signature of the operator that it stands for. Matrices are small and
-positive definite, (..., K, K), and each of the K pivots is a handful of nodes; special functions are good to 1e-13.
+softplus, elu, gelu, tan and convolutions. Each function here has the signature of the operator that it stands for.
+Matrices are small and positive definite, (..., K, K), and each of the K pivots is a handful of nodes; special functions
+are good to 1e-13.
 """
 
 import math
 
 import torch
+from torch.nn.functional import pad
 
 __all__ = ["DECOMPOSITIONS"]
 
@@ -72,6 +74,28 @@ def cholesky_solve(B, L, upper=False):
 def cholesky_inverse(L, upper=False):
     """The inverse of L L'."""
     return cholesky_solve(torch.eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper)
+
+
+# ---------------------------------------------------------------- images
+
+
+def convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    """In float64, for which onnxruntime has no kernel: windows gathered, then one product with the weights."""
+    if x.dtype != torch.float64 or x.ndim != 4 or transposed or groups != 1:
+        return NotImplemented
+    x = pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    windows = [_window(*size) for size in zip(x.shape[2:], weight.shape[2:], stride, dilation, strict=True)]
+    (height, rows), (width, columns) = windows
+    x = x.index_select(2, rows).index_select(3, columns)
+    x = x.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (B, C, kernel, height, kernel, width)
+    product = x.permute(0, 3, 5, 1, 2, 4).flatten(3) @ weight.flatten(1).mT
+    return (product if bias is None else product + bias).permute(0, 3, 1, 2)
+
+
+def _window(size, kernel, stride, dilation):
+    """How many windows there are along an axis, and the position of each cell of each, by cell and then window."""
+    n = (size - dilation * (kernel - 1) - 1) // stride + 1
+    return n, (dilation * torch.arange(kernel)[:, None] + stride * torch.arange(n)).flatten()
 
 
 # ---------------------------------------------------------------- functions
@@ -184,6 +208,7 @@ DECOMPOSITIONS = {
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.cholesky_solve.default: cholesky_solve,
     aten.cholesky_inverse.default: cholesky_inverse,
+    aten.convolution.default: convolution,
     aten.clamp.default: clamp,
     aten.clamp_min.default: clamp,
     aten.clamp_max.default: lambda x, max: clamp(x, max=max),

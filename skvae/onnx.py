@@ -269,13 +269,17 @@ def _exported(model, method, dtype, width, opset):
             plain = _with_exact_constants(program.run_decompositions(decompositions).module())
             options = {"dynamo": True, "opset_version": opset, "verbose": False}
             return torch.onnx.export(plain, example, dynamic_shapes=shapes, **options).model_proto
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        posterior, prior, _ = model._fitted_parts()
-        raise NotImplementedError(
-            f"{method} of a VAETransformer with posterior={posterior!r}, prior={prior!r}, "
-            f"likelihood={model.likelihood!r}, activation={model.activation!r} and scaling={model.scaling!r} has no "
-            f"ONNX graph: torch's exporter says {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from error
+    except RuntimeError as error:
+        raise NotImplementedError(_why_not(model, method, error)) from error
+
+
+def _why_not(model, method, error):
+    posterior, prior, _ = model._fitted_parts()
+    parts = f"posterior={posterior!r}, prior={prior!r}, likelihood={model.likelihood!r} and scaling={model.scaling!r}"
+    reason = f"torch's exporter says {type(error).__name__}: {str(error).splitlines()[0]}"
+    if ".numpy()" in reason:
+        reason = "draws or quantiles of one of these families are scipy's, which a graph cannot hold. Choose another."
+    return f"{method} of a VAETransformer with {parts} has no ONNX graph: {reason}"
 
 
 def _with_exact_constants(module):
