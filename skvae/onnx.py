@@ -53,10 +53,13 @@ _ALIAS = "SkvaeVAETransformer"
 
 
 def to_onnx(model, X, method="transform", target_opset=None, **options):
-    """Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
+    """
+    Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
 
-    Arrays, and codes, are one input tensor "X" of shape (n, D); a frame is one of shape (n, 1) for each column, with
-    its name. So is what `inverse_transform` gives for a table with categories or booleans. The number of rows is free.
+    An array, of rows or of codes, is one input tensor "X" of shape (n, D); a frame is one tensor of shape (n, 1) for
+    each column, in their order, and skl2onnx puts "_" for what is no letter or digit in their names. `inverse_transform`
+    gives one tensor for a table of numbers, and one for each column, under its name, for a table that also has
+    categories or booleans. The number of rows is free.
 
     Parameters
     ----------
@@ -76,14 +79,18 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
 
     Returns
     -------
-    graph : onnx.ModelProto
+    onnx.ModelProto
+        With the outputs "codes" (n, K), "bound" (n,) in nats, "X_out" (n, D) or the columns (n, 1); those of a
+        pipeline's other last step are skl2onnx's.
 
     Raises
     ------
-    ValueError
-        A verb that is not one of the three, or columns that do not fit the estimator.
+    AttributeError
+        The model has no such verb.
     NotImplementedError
         A part of the model has no graph; the message says which.
+    ValueError
+        A verb that is not one of the three, or columns that do not fit the estimator.
 
     See Also
     --------
@@ -92,7 +99,8 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
     Notes
     -----
     Posteriors whose draws come from scipy (gamma and its kin, Student t) have a graph of `transform` and
-    `inverse_transform`, and none of `score_samples`.
+    `inverse_transform`, and none of `score_samples`. Nor has `inverse_transform` with ``scaling="power"`` or
+    "quantile" where a bent column is Student t.
 
     Examples
     --------
