@@ -57,9 +57,9 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
     Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
 
     An array, of rows or of codes, is one input tensor "X" of shape (n, D); a frame is one tensor of shape (n, 1) for
-    each column, in their order, and skl2onnx puts "_" for what is no letter or digit in their names. `inverse_transform`
-    gives one tensor for a table of numbers, and one for each column, under its name, for a table that also has
-    categories or booleans. The number of rows is free.
+    each column, in their order, and skl2onnx puts "_" for what is no letter or digit in their names.
+    `inverse_transform` gives one tensor for a table of numbers, and one for each column, under its name, for a table
+    that also has categories or booleans. The number of rows is free.
 
     Parameters
     ----------

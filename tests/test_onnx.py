@@ -364,3 +364,11 @@ def test_networks_export_with_torch(tmp_path, holes):
         torch.testing.assert_close(loaded["encoder"](x, mask), encoder(x, mask))
         z = torch.randn(1, 7, 2)
         torch.testing.assert_close(loaded["decoder"](z), decoder(z))
+
+
+def test_verbs_export_with_torch(holes):
+    vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(holes)
+    X = torch.from_numpy(holes)
+    verb = VERBS["transform"](vae, X.dtype)
+    program = torch.export.export(verb, (X[:2],), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    assert_same(program.module()(X).numpy(), vae.transform(holes))
