@@ -171,17 +171,17 @@ def _input_types(X):
 
 
 def _column_type(column):
-    """Numbers that may be missing are float64."""
+    """int64 and bool for numpy's own dtypes, which have no missing cells; float32; float64 for all other numbers."""
     if column.kind() == "category":
         levels = column.levels()
-        column = Column(levels, column.label) if len(levels) and levels.dtype != object else column
-        if column.storage in ("cells", "category"):
+        if levels.dtype == object or not len(levels):
             return StringTensorType([None, 1])
+        column = Column(levels, column.label)
+    dtype = column.native.dtype
     kinds = {"b": BooleanTensorType, "i": Int64TensorType, "u": Int64TensorType}
-    if column.is_plain and str(column.native.dtype).lower() == "float32":
+    if column.is_plain and str(dtype).lower() == "float32":
         return FloatTensorType([None, 1])
-    letter = getattr(getattr(column.native, "dtype", None), "kind", "f") if column.storage != "cells" else "f"
-    return kinds.get(letter, DoubleTensorType)([None, 1])
+    return kinds.get(dtype.kind if isinstance(dtype, np.dtype) else "f", DoubleTensorType)([None, 1])
 
 
 # ---------------------------------------------------------------- skl2onnx

@@ -157,6 +157,18 @@ def test_a_mixed_frame(mixed, fitted_mixed, method):
             assert_same(tensor[:, 0], expected[column])
 
 
+@pytest.mark.parametrize("method", ["transform", "inverse_transform"])
+def test_an_array_with_a_category_of_numbers(method):
+    rng = np.random.default_rng(0)
+    level = rng.choice([3.0, 5.0, 7.0], 200)
+    X = np.c_[level, level + rng.normal(size=200), rng.normal(size=200)].astype(np.float32)
+    X[3, 0] = X[4, 1] = np.nan
+    vae = VAETransformer(2, categorical_features=[0], hidden_layer_sizes=(), max_iter=0).fit(X)
+    X[5, 0] = 4.0  # which fit has not seen
+    X = vae.transform(X) if method == "inverse_transform" else X
+    assert_same(only(run(to_onnx(vae, X, method=method), X)), getattr(vae, method)(X))
+
+
 def test_a_classifier_behind_it(mixed):
     """With polars in front."""
     frame = pl.from_pandas(mixed)
