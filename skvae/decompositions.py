@@ -1,7 +1,7 @@
 """Operators that ONNX or its runtimes lack, in plain torch operations: what `torch.export` puts in their place.
 
 ONNX has no factorisation of matrices and no special function but erf, and onnxruntime has no float64 kernel for erf,
-softplus, elu, gelu, tan and convolutions. Each function here has the signature of the operator that it stands for.
+softplus, elu, gelu, tan and what images need. Each function here has the signature of the operator that it stands for.
 Matrices are small and positive definite, (..., K, K), and each of the K pivots is a handful of nodes; special functions
 are good to 1e-13.
 """
@@ -96,6 +96,22 @@ def _window(size, kernel, stride, dilation):
     """How many windows there are along an axis, and the position of each cell of each, by cell and then window."""
     n = (size - dilation * (kernel - 1) - 1) // stride + 1
     return n, (dilation * torch.arange(kernel)[:, None] + stride * torch.arange(n)).flatten()
+
+
+def upsample_nearest2d(x, output_size, scales_h=None, scales_w=None):
+    """Rows and columns by number; ONNX's Resize has no float64 kernel, and an empty input, which skl2onnx refuses."""
+    for axis, n, scale in zip((2, 3), output_size, (scales_h, scales_w), strict=True):
+        number = torch.arange(n)
+        number = number * x.shape[axis] // n if scale is None else (number / scale).floor().long()
+        x = x.index_select(axis, number)
+    return x
+
+
+def upsample_nearest2d_vec(x, output_size, scale_factors):
+    """The same with either a size or factors."""
+    factors = scale_factors or (None, None)
+    sizes = output_size or [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
+    return upsample_nearest2d(x, sizes, *factors)
 
 
 # ---------------------------------------------------------------- functions
@@ -209,6 +225,8 @@ DECOMPOSITIONS = {
     aten.cholesky_solve.default: cholesky_solve,
     aten.cholesky_inverse.default: cholesky_inverse,
     aten.convolution.default: convolution,
+    aten.upsample_nearest2d.default: upsample_nearest2d,
+    aten.upsample_nearest2d.vec: upsample_nearest2d_vec,
     aten.clamp.default: clamp,
     aten.clamp_min.default: clamp,
     aten.clamp_max.default: lambda x, max: clamp(x, max=max),

@@ -301,6 +301,14 @@ def test_convolutions_in_float64(stride, dilation, size):
     torch.testing.assert_close(DECOMPOSITIONS[operator](x, weight, bias, *options), operator(x, weight, bias, *options))
 
 
+@pytest.mark.parametrize("enlarge", [{"size": (9, 7)}, {"size": (4, 3)}, {"scale_factor": 2}, {"scale_factor": 1.5}])
+def test_nearest_neighbours(enlarge):
+    x = torch.arange(60.0).reshape(1, 2, 5, 6)
+    size, factor = enlarge.get("size"), enlarge.get("scale_factor")
+    resized = DECOMPOSITIONS[torch.ops.aten.upsample_nearest2d.vec](x, size, factor and [factor, factor])
+    torch.testing.assert_close(resized, torch.nn.functional.interpolate(x, **enlarge))
+
+
 def test_matrix_functions_that_onnx_lacks():
     aten, linalg = torch.ops.aten, torch.linalg
     generator = torch.Generator().manual_seed(0)
