@@ -9,9 +9,10 @@ are good to 1e-13.
 import math
 
 import torch
+from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.nn.functional import pad
 
-__all__ = ["DECOMPOSITIONS"]
+__all__ = ["DECOMPOSITIONS", "plain_program"]
 
 aten = torch.ops.aten
 
@@ -245,3 +246,74 @@ DECOMPOSITIONS = {
     aten.lgamma.default: lgamma,
     aten.special_gammaln.default: lgamma,
 }
+
+
+def plain_program(module, example, dynamic_shapes):
+    """`torch.export` of a module in operators that ONNX has.
+
+    Parameters
+    ----------
+    module : nn.Module
+    example : tuple of Tensor
+    dynamic_shapes : as `torch.export.export` takes them
+
+    Returns
+    -------
+    torch.export.ExportedProgram
+    """
+    decompositions = torch.export.default_decompositions()
+    decompositions.update(DECOMPOSITIONS)
+    program = torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
+    return _with_exact_constants(program.run_decompositions(decompositions))
+
+
+def _with_exact_constants(program):
+    """The program with its Python floats as tensors, which torch's exporter would round to float32."""
+    for node in list(program.graph.nodes):
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or not hasattr(node.target, "_schema"):
+            continue
+        if node.target in (aten.full.default, aten.scalar_tensor.default) and value.is_floating_point():
+            _fill_with_tensor(program, node, value)
+        else:
+            node.args = _exact_arguments(program, node)
+    program.graph_module.recompile()
+    return program
+
+
+def _fill_with_tensor(program, node, value):
+    """Put an expanded number in the place of a node that makes a tensor of one."""
+    size = node.args[0] if node.target is aten.full.default else []
+    with program.graph.inserting_before(node):
+        expanded = program.graph.call_function(
+            aten.expand.default, (_constant(program, node.args[-1], value.dtype), size)
+        )
+    expanded.meta["val"] = value
+    node.replace_all_uses_with(expanded)
+    program.graph.erase_node(node)
+
+
+def _exact_arguments(program, node):
+    """Arguments of a node, with tensors for floats that stand for tensors."""
+    kinds = [argument.type for argument in node.target._schema.arguments]
+    dtypes = [a.meta["val"].dtype for a in node.args if isinstance(a, torch.fx.Node) and "val" in a.meta]
+    floats = [dtype for dtype in dtypes if dtype.is_floating_point]
+    return tuple(
+        _constant(program, a, floats[0])
+        if isinstance(a, float) and isinstance(kind, torch.TensorType) and floats
+        else a
+        for a, kind in zip(node.args, kinds, strict=False)
+    )
+
+
+def _constant(program, number, dtype):
+    """A further constant of the program; its node."""
+    tensor = torch.tensor(number, dtype=dtype)
+    first = next(iter(program.graph.nodes))
+    with program.graph.inserting_before(first):
+        node = program.graph.placeholder(f"c_number_{len(program.constants)}")
+    node.meta["val"] = first.meta["val"].fake_mode.from_tensor(tensor)
+    spec = InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), node.name)
+    program.graph_signature.input_specs.insert(0, spec)
+    program.constants[node.name] = tensor
+    return node

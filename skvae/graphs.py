@@ -6,10 +6,11 @@ codes of categories come out; tables with strings are read around the graph (`on
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import evaluation
 from .scalings import PowerMap, QuantileMap
@@ -21,9 +22,37 @@ _N_NODES = 41  # as in `likelihoods.InDataUnits`
 
 
 class Transform(nn.Module):
-    """Rows X (B, D) of `dtype` -> codes (B, K) in the estimator's order and signs."""
+    """
+    Rows in data units to codes: `VAETransformer.transform` as a torch module.
 
-    def __init__(self, estimator, dtype):
+    Codes come in the estimator's order and signs. The module holds a copy of the fitted networks.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    dtype : torch.dtype
+        Of the rows and the networks: torch.float32 or torch.float64.
+
+    See Also
+    --------
+    InverseTransform : The way back.
+    skvae.onnx.to_onnx : The same as an ONNX graph.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.graphs import Transform
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+    >>> codes = Transform(vae, torch.float64)(torch.from_numpy(X))
+    >>> torch.allclose(codes, torch.from_numpy(vae.transform(X)))
+    True
+    """
+
+    def __init__(self, estimator: Any, dtype: torch.dtype):
         super().__init__()
         self.module = _module(estimator, dtype)
         self.units = Units(estimator._columns, dtype)
@@ -31,16 +60,65 @@ class Transform(nn.Module):
         self.register_buffer("order", order)
         self.register_buffer("signs", signs)
 
-    def forward(self, X):
-        """The centres of the posteriors."""
+    def forward(self, X: Tensor) -> Tensor:
+        """
+        Encode rows as the centres of their posteriors.
+
+        A category is its code number.
+
+        Parameters
+        ----------
+        X : Tensor (B, D)
+            NaN for a missing cell.
+
+        Returns
+        -------
+        Tensor (B, K)
+            Of the type of X.
+
+        See Also
+        --------
+        InverseTransform.forward : The way back.
+
+        Examples
+        --------
+        See the class.
+        """
         module = self.module
         return module.posterior.center(module.encode(*self.units.tensors(X))).index_select(1, self.order) * self.signs
 
 
 class InverseTransform(nn.Module):
-    """Codes Z (B, K) of `dtype` -> means in data units (B, D); categories as code numbers."""
+    """
+    Codes to means in data units: `VAETransformer.inverse_transform` as a torch module.
 
-    def __init__(self, estimator, dtype):
+    A category comes as its most probable code number, a boolean as a probability.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    dtype : torch.dtype
+        Of the codes and the networks: torch.float32 or torch.float64.
+
+    See Also
+    --------
+    Transform : From rows to codes.
+    skvae.onnx.to_onnx : The same as an ONNX graph.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.graphs import InverseTransform
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+    >>> InverseTransform(vae, torch.float64)(torch.zeros(1, 2, dtype=torch.float64)).round(decimals=2)
+    tensor([[5.8400, 3.0600, 3.7600, 1.2000]], dtype=torch.float64)
+    """
+
+    def __init__(self, estimator: Any, dtype: torch.dtype):
         super().__init__()
         self.module = _module(estimator, dtype)
         self.units = Units(estimator._columns, dtype)
@@ -48,26 +126,96 @@ class InverseTransform(nn.Module):
         self.register_buffer("inverse", order.argsort())
         self.register_buffer("signs", signs)
 
-    def forward(self, Z):
-        """The means, those of bent columns by quadrature."""
+    def forward(self, Z: Tensor) -> Tensor:
+        """
+        Decode codes to means.
+
+        Means of bent columns are quadratures.
+
+        Parameters
+        ----------
+        Z : Tensor (B, K)
+            In the estimator's order and signs.
+
+        Returns
+        -------
+        Tensor (B, D)
+            Of the type of Z.
+
+        See Also
+        --------
+        Transform.forward : From rows to codes.
+
+        Examples
+        --------
+        See the class.
+        """
         p = self.module.decode((Z * self.signs).index_select(1, self.inverse)[None])
         return self.units.mean(p, self.module.likelihood)[0].to(Z.dtype)
 
 
 class ScoreSamples(nn.Module):
-    """Rows X (B, D) of `dtype` -> evidence lower bounds (B,); NaN for a row outside the support of a column's family.
+    """
+    Rows in data units to evidence lower bounds: `VAETransformer.score_samples` as a torch module.
 
-    The estimator refuses such a row; a graph cannot.
+    A row outside the support of a column's family, which the estimator refuses, has the bound NaN: a graph cannot
+    raise.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    dtype : torch.dtype
+        Of the rows and the networks: torch.float32 or torch.float64.
+
+    See Also
+    --------
+    Transform : From rows to codes.
+    skvae.onnx.to_onnx : The same as an ONNX graph.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.graphs import ScoreSamples
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+    >>> bound = ScoreSamples(vae, torch.float64)(torch.from_numpy(X))
+    >>> torch.allclose(bound, torch.from_numpy(vae.score_samples(X)))
+    True
     """
 
-    def __init__(self, estimator, dtype):
+    def __init__(self, estimator: Any, dtype: torch.dtype):
         super().__init__()
         self.module = _module(estimator, dtype)
         self.units = Units(estimator._columns, dtype)
         self.register_buffer("noise", estimator._score_noise.to(dtype))
 
-    def forward(self, X):
-        """The bound in the model's units and the log-Jacobian."""
+    def forward(self, X: Tensor) -> Tensor:
+        """
+        Bound the log-density of each row from below.
+
+        The bound is that of the model's units and the log-Jacobian of the scaling.
+
+        Parameters
+        ----------
+        X : Tensor (B, D)
+            NaN for a missing cell.
+
+        Returns
+        -------
+        Tensor (B,)
+            Nats, of the type of X.
+
+        See Also
+        --------
+        Transform.forward : From rows to codes.
+
+        Examples
+        --------
+        See the class.
+        """
         x, mask = self.units.tensors(X)
         bound = evaluation.elbo(self.module, x, mask, self.noise) + self.units.log_jacobian(X, mask).to(x.dtype)
         return torch.where(self.units.are_supported(X), bound, torch.nan)

@@ -35,9 +35,8 @@ from skl2onnx.common.data_types import (
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
-from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
-from .decompositions import DECOMPOSITIONS
+from .decompositions import plain_program
 from .estimator import VAETransformer
 from .frames import Column, as_frame
 from .graphs import VERBS
@@ -46,8 +45,6 @@ __all__ = ["OPSET", "to_onnx"]
 
 #: The operator sets of `to_onnx`: the oldest ones that torch's exporter writes, which onnxruntime reads from 1.14 on.
 OPSET = {"": 18, "ai.onnx.ml": 3}
-
-aten = torch.ops.aten
 
 _ALIAS = "SkvaeVAETransformer"
 
@@ -269,14 +266,11 @@ def _exported(model, method, dtype, width, opset):
     """torch's graph of a verb: one input (n, width) and one output."""
     if opset < OPSET[""]:
         raise ValueError(f"target_opset must be at least {OPSET['']} for a VAETransformer. Got {opset}.")
-    decompositions = torch.export.default_decompositions()
-    decompositions.update(DECOMPOSITIONS)
     example, shapes = (torch.zeros(3, width, dtype=dtype),), ({0: torch.export.Dim("rows")},)
     try:
         with warnings.catch_warnings():  # torch's exporter copies its own deprecated objects
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-            program = torch.export.export(VERBS[method](model, dtype), example, dynamic_shapes=shapes)
-            program = _with_exact_constants(program.run_decompositions(decompositions))
+            program = plain_program(VERBS[method](model, dtype), example, shapes)
             return torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False).model_proto
     except RuntimeError as error:
         raise NotImplementedError(_why_not(model, method, error)) from error
@@ -289,58 +283,6 @@ def _why_not(model, method, error):
     if ".numpy()" in reason:
         reason = "draws or quantiles of one of these families are scipy's, which a graph cannot hold. Choose another."
     return f"{method} of a VAETransformer with {parts} has no ONNX graph: {reason}"
-
-
-def _with_exact_constants(program):
-    """The program with its Python floats as tensors, which torch's exporter would round to float32."""
-    for node in list(program.graph.nodes):
-        value = node.meta.get("val")
-        if not isinstance(value, torch.Tensor) or not hasattr(node.target, "_schema"):
-            continue
-        if node.target in (aten.full.default, aten.scalar_tensor.default) and value.is_floating_point():
-            _fill_with_tensor(program, node, value)
-        else:
-            node.args = _exact_arguments(program, node)
-    program.graph_module.recompile()
-    return program
-
-
-def _fill_with_tensor(program, node, value):
-    """Put an expanded number in the place of a node that makes a tensor of one."""
-    size = node.args[0] if node.target is aten.full.default else []
-    with program.graph.inserting_before(node):
-        expanded = program.graph.call_function(
-            aten.expand.default, (_constant(program, node.args[-1], value.dtype), size)
-        )
-    expanded.meta["val"] = value
-    node.replace_all_uses_with(expanded)
-    program.graph.erase_node(node)
-
-
-def _exact_arguments(program, node):
-    """Arguments of a node, with tensors for floats that stand for tensors."""
-    kinds = [argument.type for argument in node.target._schema.arguments]
-    dtypes = [a.meta["val"].dtype for a in node.args if isinstance(a, torch.fx.Node) and "val" in a.meta]
-    floats = [dtype for dtype in dtypes if dtype.is_floating_point]
-    return tuple(
-        _constant(program, a, floats[0])
-        if isinstance(a, float) and isinstance(kind, torch.TensorType) and floats
-        else a
-        for a, kind in zip(node.args, kinds, strict=False)
-    )
-
-
-def _constant(program, number, dtype):
-    """A further constant of the program; its node."""
-    tensor = torch.tensor(number, dtype=dtype)
-    first = next(iter(program.graph.nodes))
-    with program.graph.inserting_before(first):
-        node = program.graph.placeholder(f"c_number_{len(program.constants)}")
-    node.meta["val"] = first.meta["val"].fake_mode.from_tensor(tensor)
-    spec = InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), node.name)
-    program.graph_signature.input_specs.insert(0, spec)
-    program.constants[node.name] = tensor
-    return node
 
 
 # ---------------------------------------------------------------- tables

@@ -63,12 +63,13 @@ def only(outputs):
     return tensor
 
 
-def assert_same(actual, expected):
+def assert_same(actual, expected, rounding=0.0):
     """The type, and the largest difference relative to the largest number."""
     expected = np.asarray(expected)
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
-    assert np.abs(actual - expected).max() <= TOLERANCE[expected.dtype] * np.abs(expected).max()
+    tolerance = max(TOLERANCE[expected.dtype] * np.abs(expected).max(), rounding)
+    assert np.abs(actual - expected).max() <= tolerance
 
 
 @pytest.fixture(scope="module")
@@ -254,9 +255,12 @@ def test_every_model_converts_or_says_what_cannot(name):
             with pytest.raises(NotImplementedError, match="has no ONNX graph"):
                 to_onnx(vae, X, method=method)
             continue
+        verb = getattr(vae, method)
         for dtype in (np.float64, np.float32):
             A = X.astype(dtype)
-            assert_same(only(run(to_onnx(vae, A, method=method), A)), getattr(vae, method)(A))
+            # Log-gamma functions of large numbers nearly cancel: some scores know fewer digits in float32 themselves.
+            rounding = np.abs(verb(A) - verb(A.astype(np.float64))).max()
+            assert_same(only(run(to_onnx(vae, A, method=method), A)), verb(A), 2 * rounding)
 
 
 @pytest.mark.slow
