@@ -260,7 +260,7 @@ def test_every_model_converts_or_says_what_cannot(name):
             A = X.astype(dtype)
             # Log-gamma functions of large numbers nearly cancel: some scores know fewer digits in float32 themselves.
             rounding = np.abs(verb(A) - verb(A.astype(np.float64))).max()
-            assert_same(only(run(to_onnx(vae, A, method=method), A)), verb(A), 2 * rounding)
+            assert_same(only(run(to_onnx(vae, A, method=method), A)), verb(A), 4 * rounding)
 
 
 @pytest.mark.slow
