@@ -322,8 +322,8 @@ def _column_numbers(nodes, schema, d, variable, tensor, dtype):
     if is_text:
         codes = np.arange(len(levels), dtype=np.float32).tolist()
         found = nodes.add(
-            "LabelEncoder", [tensor], op_domain="ai.onnx.ml", keys_strings=levels.tolist(), values_floats=codes,
-            default_float=float("nan"),
+            "LabelEncoder", [tensor], op_domain="ai.onnx.ml", op_version=2, keys_strings=levels.tolist(),
+            values_floats=codes, default_float=float("nan"),
         )  # fmt: skip
         return nodes.cast(found, dtype)
     return _position(nodes, tensor, levels, dtype)

@@ -137,6 +137,12 @@ def test_skl2onnx_alone_converts_at_its_own_opset(holes):
     assert_same(only(run(graph, X)), vae.transform(X))
 
 
+def test_skl2onnx_alone_converts_a_frame(mixed):
+    frame = mixed[["kind", "age"]].drop(index=[4, 5])
+    vae = VAETransformer(1, hidden_layer_sizes=(), max_iter=0).fit(frame)
+    assert_same(only(run(skl2onnx.to_onnx(vae, frame[:1]), frame)), vae.transform(frame))
+
+
 @pytest.mark.parametrize("method", VERBS)
 def test_a_mixed_frame(mixed, fitted_mixed, method):
     frame = mixed.assign(kind=mixed["kind"].where(mixed.index != 10, "a kind that fit has not seen"))
