@@ -1,6 +1,6 @@
 """The variational autoencoder as a scikit-learn estimator."""
 
-from . import metrics
+from . import display, metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
@@ -19,6 +19,7 @@ from .estimator import VAETransformer
 from .family import Family
 from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
 from .objective import Objective
+from .perceptual import FeatureLoss
 from .positive_families import (
     Chi2,
     Erlang,
@@ -76,6 +77,7 @@ __all__ = [
     "ExactEM",
     "Exponential",
     "Family",
+    "FeatureLoss",
     "FisherSnedecor",
     "FlowPosterior",
     "FlowPrior",
@@ -118,5 +120,6 @@ __all__ = [
     "Weibull",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "display",
     "metrics",
 ]

@@ -3,47 +3,127 @@
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["Annealing", "CyclicalAnnealing", "LinearAnnealing"]
 
 
-class Annealing(BaseEstimator, ABC):
-    """Base class of courses; subclass it for one of your own.
+class Annealing(Documented, ABC):
+    """Base class of courses of the KL weight; subclass it for one of your own.
+
+    A course is a function of the absolute epoch, never of a fraction of `max_iter`: so early stopping, `warm_start` and
+    `partial_fit` see the same one.
 
     Attributes
     ----------
     warm_up : int
         Epochs until the weight stays where it is; patience waits for them.
+
+    See Also
+    --------
+    ELBO : Takes a course as its parameter `beta`.
+    LinearAnnealing : One rise.
+    CyclicalAnnealing : Several.
+
+    Examples
+    --------
+    Half a cosine:
+
+    >>> import math
+    >>> from skvae import ELBO, Annealing, VAETransformer
+    >>> class Cosine(Annealing):
+    ...     def __init__(self, n_epochs=10):
+    ...         self.n_epochs = n_epochs
+    ...
+    ...     @property
+    ...     def warm_up(self):
+    ...         return self.n_epochs
+    ...
+    ...     def __call__(self, epoch):
+    ...         return (1 - math.cos(math.pi * min(1.0, epoch / self.n_epochs))) / 2
+    >>> [round(Cosine(n_epochs=4)(epoch), 2) for epoch in range(6)]
+    [0.0, 0.15, 0.5, 0.85, 1.0, 1.0]
+    >>> VAETransformer(objective=ELBO(beta=Cosine(n_epochs=20)))
+    VAETransformer(objective=ELBO(beta=Cosine(n_epochs=20)))
     """
 
     warm_up = 0
 
     @abstractmethod
     def __call__(self, epoch) -> float:
-        """Weight in the absolute epoch 0, 1, ...; that of epoch inf is what held-out rows are judged by."""
+        """Give the weight of the KL in an absolute epoch.
+
+        Training asks for 0, 1, ...; held-out rows are judged by the weight of epoch inf, which must be finite.
+
+        Parameters
+        ----------
+        epoch : int or float
+            Epochs that are over, or inf.
+
+        Returns
+        -------
+        float
+            A weight of at least 0.
+
+        See Also
+        --------
+        Objective.at : Asks for it at the beginning of each epoch.
+
+        Examples
+        --------
+        >>> import math
+        >>> from skvae import LinearAnnealing
+        >>> course = LinearAnnealing(n_epochs=10)
+        >>> course(5), course(math.inf)
+        (0.5, 1.0)
+        """
 
     def check(self):
-        """Raise a ValueError for a bad parameter; called before training."""
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        Objective.check : Calls it.
+
+        Examples
+        --------
+        >>> from skvae import LinearAnnealing
+        >>> LinearAnnealing(n_epochs=0).check()
+        Traceback (most recent call last):
+        ValueError: The 'n_epochs' parameter of LinearAnnealing must be a positive int. Got 0 instead.
+        """
 
 
 class LinearAnnealing(Annealing):
     r"""A straight line, then constant: :math:`\beta_t = start + (end - start) \min(1, t / n)`.
+
+    A KL that counts little at first lets the codes become useful before the prior can switch them off.
 
     Bowman et al. (2016), section 3.1, "KL cost annealing"; He's lecture, posterior collapse.
 
     Parameters
     ----------
     n_epochs : int, default=10
-    start, end : float, default=0.0 and 1.0
+        Length of the line, n.
+    start : float, default=0.0
+        Weight in epoch 0.
+    end : float, default=1.0
+        Weight from epoch n on.
+
+    See Also
+    --------
+    CyclicalAnnealing : Several lines one after the other.
+    ELBO : Takes a course as its parameter `beta`, and has `free_bits` for the same end.
 
     Examples
     --------
     >>> from skvae import ELBO, LinearAnnealing, VAETransformer
-    >>> VAETransformer(objective=ELBO(beta=LinearAnnealing(n_epochs=20)))
-    VAETransformer(objective=ELBO(beta=LinearAnnealing(n_epochs=20)))
     >>> [LinearAnnealing(n_epochs=4)(epoch) for epoch in (0, 1, 4, 9)]
     [0.0, 0.25, 1.0, 1.0]
+    >>> VAETransformer(objective=ELBO(beta=LinearAnnealing(n_epochs=20)))
+    VAETransformer(objective=ELBO(beta=LinearAnnealing(n_epochs=20)))
     """
 
     def __init__(self, n_epochs: int = 10, start: float = 0.0, end: float = 1.0):
@@ -66,16 +146,27 @@ class LinearAnnealing(Annealing):
 
 
 class CyclicalAnnealing(Annealing):
-    r"""A few rises from start to end, each over the first half of its cycle; after the last cycle the weight is end.
+    r"""A few rises from start to end, each over the first half of its cycle.
 
-    Fu et al. (2019), cyclical annealing schedule, with R = 0.5 and a linear f.
+    .. math:: \beta_t = start + (end - start) \min(1, 2 (t \bmod n) / n), \qquad t < M n
+
+    After the last of M cycles the weight is end. Fu et al. (2019), cyclical annealing schedule, with R = 0.5 and a
+    linear f.
 
     Parameters
     ----------
     n_epochs : int, default=10
-        Length of one cycle.
+        Length of one cycle, n.
     n_cycles : int, default=4
-    start, end : float, default=0.0 and 1.0
+        Number of cycles, M.
+    start : float, default=0.0
+        Weight at the beginning of each cycle.
+    end : float, default=1.0
+        Weight in the second half of each cycle.
+
+    See Also
+    --------
+    LinearAnnealing : A single rise.
 
     Examples
     --------

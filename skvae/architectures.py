@@ -11,8 +11,9 @@ from itertools import pairwise
 from numbers import Integral, Real
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from ._documented import Documented
 
 __all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
 
@@ -26,9 +27,8 @@ ACTIVATIONS = {
 }
 
 
-class Network(BaseEstimator, ABC):
-    r"""
-    Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
+class Network(Documented, ABC):
+    r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
 
     A network is a value that builds a torch module. The module enters as
 
@@ -75,8 +75,7 @@ class Network(BaseEstimator, ABC):
     is_silent = False
 
     def check(self, families: Sequence) -> None:
-        """
-        Raise a ValueError for a bad parameter, or for columns that the network is not made for.
+        """Raise a ValueError for a bad parameter, or for columns that the network is not made for.
 
         Called in `fit` before anything is built; the base class has nothing to complain of.
 
@@ -97,8 +96,7 @@ class Network(BaseEstimator, ABC):
 
     @abstractmethod
     def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
-        """
-        Build the encoder's module.
+        """Build the encoder's module.
 
         It is called as `reads` says and gives raw numbers of the posterior.
 
@@ -129,8 +127,7 @@ class Network(BaseEstimator, ABC):
 
     @abstractmethod
     def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
-        """
-        Build the decoder's module.
+        """Build the decoder's module.
 
         It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
         second numbers; for a category of more than 64 levels a few numbers of which its logits are made.
@@ -167,8 +164,7 @@ class Network(BaseEstimator, ABC):
 
 
 class MLP(Network):
-    """
-    Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
+    """Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
 
     Given to ``encoder=`` or ``decoder=`` it makes the two networks different. Its last layer is zero at the start, and
     the linear path has the constant.
@@ -234,20 +230,23 @@ def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
 
 
 class ConvNet(Network):
-    """
-    Convolutions for rows of pixels: every layer halves the image in the encoder and doubles it in the decoder.
+    """Convolutions and a dense layer for rows of pixels.
 
-    A row is the image flattened as numpy does it, channels first, ``image.reshape(-1)``. The encoder also sees which
-    pixels are missing, as further channels. In the decoder nearest-neighbour enlarging and a convolution take the place
-    of a transposed convolution, whose overlaps leave a checkerboard (Odena et al. 2016). Columns keep their order, so
-    give the estimator ``scaling="global"``: one scale for all pixels.
+    In the encoder the first convolution keeps the size of the image, every further one halves it, and a dense layer
+    sees what is left; the decoder is the same in reverse order. A row is the image flattened as numpy does it,
+    channels first, ``image.reshape(-1)``. The encoder also sees which pixels are missing, as further channels. In
+    the decoder nearest-neighbour enlarging and a convolution take the place of a transposed convolution, whose
+    overlaps leave a checkerboard (Odena et al. 2016). Columns keep their order, so give the estimator
+    ``scaling="global"``: one scale for all pixels.
 
     Parameters
     ----------
     image_shape : tuple of int
         (channels, height, width), or (height, width) for one channel.
-    channels : tuple of int, default=(32, 64)
-        Of the layers, from the image inwards.
+    channels : tuple of int, default=(16, 32)
+        Of the convolutions, from the image inwards; one more for images as large as (28, 28).
+    hidden_size : int, default=64
+        Width of the dense layer.
     kernel_size : int, default=3
         Odd.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
@@ -265,31 +264,35 @@ class ConvNet(Network):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skvae import ConvNet, VAETransformer
-    >>> X, _ = load_digits(return_X_y=True)
+    >>> X = load_digits().data[:300]
     >>> net = ConvNet(image_shape=(8, 8), channels=(8, 16))
     >>> vae = VAETransformer(10, encoder=net, decoder=net, scaling="global", max_iter=2, random_state=0).fit(X)
     >>> vae.inverse_transform(vae.transform(X)).shape
-    (1797, 64)
+    (300, 64)
     """
 
     def __init__(
         self,
         image_shape: Sequence[int],
-        channels: Sequence[int] = (32, 64),
+        channels: Sequence[int] = (16, 32),
+        hidden_size: int = 64,
         kernel_size: int = 3,
         activation: str = "silu",
     ):
         self.image_shape = image_shape
         self.channels = channels
+        self.hidden_size = hidden_size
         self.kernel_size = kernel_size
         self.activation = activation
 
     def check(self, families):
         """Every parameter in its range, one pixel per column, and one family for all of them."""
         is_shape = lambda shape: _are_sizes(shape) and len(shape) in (2, 3)  # noqa: E731
-        is_odd = lambda size: isinstance(size, Integral) and size >= 1 and size % 2 == 1  # noqa: E731
+        is_count = lambda n: isinstance(n, Integral) and n >= 1  # noqa: E731
+        is_odd = lambda n: is_count(n) and n % 2 == 1  # noqa: E731
         self._check_parameter("image_shape", is_shape, "(channels, height, width) or (height, width)")
         self._check_parameter("channels", lambda c: _are_sizes(c) and len(c) > 0, "a tuple of positive ints")
+        self._check_parameter("hidden_size", is_count, "an int in the range [1, inf)")
         self._check_parameter("kernel_size", is_odd, "an odd int in the range [1, inf)")
         self._check_parameter("activation", lambda name: name in ACTIVATIONS, f"one of {list(ACTIVATIONS)}")
         n_pixels = math.prod(self.image_shape)
@@ -305,31 +308,37 @@ class ConvNet(Network):
             )
 
     def build_encoder(self, n_features, n_out):
-        """Convolutions of stride two, then a linear map of all that is left."""
-        return _ConvEncoder(self._shape, self.channels, self.kernel_size, ACTIVATIONS[self.activation], n_out)
+        """Convolutions, of stride two from the second on, then dense layers."""
+        return _ConvEncoder(n_out=n_out, **self._layout)
 
     def build_decoder(self, n_components, n_out):
-        """A linear map to the smallest image, then enlarging convolutions up to n_out / (H W) numbers per pixel."""
-        n_planes = n_out // math.prod(self._shape[1:])
-        activation = ACTIVATIONS[self.activation]
-        return _conv_decoder(n_components, n_planes, self._shape[1:], self.channels, self.kernel_size, activation)
+        """Dense layers to the smallest image, then enlarging convolutions up to n_out / (H W) numbers per pixel."""
+        return _conv_decoder(n_components, n_out, **self._layout)
 
     @property
-    def _shape(self):
-        return (1, *self.image_shape) if len(self.image_shape) == 2 else tuple(self.image_shape)
+    def _layout(self):
+        """What both modules take: the shape with its channels, and the parameters."""
+        shape = (1, *self.image_shape) if len(self.image_shape) == 2 else tuple(self.image_shape)
+        own = {name: getattr(self, name) for name in ("channels", "hidden_size", "kernel_size")}
+        return {"image_shape": shape, **own, "activation": ACTIVATIONS[self.activation]}
 
 
 class _ConvEncoder(nn.Module):
     """(x (B, D), mask (B, D) or None) -> (B, n_out)."""
 
-    def __init__(self, image_shape, channels, kernel_size, activation, n_out):
+    def __init__(self, n_out, image_shape, channels, hidden_size, kernel_size, activation):
         super().__init__()
         self.image_shape = image_shape
         layers = []
-        for n_in, n_next in pairwise([2 * image_shape[0], *channels]):
-            layers += [nn.Conv2d(n_in, n_next, kernel_size, stride=2, padding=kernel_size // 2), activation()]
-        height, width = _halved(image_shape[1:], len(channels))[-1]
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, n_out))
+        for i, (n_in, n_next) in enumerate(pairwise([2 * image_shape[0], *channels])):
+            layers += [nn.Conv2d(n_in, n_next, kernel_size, 2 if i else 1, kernel_size // 2), activation()]
+        n_left = channels[-1] * math.prod(_sizes(image_shape, channels)[-1])
+        dense = [nn.Linear(n_left, hidden_size), activation(), nn.Linear(hidden_size, n_out)]
+        self.net = nn.Sequential(*layers, nn.Flatten(), *dense)
+        for layer in self.net:  # torch's own start shrinks signals threefold a layer, and the gate would have to wait
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x, mask=None):
         """Pixels and which of them are there, side by side as channels."""
@@ -338,27 +347,28 @@ class _ConvEncoder(nn.Module):
         return self.net(torch.cat(planes, -3))
 
 
-def _conv_decoder(n_components, n_planes, size, channels, kernel_size, activation):
-    """z (N, K) -> (N, n_planes * H * W)."""
-    sizes = _halved(size, len(channels))[::-1]
-    first = (channels[-1], *sizes[0])
-    layers = [nn.Linear(n_components, math.prod(first)), activation(), nn.Unflatten(-1, first)]
-    for (n_in, n_next), larger in zip(pairwise([*channels[::-1], n_planes]), sizes[1:], strict=True):
-        layers += [nn.Upsample(larger), nn.Conv2d(n_in, n_next, kernel_size, padding=kernel_size // 2), activation()]
-    return nn.Sequential(*layers[:-1], nn.Flatten())
+def _conv_decoder(n_components, n_out, image_shape, channels, hidden_size, kernel_size, activation):
+    """z (N, K) -> (N, n_out)."""
+    sizes = _sizes(image_shape, channels)[::-1]
+    smallest = (channels[-1], *sizes[0])
+    layers = [nn.Linear(n_components, hidden_size), activation(), nn.Linear(hidden_size, math.prod(smallest))]
+    layers += [activation(), nn.Unflatten(-1, smallest)]
+    for (n_in, n_next), size in zip(pairwise(channels[::-1]), sizes[1:], strict=True):
+        layers += [nn.Upsample(size), nn.Conv2d(n_in, n_next, kernel_size, padding=kernel_size // 2), activation()]
+    n_planes = n_out // math.prod(image_shape[1:])
+    return nn.Sequential(*layers, nn.Conv2d(channels[0], n_planes, kernel_size, padding=kernel_size // 2), nn.Flatten())
 
 
-def _halved(size, n_times):
-    """Sizes (height, width) of an image and of what n convolutions of stride two leave of it."""
-    sizes = [tuple(size)]
-    for _ in range(n_times):
+def _sizes(image_shape, channels):
+    """(height, width) of the image that each convolution of the encoder gives."""
+    sizes = [tuple(image_shape[1:])]
+    for _ in channels[1:]:
         sizes.append(tuple(math.ceil(n / 2) for n in sizes[-1]))
     return sizes
 
 
 class FromFactory(Network):
-    """
-    A plain function of the user, ``(n_in, n_out) -> torch.nn.Module``, as a network.
+    """A plain function of the user, ``(n_in, n_out) -> torch.nn.Module``, as a network.
 
     Parameters
     ----------
@@ -387,7 +397,11 @@ class FromFactory(Network):
 
 
 class Gated(nn.Module):
-    """gate * net, the gates 0 at the start: whatever the net is made of, it is silent then."""
+    """gate * net, the gates 0 at the start: whatever the net is made of, it is silent then.
+
+    The parameter is an eighth of the gate: a gate is one number, where the last layer of an MLP has a hundred for each
+    output, and Adam moves them all by the learning rate.
+    """
 
     def __init__(self, net, n_out):
         super().__init__()
@@ -396,12 +410,11 @@ class Gated(nn.Module):
 
     def forward(self, *inputs):
         """(N, n_out)."""
-        return self.gate * self.net(*inputs)
+        return 8.0 * self.gate * self.net(*inputs)
 
 
 def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn.Module | None:
-    """
-    Build the net of an encoder or decoder, silent at the start, with its cost per row; None for an MLP without layers.
+    """Build the net of an encoder or decoder, silent at the start, with its cost per row; None where it has no layers.
 
     Parameters
     ----------
@@ -414,16 +427,9 @@ def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn
     ValueError
         It is no module, does not run on a row, or gives another number of outputs.
     """
-    net = getattr(network, f"build_{role}")(n_in, n_out)
+    net, shape, work, widest = _built(network, role, n_in, n_out)
     if net is None:
         return None
-    if not isinstance(net, nn.Module):
-        raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
-    probe = (torch.zeros(1, n_in), None) if role == "encoder" and network.reads == "rows" else (torch.zeros(1, n_in),)
-    try:
-        shape, work, widest = _measured(net.eval(), probe)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
     if shape != (1, n_out):
         raise ValueError(f"{role}={network!r} gives shape {shape} for one row; it must be (1, {n_out}).")
     net = net if network.is_silent else Gated(net, n_out)
@@ -433,8 +439,22 @@ def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn
 
 def work(network: Network, role: str, n_in: int, n_out: int) -> int:
     """Multiply-adds of one row through a network, or through a linear map where it has no layers."""
-    net = beside_linear_path(network, role, n_in, n_out)
-    return n_in * n_out if net is None else net.work
+    net, _, work, _ = _built(network, role, n_in, n_out)
+    return n_in * n_out if net is None else work
+
+
+def _built(network, role, n_in, n_out):
+    """The net as the network builds it, in eval mode, or None for no layers; and `_measured` of it."""
+    net = getattr(network, f"build_{role}")(n_in, n_out)
+    if net is None and network.is_silent:
+        return None, None, 0, 1
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
+    probe = (torch.zeros(1, n_in), None) if role == "encoder" and network.reads == "rows" else (torch.zeros(1, n_in),)
+    try:
+        return net, *_measured(net.eval(), probe)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
 
 
 def _measured(net, probe):

@@ -1,6 +1,7 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch.distributions import constraints
 
 from . import evaluation, initialization
-from ._arrays import as_tensor, choose_device, convert, is_available, like, on_host
+from ._arrays import as_tensor, choose_device, like, on_host
 from ._compat import (
     CallbackSupportMixin,
     Interval,
@@ -22,6 +23,7 @@ from ._compat import (
     validate_parameter_constraints,
     with_callbacks,
 )
+from ._documented import Documented
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
 from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
@@ -34,12 +36,14 @@ from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts
+from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
+from .storage import Stored
 from .tables import Schema
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
@@ -66,6 +70,7 @@ STRUCTURE = (
     "categorical_features",
     "likelihood",
     "scaling",
+    "feature_loss",
     "posterior",
     "prior",
     "objective",
@@ -82,10 +87,8 @@ LIVE = 0.05  # nats: a component with less information is switched off
 MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
-_FORMAT_VERSION = 1
 
-
-class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
+class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -115,6 +118,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
         ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        Nonlinearity after each hidden layer of both networks.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
     encoder, decoder : Network or callable, optional
@@ -142,6 +146,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         categories and booleans are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
         What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
+    feature_loss : FeatureLoss, optional
+        A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
+        the inner layers of a network that was trained elsewhere.
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
@@ -202,6 +209,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         end, which is nearer to them where they do not fill the prior. Scores always have the prior.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, with its units and components.
+    keep_optimizer : bool, default=False
+        Whether copies that go through pickle, and `save`, keep the optimizer's state, about three times the weights;
+        with it, a fit that goes on after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it
+        starts from the loaded weights with a new optimizer. ``copy.deepcopy`` always keeps it.
     device : str, default="auto"
         "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
         than 1e8 multiply-adds, else the CPU. "mps" infers in float32.
@@ -221,18 +232,24 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, only when X has string column names
+        D, the number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, only when X has string ones.
     module_ : skvae.model.LatentVariableModel
         The torch module, in its own order of components.
-    n_iter_, best_iter_ : int
-        Epochs run, and the epoch whose state was kept; 0 is the start.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        The epoch whose state was kept; 0 is the start.
     history_ : list of dict
         One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
         of X. With held-out rows, epoch 0 is the start.
     init_ : str
         The start; with ``init="auto"`` the one that was chosen.
-    order_, signs_ : ndarray of shape (n_components,)
+    order_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
+    signs_ : ndarray of shape (n_components,)
+        The other half of the output map, -1 or 1.
     kl_per_component_ : ndarray of shape (n_components,)
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
@@ -240,8 +257,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Variance of each column given the code, at the code's mean, in the units of X; of code numbers for categories.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
-    code_density_ : GaussianMixture, only with ``code_density="mixture"`` and for plain autoencoders
-        Of the codes in the order of `module_`.
+    code_density_ : GaussianMixture
+        Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
 
     See Also
     --------
@@ -298,6 +315,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
         "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
         "column_weights": ["array-like", dict, None],
+        "feature_loss": [FeatureLoss, None],
         "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -316,6 +334,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         "n_score_samples": [Interval(Integral, 1, None, closed="left")],
         "code_density": [StrOptions({"prior", "mixture"})],
         "warm_start": ["boolean"],
+        "keep_optimizer": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "compile": ["boolean"],
@@ -337,6 +356,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
+        feature_loss: FeatureLoss | None = None,
         posterior: str | Posterior = "auto",
         prior: str | Prior = "auto",
         objective: str | Objective = "elbo",
@@ -355,6 +375,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         n_score_samples: int = 32,
         code_density: str = "prior",
         warm_start: bool = False,
+        keep_optimizer: bool = False,
         device: str | torch.device = "auto",
         precision: str = "float32",
         compile: bool = False,
@@ -372,6 +393,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.likelihood = likelihood
         self.scaling = scaling
         self.column_weights = column_weights
+        self.feature_loss = feature_loss
         self.posterior = posterior
         self.prior = prior
         self.objective = objective
@@ -390,6 +412,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         self.n_score_samples = n_score_samples
         self.code_density = code_density
         self.warm_start = warm_start
+        self.keep_optimizer = keep_optimizer
         self.device = device
         self.precision = precision
         self.compile = compile
@@ -402,16 +425,22 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def set_params(self, **params: Any) -> "VAETransformer":
         """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
 
-        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``.
+        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``; so a grid search
+        over nested parameters needs no components.
 
         Parameters
         ----------
         **params : dict
-            Estimator parameters.
+            Parameters of the estimator, and of its components as ``component__parameter``.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself.
+
+        See Also
+        --------
+        sklearn.base.BaseEstimator.set_params : The same without short names.
 
         Examples
         --------
@@ -517,6 +546,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> "VAETransformer":
         """Fit the model to the rows of X.
 
+        The closed-form start, then training from there; the best state on held-out rows is kept, the start among them.
+        Rows are made canonical first, equal ones merged and all of them sorted by content, so that their order does not
+        count.
+
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
@@ -535,13 +568,33 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, fitted.
 
         Raises
         ------
         ValueError
             Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
             An earlier fit of the same estimator stays intact.
+
+        See Also
+        --------
+        partial_fit : One epoch at a time.
+        fit_transform : Fit and encode.
+
+        Examples
+        --------
+        An integer weight is that many copies of a row, to the last bit:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> weight = np.arange(len(X)) % 3
+        >>> weighted = VAETransformer(2, max_iter=3, random_state=0).fit(X, sample_weight=weight)
+        >>> copied = VAETransformer(2, max_iter=3, random_state=0).fit(np.repeat(X, weight, axis=0))
+        >>> bool((weighted.transform(X) == copied.transform(X)).all())
+        True
         """
         fitted = copy.copy(self)
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
@@ -563,12 +616,20 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         y : Ignored
+            For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`.
 
         Returns
         -------
-        self : VAETransformer
+        VAETransformer
+            The estimator itself, one epoch further.
+
+        See Also
+        --------
+        fit : All epochs, with validation.
 
         Examples
         --------
@@ -625,6 +686,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
         check_parts(*self._parts(), self._columns.families, self._networks(n_rows))
+        if self.feature_loss is not None:
+            self.feature_loss.check(self._columns.families, self.scaling)
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -757,6 +820,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
             "likelihood": self._columns.groups,
             "holes": self._holes,
             "column_weights": self._columns.weights(self.column_weights),
+            "feature_loss": self.feature_loss and clone(self.feature_loss),
+            "units": (self._columns.shift.tolist(), self._columns.scale.tolist()) if self.feature_loss else None,
             "encoder": encoder,
             "decoder": decoder,
         }
@@ -775,10 +840,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: repr(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
+        made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
-        made |= {"posterior": repr(posterior), "prior": repr(prior)}  # "auto" resolved
-        made["objective"] = repr(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {"posterior": without_address(posterior), "prior": without_address(prior)}  # "auto" resolved
+        made["objective"] = without_address(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):
@@ -976,46 +1042,6 @@ class VAETransformer(CallbackSupportMixin, Verbs, BaseEstimator):
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
         return _fitted_attributes(now)
-
-    # ---------------------------------------------------------------- copying and pickling
-
-    def __copy__(self):
-        """Share everything fitted; `copy.copy` would go through `__getstate__` and rebuild the module."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __getstate__(self):
-        """Parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
-        state = dict(super().__getstate__())
-        if "module_" in state:
-            state["module_"] = {name: tensor.cpu().numpy() for name, tensor in self.module_.state_dict().items()}
-            state["_training_state"] = convert(
-                state["_training_state"], torch.Tensor, lambda tensor: tensor.cpu().numpy()
-            )
-            state["_score_noise"] = self._score_noise.numpy()
-            state["_format_version"] = _FORMAT_VERSION
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        version = state.pop("_format_version", _FORMAT_VERSION)
-        if version > _FORMAT_VERSION:
-            raise ValueError(
-                f"This VAETransformer was stored by a newer skvae (format {version}, known up to {_FORMAT_VERSION}). "
-                "Upgrade skvae to load it."
-            )
-        if "module_" in state:
-            state["_device"] = state["_device"] if is_available(state["_device"]) else "cpu"
-            with exclusive(0):
-                module = LatentVariableModel(**state["_model_config"])
-            module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state["module_"].items()})
-            state["module_"] = module.to(state["_device"]).eval()
-            state["_training_state"] = convert(
-                state["_training_state"], np.ndarray, lambda array: torch.from_numpy(array.copy())
-            )
-            state["_score_noise"] = torch.from_numpy(state["_score_noise"])
-        super().__setstate__(state)
 
 
 class _Tasks:

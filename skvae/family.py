@@ -14,18 +14,23 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch import nn
 from torch.distributions import Distribution, constraints
 
+from ._documented import Documented
 from .code_starts import quantile_start
 from .quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 
 
-class Family(BaseEstimator, ABC):
+class Family(Documented, ABC):
     """Base class of one-dimensional families; subclass it for a family of your own.
+
+    A family turns raw numbers of a network into a distribution per variable. A likelihood needs `distribution`,
+    `start`, `support`, `units` and, if 0 is outside the support, `interior`; a posterior needs `distribution` and,
+    where torch has no `icdf`, `push`. It is a value without weights: what it trains, it declares in `own_numbers`.
 
     Attributes
     ----------
@@ -48,6 +53,31 @@ class Family(BaseEstimator, ABC):
         Whether the first two numbers, all from the network, are a location and a log squared scale.
     reparameterized : bool
         Whether draws are differentiable in the numbers, so that a posterior can be of this family.
+
+    See Also
+    --------
+    Posterior : The base class of what encodes; `MeanField` makes one of any reparameterized family.
+    Gaussian : The family that everything else is compared with.
+
+    Examples
+    --------
+    Waiting times as a likelihood, which starts with the mean and the slopes of the linear model:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from skvae import Family, VAETransformer
+    >>> class Waiting(Family):
+    ...     support, units, interior = torch.distributions.constraints.nonnegative, "scale", 1.0
+    ...
+    ...     def distribution(self, log_mean):
+    ...         return torch.distributions.Exponential(torch.exp(-log_mean))
+    ...
+    ...     def start(self, mean, loadings, noise, resolution=None):
+    ...         return loadings / mean[:, None], np.log(mean), []
+    >>> X = np.random.default_rng(0).exponential([1.0, 10.0, 100.0], size=(300, 3))
+    >>> vae = VAETransformer(1, likelihood=Waiting(), max_iter=3, random_state=0).fit(X)
+    >>> bool(vae.score(X) > VAETransformer(1, max_iter=3, random_state=0).fit(X).score(X))
+    True
     """
 
     support: constraints.Constraint = constraints.real
@@ -61,73 +91,385 @@ class Family(BaseEstimator, ABC):
 
     @abstractmethod
     def distribution(self, *numbers):
-        """Map `n_raw` tensors (..., n) from the network, and then the family's own numbers, to a distribution."""
+        """Map raw numbers to a distribution with one variable per column or component.
+
+        The one place where a family says what it is; everything else, training and verbs alike, goes through it.
+
+        Parameters
+        ----------
+        *numbers : Tensor (..., n)
+            The `n_raw` numbers from the network, as `split` gives them, and then the family's own, as `own_numbers`
+            lists them.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            Batch shape (..., n), no event shape.
+
+        See Also
+        --------
+        split : Cuts the output of the network into these numbers.
+        own_numbers : What comes after them.
+
+        Examples
+        --------
+        Location, log squared scale above the floor, floor:
+
+        >>> import torch
+        >>> from skvae import Laplace
+        >>> numbers = torch.tensor([3.0]), torch.tensor([0.0]), torch.tensor([0.0])
+        >>> Laplace().distribution(*numbers).log_prob(torch.tensor([5.0]))  # -ln 2 - 2
+        tensor([-2.6931])
+        """
 
     @abstractmethod
     def start(self, mean, loadings, noise, resolution=None):
         """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
+        This is how a closed-form linear model becomes the start of a decoder: the raw numbers are weight z + bias.
+        Exact for `Gaussian`; others match margins and the slopes of the mean.
+
         Parameters
         ----------
-        mean, noise : ndarray (n,)
+        mean : ndarray (n,)
+            Mean of each column in the model's units. Of a nominal family n counts indicators, the C of each column next
+            to each other.
         loadings : ndarray (n, m)
-            Of a nominal family n counts indicators, the C of each column next to each other.
+            Covariances of the columns with the m components of the linear model.
+        noise : ndarray (n,)
+            Variance of each column given z, after `tie_noise`.
         resolution : ndarray (n,), optional
             The smallest noise variance of each column that its rows can vouch for.
 
         Returns
         -------
         weight : ndarray (n_raw * n, m)
+            Slopes of the raw numbers, laid out number by number.
         bias : ndarray (n_raw * n,)
-        own : list of ndarray, as `own_numbers` gives them
+            The raw numbers at z = 0.
+        own : list of ndarray
+            The family's own numbers, in the order of `own_numbers`.
+
+        See Also
+        --------
+        code_start : The same for a posterior.
+        tie_noise : Runs before, and may change the noise.
+
+        Examples
+        --------
+        The slope is that of the sigmoid, 0.08 / (0.2 * 0.8), and the bias keeps the mean under z ~ N(0, 1):
+
+        >>> import numpy as np
+        >>> from skvae import Bernoulli
+        >>> mean, loadings, noise = np.array([0.2]), np.array([[0.08]]), np.array([0.15])
+        >>> Bernoulli().start(mean, loadings, noise)
+        (array([[0.5]]), array([-1.45...]), [])
         """
 
     def split(self, raw, n):
-        """Raw numbers (..., n_raw * n) as the tensors that `distribution` takes first."""
+        """Cut raw numbers of a network into the tensors that `distribution` takes first.
+
+        The layout is number by number: all first numbers, then all second numbers. `Categorical` cuts column by column,
+        since its logits of one column belong together.
+
+        Parameters
+        ----------
+        raw : Tensor (..., n_raw * n)
+            What the network gives.
+        n : int
+            Number of variables.
+
+        Returns
+        -------
+        sequence of Tensor (..., n)
+            One for each of the `n_raw` numbers; of `Categorical` one with all logits, (..., n, C).
+
+        See Also
+        --------
+        distribution : Takes them.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import Laplace
+        >>> Laplace(noise="row").split(torch.tensor([0.1, 0.2, -3.0, -4.0]), 2)
+        (tensor([0.1000, 0.2000]), tensor([-3., -4.]))
+        """
         return raw.chunk(self.n_raw, -1)
 
     def own_numbers(self, n):
-        """Numbers the family owns for n variables, as a list of (ndarray, whether it is trained)."""
+        """List the numbers that the family owns for n variables, trained or fixed.
+
+        They do not depend on the row: the noise of a Gaussian decoder, the thresholds of an ordinal one, a floor. The
+        module that is built of the family makes a parameter of each.
+
+        Parameters
+        ----------
+        n : int
+            Number of variables.
+
+        Returns
+        -------
+        list of (ndarray, bool)
+            Initial values, broadcastable to (n,), and whether they are trained.
+
+        See Also
+        --------
+        distribution : Takes them after the numbers from the network.
+        start : Gives them better values.
+
+        Examples
+        --------
+        One log squared scale per column, which trains, and the floor, which does not:
+
+        >>> from skvae import Laplace
+        >>> Laplace().own_numbers(2)
+        [(array([0., 0.]), True), (array([0.001, 0.001]), False)]
+        >>> Laplace(noise="row").own_numbers(2)
+        [(array([0.001]), False)]
+        """
         return []
 
     def for_column(self, values):
-        """This family for one column with the given observed values (n,); another one where it depends on them."""
+        """Give the family of one column, another one where it depends on the column's values.
+
+        `fit` asks it once per column, so a parameter that is left open, such as a number of classes, is settled before
+        anything is built.
+
+        Parameters
+        ----------
+        values : ndarray (n,)
+            The observed values of the column, without the missing ones.
+
+        Returns
+        -------
+        Family
+            This one, or a copy that knows the column.
+
+        See Also
+        --------
+        Categorical : Takes its number of classes from the column.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import Categorical
+        >>> Categorical().for_column(np.array([0.0, 2.0, 1.0, 2.0]))
+        Categorical(n_classes=3)
+        """
         return self
 
     def tie_noise(self, noise):
-        """Project per-variable noise variances (n,) on those the family can have; used by the closed-form start."""
+        """Project noise variances per variable on those the family can have.
+
+        The closed-form start calls it in every EM step; so probabilistic PCA and factor analysis are one routine, which
+        differ in this projection.
+
+        Parameters
+        ----------
+        noise : ndarray (n,)
+            Variances in the model's units.
+
+        Returns
+        -------
+        ndarray (n,)
+            Those that the family can have, none below its floor.
+
+        See Also
+        --------
+        start : Receives what this gives.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import Gaussian
+        >>> noise = np.array([0.1, 0.3])
+        >>> Gaussian(noise="feature").tie_noise(noise), Gaussian(noise="shared").tie_noise(noise)
+        (array([0.1, 0.3]), array([0.2, 0.2]))
+        """
         return np.maximum(noise, 1e-3)
 
     def information_noise(self, mean, noise):
-        """Noise variances (n,) of a normal column that would tell as much of z as one of this family with these means.
+        """Give the noise variance of a normal column that would tell as much of z as one of this family.
 
         For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
+        The encoder's start weighs columns of different families by it.
+
+        Parameters
+        ----------
+        mean : ndarray (n,)
+            Mean of each column in the model's units.
+        noise : ndarray (n,)
+            Variance of each column given z.
+
+        Returns
+        -------
+        ndarray (n,)
+            Noise variances; `noise` itself on the line.
+
+        See Also
+        --------
+        start : The decoder's side of the same approximation.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import Bernoulli
+        >>> Bernoulli().information_noise(np.array([0.5, 0.1]), np.array([0.2, 0.1]))  # p (1 - p)
+        array([0.25, 0.09])
         """
         return noise
 
     def amortized(self):
-        """The same family with every number from the network, as a mean-field posterior needs it."""
+        """Give the same family with every number from the network, as a mean-field posterior needs it.
+
+        A likelihood may own its noise, one for all rows; a posterior has a spread per row. A numeric noise, fixed by
+        the user, stays.
+
+        Returns
+        -------
+        Family
+            A copy with ``noise="row"`` and the floor of a posterior, or the family itself where nothing is owned.
+
+        See Also
+        --------
+        MeanField : Builds its head of this.
+
+        Examples
+        --------
+        >>> from skvae import Laplace
+        >>> Laplace().amortized()
+        Laplace(floor=1e-09, noise='row')
+        """
         family = clone(self)
         return family.set_params(noise="row") if isinstance(getattr(family, "noise", None), str) else family
 
     def push(self, q, u):
-        """Base noise u (S, B or 1, n), standard normal, to exact draws (S, B, n): the inverse CDF of Phi(u)."""
-        return q.icdf(uniform(u))
+        """Turn base noise into exact draws: by default the inverse CDF of Phi(u).
 
-    def rsample(self, q, u):
-        """Draws (S, B, n) that are differentiable in the numbers of q; `push` where that is."""
-        return self.push(q, u)
-
-    def center(self, q):
-        """What transform reports, (B, n): the mean where it is finite, else the median or location."""
-        return q.mean
-
-    def standard(self, zero) -> Distribution:
-        """The family's own standard member, the default prior of a posterior of this family: all raw numbers zero.
+        Deterministic and row by row, so that the score of a row does not depend on its neighbours (Kingma & Welling
+        2014, section 2.4). It need not be differentiable; `rsample` must be.
 
         Parameters
         ----------
-        zero : Tensor (n,) of zeros; the member takes its batch shape, type and device.
+        q : torch.distributions.Distribution
+            What `distribution` gave, batch shape (B, n).
+        u : Tensor (S, B or 1, n)
+            Standard normal noise.
+
+        Returns
+        -------
+        Tensor (S, B, n)
+            Draws of q.
+
+        See Also
+        --------
+        rsample : The draws that training differentiates.
+
+        Examples
+        --------
+        No noise is the median, ln 2 for a rate of 1:
+
+        >>> import torch
+        >>> from skvae import Exponential
+        >>> q = Exponential().standard(torch.zeros(1))
+        >>> Exponential().push(q, torch.zeros(1, 1, 1))
+        tensor([[[0.6931]]])
+        """
+        return q.icdf(uniform(u))
+
+    def rsample(self, q, u):
+        """Turn base noise into draws that are differentiable in the numbers of q; `push` where that is.
+
+        Families without an elementary inverse CDF draw anew, from torch's global generator, and differentiate
+        implicitly; they read no more of u than its number of draws.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `distribution` gave, batch shape (B, n).
+        u : Tensor (S, B or 1, n)
+            Standard normal noise.
+
+        Returns
+        -------
+        Tensor (S, B, n)
+            Draws of q with a gradient.
+
+        See Also
+        --------
+        push : Exact draws, deterministic in u.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import Chi2
+        >>> raw = torch.zeros(1, requires_grad=True)
+        >>> q, u = Chi2().distribution(raw), torch.zeros(3, 1, 1)
+        >>> Chi2().rsample(q, u).requires_grad, Chi2().push(q, u).requires_grad
+        (True, False)
+        """
+        return self.push(q, u)
+
+    def center(self, q):
+        """Give what `transform` reports of a posterior: the mean where it is finite, else the median or location.
+
+        One number per component stands for the whole of q, in the order of the module; the estimator's order and signs
+        come later.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `distribution` gave, batch shape (B, n).
+
+        Returns
+        -------
+        Tensor (B, n)
+            The centres.
+
+        See Also
+        --------
+        Head.center : The same for a whole posterior.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import Cauchy, Rayleigh
+        >>> Rayleigh().center(Rayleigh().standard(torch.zeros(1)))  # sqrt(pi / 2)
+        tensor([1.2533])
+        >>> Cauchy().center(Cauchy().standard(torch.zeros(1)))  # it has no mean
+        tensor([0.])
+        """
+        return q.mean
+
+    def standard(self, zero) -> Distribution:
+        """Give the family's own standard member, by default that of all raw numbers zero.
+
+        It is the default prior of a posterior of this family. Families whose posteriors must lie inside the support of
+        the prior, `Uniform` or `Pareto`, take the widest member.
+
+        Parameters
+        ----------
+        zero : Tensor (n,)
+            Zeros, whose shape, type and device the member takes.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            Batch shape (n,).
+
+        See Also
+        --------
+        Standard : The prior that is made of it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import Gumbel, Uniform
+        >>> Gumbel().standard(torch.zeros(2)).mean  # Euler's constant
+        tensor([0.5772, 0.5772])
+        >>> Uniform().standard(torch.zeros(2)).variance  # 1 / 12
+        tensor([0.0833, 0.0833])
         """
         own = (torch.as_tensor(number).to(zero) for number, _ in self.own_numbers(len(zero)))
         return self.distribution(*[zero] * self.n_raw, *own)
@@ -137,19 +479,43 @@ class Family(BaseEstimator, ABC):
 
         The draws z of the family live where its standard member p does, so z_k stands for the t_k with
         Phi(t_k) = F_p(z_k). On the line families say t_k = (z_k - location) / scale; this is the affine imitation for
-        all others, see `quantile_start`.
+        all others, see `skvae.code_starts.quantile_start`.
 
         Parameters
         ----------
-        mean, variance : ndarray (n,)
+        mean : ndarray (n,)
+            Mean of the normal code of an average row.
         projection : ndarray (n, D)
+            How the rows move it.
+        variance : ndarray (n,)
+            Variance of the normal code, the same for all rows.
 
         Returns
         -------
         weight : ndarray (n_raw * n, D)
+            Slopes of the raw numbers, laid out number by number.
         bias : ndarray (n_raw * n,)
-        slope, offset : ndarray (n,)
-            t is imitated by slope * z + offset.
+            The raw numbers of an average row.
+        slope : ndarray (n,)
+            The decoder imitates t by slope * z + offset.
+        offset : ndarray (n,)
+            The other half of that map.
+
+        See Also
+        --------
+        start : The same for a likelihood.
+
+        Examples
+        --------
+        A Laplace code has variance 2 where t has 1, so z is sqrt(2) t:
+
+        >>> import numpy as np
+        >>> from skvae import Laplace
+        >>> mean, projection, variance = np.array([0.0]), np.array([[0.5]]), np.array([0.25])
+        >>> weight, bias, slope, offset = Laplace(noise="row").code_start(mean, projection, variance)
+        >>> weight.round(4), slope.round(4)
+        (array([[0.7071],
+               [0.    ]]), array([0.7071]))
         """
         return quantile_start(self, mean, projection, variance)
 

@@ -34,6 +34,9 @@ class LatentVariableModel(nn.Module):
         Columns with missing cells, which the encoder's MLP is told of.
     column_weights : list of float (D,), optional
         Of each column's log-prob in training.
+    feature_loss : FeatureLoss, optional
+    units : pair of sequences (D,), optional
+        Shift and scale of the columns, which a feature loss needs.
 
     Examples
     --------
@@ -59,6 +62,8 @@ class LatentVariableModel(nn.Module):
         objective=None,
         holes=(),
         column_weights=None,
+        feature_loss=None,
+        units=None,
     ):
         super().__init__()
         self.n_components = n_components
@@ -77,6 +82,7 @@ class LatentVariableModel(nn.Module):
         )
         self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, decoder)
         self.auxiliary = objective and objective.auxiliary(n_features, self.width)
+        self.feature_loss = feature_loss and feature_loss.build(*units)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)
 
@@ -109,17 +115,14 @@ class LatentVariableModel(nn.Module):
 
     def log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""
-        return self.log_likelihood_per_column(x, mask, z).sum(-1)
-
-    def log_likelihood_per_column(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
-        """log p_d(x_d given z), 0 where missing, (S, B, D)."""
-        return observed_log_prob(self.decode(z), x, mask)
+        return observed_log_prob(self.decode(z), x, mask).sum(-1)
 
     def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
-        """`log_likelihood` with the column weights, (S, B): what objectives raise, and scores never see."""
-        if self.column_weights is None:
-            return self.log_likelihood(x, mask, z)
-        return self.log_likelihood_per_column(x, mask, z) @ self.column_weights
+        """`log_likelihood` with column weights and feature loss, (S, B): what objectives raise; scores never see it."""
+        p = self.decode(z)
+        log_px = observed_log_prob(p, x, mask)
+        log_px = log_px.sum(-1) if self.column_weights is None else log_px @ self.column_weights
+        return log_px if self.feature_loss is None else log_px - self.feature_loss(x, mask, p.mean)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters by name of their group: inference (phi), generative (theta) and auxiliary (psi)."""

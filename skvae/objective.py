@@ -9,13 +9,17 @@ import math
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["Objective", "is_non_negative"]
 
 
-class Objective(BaseEstimator, ABC):
+class Objective(Documented, ABC):
     """Base class of objectives; subclass it for one of your own.
+
+    An objective is a value: called with the model, rows and base noise, it gives one loss per row, and perhaps builds
+    an auxiliary module, a critic. Its class attributes say what it needs, so that a model without it is refused, and
+    what its parts mean.
 
     Attributes
     ----------
@@ -31,14 +35,44 @@ class Objective(BaseEstimator, ABC):
         Draws of base noise per row and step that the loop hands over; S unless some serve another purpose.
     posterior : str or None
         What ``posterior="auto"`` means; None for an objective without an encoder.
-    needs_density, needs_pathwise : bool
-        Whether log q(z given x), and whether differentiable draws of it, are needed.
+    needs_density : bool
+        Whether log q(z given x) is needed.
+    needs_pathwise : bool
+        Whether draws of q that are differentiable in its numbers are needed.
     estimates_kl : bool
         Whether a KL to the prior is estimated without ln q(z given x), so that q must be spread out inside the prior.
     uses_prior : bool
         Whether codes are drawn towards the prior, so that `sample` may draw from it.
     auxiliary_learning_rate : float or None
         Of the auxiliary module; None is the estimator's.
+
+    See Also
+    --------
+    ELBO : The objective of the variational autoencoder.
+    AE : The shortest one to read.
+    Schedule : Which parameters its gradient moves, and when.
+
+    Examples
+    --------
+    The regularised autoencoder of Ghosh et al. (2020), whose codes are kept small:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Objective, VAETransformer
+    >>> class SmallCodes(Objective):
+    ...     posterior, uses_prior = "point", False
+    ...
+    ...     def __init__(self, weight=1.0):
+    ...         self.weight = weight
+    ...
+    ...     def __call__(self, model, x, mask, u):
+    ...         z = model.draw(model.encode(x, mask), u)
+    ...         log_px = model.training_log_likelihood(x, mask, z).mean(0)
+    ...         return {"loss": self.weight / 2 * z.square().sum(-1).mean(0) - log_px, "reconstruction": log_px}
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, objective=SmallCodes(weight=10.0), max_iter=5, early_stopping=False, random_state=0)
+    >>> size = lambda vae: (vae.fit_transform(X) ** 2).mean()
+    >>> bool(size(vae) < size(vae.set_params(objective__weight=0.0)))
+    True
     """
 
     monitor: str | None = "loss"
@@ -54,43 +88,200 @@ class Objective(BaseEstimator, ABC):
 
     @property
     def n_draws(self):
-        """S, where every draw of base noise becomes one code."""
+        """Draws of base noise per row and step that the loop hands over.
+
+        S, where every draw becomes one code; more where some serve another purpose.
+
+        See Also
+        --------
+        ELBO : Wants S more for a KL with draws of its own.
+
+        Examples
+        --------
+        >>> from skvae import ELBO
+        >>> ELBO(n_samples=3).n_draws, ELBO(n_samples=3, kl="monte_carlo").n_draws
+        (3, 6)
+        """
         return self.n_samples
 
     @property
     def has_auxiliary(self):
-        """Whether this class builds an auxiliary module."""
+        """Whether this class builds an auxiliary module.
+
+        It is so where `auxiliary` is overridden; schedules and optimizers of the third group, psi, exist only then.
+
+        See Also
+        --------
+        auxiliary : Builds it.
+
+        Examples
+        --------
+        >>> from skvae import AAE, ELBO
+        >>> AAE().has_auxiliary, ELBO().has_auxiliary
+        (True, False)
+        """
         return type(self).auxiliary is not Objective.auxiliary
 
     def check(self):
-        """Raise a ValueError for a bad parameter; called before training."""
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        VAETransformer.fit : Calls it, before anything is computed.
+
+        Examples
+        --------
+        >>> from skvae import ELBO
+        >>> ELBO(gradient="score_function").check()
+        Traceback (most recent call last):
+        ValueError: ...compares each draw with the mean of the others: set n_samples to at least 2. Got n_samples=1.
+        """
 
     def at(self, epoch):
-        """The objective of an absolute epoch 0, 1, ... (inf: when all annealing is over, which held-out rows see)."""
+        """Give the objective of an absolute epoch 0, 1, ..., a copy where its weights change over time.
+
+        Held-out rows are always judged by that of epoch inf, when all annealing is over: else a bound with a growing KL
+        weight would seem to get worse.
+
+        Parameters
+        ----------
+        epoch : int or float
+            Epochs that are over, those of earlier fits under ``warm_start`` and `partial_fit` included.
+
+        Returns
+        -------
+        Objective
+            Itself, or a copy whose weights are those of the epoch.
+
+        See Also
+        --------
+        Annealing : A course of the KL weight.
+
+        Examples
+        --------
+        >>> import math
+        >>> from skvae import ELBO, LinearAnnealing
+        >>> objective = ELBO(beta=LinearAnnealing(n_epochs=10))
+        >>> objective.at(5), objective.at(math.inf)
+        (ELBO(beta=0.5), ELBO())
+        """
         return self
 
     @abstractmethod
     def __call__(self, model, x, mask, u):
-        """Give the parts, "loss" among them, which moves phi and theta.
+        """Give the parts of the loss, "loss" among them, which moves phi and theta.
+
+        Every part goes into the history of the fit, in nats per row; `monitor` names the one that early stopping
+        watches.
 
         Parameters
         ----------
         model : LatentVariableModel
-        x, mask : Tensor (B, D); mask may be None
+            Encoder, posterior, prior, decoder and likelihood, with `encode`, `draw`, `decode` and
+            `training_log_likelihood`.
+        x : Tensor (B, D)
+            Rows in the model's units, missing cells filled.
+        mask : Tensor (B, D) or None
+            Which cells are observed; None where all are.
         u : Tensor (n_draws, B, n_noise)
             Base noise for `model.draw`.
 
         Returns
         -------
         dict of str -> Tensor (B,)
+            One number per row for each part.
+
+        See Also
+        --------
+        auxiliary_loss : The same for a critic.
+
+        Examples
+        --------
+        On a fitted model; the loss is the negative bound:
+
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import ELBO, VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> model = VAETransformer(2, max_iter=0).fit(X).module_
+        >>> parts = ELBO()(model, torch.zeros(3, 4), None, torch.zeros(1, 3, 2))
+        >>> sorted(parts), bool((parts["loss"] == parts["kl"] - parts["reconstruction"]).all())
+        (['kl', 'loss', 'reconstruction'], True)
         """
 
     def auxiliary(self, n_features, width):
-        """Build the auxiliary module for rows (B, D) and codes (B, K); None where there is none."""
+        """Build the auxiliary module for rows (B, D) and codes (B, K); None where there is none.
+
+        `model.auxiliary` is what this gives. Its parameters, psi, are moved by `auxiliary_loss` alone, with an
+        optimizer of their own.
+
+        Parameters
+        ----------
+        n_features : int
+            D.
+        width : int
+            K.
+
+        Returns
+        -------
+        torch.nn.Module or None
+            A new module.
+
+        See Also
+        --------
+        auxiliary_loss : What trains it.
+
+        Examples
+        --------
+        The critic of codes of an adversarial autoencoder is silent at the start:
+
+        >>> import torch
+        >>> from skvae import AAE
+        >>> AAE().auxiliary(n_features=4, width=2)(torch.ones(3, 2)).tolist()
+        [0.0, 0.0, 0.0]
+        """
         return None
 
     def auxiliary_loss(self, model, x, mask, u):
-        """Give the parts, "auxiliary_loss" among them, which moves psi; as `__call__`."""
+        """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
+
+        Called on the same batches as the objective itself, in the steps that the schedule gives to the group
+        "auxiliary".
+
+        Parameters
+        ----------
+        model : LatentVariableModel
+            As in `__call__`; encode and decode without gradient here.
+        x : Tensor (B, D)
+            Rows in the model's units, missing cells filled.
+        mask : Tensor (B, D) or None
+            Which cells are observed; None where all are.
+        u : Tensor (n_draws, B, n_noise)
+            Base noise for `model.draw`.
+
+        Returns
+        -------
+        dict of str -> Tensor (B,)
+            One number per row for each part.
+
+        See Also
+        --------
+        auxiliary : Builds the module.
+
+        Examples
+        --------
+        A critic that cannot tell codes from draws of the prior loses 2 ln 2:
+
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import AAE, VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> model = VAETransformer(2, objective="aae", max_iter=0).fit(X).module_
+        >>> AAE().auxiliary_loss(model, torch.zeros(2, 4), None, torch.zeros(1, 2, 0))
+        {'auxiliary_loss': tensor([1.3863, 1.3863], grad_fn=<AddBackward0>)}
+        """
         raise NotImplementedError(f"{type(self).__name__} has no auxiliary module.")
 
     def _check_parameter(self, name, is_good, must):

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.distributions import Normal, Uniform
 
+from ._documented import Documented
 from ._random import whitened_pairs
 from .distributions import Flow, OneHots, mixture
 from .families import Gaussian
@@ -28,36 +28,150 @@ __all__ = [
 ]
 
 
-class Prior(BaseEstimator, ABC):
+class Prior(Documented, ABC):
     """Base class of priors; subclass it for one of your own.
+
+    A prior is a value without weights; its `build` gives a torch module whose ``forward(encode)`` returns p(z).
+    Parameters of that module are trained with the decoder.
 
     Attributes
     ----------
     reads_rows : bool
         Whether `build` also wants the number of columns, `n_features`, and the module the encode callable.
+
+    See Also
+    --------
+    Standard : A prior of any `Family`, for which nothing of this is to be written.
+    Posterior : The base class of what is held against it.
+
+    Examples
+    --------
+    A normal that learns its own spread, which the posterior then need not fill:
+
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Prior, VAETransformer
+    >>> class Wide(torch.nn.Module):
+    ...     def __init__(self, n_components):
+    ...         super().__init__()
+    ...         self.log_scale = torch.nn.Parameter(torch.zeros(n_components))
+    ...
+    ...     def forward(self, encode=None):
+    ...         return torch.distributions.Normal(torch.zeros_like(self.log_scale), self.log_scale.exp())
+    >>> class WideNormal(Prior):
+    ...     def build(self, n_components):
+    ...         return Wide(n_components)
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=WideNormal(), max_iter=1, early_stopping=False).fit(X)
+    >>> bool((vae.module_.prior.log_scale != 0).all())  # it has learned
+    True
     """
 
     reads_rows = False
 
     @abstractmethod
     def build(self, n_components):
-        """Make the module for codes of that width; `forward(encode)` returns p(z), handed the encode callable."""
+        """Make the module whose ``forward(encode)`` returns p(z).
+
+        The encode callable maps rows (M, D), in the model's units, to their q; priors that do not read rows ignore it.
+
+        Parameters
+        ----------
+        n_components : int
+            K, the width of z. A prior with ``reads_rows = True`` takes `n_features`, D, as a second argument.
+
+        Returns
+        -------
+        torch.nn.Module
+            A new module; what its forward gives has batch shape (K,), or event shape (K,) where it is joint.
+
+        See Also
+        --------
+        start : Sets what the module cannot know before it has seen codes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import StandardNormal
+        >>> StandardNormal().build(2)().log_prob(torch.zeros(2))  # -ln(2 pi) / 2
+        tensor([-0.9189, -0.9189])
+        """
 
     def check(self):
-        """Raise a ValueError for a bad parameter; called before training."""
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        VAETransformer.fit : Calls it, before anything is computed.
+
+        Examples
+        --------
+        >>> from skvae import NormalMixture
+        >>> NormalMixture(n_members=0).check()
+        Traceback (most recent call last):
+        ValueError: The 'n_members' parameter of NormalMixture must be an int in the range [1, inf). Got 0 instead.
+        """
 
     def start(self, module, z, x, seed):
-        """Spread the module over draws z (n, K), an ndarray, of the start's posteriors of rows x (n, D), a tensor."""
+        """Spread the module over codes of the closed-form start.
+
+        Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
+        happens: the codes of the start fill a standard normal.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            What `build` made; its parameters are set in place, without gradient.
+        z : ndarray (n, K)
+            One draw of the posterior of each row, at the start.
+        x : Tensor (n, D)
+            The rows, in the model's units.
+        seed : int
+            Of everything that is random here.
+
+        See Also
+        --------
+        NormalMixture : Starts at the clusters of the codes.
+        VampPrior : Starts at rows whose codes lie far from each other.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> from skvae import NormalMixture
+        >>> prior = NormalMixture(n_members=2)
+        >>> module, z = prior.build(1), np.array([[-2.0], [-2.0], [3.0], [3.0]])
+        >>> with torch.no_grad():
+        ...     prior.start(module, z, torch.zeros(4, 5), seed=0)
+        >>> module.loc.detach().flatten().sort().values
+        tensor([-2.,  3.])
+        """
 
 
 class StandardNormal(Prior):
-    """p(z) = N(0, I): short name "normal".
+    """Independent standard normals, p(z) = N(0, I): short name "normal".
+
+    What "auto" is for normal codes. It has no weights, a closed-form KL to normal posteriors, and is the prior of the
+    linear models that the training starts from.
+
+    See Also
+    --------
+    Standard : The same for another family.
+    NormalMixture : Groups of codes.
+    FlowPrior : A normal that bends to fit the codes.
 
     Examples
     --------
+    At the start all codes together are as wide as the prior: the variance of the centres and that of q add up to 1.
+
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import StandardNormal, VAETransformer
-    >>> VAETransformer(prior=StandardNormal())
-    VAETransformer(prior=StandardNormal())
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=StandardNormal(), max_iter=0).fit(X)
+    >>> (vae.transform(X).var(axis=0) + vae.encode(X).variance.mean(0).numpy()).round(1)
+    array([1., 1.])
     """
 
     def build(self, n_components):
@@ -68,15 +182,28 @@ class StandardNormal(Prior):
 class Standard(Prior):
     r"""Independent standard members of a family, :math:`p(z) = \prod_k p_0(z_k)`: what "auto" is for a mean-field q.
 
+    It has no weights. To give it is only needed for codes of one family under the prior of another.
+
     Parameters
     ----------
     family : Family
+        A reparameterized family, of which `Family.standard` is taken.
+
+    See Also
+    --------
+    MeanField : The posterior of the same family.
+    StandardNormal : The normal one.
 
     Examples
     --------
-    >>> from skvae import Gaussian, Standard, VAETransformer
-    >>> VAETransformer(prior=Standard(Gaussian()))
-    VAETransformer(prior=Standard(family=Gaussian()))
+    Normal codes under a Laplace prior, which favours small codes and a few large ones:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Laplace, Standard, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=Standard(Laplace()), max_iter=0).fit(X)
+    >>> vae.module_.prior()
+    Laplace(loc: torch.Size([2]), scale: torch.Size([2]))
     """
 
     def __init__(self, family: Family):
@@ -108,19 +235,33 @@ class _StandardModule(nn.Module):
 
 
 class UniformPrior(Prior):
-    r"""p(z) uniform on a box, :math:`z_k \sim U(low, high)`: short name "uniform".
+    r"""Uniform distribution on a box, :math:`z_k \sim U(low, high)`: short name "uniform".
 
     For posteriors inside the box, and for objectives that match codes as a whole (WAEMMD, AAE).
 
     Parameters
     ----------
-    low, high : float, default=0.0 and 1.0
+    low : float, default=0.0
+        Lower end of every component.
+    high : float, default=1.0
+        Upper end of every component.
+
+    See Also
+    --------
+    Uniform : A family of posteriors inside the unit box.
+    WAEMMD : An objective that takes codes from anywhere into the box.
 
     Examples
     --------
-    >>> from skvae import UniformPrior, VAETransformer
-    >>> VAETransformer(objective="aae", prior=UniformPrior(low=-1.0))
-    VAETransformer(objective='aae', prior=UniformPrior(low=-1.0))
+    A Wasserstein autoencoder takes codes that begin normal into the square around 0:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import UniformPrior, VAETransformer, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, objective="wae_mmd", prior=UniformPrior(low=-1.0), max_iter=0).fit(X)
+    >>> before = metrics.mmd_to_prior(vae, X)
+    >>> metrics.mmd_to_prior(vae.set_params(max_iter=20, random_state=0).fit(X), X) < before / 5
+    True
     """
 
     def __init__(self, low: float = 0.0, high: float = 1.0):
@@ -153,19 +294,31 @@ class _UniformModule(nn.Module):
 
 
 class UniformCategorical(Prior):
-    """Every class of every one-hot variable alike: what "auto" is for categorical codes.
+    r"""Every class of every one-hot variable alike: what "auto" is for categorical codes.
+
+    .. math:: \ln p(z) = -n \ln C
+
+    A KL to it is ln C less the entropy of the classes, so no variable carries more than ln C nats.
 
     Parameters
     ----------
     n_classes : int, default=10
+        C, the same as that of the posterior.
+
+    See Also
+    --------
+    CategoricalPosterior : The posterior over one-hot variables.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import CategoricalPosterior, UniformCategorical, VAETransformer
-    >>> prior = UniformCategorical(n_classes=4)
-    >>> VAETransformer(posterior=CategoricalPosterior(n_classes=4), prior=prior)
-    VAETransformer(posterior=CategoricalPosterior(n_classes=4),
-                   prior=UniformCategorical(n_classes=4))
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> posterior, prior = CategoricalPosterior(n_classes=3), UniformCategorical(n_classes=3)
+    >>> vae = VAETransformer(1, posterior=posterior, prior=prior, max_iter=0).fit(X)
+    >>> bool(vae.kl_per_component_[0] < np.log(3))
+    True
     """
 
     def __init__(self, n_classes: int = 10):
@@ -204,20 +357,31 @@ class NormalMixture(Prior):
     .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, diag(\sigma_m^2))
 
     Equal members would never separate, so they start at the clusters of the start's codes (k-means).
-    `prior_responsibilities` gives the memberships of rows.
+    `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
 
     Parameters
     ----------
     n_members : int, default=10
-        M.
+        Number of normals, M.
+
+    See Also
+    --------
+    VampPrior : A mixture of the posteriors of rows that are learned.
+    sklearn.mixture.GaussianMixture : The same model without a decoder.
 
     Examples
     --------
+    Clusters of iris against its three species:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.metrics import adjusted_rand_score
     >>> from skvae import NormalMixture, VAETransformer
-    >>> VAETransformer(prior=NormalMixture(n_members=3))
-    VAETransformer(prior=NormalMixture(n_members=3))
+    >>> X, species = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=10, random_state=0).fit(X)
+    >>> adjusted_rand_score(species, vae.prior_responsibilities(X).argmax(axis=1)) > 0.6
+    True
     """
 
     def __init__(self, n_members: int = 10):
@@ -266,20 +430,29 @@ class VampPrior(Prior):
     r"""Mixture of posteriors, :math:`p(z) = \sum_m \pi_m q(z | v_m)`, at trained rows v_m: short name "vamp".
 
     The pseudo-inputs live in the model's own units and start at rows of the table far from each other (k-means++ over
-    the codes). `prior_responsibilities` gives the memberships of rows.
+    the codes). `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Tomczak & Welling (2018), section 3; there with equal weights.
 
     Parameters
     ----------
     n_members : int, default=50
-        M.
+        Number of pseudo-inputs, M.
+
+    See Also
+    --------
+    NormalMixture : A mixture whose members are free.
 
     Examples
     --------
+    Twenty pseudo-inputs of four columns:
+
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer, VampPrior
-    >>> VAETransformer(prior=VampPrior(n_members=20))
-    VAETransformer(prior=VampPrior(n_members=20))
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=VampPrior(n_members=20), max_iter=1, random_state=0).fit(X)
+    >>> vae.module_.prior.inputs.shape
+    torch.Size([20, 4])
     """
 
     reads_rows = True
@@ -329,14 +502,23 @@ class FlowPrior(Prior):
     Parameters
     ----------
     n_transforms : int, default=3
+        Number of coupling layers.
     hidden_layer_sizes : tuple of int, default=(64,)
         Of each coupling layer.
 
+    See Also
+    --------
+    FlowPosterior : The same layers in the posterior.
+    NormalMixture : A prior with groups.
+
     Examples
     --------
-    >>> from skvae import FlowPrior, VAETransformer
-    >>> VAETransformer(prior=FlowPrior(n_transforms=2))
-    VAETransformer(prior=FlowPrior(n_transforms=2))
+    It begins as a standard normal, two variables of which have density 1 / (2 pi) at 0:
+
+    >>> import torch
+    >>> from skvae import FlowPrior
+    >>> FlowPrior(n_transforms=2).build(2)().log_prob(torch.zeros(2)).exp().item()
+    0.1591...
     """
 
     def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):

@@ -16,7 +16,7 @@ __all__ = ["Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
 
 
 class Gaussian(Family):
-    r"""Normal distribution, x ~ N(loc, variance).
+    r"""Normal distribution, x ~ N(loc, variance): short name "gaussian".
 
     .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
 
@@ -38,11 +38,21 @@ class Gaussian(Family):
         Smallest variance, in the same units; without one a constant or duplicated column has infinite density.
         A fixed `noise` ignores it.
 
+    See Also
+    --------
+    StudentT : Noise with heavier tails.
+    LogNormal : Noise that grows with the value.
+
     Examples
     --------
+    One noise for all columns is probabilistic PCA; in data units it is a share of each column's variance:
+
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import Gaussian, VAETransformer
-    >>> VAETransformer(likelihood=Gaussian(noise="shared"))
-    VAETransformer(likelihood=Gaussian(noise='shared'))
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, likelihood=Gaussian(noise="shared"), max_iter=0).fit(X)
+    >>> (vae.noise_variance_ / X.var(axis=0)).round(3)
+    array([0.084, 0.084, 0.084, 0.084])
     """
 
     location_scale = True
@@ -128,7 +138,7 @@ class Gaussian(Family):
 
 
 class Laplace(LocationScale):
-    r"""Laplace distribution: the noise of absolute errors.
+    r"""Laplace distribution, the noise of absolute errors: short name "laplace".
 
     .. math:: \ln p(x) = -\ln(2 s) - |x - \mu| / s
 
@@ -142,11 +152,20 @@ class Laplace(LocationScale):
     floor : float, default=1e-3
         Smallest squared scale, in the units the model sees.
 
+    See Also
+    --------
+    Logistic : Tails between this one's and the normal's.
+    StudentT : Tails that are heavier still.
+
     Examples
     --------
-    >>> from skvae import Laplace, VAETransformer
-    >>> VAETransformer(likelihood=Laplace(noise="row"))
-    VAETransformer(likelihood=Laplace(noise='row'))
+    A cell that lies 5 scales out costs 5.7 nats, under a normal 13.4:
+
+    >>> import torch
+    >>> from skvae import Gaussian, Laplace
+    >>> zero, cell = torch.tensor([0.0]), torch.tensor([5.0])
+    >>> Laplace().standard(zero).log_prob(cell), Gaussian().standard(zero).log_prob(cell)
+    (tensor([-5.6931]), tensor([-13.4189]))
     """
 
     unit_variance = 2.0
@@ -161,7 +180,7 @@ class Laplace(LocationScale):
 
 
 class Logistic(LocationScale):
-    r"""Logistic distribution: tails between the normal's and Laplace's.
+    r"""Logistic distribution, tails between the normal's and Laplace's: short name "logistic".
 
     .. math:: \ln p(x) = -y - 2 \ln(1 + e^{-y}) - \ln s, \qquad y = (x - \mu) / s
 
@@ -175,11 +194,21 @@ class Logistic(LocationScale):
     floor : float, default=1e-3
         Smallest squared scale, in the units the model sees.
 
+    See Also
+    --------
+    Laplace : The same tails, with a peak.
+    Gaussian : Lighter tails.
+
     Examples
     --------
-    >>> from skvae import Logistic, VAETransformer
-    >>> VAETransformer(likelihood=Logistic())
-    VAETransformer(likelihood=Logistic())
+    Smooth at its mode, where Laplace has a kink, and with the same slope -1 of ln p far out:
+
+    >>> import torch
+    >>> from skvae import Logistic
+    >>> x = torch.tensor([0.0, 10.0], requires_grad=True)
+    >>> Logistic().standard(torch.zeros(2)).log_prob(x).sum().backward()
+    >>> x.grad.round(decimals=3)
+    tensor([ 0., -1.])
     """
 
     unit_variance = math.pi**2 / 3
@@ -194,7 +223,7 @@ class Logistic(LocationScale):
 
 
 class Gumbel(LocationScale):
-    r"""Gumbel distribution of largest values.
+    r"""Gumbel distribution of largest values: short name "gumbel".
 
     .. math:: \ln p(x) = -y - e^{-y} - \ln s, \qquad y = (x - \mu) / s
 
@@ -208,11 +237,22 @@ class Gumbel(LocationScale):
     floor : float, default=1e-3
         Smallest squared scale, in the units the model sees.
 
+    See Also
+    --------
+    Gompertz : This one mirrored and cut off at 0, for posteriors.
+    Logistic : The difference of two such variables.
+
     Examples
     --------
-    >>> from skvae import Gumbel, MeanField, VAETransformer
-    >>> VAETransformer(posterior=MeanField(Gumbel()))
-    VAETransformer(posterior=MeanField(family=Gumbel()))
+    Skewed to the right: the mean, Euler's constant, lies above the mode, and large values are less of a surprise:
+
+    >>> import torch
+    >>> from skvae import Gumbel
+    >>> p = Gumbel().standard(torch.zeros(1))
+    >>> p.mean, p.mode
+    (tensor([0.5772]), tensor([0.]))
+    >>> p.log_prob(torch.tensor([3.0])), p.log_prob(torch.tensor([-3.0]))
+    (tensor([-3.0498]), tensor([-17.0855]))
     """
 
     largest_spread = 400.0  # Gamma(1 + scale) stands in the KL
@@ -229,12 +269,13 @@ class Gumbel(LocationScale):
 
 
 class StudentT(LocationScale):
-    r"""Student's t distribution with a fixed number of degrees of freedom: noise that forgives outliers.
+    r"""Student's t distribution, noise that forgives outliers: short name "student_t".
 
     .. math:: \ln p(x) = \text{const} - \ln s - \tfrac{\nu + 1}2 \ln(1 + y^2 / \nu), \qquad y = (x - \mu) / s
 
-    Domain: the real line. Link: :math:`\mu` is the raw number, the squared scale is ``floor + exp(raw)``. As a
-    posterior z = mu + s e (Kingma & Welling 2014, section 2.4), prior Student t(df, 0, 1).
+    Domain: the real line. The number of degrees of freedom is fixed. Link: :math:`\mu` is the raw number, the squared
+    scale is ``floor + exp(raw)``. As a posterior z = mu + s e (Kingma & Welling 2014, section 2.4), prior
+    Student t(df, 0, 1).
 
     Parameters
     ----------
@@ -245,11 +286,23 @@ class StudentT(LocationScale):
     floor : float, default=1e-3
         Smallest squared scale, in the units the model sees.
 
+    See Also
+    --------
+    Elliptical : A joint Student t, for posteriors.
+    Cauchy : One degree of freedom, for posteriors.
+
     Examples
     --------
-    >>> from skvae import MeanField, StudentT, VAETransformer
-    >>> VAETransformer(posterior=MeanField(StudentT(df=5.0)))
-    VAETransformer(posterior=MeanField(family=StudentT(df=5.0)))
+    A table of which one cell in fifty is ten times too large:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import StudentT, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> X[np.random.default_rng(0).random(X.shape) < 0.02] *= 10
+    >>> forgiving = VAETransformer(2, likelihood=StudentT(df=3.0), max_iter=0).fit(X)
+    >>> forgiving.score(X) > VAETransformer(2, max_iter=0).fit(X).score(X) + 1  # nats per row
+    True
     """
 
     def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3):
@@ -280,7 +333,7 @@ class StudentT(LocationScale):
 
 
 class Cauchy(CodeFamily):
-    r"""Cauchy distribution, a family of posteriors.
+    r"""Cauchy distribution, a family of posteriors: short name "cauchy".
 
     .. math:: \ln p(z) = -\ln(\pi s) - \ln(1 + y^2), \qquad y = (z - \mu) / s
 
@@ -288,11 +341,20 @@ class Cauchy(CodeFamily):
     - 1/2)) (Kingma & Welling 2014, section 2.4), prior Cauchy(0, 1). It has no mean: transform gives the location, and
     under a linear decoder a Gaussian likelihood has no expectation either; `Cauchy` and `StudentT` suit each other.
 
+    See Also
+    --------
+    StudentT : Heavy tails with a mean and a variance.
+
     Examples
     --------
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import Cauchy, MeanField, VAETransformer
-    >>> VAETransformer(posterior=MeanField(Cauchy()))
-    VAETransformer(posterior=MeanField(family=Cauchy()))
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, posterior=MeanField(Cauchy()), likelihood="student_t", max_iter=0).fit(X)
+    >>> bool(vae.encode(X).mean.isnan().all())
+    True
+    >>> vae.transform(X[:1]).shape
+    (1, 2)
     """
 
     n_raw = 2

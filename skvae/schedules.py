@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from ._documented import Documented
 
 __all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM"]
 
@@ -18,8 +18,11 @@ _RISE = 0.01  # nats: estimates near their bound, the logarithm of the number of
 _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
 
 
-class Schedule(BaseEstimator, ABC):
+class Schedule(Documented, ABC):
     """Base class of schedules; subclass it for one of your own.
+
+    A schedule is a value: it names the parameter groups behind each optimizer, and says which of them steps next, on
+    which batch. It may read the loss of its last step, and wait for it, or leave it on the device.
 
     Attributes
     ----------
@@ -29,6 +32,29 @@ class Schedule(BaseEstimator, ABC):
         What the loop writes into the history after each epoch for `steps` to read: "mutual_information".
     closed_form : bool
         Whether an epoch is one step of the linear model's EM in place of gradient steps.
+
+    See Also
+    --------
+    Joint : The schedule of nearly every paper.
+    Objective : What the steps lower.
+
+    Examples
+    --------
+    Encoder and decoder on every other batch:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Schedule, VAETransformer
+    >>> class Alternating(Schedule):
+    ...     groups = (("inference",), ("generative",))
+    ...
+    ...     def steps(self, batches):
+    ...         for i, batch in enumerate(batches):
+    ...             yield i % 2, batch
+    >>> list(Alternating().steps(["first", "second", "third"]))
+    [(0, 'first'), (1, 'second'), (0, 'third')]
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> VAETransformer(2, schedule=Alternating(), max_iter=2, random_state=0).fit(X).n_iter_
+    2
     """
 
     groups: tuple[tuple[str, ...], ...] = ()
@@ -36,35 +62,102 @@ class Schedule(BaseEstimator, ABC):
     closed_form = False
 
     def check(self):
-        """Raise a ValueError for a bad parameter; called before training."""
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        VAETransformer.fit : Calls it, before anything is computed.
+
+        Examples
+        --------
+        >>> from skvae import Aggressive
+        >>> Aggressive(max_inference_steps=0).check()
+        Traceback (most recent call last):
+        ValueError: The 'max_inference_steps' parameter of Aggressive must be an int in the range [1, inf)...
+        """
 
     def learning_rate(self, names):
-        """Of the optimizer of these groups; None is the estimator's."""
+        """Give the learning rate of the optimizer of some groups; None is the estimator's.
+
+        Asked once per optimizer, when it is made; the factor of `learning_rate_schedule` comes on top. The rate of a
+        critic, of the group "auxiliary", is the objective's.
+
+        Parameters
+        ----------
+        names : tuple of str
+            One of `groups`.
+
+        Returns
+        -------
+        float or None
+            The rate.
+
+        See Also
+        --------
+        VariationalEM : Has one for each kind of step.
+
+        Examples
+        --------
+        >>> from skvae import VariationalEM
+        >>> schedule = VariationalEM(inference_learning_rate=0.01)
+        >>> [schedule.learning_rate(names) for names in schedule.groups]
+        [0.01, None, None]
+        """
         return None
 
     @abstractmethod
     def steps(self, batches):
-        """Yield (optimizer number, batch) for one epoch; each yield returns that step's loss, (B,).
+        """Yield (optimizer number, batch) for one epoch; each yield returns the loss of that step.
+
+        It is a detached tensor (B,), still on the device; None for a step of the critic, and for one that was skipped
+        since its groups are empty in the model.
 
         Parameters
         ----------
-        batches : iterable of batches, once over the rows
-            ``batches.draw()`` gives one at random, ``batches.history`` the records of earlier epochs.
+        batches : iterable
+            The batches of one pass over the rows. ``batches.draw()`` gives one at random, ``batches.history`` the
+            records of earlier epochs.
+
+        Yields
+        ------
+        (int, batch)
+            The position in `groups` of what moves, and on which rows.
+
+        See Also
+        --------
+        Aggressive : Reads the losses and the history.
+
+        Examples
+        --------
+        >>> from skvae import VariationalEM
+        >>> list(VariationalEM(n_inference_steps=2).steps(["batch"]))  # 2 is a critic, if there is one
+        [(2, 'batch'), (0, 'batch'), (2, 'batch'), (0, 'batch'), (2, 'batch'), (1, 'batch')]
         """
 
 
 class Joint(Schedule):
-    """Encoder and decoder move together in every step (auto-encoding variational Bayes): short name "joint".
+    """Encoder and decoder move together in every step: short name "joint".
 
-    Where there is a critic, it moves first, on the same batch.
+    Auto-encoding variational Bayes. Where there is a critic, it moves first, on the same batch.
 
     Kingma & Welling (2014), algorithm 1; Yang's lecture, algorithm 1; Ghojogh's, eq. (38).
 
+    See Also
+    --------
+    VariationalEM : Encoder and decoder in turn.
+    Aggressive : A decoder that waits for its encoder.
+
     Examples
     --------
-    >>> from skvae import Joint, VAETransformer
-    >>> VAETransformer(schedule=Joint())
-    VAETransformer(schedule=Joint())
+    Optimizer 0 has encoder and decoder, optimizer 1 the critic, if there is one:
+
+    >>> from skvae import Joint
+    >>> Joint().groups
+    (('inference', 'generative'), ('auxiliary',))
+    >>> list(Joint().steps(["first", "second"]))
+    [(1, 'first'), (0, 'first'), (1, 'second'), (0, 'second')]
     """
 
     groups = (("inference", "generative"), ("auxiliary",))
@@ -89,16 +182,31 @@ class VariationalEM(Schedule):
 
     Parameters
     ----------
-    n_inference_steps, n_generative_steps : int, default=1
-        Steps on each batch.
-    inference_learning_rate, generative_learning_rate : float, optional
-        None is the estimator's.
+    n_inference_steps : int, default=1
+        E-steps on each batch.
+    n_generative_steps : int, default=1
+        M-steps on each batch.
+    inference_learning_rate : float, optional
+        Of the encoder; None is the estimator's.
+    generative_learning_rate : float, optional
+        Of the decoder; None is the estimator's.
+
+    See Also
+    --------
+    ExactEM : Both steps in closed form, for the linear model.
+    Aggressive : As many encoder steps as pay.
 
     Examples
     --------
+    The M-step of a batch begins where the E-step left it:
+
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer, VariationalEM
-    >>> VAETransformer(schedule=VariationalEM(n_inference_steps=5))
-    VAETransformer(schedule=VariationalEM(n_inference_steps=5))
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> schedule = VariationalEM(n_inference_steps=5, inference_learning_rate=0.01)
+    >>> vae = VAETransformer(2, schedule=schedule, max_iter=2, early_stopping=False, random_state=0).fit(X)
+    >>> sorted(name for name in vae.history_[-1] if name.startswith("train_loss_"))
+    ['train_loss_generative', 'train_loss_inference']
     """
 
     groups = (("inference",), ("generative",), ("auxiliary",))
@@ -146,11 +254,26 @@ class ExactEM(Schedule):
     Rubin & Thayer (1982); Tipping & Bishop (1999), appendix B; Ghojogh's lecture, eqs. (12), (13); He's, "EM is Hill
     Climbing".
 
+    See Also
+    --------
+    VariationalEM : Gradient steps, for any model.
+    sklearn.decomposition.FactorAnalysis : The same model, by its own EM.
+
     Examples
     --------
+    From a random start to what ``init="factor_analysis"`` has at once:
+
+    >>> from itertools import pairwise
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import ExactEM, VAETransformer
-    >>> VAETransformer(hidden_layer_sizes=(), schedule=ExactEM())
-    VAETransformer(hidden_layer_sizes=(), schedule=ExactEM())
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> linear = VAETransformer(1, hidden_layer_sizes=(), early_stopping=False, random_state=0)
+    >>> climb = linear.set_params(schedule=ExactEM(), init="random", max_iter=100).fit(X)
+    >>> all(after["train_loss"] <= before["train_loss"] + 1e-9 for before, after in pairwise(climb.history_))
+    True
+    >>> reached = climb.score(X)
+    >>> abs(reached - linear.set_params(init="factor_analysis", max_iter=0).fit(X).score(X)) < 0.01
+    True
     """
 
     groups = (("inference", "generative"),)
@@ -174,11 +297,21 @@ class Aggressive(Schedule):
     max_inference_steps : int, default=100
         Inner steps at most.
 
+    See Also
+    --------
+    VariationalEM : A fixed number of encoder steps.
+    metrics.mutual_information : The number that is watched.
+
     Examples
     --------
+    The history has what it watches:
+
+    >>> from sklearn.datasets import load_iris
     >>> from skvae import Aggressive, VAETransformer
-    >>> VAETransformer(schedule=Aggressive())
-    VAETransformer(schedule=Aggressive())
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, schedule=Aggressive(max_inference_steps=20), max_iter=1, random_state=0).fit(X)
+    >>> 2 < vae.history_[-1]["mutual_information"] < 4
+    True
     """
 
     groups = (("inference",), ("generative",), ("auxiliary",))

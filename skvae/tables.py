@@ -16,6 +16,7 @@ from scipy import sparse
 from ._arrays import like, on_host
 from .frames import Column, as_frame, frame_like, kinds_of, replace_columns, without_rows
 from .selection import dense
+from .templates import rebuild
 
 __all__ = ["Schema"]
 
@@ -48,6 +49,8 @@ class Schema:
         Whether scikit-learn's own validation reads the table as it is: an array of numbers, a CSR, a frame of nothing
         but plain ints and floats.
     """
+
+    _template_description = None  # of a loaded schema, see `template`
 
     @classmethod
     def learn(cls, X, categorical_features="auto", rows=None):
@@ -84,13 +87,23 @@ class Schema:
         """Number of levels of each categorical column."""
         return {d: len(levels) for d, levels in self.levels.items()}
 
+    @property
+    def template(self):
+        """The fitted frame without rows; None for an array.
+
+        That of a loaded schema is made here and not before: only who wants a frame back needs its library.
+        """
+        if self._template is None and self._template_description is not None:
+            self._template = rebuild(self._template_description, self.names, self.levels)
+        return self._template
+
     def __eq__(self, other):
         return isinstance(other, Schema) and self._content() == other._content()
 
     __hash__ = None
 
     def _content(self):
-        dtypes = None if self.names is None else [str(column.native.dtype) for column in self._columns(self._template)]
+        dtypes = None if self.names is None else [str(column.native.dtype) for column in self._columns(self.template)]
         levels = {d: levels.tolist() for d, levels in self.levels.items()}
         return self.names, self.library, self.kinds, levels, self.ordered, self.integer, self.decimals, dtypes
 
@@ -305,12 +318,12 @@ class Schema:
         if self.names is None:
             return values if self.is_plain else self._array(values, as_floats)
         columns = []
-        for d, fitted in enumerate(self._columns(self._template)):
+        for d, fitted in enumerate(self._columns(self.template)):
             is_float = as_floats and self.kinds[d] in ("real", "boolean")
             columns.append(
                 fitted.series(values[:, d]) if is_float else fitted.hold(self._draw(d, values[:, d], d in exact))
             )
-        return frame_like(self._template, columns, index)
+        return frame_like(self.template, columns, index)
 
     def _array(self, values, as_floats):
         if not isinstance(values, np.ndarray):  # of an Array API library, and to stay there
@@ -345,7 +358,7 @@ class Schema:
             return self._fill_array(X, values, where)
         fitted = [None] * len(self.kinds)
         if frame.implementation.name.lower() == self.library:
-            fitted = self._columns(self._template)
+            fitted = self._columns(self.template)
         columns = {
             d: self._fill_column(d, column, fitted[d], values[:, d], where[:, d])
             for d, column in enumerate(self._columns(X))

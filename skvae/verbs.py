@@ -63,11 +63,17 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_components)
-            float32 for float32 input, else float64; a frame after ``set_output``.
+        ndarray of shape (n_samples, n_components)
+            Codes, float32 for float32 input, else float64; a frame after ``set_output``.
+
+        See Also
+        --------
+        encode : The whole posterior of each row.
+        inverse_transform : The way back.
 
         Examples
         --------
@@ -91,30 +97,63 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to the rows of X and encode them.
 
+        The same as `fit` and then `transform`; rows that were held out for early stopping are encoded like the others.
+
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         y : Ignored
+            For the API's sake.
         **fit_params : dict
-            Of `fit`.
+            Further parameters of `fit`.
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_components)
+        ndarray of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        See Also
+        --------
+        fit : Takes the same parameters.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> VAETransformer(n_components=2, max_iter=0).fit_transform(X).shape
+        (150, 2)
         """
         return self.fit(X, y, **fit_params).transform(X)
 
     @_if_has("codes")
     def get_feature_names_out(self, input_features: Any = None) -> Any:
-        """Name the columns of `transform`: "vaetransformer0", ...; "vaetransformer0_2" for class 2 of variable 0.
+        """Name the columns of `transform`: "vaetransformer0", "vaetransformer1", ...
+
+        A one-hot variable has a column for each class, "vaetransformer0_2" for class 2 of variable 0.
 
         Parameters
         ----------
         input_features : Ignored
+            For the API's sake.
 
         Returns
         -------
-        names : ndarray of str
+        ndarray of str
+            One name per column.
+
+        See Also
+        --------
+        transform : Has these names after ``set_output``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> VAETransformer(n_components=2, max_iter=0).fit(X).get_feature_names_out()
+        array(['vaetransformer0', 'vaetransformer1'], dtype=object)
         """
         names = super().get_feature_names_out(input_features)
         n_classes = self.module_.width // self.module_.n_components
@@ -128,22 +167,36 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def encode(self, X: Any) -> Distribution:
         """Give q(z given x) of every row as a torch distribution, in the order and signs of `transform`.
 
+        It can be drawn from, and has `log_prob` where the posterior has a density. It outlives later fits.
+
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
 
         Returns
         -------
-        q : torch.distributions.Distribution
+        torch.distributions.Distribution
             Batch shape (n_samples, n_components) where components are independent, else (n_samples,).
+
+        See Also
+        --------
+        transform : Its centre.
+        decode : The other half of the model.
 
         Examples
         --------
+        How well two components are known, where nothing is missing and where only one cell is left:
+
+        >>> import numpy as np
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> VAETransformer(n_components=2, max_iter=0).fit(X).encode(X).scale.shape
-        torch.Size([150, 2])
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> X[0, 1:] = np.nan
+        >>> vae.encode(X[:2]).stddev.numpy().round(2)
+        array([[0.42, 0.78],
+               [0.09, 0.31]])
         """
         module, x, mask = self._read(X, method="encode")
         module = copy.deepcopy(module).requires_grad_(False)  # q may outlive this call and draw through the module
@@ -152,24 +205,37 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def decode(self, Z: Any) -> InDataUnits:
         """Give p(x given z) of codes as one distribution over the columns, in data units.
 
+        Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a bent
+        column are by quadrature.
+
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components)
+            Codes, in the order and signs of `transform`.
 
         Returns
         -------
-        p : distribution with `log_prob` per column, `mean`, `mode`, `variance` and `sample`
-            Batch shape (n_samples, n_features).
+        InDataUnits
+            A distribution with `log_prob` per column, `mean`, `mode`, `variance` and `sample`; batch shape
+            (n_samples, n_features).
+
+        See Also
+        --------
+        inverse_transform : Its mean, in the types of the table.
+        encode : The other half of the model.
 
         Examples
         --------
+        The spread that one code leaves to the columns, beside that of the whole table:
+
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
-        >>> p = vae.decode(vae.transform(X))
-        >>> p.log_prob(X).shape
-        torch.Size([150, 4])
+        >>> p = VAETransformer(n_components=2, max_iter=0).fit(X).decode([[0.0, 0.0]])
+        >>> p.variance.sqrt().numpy().round(2)
+        array([[0.33, 0.12, 0.18, 0.2 ]])
+        >>> X.std(axis=0).round(2)
+        array([0.83, 0.43, 1.76, 0.76])
         """
         module, z = self._codes(Z)
         with torch.no_grad():
@@ -180,11 +246,13 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
         """Encode and decode rows: through the centre to the mean, or the stochastic test phase.
 
-        Ghojogh's lecture, "The Test Phase in Variational Autoencoder".
+        Without draws it is ``inverse_transform(transform(X))``, in one pass. Ghojogh's lecture, "The Test Phase in
+        Variational Autoencoder".
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         sample : bool, default=False
             Whether to draw z ~ q(z given x) and then x ~ p(x given z).
         random_state : int, RandomState instance or None
@@ -192,15 +260,24 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            Rows as the model sees them, the observed cells, too; means, or draws that are like the table.
+
+        See Also
+        --------
+        impute : Keeps the observed cells.
+        metrics.reconstruction_error : How far the reconstruction is off.
 
         Examples
         --------
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> VAETransformer(n_components=2, max_iter=0).fit(X).reconstruct(X).shape
-        (150, 4)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> vae.reconstruct(X[:1]).round(1)
+        array([[5. , 3.5, 1.4, 0.2]])
+        >>> vae.reconstruct(X[:1], sample=True, random_state=0).round(1)
+        array([[4.8, 3.5, 1.2, 0.2]])
         """
 
         def through_the_center(module, x, mask):
@@ -218,16 +295,25 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "mixture")
     def prior_responsibilities(self, X: Any) -> Any:
-        r"""Membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
+        r"""Give the membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
+
+        A soft clustering of the rows, over the draws of `score_samples`. Offered for `NormalMixture` and `VampPrior`
+        only.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
 
         Returns
         -------
-        responsibilities : ndarray of shape (n_samples, n_members)
-            Rows sum to one.
+        ndarray of shape (n_samples, n_members)
+            Probabilities; rows sum to one.
+
+        See Also
+        --------
+        NormalMixture : A prior with members.
+        VampPrior : Another one.
 
         Examples
         --------
@@ -252,15 +338,23 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def inverse_transform(self, Z: Any) -> Any:
         """Decode codes to the mean of p(x given z) in data units; of a category, its most probable level.
 
+        For bent columns the mean is taken after they are bent back, by quadrature.
+
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components)
+            Codes, in the order and signs of `transform`.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
             Means are floats, those of booleans probabilities; categories have the levels and the dtype of the fitted
             column. A pandas frame keeps the index of Z.
+
+        See Also
+        --------
+        decode : The whole distribution.
+        sample : Rows that are like the table.
 
         Examples
         --------
@@ -282,7 +376,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
-        """Evidence lower bound of each row in nats and in the units of X.
+        """Give the evidence lower bound of each row in nats and in the units of X.
 
         The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
         compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. Deterministic,
@@ -291,20 +385,28 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         n_importance_samples : int, optional
             Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
             instead (Burda et al. 2016, section 3): tighter, and equal to log p(x) in the limit.
 
         Returns
         -------
-        bound : ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,)
+            One bound per row; the lower, the odder the row.
+
+        See Also
+        --------
+        score : Their mean.
+        score_columns : Which cell makes a row odd.
+        metrics.effective_sample_size : Whether the importance weights can be relied upon.
 
         Examples
         --------
         >>> from sklearn.datasets import load_breast_cancer
         >>> from skvae import VAETransformer
         >>> X, _ = load_breast_cancer(return_X_y=True)
-        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> vae = VAETransformer(n_components=2, max_iter=5, random_state=0).fit(X)
         >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
         True
         """
@@ -324,7 +426,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score_columns(self, X: Any) -> Any:
-        r"""Which cell is odd: the log-density of each, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, under the posterior.
+        r"""Give the log-density of each cell, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, to find out which one is odd.
 
         In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
         not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
@@ -335,11 +437,17 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
 
         Returns
         -------
-        log_p : ndarray of shape (n_samples, n_features)
-            NaN where a cell is missing, or holds a category that fit has not seen.
+        ndarray of shape (n_samples, n_features)
+            Log-densities; NaN where a cell is missing, or holds a category that fit has not seen.
+
+        See Also
+        --------
+        score_samples : One number per row.
+        impute : What should have stood there.
 
         Examples
         --------
@@ -348,8 +456,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> X, _ = load_iris(return_X_y=True)
         >>> vae = VAETransformer(n_components=2, init="pca", max_iter=20, random_state=0).fit(X)
         >>> X[0, 2] = 6.5  # a petal five times too long
-        >>> vae.score_columns(X)[0].argmin()
-        np.int64(2)
+        >>> int(vae.score_columns(X)[0].argmin())
+        2
         """
         check_is_fitted(self)
 
@@ -383,6 +491,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows with missing cells, of which fit need not have seen any.
         n_draws : int, optional
             Give that many tables, the missing cells of each drawn from p(x_mis | x_obs), for multiple imputation; None
             for one table of conditional means, and modes of categories and booleans.
@@ -393,7 +502,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        X : like X, or list of such
+        like X, or list of such
             Observed cells as they were; columns have the dtypes that fit saw, integers are whole and booleans are
             booleans. A column without any observed cell in fit has no model: numbers become 0, others stay missing.
 
@@ -401,6 +510,12 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -----
         UserWarning
             For a tenth of the rows or more, the weights are worth fewer than ten draws.
+
+        See Also
+        --------
+        sample : New rows, with some cells given.
+        reconstruct : The observed cells as the model sees them.
+        sklearn.impute.KNNImputer : Means over the most similar rows.
 
         Examples
         --------
@@ -475,17 +590,45 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @_if_has("codes", "score")
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
+        """Give the mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
+
+        A lower bound of the log-likelihood, so that grid searches and comparisons with other densities need no scorer.
+        Where the posterior has no density, the method is not there.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
         y : Ignored
+            For the API's sake.
         sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows in the mean.
 
         Returns
         -------
-        bound : float
+        float
+            The mean bound, the higher the better.
+
+        See Also
+        --------
+        score_samples : The bound of each row.
+        metrics.marginal_log_likelihood : A tighter bound.
+        metrics.neg_reconstruction_error : A scorer for models without a density.
+
+        Examples
+        --------
+        The start with one noise for all columns is PCA on standardised columns, and the score is in the units of X:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.decomposition import PCA
+        >>> from skvae import Gaussian, VAETransformer
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> vae = VAETransformer(2, likelihood=Gaussian(noise="shared"), init="pca", max_iter=0).fit(X)
+        >>> standardised = (X - X.mean(axis=0)) / X.std(axis=0)
+        >>> exact = PCA(n_components=2).fit(standardised).score(standardised) - np.log(X.std(axis=0)).sum()
+        >>> bool(abs(vae.score(X) - exact) < 0.01)
+        True
         """
         bound = on_host(self.score_samples(X)).astype(np.float64)
         weight = None if sample_weight is None else check_weight(sample_weight, len(bound))
@@ -505,15 +648,16 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState instance or None
-            None asks the operating system for a seed.
+            Of the draws; None asks the operating system for a seed.
         given : dict, optional
             Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number: the other cells
             are drawn given these, by importance resampling of codes of their posterior and of the prior.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
             A frame's columns have the dtypes that fit saw: integers are whole, floats have as many decimals as the
             fitted ones, categories their levels.
 
@@ -527,13 +671,23 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         UserWarning
             The weights of the given cells are worth fewer than ten draws: a rare combination.
 
+        See Also
+        --------
+        decode : The distribution that rows of given codes are drawn from.
+        impute : Fills the missing cells of rows.
+
         Examples
         --------
+        Flowers with a petal of 6 cm have wide ones:
+
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> VAETransformer(n_components=2, max_iter=0).fit(X).sample(5, random_state=0).shape
-        (5, 4)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> vae.sample(500, random_state=0).mean(axis=0).round(1)
+        array([5.9, 3. , 3.8, 1.2])
+        >>> vae.sample(500, random_state=0, given={2: 6.0}).mean(axis=0).round(1)
+        array([6.7, 2.8, 6. , 2.1])
         """
         check_is_fitted(self)
         check_count("n_samples", n_samples, "sample")

@@ -8,6 +8,8 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
+from skvae.conftest import no_figure_stays_open  # noqa: F401 - a fixture of all tests
+
 LOADERS = {"wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
 

@@ -183,7 +183,7 @@ def test_reconstruction_error_in_units_of_the_columns():
 )
 def test_single_passes_equal_one_fit_through_a_pickle(parameters):
     """Critic, optimizers and annealing go on bit for bit, also from a stored state."""
-    vae = VAETransformer(2, hidden_layer_sizes=(4,), random_state=0, **parameters)
+    vae = VAETransformer(2, hidden_layer_sizes=(4,), random_state=0, keep_optimizer=True, **parameters)
     whole = clone(vae).set_params(max_iter=4, early_stopping=False).fit(IRIS)
     for _ in range(4):
         vae = pickle.loads(pickle.dumps(vae.partial_fit(IRIS)))

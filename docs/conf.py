@@ -1,0 +1,108 @@
+"""The site: `python -m sphinx -W docs docs/_build/html`. See developers.md."""
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import skvae
+from skvae._documented import Documented
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+import source_pages  # stands in _ext
+
+project = "skvae"
+author = "The skvae founders"
+copyright = author
+release = version = skvae.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.linkcode",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "source_pages",
+]
+exclude_patterns = ["_build", "examples"]
+templates_path = ["_templates"]
+default_role = "autolink"
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+myst_fence_as_directive = ["math"]
+myst_url_schemes = {"http": None, "https": None, "source": {"url": "_code/{{path}}.html#{{fragment}}"}}
+linkcode_resolve = source_pages.resolve
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skvae"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_show_sourcelink = False
+html_sidebars = {"start": [], "benchmarks": []}  # sections of one page
+toc_object_entries_show_parents = "hide"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"all"}
+autodoc_typehints = "none"
+
+
+def own_members(module, name):
+    """The methods and properties that a class's page shows, as pairs of name and kind: those that skvae writes itself.
+
+    A component has none: parameters are all that it offers, its methods are the contract on the page of its base.
+    """
+    cls = getattr(importlib.import_module(module), name)
+    if issubclass(cls, Documented) and not (inspect.isabstract(cls) or hasattr(cls, "fit")):
+        return []
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("skvae.")]
+    members = {name: member for base in ours for name, member in vars(base).items() if is_documented(name)}
+    properties = [(name, "property") for name, member in members.items() if isinstance(member, property)]
+    return sorted(properties + [(name, "method") for name, member in members.items() if inspect.isroutine(member)])
+
+
+def is_documented(name):
+    """Public, and not one of the set_..._request that scikit-learn makes."""
+    return name == "__call__" or not (name.startswith("_") or name.endswith("_request"))
+
+
+autosummary_context = {"own_members": own_members}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("skvae",),
+    "abort_on_example_error": True,
+    "parallel": True,  # as many as sphinx -j
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("source-read", strip_blank_ends)
+
+
+def strip_blank_ends(app, docname, source):
+    """Drop the blank line that doctest wants between an example's output and the fence."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")

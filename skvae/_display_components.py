@@ -1,0 +1,329 @@
+"""`ComponentDisplay`: how much each component knows, and what it does to the columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch.distributions import constraints
+
+from ._arrays import on_host
+from ._plotting import (
+    COLORS,
+    codes_of,
+    columns_of,
+    contrast,
+    decoded_means,
+    draw_mosaic,
+    image_values,
+    numbers_of,
+    panels,
+    pyplot,
+    short,
+    vae_behind,
+)
+from .estimator import LIVE
+
+__all__ = ["ComponentDisplay"]
+
+_OFF = "#B0B0B0"
+_MOST_WITH_NUMBERS = 12  # components; of more, the heat map does not write its values
+
+
+class ComponentDisplay:
+    r"""Information of each component, and what it does to the columns.
+
+    Left, the mean KL of each component to the prior in nats; those below `threshold` are switched off and grey. Right,
+    a heat map of latent traversals: each component goes from the low to the high end of its codes, the others stay at
+    their mean, and the columns answer. For images, right is a strip of decoded images per component instead.
+
+    Parameters
+    ----------
+    information : ndarray of shape (n_components,)
+        KL to the prior in nats; without a KL, the variance of the codes.
+    has_kl : bool, default=True
+        Whether `information` is a KL.
+    effects : ndarray of shape (n_rows, n_components) or None, default=None
+        What each component does to each column or level.
+    names : list of str, default=()
+        Names of the rows of `effects`.
+    traversals : ndarray of shape (n_components, n_steps, n_features) or None, default=None
+        Decoded images.
+    image_shape : tuple of int or None, default=None
+        Shape of an image, (H, W) or (C, H, W).
+    threshold : float, default=0.05
+        Nats below which a component is switched off.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (2,)
+        The bars, and the heat map or strips.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+    bars_ : matplotlib BarContainer
+        One bar per component.
+    image_ : matplotlib AxesImage
+        The heat map, or the mosaic of images.
+
+    See Also
+    --------
+    LatentSpaceDisplay : Rows in two components.
+    ManifoldDisplay : Two components at a time, for images.
+
+    Notes
+    -----
+    With the codes' quantiles :math:`a_k, b_k` at :math:`\Phi(-2)` and :math:`\Phi(2)`, which for normal codes are the
+    mean plus and minus two standard deviations, the effect on a column of numbers is
+
+    .. math:: (E[x_d | z_k = b_k] - E[x_d | z_k = a_k]) / sd(x_d)
+
+    and that on a level of a category, where a fair coin has the standard deviation 1/2,
+
+    .. math:: (P(x_d = c | z_k = b_k) - P(x_d = c | z_k = a_k)) / (1/2)
+
+    so that it lies between -2 and 2 and rare levels are not blown up. Columns of two levels have one row, that of the
+    second level.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import ComponentDisplay
+    >>> X = load_wine(as_frame=True).data
+    >>> vae = VAETransformer(n_components=3, max_iter=0).fit(X)
+    >>> ComponentDisplay.from_estimator(vae, X).effects.shape
+    (13, 3)
+    """
+
+    def __init__(
+        self,
+        information,
+        *,
+        has_kl=True,
+        effects=None,
+        names=(),
+        traversals=None,
+        image_shape=None,
+        threshold=LIVE,
+    ):
+        self.information = information
+        self.has_kl = has_kl
+        self.effects = effects
+        self.names = names
+        self.traversals = traversals
+        self.image_shape = image_shape
+        self.threshold = threshold
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        image_shape: Sequence[int] | None = None,
+        max_components: int = 10,
+        max_rows: int = 30,
+        n_steps: int = 9,
+        threshold: float = LIVE,
+        ax: Any = None,
+    ) -> "ComponentDisplay":
+        """Move every component over its codes, and draw what that does.
+
+        Components are those with the most information; where rows are many, those that move most are kept, in the
+        order of the table.
+
+        Parameters
+        ----------
+        estimator : VAETransformer, or Pipeline that ends in one
+            Fitted.
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            The table whose codes span the traversals.
+        image_shape : tuple of int or None, default=None
+            For images, their shape (H, W) or (C, H, W).
+        max_components : int, default=10
+            Components to show.
+        max_rows : int, default=30
+            Columns and levels to show.
+        n_steps : int, default=9
+            Images per component.
+        threshold : float, default=0.05
+            Nats below which a component is switched off.
+        ax : matplotlib Axes, array of 2 such or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+
+        Returns
+        -------
+        ComponentDisplay
+            The drawn display.
+
+        See Also
+        --------
+        ComponentDisplay.plot : Draw it again.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skvae import VAETransformer
+        >>> from skvae.display import ComponentDisplay
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> vae = VAETransformer(n_components=3, max_iter=0).fit(X)
+        >>> ComponentDisplay.from_estimator(vae, X, image_shape=(8, 8)).traversals.shape
+        (3, 9, 64)
+        """
+        caller = cls.__name__
+        pyplot(caller)
+        vae, X = vae_behind(estimator, X, "codes", caller=caller)
+        Z = codes_of(vae, X)
+        _refuse_codes_off_the_line(vae, caller)
+        information, has_kl = _information(vae, Z)
+        n = min(max_components, Z.shape[1])
+        if image_shape is not None:
+            steps = norm.cdf(np.linspace(-2, 2, n_steps))
+            traversals = np.stack([decoded_means(vae, _traversal(Z, k, steps)) for k in range(n)])
+            image_values(traversals, image_shape, caller)
+            display = cls(
+                information[:n],
+                has_kl=has_kl,
+                traversals=traversals,
+                image_shape=image_shape,
+                threshold=threshold,
+            )
+            return display.plot(ax)
+        effects, names = _effects(vae, Z, numbers_of(vae, X), n)
+        rows = np.sort(np.argsort(-np.abs(effects).max(1), kind="stable")[:max_rows])
+        display = cls(
+            information[:n],
+            has_kl=has_kl,
+            effects=effects[rows],
+            names=[names[r] for r in rows],
+            threshold=threshold,
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Any = None, *, cmap: str = "RdBu_r") -> "ComponentDisplay":
+        """Draw the display.
+
+        The heat map writes its values where components are few, but for those that round to 0.0.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of 2 such or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+        cmap : str, default="RdBu_r"
+            Diverging colours of the heat map.
+
+        Returns
+        -------
+        ComponentDisplay
+            Itself.
+
+        See Also
+        --------
+        ComponentDisplay.from_estimator : Compute and draw.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae.display import ComponentDisplay
+        >>> display = ComponentDisplay(np.array([1.2, 0.0]), effects=np.eye(2), names=["age", "height"])
+        >>> display.plot().axes_[0].get_title()
+        '1 of 2 live'
+        """
+        n = len(self.information)
+        height = 1.4 + (0.27 * len(self.names) if self.traversals is None else 0.62 * n)
+        ratios = (1, 2) if self.traversals is None else (1, 2.2)
+        self.axes_ = panels(ax, (1, 2), (9.5, max(height, 2.8)), type(self).__name__, ratios)[0]
+        self.figure_ = self.axes_[0].figure
+        self._bars(self.axes_[0])
+        self._heat_map(self.axes_[1], cmap) if self.traversals is None else self._strips(self.axes_[1])
+        return self
+
+    def _bars(self, ax):
+        numbers = np.arange(len(self.information))
+        live = self.information > self.threshold if self.has_kl else np.ones(len(numbers), bool)
+        self.bars_ = ax.barh(numbers, self.information, color=np.where(live, COLORS[0], _OFF))
+        ax.set_yticks(numbers, numbers)
+        ax.invert_yaxis()
+        ax.set(ylabel="Component", xlabel="KL to the prior (nats)" if self.has_kl else "Variance of codes")
+        if self.has_kl:
+            ax.axvline(self.threshold, color="#333333", linewidth=0.8, linestyle=":")
+            ax.set_title(f"{live.sum()} of {len(live)} live", fontsize="medium")
+        ax.spines[["top", "right"]].set_visible(False)
+
+    def _heat_map(self, ax, cmap):
+        n_rows, n = self.effects.shape
+        largest = max(np.abs(self.effects).max(initial=0), 1e-9)
+        self.image_ = ax.imshow(self.effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
+        ax.set_xticks(range(n), range(n))
+        ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small")
+        ax.set_xlabel("Component")
+        ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
+        self.figure_.colorbar(self.image_, ax=ax)
+        if n <= _MOST_WITH_NUMBERS:
+            for r, k in np.argwhere(np.abs(self.effects) >= 0.05):
+                color = "white" if abs(self.effects[r, k]) > 0.6 * largest else "#222222"
+                ax.text(k, r, f"{self.effects[r, k]:.1f}", ha="center", va="center", color=color, fontsize=7)
+
+    def _strips(self, ax):
+        images = image_values(self.traversals, self.image_shape, type(self).__name__)
+        steps = [""] * images.shape[1]
+        steps[0], steps[-1] = "low", "high"
+        self.image_ = draw_mosaic(ax, images, contrast(images), range(len(images)), steps)
+
+
+def _refuse_codes_off_the_line(vae, caller):
+    """Classes and points of a simplex have no low and high end while the others stay."""
+    module = vae.module_
+    if module.width != module.n_components:
+        raise ValueError(f"{caller} moves codes along a line, but {vae._fitted_parts()[0]!r} has classes.")
+    if module.prior(module.encode).support is constraints.simplex:
+        raise ValueError(
+            f"{caller} moves one component while the others stay, which codes of {vae._fitted_parts()[0]!r} cannot."
+        )
+
+
+def _information(vae, Z):
+    """(numbers (K,), whether they are a KL)."""
+    if hasattr(vae, "kl_per_component_"):
+        return np.asarray(on_host(vae.kl_per_component_), dtype=np.float64), True
+    return Z.var(0), False
+
+
+def _traversal(Z, k, shares):
+    """Codes (n_steps, K): component k at quantiles of its codes, the others at their mean."""
+    path = np.tile(Z.mean(0), (len(shares), 1))
+    path[:, k] = np.quantile(Z[:, k], shares)
+    return path
+
+
+def _effects(vae, Z, X, n):
+    """Effects (R, n) and names of the rows: one per column of numbers, one per level of the others."""
+    ends = np.concatenate([_traversal(Z, k, norm.cdf([-2, 2])) for k in range(n)])
+    p = vae.decode(ends)
+    mean, probabilities = p.mean.numpy(), _level_probabilities(p)
+    rows, names = [], []
+    for d, column in enumerate(columns_of(vae)):
+        if column.levels is None:
+            sd = np.nanstd(X[:, d]) if not np.isnan(X[:, d]).all() else 0.0
+            rows.append((mean[1::2, d] - mean[::2, d]) / (sd or 1.0))
+            names.append(column.name)
+        elif d in probabilities:
+            change = 2 * (probabilities[d][1::2] - probabilities[d][::2])
+            kept = [1] if len(column.levels) == 2 else range(len(column.levels))
+            rows.extend(change[:, c] for c in kept)
+            names.extend(f"{column.name} = {column.levels[c]}" for c in kept)
+    return np.stack(rows), names
+
+
+def _level_probabilities(p):
+    """Column number -> P(level given z) (n, C), of categories and of zeros and ones."""
+    found = {}
+    for family, columns, part in p.likelihood.parts(p.p):
+        for i, d in enumerate(columns):
+            C = getattr(p.columns.families[d], "n_classes", 2 if family.units is None else None)
+            if C is None:
+                continue
+            of_level = [part.log_prob(torch.full_like(part.mean, c))[..., i].exp() for c in range(C)]
+            found[d] = torch.stack(of_level, -1).double().cpu().numpy()
+    return found

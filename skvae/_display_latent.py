@@ -1,0 +1,416 @@
+"""`LatentSpaceDisplay`: where the rows of a table lie in two components of the code."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from torch.distributions import MultivariateNormal
+
+from ._arrays import on_host
+from ._plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
+from .frames import gone
+
+__all__ = ["LatentSpaceDisplay"]
+
+_MANY_ROWS = 20_000  # density="auto"
+_MOST_NUMBERS_AS_CLASSES = 12
+_GRID = 60  # hexagons from left to right
+_MISSING = "#D4D4D4"
+
+
+class LatentSpaceDisplay:
+    r"""Posterior centres of rows in two components of the code.
+
+    Each row is a point at the centre of its posterior, coloured by `y`. Where rows are many, hexagons count them
+    instead. Ellipses show how sure the encoder is of a row: two standard deviations of :math:`q(z | x)` hold 86 % of
+    it. It is recommended to use :meth:`from_estimator`; all parameters are stored as attributes.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, 2)
+        Posterior centres in the two components.
+    components : tuple of (int, int), default=(0, 1)
+        The components' numbers.
+    kl : ndarray of shape (2,) or None, default=None
+        Their mean KL to the prior in nats, for the axis labels.
+    y : array-like of shape (n_samples,) or None, default=None
+        What rows are coloured by: strings, booleans, categories and up to 12 distinct whole numbers are classes,
+        other numbers are continuous.
+    ellipse_rows : ndarray of int or None, default=None
+        Rows with an ellipse.
+    covariances : ndarray of shape (n_ellipses, 2, 2) or None, default=None
+        Posterior covariance of these rows in the two components.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the picture.
+    figure_ : matplotlib Figure
+        Figure that holds it.
+    scatter_ : list of matplotlib PathCollection
+        The points, one collection per class; empty for densities.
+    density_ : matplotlib PolyCollection or None
+        The hexagons, whose array counts rows (for a continuous `y`, its mean).
+    ellipses_ : matplotlib EllipseCollection or None
+        Posterior ellipses.
+    legend_ : matplotlib Legend or None
+        Class names.
+    colorbar_ : matplotlib Colorbar or None
+        Scale of a continuous `y`, or of counts.
+
+    See Also
+    --------
+    ComponentDisplay : What each component does to the columns.
+    skvae.VAETransformer.transform : The posterior centres.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import LatentSpaceDisplay
+    >>> X, y = load_wine(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+    >>> display = LatentSpaceDisplay.from_estimator(vae, X, y)
+    >>> [text.get_text() for text in display.legend_.get_texts()]
+    ['0', '1', '2']
+    """
+
+    def __init__(self, codes, *, components=(0, 1), kl=None, y=None, ellipse_rows=None, covariances=None):
+        self.codes = codes
+        self.components = components
+        self.kl = kl
+        self.y = y
+        self.ellipse_rows = ellipse_rows
+        self.covariances = covariances
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        components: tuple[int, int] = (0, 1),
+        ellipses: bool | int = False,
+        density: bool | str = "auto",
+        n_std: float = 2.0,
+        random_state: int | np.random.RandomState | None = 0,
+        ax: Any = None,
+        scatter_kw: dict | None = None,
+    ) -> "LatentSpaceDisplay":
+        """Encode a table and draw it.
+
+        Rows are encoded by the estimator; in a Pipeline the earlier steps transform them first.
+
+        Parameters
+        ----------
+        estimator : VAETransformer, or Pipeline that ends in one
+            Fitted.
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or None, default=None
+            Classes or numbers to colour by; a Series will do.
+        components : tuple of (int, int), default=(0, 1)
+            Columns of ``transform`` to draw.
+        ellipses : bool or int, default=False
+            How many rows, drawn at random, show their posterior; True for 100.
+        density : bool or "auto", default="auto"
+            Whether hexagons stand for points; "auto" from 20 000 rows on.
+        n_std : float, default=2.0
+            Half axes of the ellipses, in standard deviations.
+        random_state : int, RandomState instance or None, default=0
+            Choice of the rows with ellipses.
+        ax : matplotlib Axes or None, default=None
+            Where to draw; None makes a figure.
+        scatter_kw : dict or None, default=None
+            Further arguments of ``Axes.scatter``.
+
+        Returns
+        -------
+        LatentSpaceDisplay
+            The drawn display.
+
+        See Also
+        --------
+        LatentSpaceDisplay.plot : Draw it again.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skvae import VAETransformer
+        >>> from skvae.display import LatentSpaceDisplay
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> vae = VAETransformer(n_components=3, max_iter=0).fit(X)
+        >>> display = LatentSpaceDisplay.from_estimator(vae, X, X[:, 0], components=(0, 2), ellipses=20)
+        >>> display.ax_.get_ylabel()
+        'Component 2 (KL ... nats)'
+        """
+        pyplot(cls.__name__)
+        vae, X = vae_behind(estimator, X, "codes", caller=cls.__name__)
+        Z = codes_of(vae, X)
+        pair = _checked_components(components, Z.shape[1])
+        rows = _drawn(ellipses, len(Z), random_state)
+        covariances = None if rows is None else _covariances(vae, X, rows)[:, pair][:, :, pair]
+        display = cls(
+            Z[:, pair], components=tuple(pair), kl=_kl(vae, pair), y=y, ellipse_rows=rows, covariances=covariances
+        )
+        return display.plot(ax, density=density, n_std=n_std, scatter_kw=scatter_kw)
+
+    def plot(
+        self, ax: Any = None, *, density: bool | str = "auto", n_std: float = 2.0, scatter_kw: dict | None = None
+    ) -> "LatentSpaceDisplay":
+        """Draw the display.
+
+        Points get smaller and fainter the more there are.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Where to draw; None makes a figure.
+        density : bool or "auto", default="auto"
+            Whether hexagons stand for points; "auto" from 20 000 rows on.
+        n_std : float, default=2.0
+            Half axes of the ellipses, in standard deviations.
+        scatter_kw : dict or None, default=None
+            Further arguments of ``Axes.scatter``.
+
+        Returns
+        -------
+        LatentSpaceDisplay
+            Itself.
+
+        See Also
+        --------
+        LatentSpaceDisplay.from_estimator : Encode a table and draw it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae.display import LatentSpaceDisplay
+        >>> codes = np.random.default_rng(0).normal(size=(50, 2))
+        >>> LatentSpaceDisplay(codes).plot().ax_.get_xlabel()
+        'Component 0'
+        """
+        self.ax_ = panels(ax, (1, 1), (6.4, 4.8), type(self).__name__)[0, 0]
+        self.figure_ = self.ax_.figure
+        self.scatter_, self.density_, self.ellipses_, self.legend_, self.colorbar_ = [], None, None, None, None
+        colors = _Colors(self.y, len(self.codes))
+        is_dense = len(self.codes) > _MANY_ROWS if density == "auto" else density
+        self._hexagons(colors) if is_dense else self._points(colors, scatter_kw or {})
+        if self.covariances is not None:
+            self._ellipses(colors, n_std)
+        self._label(colors)
+        return self
+
+    def _points(self, colors, scatter_kw):
+        n = len(self.codes)
+        style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
+        for name, rows, color, marker in colors.groups():
+            c = {"c": color, "cmap": "viridis"} if isinstance(color, np.ndarray) else {"color": color}
+            z = self.codes[rows]
+            self.scatter_.append(
+                self.ax_.scatter(z[:, 0], z[:, 1], **{**style, **c, "marker": marker, "label": name, **scatter_kw})
+            )
+        if colors.kind == "continuous":
+            self.colorbar_ = self.figure_.colorbar(self.scatter_[-1], ax=self.ax_, label=colors.label)
+            self.colorbar_.solids.set_alpha(1)
+
+    def _hexagons(self, colors):
+        x, y = self.codes.T
+        grid = {"gridsize": _GRID, "mincnt": 1, "linewidths": 0.1}
+        if colors.kind == "continuous":
+            seen = ~np.isnan(colors.numbers)
+            self.density_ = self.ax_.hexbin(x[seen], y[seen], C=colors.numbers[seen], cmap="viridis", **grid)
+            label = f"Mean of {colors.label or 'y'}"
+        else:
+            self.density_ = self.ax_.hexbin(x, y, bins="log", cmap="Greys" if colors.kind else "viridis", **grid)
+            label = "Rows"
+        if colors.kind == "classes":
+            self._color_by_majority(colors, grid)
+        else:
+            self.colorbar_ = self.figure_.colorbar(self.density_, ax=self.ax_, label=label)
+
+    def _color_by_majority(self, colors, grid):
+        """Each hexagon in the colour of its most frequent class, fainter where rows are few."""
+        from matplotlib.colors import to_rgba
+
+        most = self.ax_.hexbin(*self.codes.T, C=colors.codes, reduce_C_function=_majority, **grid)
+        winners = most.get_array().astype(int)
+        most.remove()
+        counts = np.asarray(self.density_.get_array())
+        alpha = 0.35 + 0.65 * np.log1p(counts) / np.log1p(counts.max())
+        faces = [to_rgba(colors.color_of(c), a) for c, a in zip(winners, alpha, strict=True)]
+        self.density_.set(facecolors=faces, edgecolors="none")
+        self.density_.update_scalarmappable = lambda: None  # the counts stay readable, the colours are ours
+        for name, _, color, _ in colors.groups():
+            self.ax_.scatter([], [], color=color, marker="h", s=60, label=name)
+
+    def _ellipses(self, colors, n_std):
+        from matplotlib.collections import EllipseCollection
+
+        variances, directions = np.linalg.eigh(self.covariances)  # ascending
+        width, height = 2 * n_std * np.sqrt(np.clip(variances[:, ::-1].T, 0, None))
+        angle = np.degrees(np.arctan2(directions[:, 1, 1], directions[:, 0, 1]))
+        self.ellipses_ = EllipseCollection(
+            width,
+            height,
+            angle,
+            units="xy",
+            offsets=self.codes[self.ellipse_rows],
+            offset_transform=self.ax_.transData,
+            facecolors="none",
+            edgecolors=colors.of_rows(self.ellipse_rows),
+            linewidths=1.1,
+        )
+        self.ax_.add_collection(self.ellipses_)
+        reach = n_std * np.sqrt(np.clip(np.diagonal(self.covariances, axis1=1, axis2=2), 0, None))
+        centers = self.codes[self.ellipse_rows]  # the collection itself counts these alone as its extent
+        self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
+        self.ax_.autoscale_view()
+
+    def _label(self, colors):
+        labels = [f"Component {k}" for k in self.components]
+        if self.kl is not None:
+            labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
+        self.ax_.set(xlabel=labels[0], ylabel=labels[1])
+        if colors.kind == "classes":
+            n_columns = 1 + (len(colors.names) - 1) // 16
+            self.legend_ = place_legend(self.ax_, title=colors.label, ncols=n_columns)
+            for handle in self.legend_.legend_handles:
+                handle.set(alpha=1, sizes=[36])
+
+
+class _Colors:
+    """What `y` says about rows: "classes", "continuous", or None.
+
+    Attributes
+    ----------
+    label : str or None
+        Name of a Series.
+    numbers : ndarray (n,)
+        Of a continuous y, NaN for missing.
+    codes, names : ndarray of int (n,), list of str
+        Of classes; a missing one comes last.
+    """
+
+    def __init__(self, y, n_rows):
+        self.kind, self.label, self.names = None, None, []
+        if y is None:
+            self.n_rows = n_rows
+            return
+        cells = np.asarray(y, dtype=object).ravel()
+        if len(cells) != n_rows:
+            raise ValueError(f"y has {len(cells)} entries, X {n_rows} rows.")
+        self.label = None if getattr(y, "name", None) is None else str(y.name)
+        is_gone = gone(cells)
+        levels = _class_levels(y, cells[~is_gone])
+        self.kind = "continuous" if levels is None else "classes"
+        if levels is None:
+            self.numbers = np.full(n_rows, np.nan)
+            self.numbers[~is_gone] = cells[~is_gone].astype(np.float64)
+        else:
+            code = {level: c for c, level in enumerate(levels)}
+            self.codes = np.array([len(levels) if g else code[c] for c, g in zip(cells, is_gone, strict=True)])
+            self.names = [_name(level) for level in levels] + ["missing"] * bool(is_gone.any())
+            self.n_levels = len(levels)
+
+    def groups(self):
+        """(label, rows, colour or numbers, marker) of every collection of points."""
+        if self.kind is None:
+            return [(None, slice(None), COLORS[0], "o")]
+        if self.kind == "continuous":
+            is_gone = np.isnan(self.numbers)
+            missing = [("missing", is_gone, _MISSING, "o")] if is_gone.any() else []
+            return [*missing, (None, ~is_gone, self.numbers[~is_gone], "o")]
+        markers = [MARKERS[(c // len(self.palette)) % len(MARKERS)] for c in range(len(self.names))]
+        return [(name, self.codes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
+
+    @property
+    def palette(self):
+        """Colours of classes."""
+        return COLORS if self.n_levels <= len(COLORS) else TEN_COLORS
+
+    def color_of(self, code):
+        """Colour of a class."""
+        if code == self.n_levels:
+            return _MISSING
+        color, turn = self.palette[code % len(self.palette)], code // len(self.palette)
+        return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
+
+    def of_rows(self, rows):
+        """Edge colours of ellipses."""
+        return [shade(self.color_of(c), 0.3) for c in self.codes[rows]] if self.kind == "classes" else "#333333"
+
+
+def _class_levels(y, cells):
+    """The classes in their order; None for continuous numbers."""
+    declared = getattr(getattr(y, "dtype", None), "categories", None)
+    if declared is not None:
+        seen = set(cells)
+        return [level for level in declared if level in seen]
+    levels = set(cells)
+    if all(isinstance(level, (bool, np.bool_, str)) for level in levels):
+        return sorted(levels)
+    numbers = cells.astype(np.float64)
+    if len(levels) <= _MOST_NUMBERS_AS_CLASSES and (numbers == np.round(numbers)).all():
+        return sorted(levels)
+    return None
+
+
+def _name(level):
+    is_whole = isinstance(level, (float, np.floating)) and level == int(level)
+    return short(str(int(level) if is_whole else level), 24)
+
+
+def _majority(codes):
+    return np.bincount(np.asarray(codes, dtype=int)).argmax()
+
+
+def _checked_components(components, n):
+    pair = list(components)
+    if len(pair) != 2 or not all(isinstance(k, Integral) and -n <= k < n for k in pair):
+        raise ValueError(
+            f"'components' must be two numbers of the columns of transform, of which there are {n}. "
+            f"Got {components!r} instead."
+        )
+    return [int(k) % n for k in pair]
+
+
+def _kl(vae, pair):
+    """KL of the components; those of classes share their variable's."""
+    if not hasattr(vae, "kl_per_component_"):
+        return None
+    n_classes = vae.module_.width // vae.module_.n_components
+    return np.asarray(on_host(vae.kl_per_component_), dtype=np.float64)[[k // n_classes for k in pair]]
+
+
+def _drawn(ellipses, n_rows, random_state):
+    """Row numbers, or None."""
+    if ellipses is False or ellipses is None:
+        return None
+    if not isinstance(ellipses, (bool, Integral)) or ellipses < 0:
+        raise ValueError(f"'ellipses' must be a bool or a number of rows. Got {ellipses!r} instead.")
+    n = 100 if ellipses is True else int(ellipses)
+    return np.sort(check_random_state(random_state).permutation(n_rows)[:n])
+
+
+def _covariances(vae, X, rows):
+    """Covariance of q(z given x) of some rows, (m, K, K)."""
+    q = vae.encode(_taken(X, rows))
+    if isinstance(q, MultivariateNormal):
+        return q.covariance_matrix.double().cpu().numpy()
+    reason = "Use ellipses=False."
+    if q.event_shape:
+        raise ValueError(f"posterior={vae._fitted_parts()[0]!r} has no covariance to draw ellipses of. {reason}")
+    variance = q.variance.double().cpu().numpy()
+    if not np.isfinite(variance).all():
+        raise ValueError(f"posterior={vae._fitted_parts()[0]!r} has no finite variance. {reason}")
+    return variance[:, :, None] * np.eye(variance.shape[1])
+
+
+def _taken(X, rows):
+    """Rows of a table of any library."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X[rows] if hasattr(X, "shape") else [X[i] for i in rows]

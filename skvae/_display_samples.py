@@ -1,0 +1,287 @@
+"""`SampleDisplay`: a table against rows that the model makes up."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._plotting import COLORS, columns_of, grouped_levels, numbers_of, panels, pyplot, short, thinned, vae_behind
+
+__all__ = ["SampleDisplay"]
+
+_SHOWN = 0.001, 0.999  # quantiles of a real column that its axis spans: a single row far out squeezes all others
+_REAL, _SAMPLED = COLORS[6], COLORS[1]
+
+
+class SampleDisplay:
+    """A table against rows that the model makes up: each column, and each pair.
+
+    On the diagonal are the columns: histograms of numbers, bars of the shares of levels. Below it, real rows and
+    sampled ones in the same axes; levels are spread a little, so that points do not hide each other. Missing cells are
+    left out. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    real : ndarray of shape (n_samples, n_columns)
+        Numbers, and level codes of categories; NaN where missing.
+    sampled : ndarray of shape (n_drawn, n_columns)
+        The same columns of rows that were drawn.
+    names : list of str or None, default=None
+        Names of the columns.
+    levels : list of (list of str or None) or None, default=None
+        For each column the names of its levels, None for numbers.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (n_columns, n_columns)
+        The panels; those above the diagonal are empty.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+    legend_ : matplotlib Legend
+        Real and sampled.
+
+    See Also
+    --------
+    ReconstructionDisplay : Rows against their reconstruction.
+    skvae.VAETransformer.sample : Draw rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import SampleDisplay
+    >>> X = load_iris(as_frame=True).data
+    >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+    >>> display = SampleDisplay.from_estimator(vae, X, n_samples=200, random_state=0)
+    >>> display.sampled.shape
+    (200, 4)
+    """
+
+    def __init__(self, real, sampled, *, names=None, levels=None):
+        self.real = real
+        self.sampled = sampled
+        self.names = names
+        self.levels = levels
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        n_samples: int | None = None,
+        columns: Sequence | None = None,
+        max_columns: int = 4,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Any = None,
+    ) -> "SampleDisplay":
+        """Draw rows from the model, and draw them beside a table.
+
+        Rows come from ``sample``, so with ``code_density="mixture"`` their codes come from the fitted mixture.
+
+        Parameters
+        ----------
+        estimator : VAETransformer, or Pipeline that ends in one
+            Fitted.
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            The table.
+        n_samples : int or None, default=None
+            Rows to draw; None for as many as X has, 10 000 at most.
+        columns : list of str or int, default=None
+            The columns to show; None for the first ones.
+        max_columns : int, default=4
+            How many the first ones are.
+        random_state : int, RandomState instance or None, default=None
+            Of the draws.
+        ax : matplotlib Axes, array of n_columns squared such or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+
+        Returns
+        -------
+        SampleDisplay
+            The drawn display.
+
+        See Also
+        --------
+        SampleDisplay.plot : Draw it again.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> from skvae.display import SampleDisplay
+        >>> X = load_iris(as_frame=True).data
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> columns = ["petal length (cm)", "petal width (cm)"]
+        >>> SampleDisplay.from_estimator(vae, X, columns=columns, random_state=0).axes_.shape
+        (2, 2)
+        """
+        caller = cls.__name__
+        pyplot(caller)
+        vae, X = vae_behind(estimator, X, caller=caller)
+        real = numbers_of(vae, X)
+        n = min(len(real), 10_000) if n_samples is None else n_samples
+        sampled = numbers_of(vae, vae.sample(n, random_state=random_state))
+        chosen, known = _chosen_columns(vae, columns, max_columns), columns_of(vae)
+        display = cls(
+            real[:, chosen],
+            sampled[:, chosen],
+            names=[known[d].name for d in chosen],
+            levels=[known[d].levels for d in chosen],
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Any = None, *, bins: int = 30) -> "SampleDisplay":
+        """Draw the display.
+
+        At most 2000 points of each kind are drawn per pair, evenly chosen. An axis spans the real column but for a
+        thousandth of its rows at each end.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of n_columns squared such or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+        bins : int, default=30
+            Bins of a histogram.
+
+        Returns
+        -------
+        SampleDisplay
+            Itself.
+
+        See Also
+        --------
+        SampleDisplay.from_estimator : Compute and draw.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae.display import SampleDisplay
+        >>> rng = np.random.default_rng(0)
+        >>> display = SampleDisplay(rng.normal(size=(50, 2)), rng.normal(size=(60, 2)), names=["a", "b"])
+        >>> display.plot().axes_[1, 0].get_ylabel()
+        'b'
+        """
+        n = self.real.shape[1]
+        side = max(2.2 * n, 3.4)
+        self.axes_ = panels(ax, (n, n), (side + 0.6, side), type(self).__name__)
+        self.figure_ = self.axes_[0, 0].figure
+        levels = [None] * n if self.levels is None else self.levels
+        views = [_Axis(self.real[:, d], self.sampled[:, d], levels[d]) for d in range(n)]
+        for i, j in np.ndindex(n, n):
+            if j > i:
+                self.axes_[i, j].set_axis_off()
+            elif i == j:
+                _draw_marginal(self.axes_[i, i], views[i], bins)
+            else:
+                _draw_pair(self.axes_[i, j], views[j], views[i])
+        self._label(views)
+        return self
+
+    def _label(self, views):
+        n = len(views)
+        names = [f"x{d}" for d in range(n)] if self.names is None else self.names
+        for i, j in zip(*np.tril_indices(n), strict=True):
+            ax = self.axes_[i, j]
+            ax.tick_params(labelsize="small")
+            views[j].put_ticks(ax, "x", shown=i == n - 1)
+            if i == n - 1:
+                ax.set_xlabel(short(names[j], 20))
+            if i != j:
+                views[i].put_ticks(ax, "y", shown=j == 0)
+                if j == 0:
+                    ax.set_ylabel(short(names[i], 20))
+        handles = self.axes_[0, 0].get_legend_handles_labels()
+        target, place = (self.axes_[0, -1], "upper right") if n > 1 else (self.axes_[0, 0], "best")
+        self.legend_ = target.legend(*handles, loc=place, frameon=False)
+
+
+class _Axis:
+    """One column of both tables: its cells, range, and where levels stand.
+
+    Levels that are rare in the real column stand together as the last one.
+    """
+
+    def __init__(self, real, sampled, levels):
+        self.is_number = levels is None
+        self.cells = {"real": real, "sampled": sampled}
+        if self.is_number:
+            seen = real[~np.isnan(real)] if not np.isnan(real).all() else np.zeros(1)
+            low, high = np.quantile(seen, _SHOWN[0], method="lower"), np.quantile(seen, _SHOWN[1], method="higher")
+            self.step = next((10.0**-k for k in range(4) if (seen == np.round(seen, k)).all()), None)
+            margin = 0.05 * (high - low) or 0.5
+            self.limits = low - margin, high + margin
+            return
+        seen = real[~np.isnan(real)]
+        place, self.names = grouped_levels(seen, levels)
+        place = np.append(place.astype(float), np.nan)  # the last one is for missing cells
+        self.cells = {name: place[np.where(np.isnan(x), len(levels), x).astype(int)] for name, x in self.cells.items()}
+        self.limits = -0.6, len(self.names) - 0.4
+
+    def edges(self, bins):
+        """Of a histogram; a column with few decimals has bins that hold as many of its values each, or it is a comb."""
+        low, high = self.limits
+        if self.step is None:
+            return np.linspace(low, high, bins + 1)
+        width = math.ceil((high - low) / bins / self.step) * self.step
+        return np.arange(math.floor(low / self.step) * self.step - self.step / 2, high + width, width)
+
+    def spread(self, name, rows, rng):
+        """Cells of some rows; levels moved a little at random."""
+        cells = self.cells[name][rows]
+        return cells if self.is_number else cells + rng.uniform(-0.3, 0.3, len(cells))
+
+    def put_ticks(self, ax, which, shown):
+        """Limits and ticks of the x or y axis; without labels where they are not `shown`."""
+        axis = ax.xaxis if which == "x" else ax.yaxis
+        (ax.set_xlim if which == "x" else ax.set_ylim)(self.limits)
+        if not self.is_number:
+            axis.set_ticks(range(len(self.names)), [short(name, 10) for name in self.names])
+        else:
+            axis.get_major_locator().set_params(nbins=3)
+        axis.set_tick_params(labelbottom=shown, labelleft=shown, rotation=90 if which == "x" and self._is_long else 0)
+
+    @property
+    def _is_long(self):
+        return not self.is_number and sum(min(len(name), 10) for name in self.names) > 8
+
+
+def _draw_marginal(ax, view, bins):
+    if view.is_number:
+        edges = view.edges(bins)
+        filled, line = {"color": _REAL, "alpha": 0.45}, {"histtype": "step", "color": _SAMPLED, "linewidth": 1.4}
+        for name, style in (("real", filled), ("sampled", line)):
+            cells = view.cells[name]
+            cells = cells[(cells >= edges[0]) & (cells <= edges[-1])]  # also no NaN
+            ax.hist(cells, bins=edges, density=len(cells) > 0, label=name, **style)
+    else:
+        numbers = np.arange(len(view.names))
+        for name, color, shift in (("real", _REAL, -0.2), ("sampled", _SAMPLED, 0.2)):
+            cells = view.cells[name][~np.isnan(view.cells[name])].astype(int)
+            share = np.bincount(cells, minlength=len(numbers)) / max(len(cells), 1)
+            ax.bar(numbers + shift, share, 0.4, color=color, alpha=0.45 if name == "real" else 0.9, label=name)
+    ax.set_yticks([])
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_pair(ax, across, up):
+    """Points of both tables in one shuffled pile, so that neither hides the other."""
+    rng = np.random.default_rng(0)
+    points, colors = [], []
+    for name, color in (("real", _REAL), ("sampled", _SAMPLED)):
+        rows = thinned(len(across.cells[name]))
+        points.append(np.stack([across.spread(name, rows, rng), up.spread(name, rows, rng)], 1))
+        colors += [color] * len(rows)
+    order = rng.permutation(len(colors))
+    x, y = np.concatenate(points)[order].T
+    size = float(np.clip(6000 / len(x), 2.5, 10))
+    ax.scatter(x, y, s=size, alpha=0.45, linewidths=0, color=np.array(colors)[order])
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _chosen_columns(vae, columns, most):
+    """Column numbers behind names or numbers; the first `most` for None."""
+    if columns is None:
+        return list(range(min(most, len(vae._columns.families))))
+    return [vae._columns._position(key, "columns") for key in columns]

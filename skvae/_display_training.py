@@ -1,0 +1,340 @@
+"""`TrainingCurveDisplay`: the bound over the epochs, against linear models."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from ._plotting import COLORS, panels, place_legend, pyplot, vae_behind
+from .bounds import ELBO, IWAE
+
+__all__ = ["TrainingCurveDisplay"]
+
+_LABELS = {
+    "reconstruction": "Reconstruction (nats per row)",
+    "kl": "KL (nats per row)",
+    "mmd": "Squared MMD to the prior",
+    "adversarial": "Loss by the critic",
+    "auxiliary_loss": "Loss of the critic",
+    "mutual_information": "I(x; z) (nats)",
+}
+_LEVELS = {"pca": "PCA", "early_factor_analysis": "early factor analysis", "factor_analysis": "factor analysis"}
+_STYLES = {"train": (COLORS[5], "-"), "valid": (COLORS[0], "-")}
+_NAMES = {"train": "training rows", "valid": "held-out rows"}
+
+
+class TrainingCurveDisplay:
+    """Course of the bound over the epochs, against the linear models that it began with.
+
+    The first panel has the number that training is about, the others its parts: reconstruction and KL for bounds,
+    whatever the objective has for others. Horizontal lines are the start and, where they were asked for, PCA and factor
+    analysis on the same held-out rows and in the same units. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    history : list of dict
+        One record per epoch, as ``VAETransformer.history_``.
+    best_iter : int or None, default=None
+        The epoch whose state was kept.
+    kind : {"elbo", "bound", "loss"}, default="elbo"
+        What the first panel draws: reconstruction minus KL, minus the loss, or the loss.
+    label : str, default="ELBO (nats per row)"
+        Its axis label.
+    levels : dict of str to float or None, default=None
+        Horizontal lines of the first panel.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (n_panels,)
+        The panels.
+    ax_ : matplotlib Axes
+        The first of them.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+    lines_ : dict of str to matplotlib Line2D
+        The curves by their names in the history; the first panel's are "train" and "valid".
+    level_lines_ : dict of str to matplotlib Line2D
+        The horizontal lines.
+    best_line_ : matplotlib Line2D or None
+        The mark of the best epoch in the first panel.
+    legend_ : matplotlib Legend
+        Names of all lines of the first panel.
+
+    See Also
+    --------
+    BoundDisplay : How far the bound is from the log-likelihood.
+
+    Notes
+    -----
+    Training rows are measured while the weights move, with the draws that the steps take and with dropout; held-out
+    rows after the epoch, with the averaged weights that are kept. So the first curve may lie below the second. The
+    ELBO has weight 1 on the KL, whatever weight was trained, and no free bits. Held-out numbers, the levels among them,
+    come from one pair of draws per row, the same in every epoch and for every level: differences are more exact than
+    the numbers themselves.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import TrainingCurveDisplay
+    >>> X, _ = load_breast_cancer(return_X_y=True)
+    >>> vae = VAETransformer(n_components=5, max_iter=5, random_state=0).fit(X)
+    >>> display = TrainingCurveDisplay.from_estimator(vae, X)
+    >>> list(display.levels)
+    ['start', 'PCA', 'factor analysis']
+    """
+
+    def __init__(self, history, *, best_iter=None, kind="elbo", label="ELBO (nats per row)", levels=None):
+        self.history = history
+        self.best_iter = best_iter
+        self.kind = kind
+        self.label = label
+        self.levels = levels
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight: Any = None,
+        parts: bool = True,
+        ax: Any = None,
+        line_kw: dict | None = None,
+    ) -> "TrainingCurveDisplay":
+        """Draw the history of a fit.
+
+        With the table of the fit, the levels of PCA and of factor analysis are added: a clone with the same seed, and
+        so with the same held-out rows, starts from each, and its bound before the first step is taken, which is the
+        log-likelihood of that linear model. A clone with the model's own start checks that the table is the same.
+
+        Parameters
+        ----------
+        estimator : VAETransformer, or Pipeline that ends in one
+            Fitted.
+        X : array-like, frame or CSR of shape (n_samples, n_features), default=None
+            The table that `fit` saw, for the levels of the linear models.
+        X_val : array-like, frame or CSR of shape (n_val, n_features), default=None
+            The held-out rows, where `fit` was given some.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights, where `fit` was given some.
+        parts : bool, default=True
+            Whether to draw a panel for each part of the objective.
+        ax : matplotlib Axes, array of one per panel or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+        line_kw : dict or None, default=None
+            Further arguments of ``Axes.plot`` for the curves.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            The drawn display.
+
+        See Also
+        --------
+        TrainingCurveDisplay.plot : Draw it again.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skvae import VAETransformer
+        >>> from skvae.display import TrainingCurveDisplay
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=3, random_state=0).fit(X)
+        >>> display = TrainingCurveDisplay.from_estimator(vae, parts=False)
+        >>> len(display.lines_["valid"].get_xdata())  # the start and three epochs
+        4
+        """
+        caller = cls.__name__
+        pyplot(caller)
+        vae, X = vae_behind(estimator, X, caller=caller)
+        if not vae.history_:
+            raise ValueError(f"{caller}: no epoch was trained (max_iter={vae.max_iter}), so there is no history_.")
+        if X_val is not None and vae is not estimator and len(estimator) > 1:
+            X_val = estimator[:-1].transform(X_val)
+        kind, label = _kind(vae)
+        levels = {"start": _value(vae.history_[0], "valid", kind)} if _has_start(vae) else {}
+        if X is not None:
+            levels |= _linear_levels(vae, X, X_val, sample_weight, kind, caller)
+        display = cls(vae.history_, best_iter=_best(vae), kind=kind, label=label, levels=levels)
+        return display.plot(ax, parts=parts, line_kw=line_kw)
+
+    def plot(self, ax: Any = None, *, parts: bool = True, line_kw: dict | None = None) -> "TrainingCurveDisplay":
+        """Draw the display.
+
+        A first epoch far off does not squeeze the rest: the axis then leaves it out at the bottom.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of one per panel or None, default=None
+            Where to draw; a single one is divided, None makes a figure.
+        parts : bool, default=True
+            Whether to draw a panel for each part of the objective.
+        line_kw : dict or None, default=None
+            Further arguments of ``Axes.plot`` for the curves.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            Itself.
+
+        See Also
+        --------
+        TrainingCurveDisplay.from_estimator : Take the numbers from a fit.
+
+        Examples
+        --------
+        >>> from skvae.display import TrainingCurveDisplay
+        >>> history = [{"epoch": i, "train_reconstruction": -5.0 + i, "train_kl": 1.0} for i in (1, 2, 3)]
+        >>> TrainingCurveDisplay(history).plot(parts=False).lines_["train"].get_ydata()
+        array([-5., -4., -3.])
+        """
+        names = _parts_of(self.history) if parts else []
+        n = 1 + len(names)
+        self.axes_ = panels(ax, (1, n), (6.6 if n == 1 else 5.6 + 3.1 * (n - 1), 3.5), type(self).__name__)[0]
+        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        self.lines_, self.level_lines_ = {}, {}
+        for prefix in ("train", "valid"):
+            main = [_value(record, prefix, self.kind) for record in self.history]
+            self._curve(self.ax_, prefix, prefix, main, line_kw)
+            for ax_i, name in zip(self.axes_[1:], names, strict=True):
+                key = f"{prefix}_{name}"
+                self._curve(ax_i, key, prefix, [record.get(key, np.nan) for record in self.history], line_kw)
+        self._draw_levels()
+        self._mark_best()
+        self._label(names)
+        return self
+
+    def _curve(self, ax, key, prefix, values, line_kw):
+        values = np.array(values, dtype=np.float64)
+        seen = ~np.isnan(values)
+        if not seen.any():
+            return
+        epochs = np.array([record["epoch"] for record in self.history])[seen]
+        color, style = _STYLES[prefix]
+        options = {"color": color, "linestyle": style, "linewidth": 1.6, "label": _NAMES[prefix], **(line_kw or {})}
+        if len(epochs) < 8:
+            options = {"marker": "o", "markersize": 4, **options}
+        (self.lines_[key],) = ax.plot(epochs, values[seen], **options)
+
+    def _draw_levels(self):
+        for i, (name, value) in enumerate(_merged(self.levels or {}).items()):
+            style, color = ("--", ":", "-.", (0, (1, 3)))[i % 4], (COLORS[6], COLORS[1], COLORS[2], COLORS[3])[i % 4]
+            line = self.ax_.axhline(value, color=color, linestyle=style, linewidth=1.4, label=f"{name}: {value:.2f}")
+            self.level_lines_[name] = line
+
+    def _mark_best(self):
+        self.best_line_ = None
+        if self.best_iter is None:
+            return
+        for i, ax in enumerate(self.axes_):
+            label = f"kept: epoch {self.best_iter}" if i == 0 else None
+            line = ax.axvline(self.best_iter, color="#999999", linewidth=1.0, zorder=0, label=label)
+            self.best_line_ = line if i == 0 else self.best_line_
+
+    def _label(self, names):
+        for ax, label in zip(self.axes_, [self.label, *[_LABELS.get(name, name) for name in names]], strict=True):
+            ax.set(xlabel="Epoch", ylabel=label)
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        if self.kind != "loss":
+            self._leave_out_a_bad_beginning()
+        handles, names = self.ax_.get_legend_handles_labels()
+        self.legend_ = place_legend(self.axes_[-1], self.ax_, handles=handles, labels=names, fontsize="small")
+
+    def _leave_out_a_bad_beginning(self):
+        """Let the bottom of the axis follow the curves' lower twentieth, where their lowest point is far below it."""
+        curves = [self.lines_[prefix].get_ydata() for prefix in ("train", "valid") if prefix in self.lines_]
+        values = np.concatenate([*curves, list((self.levels or {}).values())])
+        low, high = min(np.quantile(curve, 0.05) for curve in curves), values.max()
+        low = min([low, *(self.levels or {}).values()])
+        if high - values.min() > 3 * (high - low) > 0:
+            self.ax_.set_ylim(low - 0.1 * (high - low), high + 0.05 * (high - low))
+
+
+def _kind(vae):
+    """(kind, axis label) of what a fitted model was trained for."""
+    objective = vae._fitted_parts()[2]
+    weighted = "" if vae.column_weights is None else ", columns weighted"
+    if isinstance(objective, ELBO):
+        return "elbo", f"ELBO (nats per row{weighted})"
+    if isinstance(objective, IWAE):
+        return "bound", f"Bound of {objective.n_samples} draws (nats per row{weighted})"
+    if objective.needs_density or objective.estimates_kl:
+        return "bound", f"Bound of {type(objective).__name__} (nats per row{weighted})"
+    return "loss", f"Loss of {type(objective).__name__}{weighted}"
+
+
+def _value(record, prefix, kind):
+    """The number of the first panel; NaN where the record has none."""
+    if kind == "elbo":
+        return record.get(f"{prefix}_reconstruction", np.nan) - record.get(f"{prefix}_kl", np.nan)
+    return (1 if kind == "loss" else -1) * record.get(f"{prefix}_loss", np.nan)
+
+
+def _parts_of(history):
+    """Names of the objective's parts in their order, without the loss."""
+    prefixed = [key.partition("_") for key in history[-1] if key.startswith(("train_", "valid_"))]
+    return list(dict.fromkeys(name for _, _, name in prefixed if name != "loss" and not name.startswith("loss_")))
+
+
+def _has_start(vae):
+    """Whether the history opens with the start on held-out rows."""
+    return vae.history_[0]["epoch"] == 0 and "valid_loss" in vae.history_[0]
+
+
+def _best(vae):
+    """The epoch that was kept; None where nothing was there to choose by."""
+    return vae.best_iter_ if "event_best" in vae.history_[-1] else None
+
+
+def _linear_levels(vae, X, X_val, sample_weight, kind, caller):
+    """The value of each closed-form linear model on the held-out rows."""
+    if not _has_start(vae):
+        raise ValueError(
+            f"{caller}: this fit held no rows out (early_stopping={vae.early_stopping!r}; 'auto' needs 100 distinct "
+            "rows and an objective that can be watched), so there are none on which PCA and factor analysis could be "
+            "compared. Leave X away."
+        )
+    own, first = vae.history_[0], _first_record(vae, vae.init_, X, X_val, sample_weight)
+    if not np.isclose(first["valid_loss"], own["valid_loss"], rtol=1e-4, atol=1e-4):
+        raise ValueError(
+            f"{caller}: the start of this table has a held-out loss of {first['valid_loss']:.4f}, that of the fit "
+            f"{own['valid_loss']:.4f}: X, X_val or sample_weight are not those that fit saw."
+        )
+    records = {vae.init_: first}
+    for init in ("pca", "factor_analysis"):
+        records[init] = records.get(init) or _first_record(vae, init, X, X_val, sample_weight)
+    return {_LEVELS[init]: _value(records[init], "valid", kind) for init in ("pca", "factor_analysis")}
+
+
+def _first_record(vae, init, X, X_val, sample_weight):
+    """What the start `init` is worth on the rows that the fit of `vae` held out.
+
+    `_seed` is the int that the fit's `random_state` became, also where that is None: it decides which rows are held
+    out. A start enters the history with the first epoch, whose steps are made too small to move it.
+    """
+    twin = clone(vae).set_params(
+        init=init,
+        random_state=vae._seed,
+        max_iter=1,
+        learning_rate=1e-12,
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        compile=False,
+    )
+    return twin.fit(X, sample_weight=sample_weight, X_val=X_val).history_[0]
+
+
+def _merged(levels):
+    """Levels of one value under one name: where the start is PCA, "start, PCA"."""
+    merged = {}
+    for name, value in levels.items():
+        same = next((other for other, number in merged.items() if np.isclose(number, value, rtol=1e-6)), None)
+        if same is not None:
+            merged = {f"{other}, {name}" if other == same else other: number for other, number in merged.items()}
+        else:
+            merged[name] = value
+    return merged

@@ -1,0 +1,287 @@
+"""What the displays share: axes, colours, the model behind a pipeline, columns as numbers, mosaics of images.
+
+matplotlib is imported where something is drawn, never before.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ._arrays import on_host
+from .discrete_families import Bernoulli
+from .estimator import VAETransformer
+from .selection import dense
+
+__all__ = [
+    "COLORS",
+    "MARKERS",
+    "TEN_COLORS",
+    "ColumnOfTable",
+    "codes_of",
+    "columns_of",
+    "contrast",
+    "decoded_means",
+    "draw_mosaic",
+    "grouped_levels",
+    "image_values",
+    "numbers_of",
+    "panels",
+    "place_legend",
+    "pyplot",
+    "shade",
+    "short",
+    "thinned",
+    "vae_behind",
+]
+
+#: Okabe & Ito (2008): told apart by the colour-blind; without their yellow, which is faint on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+#: Ten that are told apart (Petroff 2021), for eight classes and more.
+TEN_COLORS = (
+    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD",
+)  # fmt: skip
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # the next one after each round of the colours
+
+_ROWS_AT_ONCE = 10_000
+_MOST_POINTS = 2000
+_MOST_LEVELS = 8
+
+
+def pyplot(caller):
+    """matplotlib.pyplot, or an error that says how to get it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f"{caller} requires matplotlib. Install it with `pip install skvae[plot]`.") from error
+    return plt
+
+
+def panels(ax, shape, size, caller, width_ratios=None):
+    """Axes as an object array of `shape`: new ones, those that were given, or parts of the one that was given.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes, array of such, or None
+    shape : (int, int)
+    size : (float, float)
+        Inches of a new figure.
+    caller : str
+        For the errors.
+    width_ratios : sequence of float, optional
+    """
+    plt = pyplot(caller)
+    if ax is None:
+        ratios = {"width_ratios": width_ratios}
+        return plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False, gridspec_kw=ratios)[1]
+    if not hasattr(ax, "get_subplotspec"):
+        axes = np.asarray(ax, dtype=object).ravel()
+        if len(axes) != prod(shape):
+            raise ValueError(
+                f"{caller} draws {prod(shape)} panels, but 'ax' has {len(axes)} axes. Give as many, or a single one, "
+                "which is then divided."
+            )
+        return axes.reshape(shape)
+    if prod(shape) == 1:
+        return np.array([[ax]], dtype=object)
+    return _divided(ax, shape, caller, width_ratios)
+
+
+def _divided(ax, shape, caller, width_ratios):
+    spec = ax.get_subplotspec()
+    if spec is None:
+        raise ValueError(
+            f"{caller} divides 'ax' into {prod(shape)} panels, which needs axes of a grid, as plt.subplots and "
+            "Figure.add_subplot make them."
+        )
+    ax.set_axis_off()
+    space = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
+    grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
+    axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
+    return np.array(axes, dtype=object).reshape(shape)
+
+
+def has_layout(ax):
+    """Whether the figure makes room for what stands outside of its axes."""
+    return ax.figure.get_layout_engine() is not None
+
+
+def place_legend(ax, inside=None, **options):
+    """The legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
+
+    Parameters
+    ----------
+    inside : matplotlib Axes, optional
+        Where it goes then, if not into `ax`.
+    """
+    if has_layout(ax):
+        return ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, **options)
+    return (inside or ax).legend(loc="best", **options)
+
+
+def vae_behind(estimator, X=None, *needs, caller):
+    """The fitted VAETransformer, asked for what the picture needs, and the table as it sees it.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+    X : table or None
+    *needs : {"codes", "score"}
+    """
+    vae = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(vae, VAETransformer):
+        raise ValueError(
+            f"{caller} takes a VAETransformer, or a Pipeline that ends in one; of a search, its best_estimator_. "
+            f"Got {type(vae).__name__} instead."
+        )
+    check_is_fitted(vae)
+    for what in needs:
+        if reason := vae._why_no(what):
+            raise ValueError(f"{caller}: {reason}")
+    if vae is not estimator and X is not None and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return vae, X
+
+
+def codes_of(vae, X):
+    """`transform` as an ndarray (n, K), whatever `set_output` says."""
+    return np.asarray(on_host(vae.transform(X)), dtype=np.float64)
+
+
+def numbers_of(vae, X):
+    """The table as float64 (n, D), one number per cell: codes of categories, NaN where it is missing."""
+    return dense(on_host(vae._validate(X, reset=False))).astype(np.float64)
+
+
+def decoded_means(vae, Z):
+    """E[x given z] of codes Z (n, K) in the numbers of `numbers_of`, (n, D)."""
+    parts = [Z[i : i + _ROWS_AT_ONCE] for i in range(0, len(Z), _ROWS_AT_ONCE)]
+    return np.concatenate([vae.decode(part).mean.numpy() for part in parts])
+
+
+@dataclass
+class ColumnOfTable:
+    """Name of a column, and the names of its levels where it is one of categories or booleans."""
+
+    name: str
+    levels: list | None = None
+
+
+def columns_of(vae):
+    """The columns of the fitted table, list of ColumnOfTable (D,)."""
+    schema, families = vae._schema, vae._columns.families
+    return [ColumnOfTable(str(schema.label(d)), _levels(schema, d, family)) for d, family in enumerate(families)]
+
+
+def _levels(schema, d, family):
+    if d in schema.levels:
+        return [str(level) for level in schema.levels[d]]
+    if hasattr(family, "n_classes"):
+        return [str(c) for c in range(family.n_classes)]
+    if isinstance(family, Bernoulli):
+        return ["False", "True"] if schema.kinds[d] == "boolean" else ["0", "1"]
+    return None
+
+
+def grouped_levels(codes, levels):
+    """Places of levels in a picture: of many, the frequent ones have their own, the others share the last.
+
+    Parameters
+    ----------
+    codes : ndarray (n,), without NaN
+    levels : list of str (C,)
+
+    Returns
+    -------
+    place : ndarray of int (C,)
+    names : list of str, one per place
+    """
+    most = len(levels) if len(levels) <= _MOST_LEVELS else _MOST_LEVELS - 1
+    counts = np.bincount(codes.astype(int), minlength=len(levels))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    place = np.full(len(levels), len(kept))
+    place[kept] = np.arange(len(kept))
+    return place, [levels[c] for c in kept] + ["other"] * (len(kept) < len(levels))
+
+
+def thinned(n):
+    """Numbers of at most 2000 of n rows, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(int))
+
+
+def short(text, most=18):
+    """The text, cut in the middle where it is long: many names differ at their ends."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def shade(color, amount):
+    """A colour mixed with black, or for negative amounts with white, as RGB."""
+    from matplotlib.colors import to_rgb
+
+    return tuple((1 - abs(amount)) * c + (abs(amount) if amount < 0 else 0.0) for c in to_rgb(color))
+
+
+# ---------------------------------------------------------------- images
+
+
+def image_values(values, image_shape, caller):
+    """Rows (..., D) as images (..., H, W), or (..., H, W, 3) for colours.
+
+    Parameters
+    ----------
+    image_shape : (H, W) or (C, H, W), C of 1 or 3
+    """
+    shape = tuple(int(n) for n in image_shape)
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] not in (1, 3)):
+        raise ValueError(
+            f"{caller}: 'image_shape' must be (H, W), (1, H, W) or (3, H, W). Got {image_shape!r} instead."
+        )
+    if prod(shape) != values.shape[-1]:
+        raise ValueError(
+            f"{caller}: image_shape={image_shape!r} makes {prod(shape)} pixels, but the table has {values.shape[-1]} "
+            "columns."
+        )
+    images = values.reshape(*values.shape[:-1], *shape)
+    if len(shape) == 2:
+        return images
+    return images[..., 0, :, :] if shape[0] == 1 else np.moveaxis(images, -3, -1)
+
+
+def contrast(images):
+    """(low, high) of what is drawn black and white: all but a hundredth of the pixels at each end."""
+    low, high = np.quantile(images, [0.01, 0.99])
+    return low, high if high > low else low + 1
+
+
+def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
+    """Draw images (R, C, H, W) or (R, C, H, W, 3) as one picture with gaps; give the AxesImage.
+
+    Parameters
+    ----------
+    limits : (float, float)
+        Values that are black and white.
+    rows, columns : sequence of str
+        Labels at the left and above; none where empty.
+    gap : int, optional
+        Pixels between images; a sixteenth of their side where not given.
+    """
+    n_rows, n_columns, height, width = images.shape[:4]
+    gap = max(1, round(0.06 * max(height, width))) if gap is None else gap
+    picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap, *images.shape[4:]), np.nan)
+    for r, c in np.ndindex(n_rows, n_columns):
+        top, left = r * (height + gap), c * (width + gap)
+        picture[top : top + height, left : left + width] = images[r, c]
+    if picture.ndim == 3:
+        low, high = limits
+        picture = np.nan_to_num(np.clip((picture - low) / (high - low), 0, 1), nan=1.0)
+    artist = ax.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    middle = lambda n, size: [i * (size + gap) + (size - 1) / 2 for i in range(n)]  # noqa: E731
+    ax.set_yticks(middle(n_rows, height) if len(rows) else [], rows if len(rows) else [])
+    ax.set_xticks(middle(n_columns, width) if len(columns) else [], columns if len(columns) else [])
+    ax.xaxis.set_ticks_position("top")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return artist

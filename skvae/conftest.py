@@ -1,0 +1,18 @@
+"""For pytest alone, and here for the doctests: pictures go nowhere, and no figure outlives its test."""
+
+import os
+import sys
+
+import pytest
+
+__all__ = ["no_figure_stays_open"]
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """Close what a test has left open: beyond 20 figures matplotlib warns, and warnings are errors."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

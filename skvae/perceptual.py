@@ -1,0 +1,104 @@
+"""A reconstruction term in the space of features that the user gives, beside the likelihood."""
+
+import copy
+import math
+from collections.abc import Callable
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from ._documented import Documented
+
+__all__ = ["FeatureLoss"]
+
+
+class FeatureLoss(Documented):
+    r"""Perceptual loss: how far rows and their reconstructions are apart in a space of features.
+
+    Training raises the objective with
+
+    .. math:: \ln p(x | z) - \frac{\lambda}{F} \| \phi(x) - \phi(\hat x(z)) \|^2, \qquad \hat x(z) = E[x | z]
+
+    in the place of :math:`\ln p(x | z)`: pixels that are wrong in ways that the features see count more than others.
+    Scores never have the term, `history_` has it in loss and reconstruction. Missing cells of x are those of
+    :math:`\hat x`, and so make no difference.
+
+    Parameters
+    ----------
+    features : torch.nn.Module or callable
+        The map phi: rows (N, D) in data units to features (N, ...), F numbers each. A module is copied and frozen, in
+        eval mode: it is not trained.
+    weight : float, default=1.0
+        The weight lambda: nats per unit of mean squared difference.
+
+    See Also
+    --------
+    ConvNet : Networks for the same rows of pixels.
+    VAETransformer : Takes it as ``feature_loss``.
+
+    References
+    ----------
+    J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016, eq. 2.
+    X. Hou et al., "Deep Feature Consistent Variational Autoencoder", WACV 2017.
+
+    Examples
+    --------
+    Edges as features:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from torch import nn
+    >>> from skvae import FeatureLoss, VAETransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> edges = nn.Sequential(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
+    >>> loss = FeatureLoss(edges, weight=5.0)
+    >>> VAETransformer(5, feature_loss=loss, max_iter=2, random_state=0).fit(X).transform(X).shape
+    (1797, 5)
+    """
+
+    def __init__(self, features: nn.Module | Callable[[Tensor], Tensor], weight: float = 1.0):
+        self.features = features
+        self.weight = weight
+
+    def check(self, families, scaling):
+        """Parameters in their range, and columns that have a mean in data units that is differentiable in z."""
+        if not callable(self.features):
+            raise ValueError(
+                f"The 'features' parameter of FeatureLoss must be a torch.nn.Module or another callable. Got "
+                f"{self.features!r} instead."
+            )
+        if not (isinstance(self.weight, Real) and 0 <= self.weight < math.inf):
+            must = "must be a float in the range [0, inf)"
+            raise ValueError(f"The 'weight' parameter of FeatureLoss {must}. Got {self.weight!r} instead.")
+        if any(family.nominal for family in families):
+            raise ValueError("feature_loss takes rows of numbers; X has columns of categories. Leave these out.")
+        if scaling in ("power", "quantile"):
+            raise ValueError(
+                f"feature_loss needs reconstructions in data units, which scaling={scaling!r} gives by quadrature "
+                "only. Use scaling='global' or 'standard'."
+            )
+
+    def build(self, shift, scale):
+        """Build the module for columns x = (X - shift) / scale, (D,) each."""
+        return _FeatureDistance(self.features, float(self.weight), shift, scale)
+
+
+class _FeatureDistance(nn.Module):
+    def __init__(self, features, weight, shift, scale):
+        super().__init__()
+        is_module = isinstance(features, nn.Module)
+        self.features = copy.deepcopy(features).requires_grad_(False) if is_module else features
+        self.weight = weight
+        self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.get_default_dtype()), persistent=False)
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
+        self.eval()
+
+    def train(self, mode=True):
+        """Stay in eval mode: running means and dropout of the user's module are not ours to move."""
+        return super().train(False)
+
+    def forward(self, x, mask, mean):
+        """lambda mean_f (phi(x) - phi(mean))^2 for rows x, mask (B, D) and reconstructions mean (S, B, D): (S, B)."""
+        x = x.expand_as(mean) if mask is None else torch.where(mask, x, mean)
+        seen, given = (self.features((rows * self.scale + self.shift).flatten(0, 1)) for rows in (x, mean))
+        return self.weight * (seen - given).flatten(1).square().mean(1).unflatten(0, mean.shape[:2])

@@ -1,0 +1,657 @@
+"""Pictures: their numbers against independent computations, and that each draws where it is told to."""
+
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from matplotlib.colors import to_hex
+from scipy.stats import multivariate_normal, norm
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import NormalMixture, VAETransformer, display
+from skvae._plotting import image_values, short
+from skvae.display import (
+    BoundDisplay,
+    ComponentDisplay,
+    LatentSpaceDisplay,
+    ManifoldDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+    TrainingCurveDisplay,
+)
+
+X, y = load_iris(return_X_y=True)
+DIGITS = load_digits().data
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAETransformer(n_components=2, max_iter=3, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return VAETransformer(n_components=2, max_iter=0, random_state=0).fit(DIGITS)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """200 rows with numbers, a category, a boolean and holes."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["cat", "dog", "emu"], 200)
+    weight = np.select([kind == "cat", kind == "dog"], [4.0, 20.0], 40.0) + rng.normal(size=200).round(1)
+    table = pd.DataFrame({"kind": kind, "weight": weight, "tame": kind != "emu", "age": rng.integers(1, 15, 200)})
+    table["teeth"] = 2 * table["age"] + rng.integers(0, 5, 200)
+    table.loc[:9, "weight"] = np.nan
+    table.loc[5:14, "kind"] = None
+    return table
+
+
+@pytest.fixture(scope="module")
+def pets(frame):
+    return VAETransformer(n_components=2, max_iter=20, random_state=0).fit(frame)
+
+
+#: What each class draws of an iris model, and the shape of its axes.
+DRAWN = {
+    LatentSpaceDisplay: (lambda vae, **kw: LatentSpaceDisplay.from_estimator(vae, X, y, **kw), ()),
+    TrainingCurveDisplay: (lambda vae, **kw: TrainingCurveDisplay.from_estimator(vae, **kw), (3,)),
+    ReconstructionDisplay: (lambda vae, **kw: ReconstructionDisplay.from_estimator(vae, X, **kw), (4,)),
+    ComponentDisplay: (lambda vae, **kw: ComponentDisplay.from_estimator(vae, X, **kw), (2,)),
+    ManifoldDisplay: (lambda vae, **kw: ManifoldDisplay.from_estimators([vae, vae], (2, 2), n=3, **kw), (2,)),
+    SampleDisplay: (lambda vae, **kw: SampleDisplay.from_estimator(vae, X, random_state=0, **kw), (4, 4)),
+    BoundDisplay: (lambda vae, **kw: BoundDisplay.from_estimator(vae, X, n_draws=(1, 5), **kw), (2,)),
+}
+
+
+def axes_of(drawn):
+    return np.asarray(drawn.axes_ if hasattr(drawn, "axes_") else drawn.ax_)
+
+
+def test_every_display_is_drawn_here():
+    assert {cls.__name__ for cls in DRAWN} == set(display.__all__)
+
+
+@pytest.mark.parametrize("cls", DRAWN)
+def test_a_display_makes_a_figure_or_draws_on_the_axes_that_it_is_given(cls, vae):
+    draw, shape = DRAWN[cls]
+    drawn = draw(vae)
+    assert isinstance(drawn, cls)
+    assert len(plt.get_fignums()) == 1
+    assert axes_of(drawn).shape == shape
+    drawn.figure_.canvas.draw()
+
+    figure, ax = plt.subplots()
+    drawn = draw(vae, ax=ax)
+    assert drawn.figure_ is figure
+    assert len(plt.get_fignums()) == 2  # the one above and ours
+    assert all(a.get_subplotspec().get_topmost_subplotspec() == ax.get_subplotspec() for a in axes_of(drawn).flat)
+    figure.canvas.draw()
+    assert drawn.plot() is drawn
+    assert drawn.figure_ is not figure
+
+
+@pytest.mark.parametrize("cls", [cls for cls, (_, shape) in DRAWN.items() if shape])
+def test_panels_take_an_array_of_axes_of_their_number(cls, vae):
+    draw, shape = DRAWN[cls]
+    figure, axes = plt.subplots(1, int(np.prod(shape)))
+    drawn = draw(vae, ax=axes)
+    assert axes_of(drawn).ravel().tolist() == axes.tolist()
+    assert plt.get_fignums() == [figure.number]
+    with pytest.raises(ValueError, match=f"{cls.__name__} draws {len(axes)} panels, but 'ax' has 1 axes"):
+        draw(vae, ax=axes[:1])
+
+
+def test_axes_without_a_grid_cannot_be_divided(vae):
+    ax = plt.figure().add_axes((0, 0, 1, 1))
+    with pytest.raises(ValueError, match="divides 'ax' into 2 panels"):
+        ComponentDisplay.from_estimator(vae, X, ax=ax)
+    assert LatentSpaceDisplay.from_estimator(vae, X, ax=ax).ax_ is ax
+
+
+@pytest.mark.parametrize("cls", DRAWN)
+def test_a_display_refuses_what_is_no_fitted_vae(cls, vae):
+    draw, _ = DRAWN[cls]
+    with pytest.raises(NotFittedError):
+        draw(VAETransformer())
+    with pytest.raises(ValueError, match=f"{cls.__name__} takes a VAETransformer.* Got PCA"):
+        draw(PCA().fit(X))
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("cls", [cls for cls in DRAWN if cls is not ManifoldDisplay])
+def test_a_pipeline_transforms_the_table_first(cls):
+    scaled = StandardScaler().fit_transform(X)
+    pipe = make_pipeline(StandardScaler(), VAETransformer(n_components=2, max_iter=3, random_state=0)).fit(X)
+    draw, _ = DRAWN[cls]
+    ours = vars(draw(pipe))
+    theirs = vars(_drawn_of(cls, pipe[-1], scaled))
+    for name in ("codes", "observed", "effects", "real", "bounds", "history"):
+        if name in ours:
+            np.testing.assert_equal(ours[name], theirs[name])
+
+
+def _drawn_of(cls, vae, table):
+    if cls is TrainingCurveDisplay:
+        return cls.from_estimator(vae, table)
+    options = {SampleDisplay: {"random_state": 0}, BoundDisplay: {"n_draws": (1, 5)}}
+    return cls.from_estimator(vae, table, **options.get(cls, {}))
+
+
+def test_importing_the_displays_imports_no_matplotlib():
+    code = "import skvae.display, sys; print('matplotlib' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("cls", DRAWN)
+def test_without_matplotlib_the_error_says_what_to_install(cls, vae, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=rf"{cls.__name__} requires matplotlib.*pip install skvae\[plot\]"):
+        DRAWN[cls][0](vae)
+
+
+# ---------------------------------------------------------------- latent space
+
+
+def test_latent_space_draws_the_codes_and_names_their_information(vae):
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, components=(1, 0))
+    np.testing.assert_array_equal(drawn.scatter_[0].get_offsets(), vae.transform(X)[:, [1, 0]])
+    assert drawn.ax_.get_xlabel() == f"Component 1 (KL {vae.kl_per_component_[1]:.2f} nats)"
+    assert drawn.legend_ is None and drawn.colorbar_ is None
+    autoencoder = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(X)
+    assert LatentSpaceDisplay.from_estimator(autoencoder, X).ax_.get_xlabel() == "Component 0"
+
+
+@pytest.mark.parametrize("make", [np.asarray, list, pd.Series, pl.Series])
+def test_classes_have_a_legend_whatever_holds_them(vae, make):
+    names = load_iris().target_names[y].astype(object)
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, make(names.tolist()))
+    assert [text.get_text() for text in drawn.legend_.get_texts()] == ["setosa", "versicolor", "virginica"]
+    assert [len(points.get_offsets()) for points in drawn.scatter_] == [50, 50, 50]
+    colors = [to_hex(points.get_facecolor()[0]) for points in drawn.scatter_]
+    assert len(set(colors)) == 3
+
+
+def test_classes_keep_the_order_of_their_dtype_and_missing_ones_come_last(vae):
+    grades = pd.Series(pd.Categorical(["low", "high", None] * 50, ["low", "mid", "high"]), name="grade")
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, grades)
+    assert [text.get_text() for text in drawn.legend_.get_texts()] == ["low", "high", "missing"]
+    assert drawn.legend_.get_title().get_text() == "grade"
+
+
+def test_numbers_have_a_color_bar(vae):
+    numbers = pd.Series(X[:, 0], name="length").where(np.arange(150) > 9)
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, numbers)
+    assert drawn.legend_ is None
+    assert drawn.colorbar_.ax.get_ylabel() == "length"
+    missing, known = drawn.scatter_
+    np.testing.assert_array_equal(known.get_array(), X[10:, 0])
+    assert len(missing.get_offsets()) == 10
+
+
+def test_more_than_ten_classes_all_look_different(vae):
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, [f"class {i % 25:02d}" for i in range(150)])
+    assert len({to_hex(points.get_facecolor()[0]) for points in drawn.scatter_}) == 25
+
+
+def test_hexagons_count_every_row(vae):
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, density=True)
+    assert drawn.density_.get_array().sum() == 150
+    assert drawn.scatter_ == []
+    means = LatentSpaceDisplay.from_estimator(vae, X, X[:, 0], density=True).density_.get_array()
+    assert X[:, 0].min() <= means.min() <= means.max() <= X[:, 0].max()
+
+
+def test_hexagons_have_the_color_of_the_majority():
+    codes = np.concatenate([np.zeros((30, 2)), np.ones((20, 2))])
+    drawn = LatentSpaceDisplay(codes, y=["a"] * 20 + ["b"] * 10 + ["b"] * 20)
+    drawn.plot(density=True).figure_.canvas.draw()
+    assert drawn.density_.get_array().tolist() == [30, 20]
+    legend = [to_hex(handle.get_facecolor()[0]) for handle in drawn.legend_.legend_handles]
+    assert [to_hex(color) for color in drawn.density_.get_facecolors()] == legend
+
+
+def test_density_is_automatic_where_rows_are_many():
+    codes = np.random.default_rng(0).normal(size=(20_001, 2))
+    assert LatentSpaceDisplay(codes[:-1]).plot().density_ is None
+    assert LatentSpaceDisplay(codes).plot().density_.get_array().sum() == 20_001
+
+
+def shapes(drawn):
+    """A A' of each ellipse, A its half axes in data units: n_std squared times a covariance, (n, 2, 2)."""
+    drawn.figure_.canvas.draw()
+    axes = drawn.ellipses_.get_transforms()[:, :2, :2]
+    return axes @ axes.swapaxes(1, 2)
+
+
+def test_ellipses_have_the_axes_of_a_mean_field_posterior(vae):
+    drawn = LatentSpaceDisplay.from_estimator(vae, X, ellipses=7, n_std=1.5)
+    scale = vae.encode(X).scale.numpy()[drawn.ellipse_rows]
+    np.testing.assert_allclose(shapes(drawn), [np.diag((1.5 * s) ** 2) for s in scale], atol=1e-12)
+    centers = vae.transform(X)[drawn.ellipse_rows]
+    np.testing.assert_array_equal(drawn.ellipses_.get_offsets(), centers)
+    assert ((centers + 1.5 * scale).max(0) <= [drawn.ax_.get_xlim()[1], drawn.ax_.get_ylim()[1]]).all()
+    assert len(drawn.ellipse_rows) == 7
+
+
+def test_ellipses_of_a_full_covariance_are_its_level_sets():
+    full = VAETransformer(3, posterior="full", max_iter=5, random_state=0).fit(X)
+    drawn = LatentSpaceDisplay.from_estimator(full, X, components=(0, 2), ellipses=5)
+    covariances = full.encode(X).covariance_matrix.numpy()[drawn.ellipse_rows][:, [0, 2]][:, :, [0, 2]]
+    np.testing.assert_allclose(shapes(drawn), 4 * covariances, rtol=1e-6, atol=1e-9)
+
+
+def test_ellipses_lean_as_the_covariance_does():
+    covariances = np.array([[[2.0, 0.9], [0.9, 1.0]], [[0.5, -0.3], [-0.3, 1.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    drawn = LatentSpaceDisplay(np.eye(3)[:, :2], ellipse_rows=np.arange(3), covariances=covariances).plot(n_std=3.0)
+    np.testing.assert_allclose(shapes(drawn), 9 * covariances, atol=1e-12)
+
+
+def test_ellipses_take_rows_of_frames_and_refuse_posteriors_without_a_variance(pets, frame):
+    assert len(LatentSpaceDisplay.from_estimator(pets, frame, ellipses=True).ellipse_rows) == 100
+    cauchy = VAETransformer(2, posterior="cauchy", max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"no finite variance\. Use ellipses=False"):
+        LatentSpaceDisplay.from_estimator(cauchy, X, ellipses=5)
+    flow = VAETransformer(2, posterior="flow", max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="no covariance to draw ellipses of"):
+        LatentSpaceDisplay.from_estimator(flow, X, ellipses=5)
+
+
+@pytest.mark.parametrize("bad", [{"components": (0, 2)}, {"components": (0,)}, {"ellipses": -1}, {"ellipses": "all"}])
+def test_latent_space_names_a_bad_parameter(vae, bad):
+    with pytest.raises(ValueError, match=f"'{next(iter(bad))}' must be"):
+        LatentSpaceDisplay.from_estimator(vae, X, **bad)
+
+
+def test_y_has_an_entry_per_row(vae):
+    with pytest.raises(ValueError, match="y has 10 entries, X 150 rows"):
+        LatentSpaceDisplay.from_estimator(vae, X, y[:10])
+
+
+def test_a_generator_without_codes_says_so():
+    gan = VAETransformer(2, objective="gan", max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"LatentSpaceDisplay: .* trains a generator without an encoder"):
+        LatentSpaceDisplay.from_estimator(gan, X)
+    assert ManifoldDisplay.from_estimators([gan], (2, 2), n=2).means[0].shape == (2, 2, 4)
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def cancer_fit():
+    table = load_breast_cancer().data
+    return VAETransformer(n_components=3, max_iter=3, random_state=0).fit(table), table
+
+
+def test_curves_are_reconstruction_minus_kl_of_the_history(cancer_fit):
+    vae, _ = cancer_fit
+    drawn = TrainingCurveDisplay.from_estimator(vae)
+    expected = [record["valid_reconstruction"] - record["valid_kl"] for record in vae.history_]
+    np.testing.assert_array_equal(drawn.lines_["valid"].get_ydata(), expected)
+    assert drawn.lines_["train"].get_xdata().tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(drawn.lines_["train_kl"].get_ydata(), [r["train_kl"] for r in vae.history_[1:]])
+    assert drawn.levels == {"start": expected[0]}
+    assert drawn.best_line_.get_xdata()[0] == vae.best_iter_
+    assert [ax.get_ylabel().split()[0] for ax in drawn.axes_] == ["ELBO", "Reconstruction", "KL"]
+
+
+def test_levels_are_linear_models_of_the_training_rows_on_the_held_out_ones(cancer_fit):
+    """Up to the one pair of draws that held-out rows have; PCA is 4 nats off on training rows, 1.1 solved on all."""
+    vae, table = cancer_fit
+    n = int(np.ceil(0.1 * len(table)))
+    held_out = np.asarray(vae._canonical(table, None, True)[1][:n].take(slice(None)))
+    train = table[~(table[:, None] == held_out[None]).all(2).any(1)]
+    assert len(train) == len(table) - n
+    scaler = StandardScaler().fit(train)
+    jacobian = np.log(scaler.scale_).sum()
+    levels = TrainingCurveDisplay.from_estimator(vae, table).levels
+    pca = PCA(3).fit(scaler.transform(train))
+    assert levels["PCA"] == pytest.approx(_log_likelihood(pca, scaler.transform(held_out)) - jacobian, abs=0.15)
+    fa = FactorAnalysis(3, tol=1e-8, max_iter=20_000, svd_method="lapack").fit(scaler.transform(train))
+    expected = fa.score(scaler.transform(held_out)) - jacobian
+    assert levels["factor analysis"] == pytest.approx(expected, abs=0.15)
+    assert levels["start"] == TrainingCurveDisplay.from_estimator(vae).levels["start"]
+
+
+def _log_likelihood(pca, rows):
+    """Of probabilistic PCA, by scipy: the mean and covariance that PCA reports."""
+    n = pca.n_samples_
+    mean, covariance = pca.mean_, pca.get_covariance() * (n - 1) / n  # maximum likelihood divides by n
+    return multivariate_normal(mean, covariance).logpdf(rows).mean()
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(3)])
+def test_levels_know_the_held_out_rows_of_any_seed(random_state):
+    vae = VAETransformer(2, init="pca", max_iter=1, random_state=random_state).fit(X)
+    levels = TrainingCurveDisplay.from_estimator(vae, X).levels
+    assert levels["PCA"] == pytest.approx(levels["start"], abs=1e-9)
+    assert list(TrainingCurveDisplay.from_estimator(vae, X).level_lines_) == ["start, PCA", "factor analysis"]
+
+
+def test_levels_take_weights_and_held_out_rows_and_refuse_another_table():
+    weight = np.random.default_rng(0).uniform(0.5, 2, 150)
+    vae = VAETransformer(2, max_iter=1, random_state=0).fit(X, sample_weight=weight, X_val=X[:30] + 0.01)
+    drawn = TrainingCurveDisplay.from_estimator(vae, X, X_val=X[:30] + 0.01, sample_weight=weight)
+    assert set(drawn.levels) == {"start", "PCA", "factor analysis"}
+    for wrong in ({}, {"X_val": X[:30] + 0.01}, {"sample_weight": weight}):
+        with pytest.raises(ValueError, match="are not those that fit saw"):
+            TrainingCurveDisplay.from_estimator(vae, X, **wrong)
+
+
+def test_curves_without_held_out_rows_have_no_levels():
+    vae = VAETransformer(2, max_iter=2, early_stopping=False, random_state=0).fit(X)
+    drawn = TrainingCurveDisplay.from_estimator(vae)
+    assert drawn.levels == {} and set(drawn.lines_) == {"train", "train_reconstruction", "train_kl"}
+    assert drawn.best_line_ is None
+    with pytest.raises(ValueError, match="held no rows out"):
+        TrainingCurveDisplay.from_estimator(vae, X)
+    with pytest.raises(ValueError, match="no epoch was trained"):
+        TrainingCurveDisplay.from_estimator(VAETransformer(2, max_iter=0).fit(X))
+
+
+@pytest.mark.parametrize(
+    ("objective", "label", "sign", "parts"),
+    [
+        ("iwae", "Bound of 8 draws (nats per row)", -1, ["reconstruction", "kl"]),
+        ("ae", "Loss of AE", 1, ["reconstruction"]),
+        ("wae_mmd", "Loss of WAEMMD", 1, ["reconstruction", "mmd"]),
+        ("aae", "Loss of AAE", 1, ["reconstruction", "adversarial", "auxiliary_loss"]),
+        ("avb", "Bound of AVB (nats per row)", -1, ["reconstruction", "kl", "auxiliary_loss"]),
+        ("gan", "Loss of GAN", 1, ["auxiliary_loss"]),
+    ],
+)
+def test_other_objectives_show_what_they_have(objective, label, sign, parts):
+    vae = VAETransformer(2, objective=objective, max_iter=2, random_state=0).fit(X)
+    drawn = TrainingCurveDisplay.from_estimator(vae)
+    assert drawn.ax_.get_ylabel() == label
+    last = [record for record in vae.history_ if "train_loss" in record][-1]
+    assert drawn.lines_["train"].get_ydata()[-1] == sign * last["train_loss"]
+    assert {f"train_{part}" for part in parts} <= set(drawn.lines_)
+    assert len(drawn.axes_) == 1 + len(parts)
+
+
+def test_weighted_columns_are_on_the_label():
+    vae = VAETransformer(2, max_iter=1, column_weights={0: 2.0}, random_state=0).fit(X)
+    assert TrainingCurveDisplay.from_estimator(vae).ax_.get_ylabel() == "ELBO (nats per row, columns weighted)"
+
+
+def test_a_bad_beginning_does_not_squeeze_the_curve():
+    history = [
+        {"epoch": i, "train_reconstruction": -1e4 if i == 1 else -5 + i / 100, "train_kl": 1.0} for i in range(1, 60)
+    ]
+    drawn = TrainingCurveDisplay(history).plot(parts=False)
+    assert drawn.ax_.get_ylim()[0] > -10
+    assert drawn.lines_["train"].get_ydata()[0] == -10_001
+
+
+def test_bounds_and_errors_are_those_of_the_scores(vae):
+    drawn = BoundDisplay.from_estimator(vae, X, n_draws=(1, 2, 20))
+    elbo, scores = vae.score_samples(X), vae.score_samples(X, n_importance_samples=20)
+    assert drawn.elbo == pytest.approx(vae.score(X))
+    assert drawn.bounds[2] == pytest.approx(scores.mean())
+    assert drawn.bound_errors[2] == pytest.approx(scores.std(ddof=1) / np.sqrt(150))
+    assert drawn.gap_errors[2] == pytest.approx((scores - elbo).std(ddof=1) / np.sqrt(150))
+    np.testing.assert_array_equal(drawn.gap_lines_[0].get_ydata(), drawn.bounds - drawn.elbo)
+    assert [ax.get_xscale() for ax in drawn.axes_] == ["log", "log"]
+    with pytest.raises(ValueError, match=r"'n_draws' must be ints in the range \[1, inf\)"):
+        BoundDisplay.from_estimator(vae, X, n_draws=(0, 5))
+
+
+def test_small_bounds_are_means_over_blocks_of_the_same_draws():
+    """So they rise with the draws, and that of one draw is the ELBO, up to an error that many draws make small."""
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    vae = VAETransformer(2, max_iter=5, scaling="power", random_state=0).fit(holes)
+    drawn = BoundDisplay.from_estimator(vae, holes, n_draws=(1, 2, 4, 400))
+    assert (np.diff(drawn.bounds) > 0).all()
+    assert drawn.bounds[0] == pytest.approx(drawn.elbo, abs=0.1)
+    assert drawn.bounds[-1] == pytest.approx(vae.score_samples(holes, n_importance_samples=400).mean())
+
+
+def test_bounds_need_a_score():
+    autoencoder = VAETransformer(2, objective="ae", max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"BoundDisplay: .* there is no evidence lower bound"):
+        BoundDisplay.from_estimator(autoencoder, X)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_reconstruction_scores_are_r2_and_agreement(pets, frame):
+    drawn = ReconstructionDisplay.from_estimator(pets, frame)
+    means = pets.reconstruct(frame)
+    seen = frame["weight"].notna()
+    assert drawn.scores_[1] == pytest.approx(r2_score(frame["weight"][seen], means["weight"][seen]))
+    known = frame["kind"].notna()
+    assert drawn.scores_[0] == pytest.approx((frame["kind"] == means["kind"])[known].mean())
+    assert drawn.scores_[2] == pytest.approx((frame["tame"] == (means["tame"] > 0.5)).mean())
+    assert drawn.scores_[drawn.columns_].tolist() == sorted(drawn.scores_)
+    titles = [ax.get_title() for ax in drawn.axes_]
+    assert f"weight\nR² {drawn.scores_[1]:.2f}" in titles and f"kind\nagree {drawn.scores_[0]:.2f}" in titles
+
+
+def test_shares_of_levels_are_those_within_an_observed_level(pets, frame):
+    drawn = ReconstructionDisplay.from_estimator(pets, frame, order=None)
+    known = frame["kind"].notna()
+    table = pd.crosstab(pets.reconstruct(frame)["kind"][known], frame["kind"][known], normalize="columns")
+    table = table.reindex(index=["cat", "dog", "emu"], fill_value=0.0)
+    np.testing.assert_allclose(drawn.artists_[0].get_array(), table.to_numpy())
+
+
+def test_columns_come_worst_best_or_in_order(vae):
+    draw = lambda **options: ReconstructionDisplay.from_estimator(vae, X, **options)  # noqa: E731
+    worst = draw(max_columns=2)
+    assert len(worst.axes_) == 2
+    assert draw(max_columns=4, order="best").columns_ == draw(max_columns=4).columns_[::-1]
+    assert draw(order=None).columns_ == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="'order' must be"):
+        draw(order="first")
+
+
+def test_many_levels_are_the_frequent_ones_and_others():
+    rng = np.random.default_rng(0)
+    codes = rng.geometric(0.15, size=(400, 1)).clip(max=20) - 1.0
+    levels = [[f"level {c}" for c in range(20)]]
+    drawn = ReconstructionDisplay(codes, codes, levels=levels).plot()
+    shares = drawn.artists_[0].get_array()
+    np.testing.assert_allclose(shares, np.eye(8))
+    assert [tick.get_text() for tick in drawn.axes_[0].get_yticklabels()][-1] == "other"
+    sampled = SampleDisplay(codes, codes, levels=levels).plot()
+    heights = [bar.get_height() for bar in sampled.axes_[0, 0].patches]
+    assert sum(heights) == pytest.approx(2.0) and len(heights) == 16
+
+
+def test_images_stand_over_their_reconstruction(digits):
+    drawn = ReconstructionDisplay.from_estimator(digits, DIGITS, image_shape=(8, 8), n_images=3)
+    picture = np.asarray(drawn.artists_[0].get_array())
+    assert picture.shape == (17, 26)
+    np.testing.assert_array_equal(picture[:8, 9:17], DIGITS[1].reshape(8, 8))
+    np.testing.assert_allclose(picture[9:, 18:], digits.reconstruct(DIGITS[:3])[2].reshape(8, 8), rtol=1e-6)
+    assert [tick.get_text() for tick in drawn.axes_[0].get_yticklabels()] == ["original", "reconstruction"]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda vae, shape: ReconstructionDisplay.from_estimator(vae, DIGITS, image_shape=shape),
+        lambda vae, shape: ComponentDisplay.from_estimator(vae, DIGITS, image_shape=shape),
+        lambda vae, shape: ManifoldDisplay.from_estimator(vae, shape),
+        lambda vae, shape: ManifoldDisplay.from_estimators([vae], shape),
+    ],
+)
+def test_an_image_has_as_many_pixels_as_the_table_columns(digits, draw):
+    with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) makes 72 pixels, but the table has 64 columns"):
+        draw(digits, (8, 9))
+    with pytest.raises(ValueError, match="'image_shape' must be"):
+        draw(digits, (4, 4, 4))
+    assert plt.get_fignums() == []
+
+
+def test_channels_come_last():
+    colors = np.arange(12.0)
+    images = image_values(colors, (3, 2, 2), "a test")
+    assert images.shape == (2, 2, 3)
+    assert images[0, 1].tolist() == [1.0, 5.0, 9.0]
+    assert image_values(colors, (1, 3, 4), "a test").shape == (3, 4)
+    drawn = ReconstructionDisplay(np.stack([colors] * 2), np.stack([colors] * 2), image_shape=(3, 2, 2)).plot()
+    picture = drawn.artists_[0].get_array()
+    np.testing.assert_allclose(picture[:2, :2], images / 11)
+    assert (picture[2] == 1).all()  # the gap is white
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_samples_stand_beside_the_table(frame, library):
+    table = frame if library == "pandas" else pl.from_pandas(frame)
+    vae = VAETransformer(n_components=2, max_iter=3, random_state=0).fit(table)
+    drawn = SampleDisplay.from_estimator(vae, table, n_samples=50, columns=["age", "kind", "weight"], random_state=0)
+    made = vae.sample(50, random_state=0)
+    np.testing.assert_array_equal(drawn.sampled[:, 0], made["age"].to_numpy())
+    assert [drawn.levels[1][int(c)] for c in drawn.sampled[:, 1]] == list(made["kind"])
+    np.testing.assert_array_equal(np.isnan(drawn.real[:, 2]), frame["weight"].isna())
+    assert [text.get_text() for text in drawn.legend_.get_texts()] == ["real", "sampled"]
+    bars = [bar.get_height() for bar in drawn.axes_[1, 1].patches]
+    expected = frame["kind"].value_counts(normalize=True).sort_index()
+    np.testing.assert_allclose(bars[:3], expected)
+    points = drawn.axes_[2, 0].collections[0].get_offsets()
+    assert len(points) == 250
+    assert [ax.get_xlabel() for ax in drawn.axes_[-1]] == ["age", "kind", "weight"]
+
+
+def test_samples_of_unknown_columns_are_an_error(vae):
+    assert SampleDisplay.from_estimator(vae, X, columns=[3, -4], random_state=0).names == ["x3", "x0"]
+    with pytest.raises(ValueError, match="The 'columns' parameter names the column 'weight'"):
+        SampleDisplay.from_estimator(vae, X, columns=["weight"])
+
+
+@pytest.mark.parametrize("decimals", [0, 1])
+def test_a_histogram_of_few_decimals_is_no_comb(decimals):
+    ages = np.round(np.arange(20, 90).repeat(3)[:, None] / 10**decimals, decimals)
+    heights = [bar.get_height() for bar in SampleDisplay(ages, ages).plot().axes_[0, 0].patches[:-1]]
+    assert np.ptp(heights[2:-3]) < 1e-9
+
+
+def test_a_column_without_a_value_is_left_out():
+    table = np.column_stack([X[:, 0], np.full(150, np.nan)])
+    vae = VAETransformer(1, max_iter=0, random_state=0).fit(table)
+    drawn = ReconstructionDisplay.from_estimator(vae, table)
+    assert drawn.columns_ == [0] and np.isnan(drawn.scores_[1])
+    SampleDisplay.from_estimator(vae, table, random_state=0).figure_.canvas.draw()
+    assert ComponentDisplay.from_estimator(vae, table).effects.shape == (2, 1)
+
+
+# ---------------------------------------------------------------- components and images
+
+
+def test_effects_are_differences_of_decoded_ends(vae):
+    drawn = ComponentDisplay.from_estimator(vae, X)
+    Z = vae.transform(X)
+    for k in range(2):
+        ends = np.tile(Z.mean(0), (2, 1))
+        ends[:, k] = np.quantile(Z[:, k], norm.cdf([-2, 2]))
+        low, high = vae.inverse_transform(ends)
+        np.testing.assert_allclose(drawn.effects[:, k], (high - low) / X.std(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(drawn.information, vae.kl_per_component_)
+    assert [bar.get_width() for bar in drawn.bars_] == vae.kl_per_component_.tolist()
+
+
+def test_effects_on_levels_are_changes_of_probability(pets, frame):
+    drawn = ComponentDisplay.from_estimator(pets, frame)
+    assert drawn.names == ["kind = cat", "kind = dog", "kind = emu", "weight", "tame = True", "age", "teeth"]
+    Z = np.asarray(pets.transform(frame))
+    ends = np.tile(Z.mean(0), (2, 1))
+    ends[:, 0] = np.quantile(Z[:, 0], norm.cdf([-2, 2]))
+    p = pets.decode(ends)
+    for row, column, value in ((1, "kind", "dog"), (4, "tame", True)):
+        asked = frame.iloc[[20, 21]].assign(**{column: value})
+        low, high = np.exp(p.log_prob(asked).numpy())[:, list(frame).index(column)]
+        assert drawn.effects[row, 0] == pytest.approx((high - low) / 0.5, abs=1e-6)
+    assert np.abs(drawn.effects[[0, 1, 2, 4]]).max() <= 2
+    assert drawn.effects[:3].sum(0) == pytest.approx([0, 0], abs=1e-6)  # levels share one probability
+
+
+def test_rows_and_components_are_those_with_the_most_to_say():
+    table = load_breast_cancer().data
+    vae = VAETransformer(5, max_iter=0, random_state=0).fit(table)
+    everything = ComponentDisplay.from_estimator(vae, table)
+    some = ComponentDisplay.from_estimator(vae, table, max_components=2, max_rows=4)
+    assert some.effects.shape == (4, 2)
+    rows = np.sort(np.argsort(-np.abs(everything.effects[:, :2]).max(1))[:4])
+    np.testing.assert_allclose(some.effects, everything.effects[rows, :2], rtol=1e-9)
+
+
+def test_components_that_are_off_are_grey():
+    drawn = ComponentDisplay(np.array([1.0, 0.04, 0.06]), effects=np.ones((1, 3)), names=["a"]).plot()
+    first, second, third = (to_hex(bar.get_facecolor()) for bar in drawn.bars_)
+    assert first == third != second
+    assert drawn.axes_[0].get_title() == "2 of 3 live"
+
+
+def test_codes_without_a_kl_show_their_variance():
+    autoencoder = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(X)
+    drawn = ComponentDisplay.from_estimator(autoencoder, X)
+    np.testing.assert_allclose(drawn.information, autoencoder.transform(X).var(0))
+    assert drawn.axes_[0].get_xlabel() == "Variance of codes"
+
+
+@pytest.mark.parametrize("posterior", ["categorical", "dirichlet"])
+def test_codes_that_have_no_low_end_are_refused(posterior):
+    vae = VAETransformer(3, posterior=posterior, max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="ComponentDisplay moves"):
+        ComponentDisplay.from_estimator(vae, X)
+
+
+def test_strips_of_images_go_from_low_to_high(digits):
+    drawn = ComponentDisplay.from_estimator(digits, DIGITS, image_shape=(8, 8), n_steps=3)
+    Z = digits.transform(DIGITS)
+    ends = np.tile(Z.mean(0), (3, 1))
+    ends[:, 1] = np.quantile(Z[:, 1], norm.cdf([-2, 0, 2]))
+    np.testing.assert_allclose(drawn.traversals[1], digits.inverse_transform(ends), rtol=1e-5, atol=1e-5)
+
+
+def test_the_plane_is_a_grid_of_normal_quantiles(digits):
+    drawn = ManifoldDisplay.from_estimator(digits, (8, 8), n=5)
+    quantiles = norm.ppf((np.arange(5) + 0.5) / 5)
+    np.testing.assert_allclose(drawn.coordinates, np.stack([quantiles, quantiles], 1), atol=1e-6)
+    lower_right = digits.inverse_transform([[quantiles[4], quantiles[0]]])[0]
+    np.testing.assert_allclose(drawn.means[0][4, 4], lower_right, rtol=1e-4, atol=1e-4)
+    assert drawn.ax_.get_ylabel() == "Component 1"
+
+
+def test_the_plane_follows_the_prior_or_says_why_not(digits):
+    laplace = VAETransformer(2, posterior="laplace", max_iter=0, random_state=0).fit(DIGITS)
+    drawn = ManifoldDisplay.from_estimator(laplace, (8, 8), n=4)
+    u = np.array([0.125, 0.375])
+    expected = np.log(2 * u)  # quantiles of the standard Laplace, up to its scale
+    assert drawn.coordinates[0, 0] / drawn.coordinates[1, 0] == pytest.approx(expected[0] / expected[1], rel=1e-5)
+    mixture = VAETransformer(2, prior=NormalMixture(n_members=2), max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="independent components and quantiles"):
+        ManifoldDisplay.from_estimator(mixture, (2, 2))
+    with pytest.raises(ValueError, match="n_components=2, but the model has 3"):
+        ManifoldDisplay.from_estimator(VAETransformer(3, max_iter=0).fit(X), (2, 2))
+    with pytest.raises(ValueError, match="draws no code"):
+        ManifoldDisplay.from_estimator(VAETransformer(2, objective="ae", max_iter=1).fit(X), (2, 2))
+
+
+def test_draws_of_several_models_stand_side_by_side(digits):
+    other = VAETransformer(5, max_iter=0, random_state=0).fit(DIGITS)
+    drawn = ManifoldDisplay.from_estimators([digits, other], (8, 8), n=3, random_state=1)
+    again = ManifoldDisplay.from_estimators([digits, other], (8, 8), n=3, random_state=1, labels=["a", "b"])
+    np.testing.assert_array_equal(drawn.means[1], again.means[1])
+    assert [ax.get_title() for ax in again.axes_] == ["a", "b"]
+    with pytest.raises(ValueError, match="'labels' has 1 entries for 2 estimators"):
+        ManifoldDisplay.from_estimators([digits, other], (8, 8), labels=["a"])
+
+
+def test_long_names_are_cut_in_the_middle():
+    assert short("Married-civ-spouse", 10) == "Marrie…use"
+    assert short("short", 10) == "short"

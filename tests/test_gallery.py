@@ -1,0 +1,49 @@
+"""The gallery's scripts, cheaply: the build of the documentation runs them, with warnings as errors."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
+PATH = re.compile(r"^(?:~|\.{0,2})/|^[A-Za-z]:\\|\.(?:csv|npz|npy|png|parquet|gz)$")
+
+
+def test_there_is_a_gallery():
+    assert len(SCRIPTS) >= 10
+    assert (EXAMPLES / "GALLERY_HEADER.rst").is_file()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_has_a_title_and_ends_in_a_picture(script):
+    tree = ast.parse(script.read_text())
+    compile(tree, str(script), "exec")
+    title, underline, *_ = ast.get_docstring(tree).splitlines()
+    assert len(underline) == len(title) and set(underline) == {"="}
+    assert ast.unparse(tree.body[-1]) == "plt.show()"
+    last_cell = script.read_text().split("\n# %%\n")[-1]
+    assert re.search(r"plt\.subplots\(|Display\.from_estimator\(", last_cell)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_reads_and_writes_no_file(script):
+    tree = ast.parse(script.read_text())
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert not [text for text in strings if PATH.search(text)]
+    assert not re.search(r"\bopen\(|savefig|fetch_|pathlib", script.read_text())
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_has_a_seed_wherever_it_draws(script):
+    """In the call, or in a dictionary of parameters that it spreads."""
+    tree = ast.parse(script.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in calls:
+        name = ast.unparse(call.func).split(".")[-1]
+        keywords = {keyword.arg for keyword in call.keywords}
+        if name in ("VAETransformer", "sample") and "random_state" not in keywords:
+            assert None in keywords and "'random_state': 0" in ast.unparse(tree), ast.unparse(call)
+        if name == "default_rng":
+            assert call.args, ast.unparse(call)

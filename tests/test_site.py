@@ -1,0 +1,66 @@
+"""The site's sources against the package: no public name without a page, no link of an HTML repr that leads nowhere."""
+
+import ast
+import inspect
+import re
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from sklearn.base import BaseEstimator
+
+import skvae
+
+PAGES = "\n".join(page.read_text() for page in (Path(__file__).parents[1] / "docs" / "api").glob("*.rst"))
+TABLE = re.compile(r"^\.\. autosummary::\n   :toctree: generated\n(?:   :.*\n)*\n((?:   .+\n)+)", re.MULTILINE)
+SITE = "https://skvae.readthedocs.io/en/stable/"
+MODULES = ["skvae", "skvae.metrics", "skvae.display", "skvae.onnx"]
+
+#: Names in tables, each of which has a page; modules and data are described on the page itself.
+LISTED = Counter(" ".join(TABLE.findall(PAGES)).split())
+DESCRIBED = re.findall(r"^\.\. (?:automodule|py:data):: (?:skvae\.)?([\w.]+)$", PAGES, re.MULTILINE)
+
+COMPONENTS = [
+    name
+    for name, member in vars(skvae).items()
+    if name in skvae.__all__ and inspect.isclass(member) and issubclass(member, BaseEstimator)
+]
+
+
+def offered(module):
+    """`__all__` of a module, read, since it may need optional packages; nothing where there is no such module."""
+    if find_spec(module) is None:
+        return []
+    tree = ast.parse(Path(find_spec(module).origin).read_text())
+    return next(ast.literal_eval(node.value) for node in tree.body if ast.unparse(node).startswith("__all__"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_on_an_api_page(module):
+    prefix = module.removeprefix("skvae").lstrip(".") + "."
+    names = {(prefix + name).lstrip(".") for name in offered(module)}
+    assert names <= {*LISTED, *DESCRIBED}
+
+
+def test_no_name_is_on_two_api_pages():
+    assert [name for name, count in LISTED.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", [name for name in COMPONENTS if not inspect.isabstract(getattr(skvae, name))])
+def test_the_html_repr_links_to_a_page_of_the_site(name):
+    component = getattr(skvae, name)
+    address = component.__new__(component)._get_doc_link()
+    assert address in {f"{SITE}api/generated/skvae.{listed}.html" for listed in LISTED}
+    assert name in address
+
+
+def test_the_link_is_in_the_html_repr():
+    assert f'href="{SITE}api/generated/skvae.VAETransformer.html"' in skvae.VAETransformer()._repr_html_()
+
+
+def test_a_users_own_component_has_no_link():
+    class Own(skvae.Gaussian):
+        pass
+
+    assert Own()._get_doc_link() == ""
