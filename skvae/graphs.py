@@ -22,8 +22,7 @@ _N_NODES = 41  # as in `likelihoods.InDataUnits`
 
 
 class Transform(nn.Module):
-    """
-    Rows in data units to codes: `VAETransformer.transform` as a torch module.
+    """Rows in data units to codes: `VAETransformer.transform` as a torch module.
 
     Codes come in the estimator's order and signs. The module holds a copy of the fitted networks.
 
@@ -61,8 +60,7 @@ class Transform(nn.Module):
         self.register_buffer("signs", signs)
 
     def forward(self, X: Tensor) -> Tensor:
-        """
-        Encode rows as the centres of their posteriors.
+        """Encode rows as the centres of their posteriors.
 
         A category is its code number.
 
@@ -89,8 +87,7 @@ class Transform(nn.Module):
 
 
 class InverseTransform(nn.Module):
-    """
-    Codes to means in data units: `VAETransformer.inverse_transform` as a torch module.
+    """Codes to means in data units: `VAETransformer.inverse_transform` as a torch module.
 
     A category comes as its most probable code number, a boolean as a probability.
 
@@ -127,8 +124,7 @@ class InverseTransform(nn.Module):
         self.register_buffer("signs", signs)
 
     def forward(self, Z: Tensor) -> Tensor:
-        """
-        Decode codes to means.
+        """Decode codes to means.
 
         Means of bent columns are quadratures.
 
@@ -155,8 +151,7 @@ class InverseTransform(nn.Module):
 
 
 class ScoreSamples(nn.Module):
-    """
-    Rows in data units to evidence lower bounds: `VAETransformer.score_samples` as a torch module.
+    """Rows in data units to evidence lower bounds: `VAETransformer.score_samples` as a torch module.
 
     A row outside the support of a column's family, which the estimator refuses, has the bound NaN: a graph cannot
     raise.
@@ -193,8 +188,7 @@ class ScoreSamples(nn.Module):
         self.register_buffer("noise", estimator._score_noise.to(dtype))
 
     def forward(self, X: Tensor) -> Tensor:
-        """
-        Bound the log-density of each row from below.
+        """Bound the log-density of each row from below.
 
         The bound is that of the model's units and the log-Jacobian of the scaling.
 

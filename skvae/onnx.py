@@ -50,8 +50,7 @@ _ALIAS = "SkvaeVAETransformer"
 
 
 def to_onnx(model, X, method="transform", target_opset=None, **options):
-    """
-    Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
+    """Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
 
     An array, of rows or of codes, is one input tensor "X" of shape (n, D); a frame is one tensor of shape (n, 1) for
     each column, in their order, and skl2onnx puts "_" for what is no letter or digit in their names.
