@@ -129,11 +129,12 @@ def test_a_pipeline_of_numbers_with_holes(holes, method, dtype, tmp_path):
 
 
 def test_skl2onnx_alone_converts_at_its_own_opset(holes):
-    """With the net that hardly any digit of 1000 would be left for, were it not for float64 units in the graph."""
+    """Numbers so far from 0 that units in float32 would cost four digits."""
     vae = VAETransformer(2, max_iter=5, random_state=0).fit(holes)
     X = (holes + 1e4).astype(np.float32)
     vae._columns.shift = vae._columns.shift + 1e4
     graph = skl2onnx.to_onnx(vae, X[:1])
+    assert graph.opset_import[0].version == skl2onnx.get_latest_tested_opset_version()
     assert_same(only(run(graph, X)), vae.transform(X))
 
 
