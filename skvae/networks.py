@@ -17,6 +17,9 @@ EMBEDDING_WIDTH = 8  # numbers that the encoder's net sees of one category
 LINEAR = MLP(())  # no net
 BOTTLENECK = 6  # fewest numbers that the decoder's net gives for a category of many levels
 
+# Before torch 2.7 nothing tells of an export, and an encoder exports for rows without holes only.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 
 class Decoder(nn.Module):
     """z (S, B, K) -> raw numbers: affine(z) + net(z).
@@ -169,6 +172,8 @@ class Encoder(nn.Module):
 
     def _conditioned(self, raw, mask):
         """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
+        if _is_exporting():  # no graph can ask which rows have holes, and those without keep every digit
+            return torch.where(mask.all(-1, keepdim=True), raw, self._given_observed(raw, mask))
         if not mask.is_cuda:  # there a look at which rows have holes would have to wait for the device
             rows = (~mask).any(-1).nonzero()[:, 0]
             if 2 * len(rows) < len(mask):
@@ -189,6 +194,6 @@ class Encoder(nn.Module):
         """What a net that reads features sees: numbers, embeddings and holes."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):
-            is_missing = numbers.new_zeros(len(numbers), len(self.holes))
+            is_missing = numbers.new_zeros(numbers.shape[0], len(self.holes))
             parts.append(is_missing if mask is None else (~mask.index_select(-1, self.holes)).to(numbers.dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)

@@ -576,7 +576,7 @@ class _FullCovarianceHead(Head):
 
     def push(self, q, u):
         """z = m + L u."""
-        return q.loc + torch.einsum("bij,sbj->sbi", q.scale_tril, u.expand(-1, len(q.loc), -1))
+        return q.loc + torch.einsum("bij,sbj->sbi", q.scale_tril, u.expand(-1, q.loc.shape[0], -1))
 
     def marginals(self, q):
         """Normal with the diagonal of the covariance."""
