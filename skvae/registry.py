@@ -8,6 +8,8 @@ import inspect
 
 from sklearn.base import BaseEstimator
 
+from ._documented import Documented
+
 __all__ = ["built_in", "described", "is_built_in", "made"]
 
 _KEYS = {"component", "parameters"}
@@ -20,7 +22,7 @@ def built_in():
     while waiting:
         classes = [c for c in waiting.pop().__subclasses__() if c.__module__.startswith("skvae.")]
         waiting += classes
-        found |= {c.__name__: c for c in classes if not hasattr(c, "fit") and not inspect.isabstract(c)}
+        found |= {c.__name__: c for c in classes if not (hasattr(c, "fit") or inspect.isabstract(c) or c is Documented)}
     return found
 
 

@@ -510,7 +510,7 @@ def test_the_registry_is_what_is_public():
     assert set(registry.built_in().values()) == kinds | {skvae.architectures.FromFactory}
 
 
-@pytest.mark.parametrize("component", components()[1], ids=repr)
+@pytest.mark.parametrize("component", components()[1], ids=lambda component: type(component).__name__)
 def test_every_component_round_trips(component, folder):
     files.write(folder / "file", {"it": component, "list": [(component, slice(1, None)), (None, {"a": component})]})
     again = files.read(folder / "file", lambda state: None, components=[slower])
