@@ -5,12 +5,10 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scikit-learn's Array API checks
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
-from sklearn.preprocessing import StandardScaler
+from sklearn.datasets import load_breast_cancer
+from standardize import standardized
 
 from skvae.conftest import no_figure_stays_open  # noqa: F401 - a fixture of all tests
-
-LOADERS = {"wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
 
 def pytest_collection_modifyitems(items):
@@ -20,13 +18,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "cuda" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
-def standardized(name):
-    """Columns with mean 0 and variance 1, the constant ones dropped."""
-    X = LOADERS[name]().data
-    X = X[:, X.std(0) > 0]
-    return StandardScaler().fit_transform(X)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import standardized
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
+from standardize import standardized
 
 from skvae import ELBO, Gaussian, VAETransformer
 from skvae._random import whitened_pairs

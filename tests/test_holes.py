@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import standardized
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris
+from standardize import standardized
 
 from skvae import IWAE, VAETransformer, metrics
 from skvae.linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis

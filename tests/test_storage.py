@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -53,6 +54,11 @@ from skvae.storage import FORMAT_VERSION
 DATA = Path(__file__).parent / "data"
 IRIS = load_iris().data
 SMALL = {"n_components": 2, "hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
+
+
+def told(value):
+    """Text of a parameter without addresses, which differ between the workers of pytest-xdist."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 def _make():
@@ -355,7 +361,7 @@ def my_adam(groups, lr, weight_decay):
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"optimizer": "sgd"}, {"objective": "aae"}, {"schedule": "aggressive"}, {"optimizer": my_adam}],
-    ids=str,
+    ids=told,
 )
 def test_going_on_is_bit_for_bit_with_the_optimizer(way, parameters):
     if parameters.get("optimizer") is my_adam:
@@ -481,7 +487,7 @@ def test_a_class_of_the_users_with_a_name_of_ours(folder):
         ({"callbacks": [object()]}, r"callbacks\.0, a object"),
         ({"prior": Pair(), "callbacks": [_namesake()()]}, "second thing of the name 'Pair'"),
     ],
-    ids=str,
+    ids=told,
 )
 def test_what_has_no_words_in_a_file(folder, parameters, message):
     vae = VAETransformer(**SMALL).fit(IRIS).set_params(**parameters)
@@ -530,7 +536,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=told)
 def test_every_value_round_trips(value, folder):
     files.write(folder / "file", {"it": value, "twice": [value, value]})
     again = files.read(folder / "file", lambda state: None)

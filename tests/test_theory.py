@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import standardized
 from scipy import stats
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
+from standardize import standardized
 from torch.distributions import Normal
 
 from skvae import (
