@@ -6,6 +6,7 @@ rewrites the line numbers of links that have gone stale.
 """
 
 import ast
+import math
 import re
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def test_spellings_run(match):
     """Constructed, every short name known, and parts that go together."""
     result = eval(match[1], vars(skvae))
     if isinstance(result, skvae.VAETransformer):
-        skvae.pairing.check_parts(*result._parts(), [skvae.Gaussian()], result._networks(1000))
+        families = [skvae.Gaussian()] * math.prod(getattr(result.encoder, "image_shape", (1,)))
+        skvae.pairing.check_parts(*result._parts(), families, result._networks(1000))
         result._component("likelihood")
 
 

@@ -1,6 +1,6 @@
 """MNIST by VAETransformer: the manifold of two components, and images drawn from a model with more of them.
 
-    python docs/examples/mnist.py --data PATH [--n-components 16] [--rows 60000] [--epochs 30] [--out FOLDER]
+    python docs/examples/mnist.py --data PATH [--network conv] [--n-components 16] [--rows 60000] [--epochs 30]
 
 PATH is a folder with the four files of the data base (train-images-idx3-ubyte.gz and so on, also unpacked), or an npz
 with x_train and x_test, as keras has it, or X. Nothing is downloaded. Pixels are Bernoulli: grey levels over 255 are
@@ -19,10 +19,11 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from skvae import VAETransformer, metrics
+from skvae import MLP, ConvNet, VAETransformer, metrics
 from skvae.display import ManifoldDisplay, ReconstructionDisplay
 
 N_TEST = 10_000  # of an npz without test images
+NETWORKS = {"mlp": MLP((500, 500)), "conv": ConvNet((28, 28), channels=(16, 32, 64), hidden_size=256)}
 IDX = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
@@ -56,7 +57,8 @@ def fit(n_components, X, X_test, args):
     tick = time.perf_counter()
     vae = VAETransformer(
         n_components,
-        hidden_layer_sizes=(500, 500),
+        encoder=NETWORKS[args.network],
+        decoder=NETWORKS[args.network],
         likelihood="bernoulli",
         scaling=None,
         max_iter=args.epochs,
@@ -75,6 +77,7 @@ def main():
     """Train, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of idx files, or an npz")
+    parser.add_argument("--network", choices=NETWORKS, default="mlp")
     parser.add_argument("--n-components", type=int, default=16)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--test-rows", type=int, default=2000)
