@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
+from skvae.display import LatentSpaceDisplay, ManifoldDisplay, ReconstructionDisplay, TrainingCurveDisplay
 
 TABLES = {"breast_cancer": load_breast_cancer, "wine": load_wine, "digits": load_digits}
 K = 10
@@ -49,7 +50,7 @@ def compare(name, load):
         score = model.score(test) + jacobian
         accuracy = probe(model.transform(train), y_train, model.transform(test), y_test)
         print(f"{name:14} {label:15} {score:14,.2f} {accuracy:9.3f} {seconds:8.1f}", flush=True)
-    return model, X_test, y_test
+    return model, X_train, X_test, y_test
 
 
 def search():
@@ -65,38 +66,18 @@ def search():
         print(f"{k:12} {mean:12.2f} {std:5.2f}{'   <- best' if k == grid.best_params_['vae__n_components'] else ''}")
 
 
-def draw(vae, X, y):
-    """One picture: latent scatter, training curve, digits with their reconstructions, samples."""
-    codes = vae.transform(X)
-    figure, axes = plt.subplot_mosaic(
-        [["codes", "curve"], ["rows", "rows"], ["samples", "samples"]],
-        figsize=(9, 8),
-        height_ratios=[3, 1.3, 0.75],
-        layout="constrained",
-    )
-    scatter = axes["codes"].scatter(codes[:, 0], codes[:, 1], c=y, s=10, cmap="tab10")
-    axes["codes"].legend(*scatter.legend_elements(), title="digit", ncols=2, fontsize="x-small")
-    axes["codes"].set(xlabel="most informative component", ylabel="second", title="posterior means, held-out rows")
-
-    epochs = [record["epoch"] for record in vae.history_]
-    axes["curve"].plot(epochs[1:], [-r["train_loss"] for r in vae.history_[1:]], label="training")
-    axes["curve"].plot(epochs, [-r["valid_loss"] for r in vae.history_], label="held out")
-    axes["curve"].axhline(-vae.history_[0]["valid_loss"], color="gray", ls=":", label="PCA start, held out")
-    axes["curve"].axvline(vae.best_iter_, color="black", lw=0.8, label="best epoch")
-    axes["curve"].set(xlabel="epoch", ylabel="ELBO in nats per row", title="training")
-    axes["curve"].legend(fontsize="x-small")
-
-    def strip(rows):
-        return np.hstack([np.pad(row.reshape(8, 8), 1, constant_values=0) for row in rows])
-
-    shown = X[:16]
-    pairs = np.vstack([strip(shown), strip(vae.inverse_transform(vae.transform(shown)))])
-    axes["rows"].imshow(pairs, cmap="gray", vmin=0, vmax=16)
-    axes["rows"].set(title="held-out digits (top) and their reconstructions from 10 components")
-    axes["samples"].imshow(strip(vae.sample(16, random_state=0)), cmap="gray", vmin=0, vmax=16)
-    axes["samples"].set(title="sampled digits: sample() draws the pixel noise too")
-    for name in ("rows", "samples"):
-        axes[name].axis("off")
+def draw(vae, X, X_train, y):
+    """One picture: latent space, training curve, held-out digits with their reconstructions, decoded codes."""
+    figure = plt.figure(figsize=(10, 7.6), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[3, 2.1])
+    left, right = upper.subplots(1, 2, width_ratios=[1, 1.25])
+    LatentSpaceDisplay.from_estimator(vae, X, y, ax=left).ax_.set_title("posterior means of held-out digits")
+    TrainingCurveDisplay.from_estimator(vae, X_train, ax=right, parts=False)
+    rows, samples = lower.subplots(2, 1)
+    ReconstructionDisplay.from_estimator(vae, X, image_shape=(8, 8), n_images=20, ax=rows)
+    codes = np.random.default_rng(0).normal(size=(40, K))
+    means = vae.inverse_transform(codes).reshape(1, 2, 20, 64)
+    ManifoldDisplay(means, (8, 8), titles=["draws of the prior, decoded"]).plot(samples)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=100, metadata={"Software": None})
     print(f"wrote {PICTURE}")
@@ -110,11 +91,11 @@ def main():
     print("(a held-out digit uses a pixel that is constant in training; FactorAnalysis has no noise floor)")
     print("\nGridSearchCV over n_components, wine")
     search()
-    vae, X, y = last
+    vae, X_train, X, y = last
     back = vae.inverse_transform(vae.transform(X))
     print(f"\ndigits: mean squared pixel error of the reconstruction {np.mean((X - back) ** 2):.2f}")
     print("KL per component:", vae.kl_per_component_.round(2))
-    draw(vae, X, y)
+    draw(vae, X, X_train, y)
 
 
 if __name__ == "__main__":
