@@ -112,7 +112,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     Parameters
     ----------
     n_components : int, default=10
-        K, the width of the code. Components that the table cannot feed carry no information (see
+        K, the width of the code. Components beyond what the table holds carry little information, or none (see
         `kl_per_component_`).
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
@@ -140,7 +140,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         columns that it does not name are "auto".
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles) also bend each real column towards
+        is. With "global" try ``likelihood=Gaussian(noise="shared")``: with a noise of its own a pixel that hardly varies
+        weighs as much as any other. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles) also bend each real column towards
         the normal, for skewed and many-peaked ones; the score has their log-Jacobian, and means in data units come by
         quadrature. Columns of a positive family are divided by their scale and never shifted; fractions, counts,
         categories and booleans are left alone.
