@@ -140,11 +140,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         columns that it does not name are "auto".
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. With "global" try ``likelihood=Gaussian(noise="shared")``: with a noise of its own a pixel that hardly varies
-        weighs as much as any other. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles) also bend each real column towards
-        the normal, for skewed and many-peaked ones; the score has their log-Jacobian, and means in data units come by
-        quadrature. Columns of a positive family are divided by their scale and never shifted; fractions, counts,
-        categories and booleans are left alone.
+        is. With "global" try ``likelihood=Gaussian(noise="shared")``: with a noise of its own a pixel that hardly
+        varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles)
+        also bend each real column towards the normal, for skewed and many-peaked ones; the score has their
+        log-Jacobian, and means in data units come by quadrature. Columns of a positive family are divided by their
+        scale and never shifted; fractions, counts, categories and booleans are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
         What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
     feature_loss : FeatureLoss, optional
