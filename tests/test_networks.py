@@ -303,13 +303,12 @@ def test_the_perceptual_term_trains_features_and_is_in_no_score():
     np.testing.assert_array_equal(again.score_samples(DIGITS), given.score_samples(DIGITS))
 
 
-@pytest.mark.slow
-def test_convolutions_beat_an_mlp_of_equal_size_on_binary_digits():
-    """By 0.06 nats in the mean over five seeds (docs/benchmarks/images.py), not on every seed; on grey digits, no."""
-    X = (load_digits().data > 8).astype(float)
-    X_train, X_test = train_test_split(X, random_state=100)
-    scores = {}
-    for name, net in {"conv": ConvNet((8, 8)), "mlp": MLP((160, 160))}.items():
-        fits = [VAETransformer(10, encoder=net, decoder=net, random_state=seed).fit(X_train) for seed in range(3)]
-        scores[name] = np.mean([vae.score(X_test) for vae in fits])
-    assert scores["conv"] > scores["mlp"]
+def test_a_convolutional_decoder_beats_a_dense_one_of_equal_size():
+    """By 0.85 nats in the mean over five seeds, on every seed (docs/benchmarks/images.py)."""
+    X_train, X_test = train_test_split(load_digits().data, random_state=100)
+    dense = MLP((160, 160))
+    scores = [
+        VAETransformer(10, encoder=dense, decoder=net, **GLOBAL).fit(X_train).score(X_test)
+        for net in (ConvNet((8, 8)), dense)
+    ]
+    assert scores[0] > scores[1]
