@@ -247,6 +247,8 @@ class ReconstructionDisplay:
 
     def _ordered(self, order):
         known = np.flatnonzero(~np.isnan(self.scores_))
+        if not len(known):
+            raise ValueError("ReconstructionDisplay needs a column with at least two observed cells.")
         if order is None:
             return known.tolist()
         return known[np.argsort(self.scores_[known] * (1 if order == "worst" else -1), kind="stable")].tolist()

@@ -318,9 +318,14 @@ class ConvNet(Network):
     @property
     def _layout(self):
         """What both modules take: the shape with its channels, and the parameters."""
-        shape = (1, *self.image_shape) if len(self.image_shape) == 2 else tuple(self.image_shape)
-        own = {name: getattr(self, name) for name in ("channels", "hidden_size", "kernel_size")}
-        return {"image_shape": shape, **own, "activation": ACTIVATIONS[self.activation]}
+        shape = tuple(int(n) for n in self.image_shape)
+        return {
+            "image_shape": (1, *shape) if len(shape) == 2 else shape,
+            "channels": [int(n) for n in self.channels],
+            "hidden_size": int(self.hidden_size),
+            "kernel_size": int(self.kernel_size),
+            "activation": ACTIVATIONS[self.activation],
+        }
 
 
 class _ConvEncoder(nn.Module):
@@ -382,11 +387,12 @@ class FromFactory(Network):
 
     def check(self, families):
         """A module itself is no factory: it has its widths already, and would be shared by all fits."""
+        if isinstance(self.factory, type) and issubclass(self.factory, Network):
+            raise ValueError(f"encoder and decoder take an instance: {self.factory.__name__}(...), not the class.")
         if isinstance(self.factory, nn.Module):
             raise ValueError(
                 "encoder and decoder take a function (n_in, n_out) -> torch.nn.Module, not a module: each fit builds "
-                f"its own. Got {type(self.factory).__name__}(...); write e.g. lambda n_in, n_out: "
-                f"{type(self.factory).__name__}(...)."
+                f"its own. Got {type(self.factory).__name__}(...); write a function that builds and returns it."
             )
 
     def build_encoder(self, n_features, n_out):
@@ -432,6 +438,8 @@ def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn
         return None
     if shape != (1, n_out):
         raise ValueError(f"{role}={network!r} gives shape {shape} for one row; it must be (1, {n_out}).")
+    if network.is_silent and _is_loud(net, network, role, n_in):
+        raise ValueError(f"{role}={network!r} has is_silent=True, but does not give zeros. Leave it False, for a gate.")
     net = net if network.is_silent else Gated(net, n_out)
     net.work, net.widest = work, widest
     return net.train()
@@ -445,16 +453,29 @@ def work(network: Network, role: str, n_in: int, n_out: int) -> int:
 
 def _built(network, role, n_in, n_out):
     """The net as the network builds it, in eval mode, or None for no layers; and `_measured` of it."""
+    if network.reads not in ("rows", "features"):
+        raise ValueError(
+            f"{role}={network!r}: its 'reads' must be 'rows' or 'features'. Got {network.reads!r} instead."
+        )
     net = getattr(network, f"build_{role}")(n_in, n_out)
     if net is None and network.is_silent:
         return None, None, 0, 1
     if not isinstance(net, nn.Module):
         raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
-    probe = (torch.zeros(1, n_in), None) if role == "encoder" and network.reads == "rows" else (torch.zeros(1, n_in),)
     try:
-        return net, *_measured(net.eval(), probe)
+        return net, *_measured(net.eval(), _inputs(torch.zeros(1, n_in), network, role))
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
+
+
+def _inputs(x, network, role):
+    """What a net is called with for x (B, n_in), without holes."""
+    return (x, None) if role == "encoder" and network.reads == "rows" else (x,)
+
+
+def _is_loud(net, network, role, n_in):
+    with torch.no_grad():
+        return bool(net(*_inputs(torch.ones(1, n_in), network, role)).any())
 
 
 def _measured(net, probe):
@@ -463,7 +484,7 @@ def _measured(net, probe):
 
     def count(module, _, output):
         weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim > 1:
+        if isinstance(weight, Tensor) and weight.ndim > 1 and isinstance(output, Tensor):
             products.append(output.numel() * weight[0].numel())
             widths.append(output.numel())
 

@@ -1,7 +1,6 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,6 +38,7 @@ from .pairing import check_model, check_parts
 from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
+from .registry import told
 from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
@@ -121,10 +121,13 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         Nonlinearity after each hidden layer of both networks.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
-    encoder, decoder : Network or callable, optional
-        Other networks than that MLP, such as ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a
-        function ``(n_in, n_out) -> torch.nn.Module``. They enter as linear path + gate * net with the gate 0 at the
-        start, which so stays exact; see `Network` for what they are called with.
+    encoder : Network or callable, optional
+        Another network than the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
+        ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a function
+        ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net with the gate 0 at the start, which
+        so stays exact; see `Network` for what it is called with.
+    decoder : Network or callable, optional
+        As `encoder`. With both given those three parameters have no effect.
     categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
         The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
         Enum, as in HistGradientBoosting; "auto": these and columns of strings; else a bool mask, column numbers or
@@ -686,7 +689,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
-        check_parts(*self._parts(), self._columns.families, self._networks(n_rows))
+        parts = self._parts()
+        check_parts(*parts, self._columns.families, self._networks(n_rows))
+        for name in ("encoder", "feature_loss"):
+            if parts[2].posterior is None and getattr(self, name) is not None:
+                raise ValueError(f"objective={parts[2]!r} has no encoder, so {name}=... has no effect. Leave it None.")
         if self.feature_loss is not None:
             self.feature_loss.check(self._columns.families, self.scaling)
 
@@ -841,11 +848,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        without_address = lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # noqa: E731 - of functions
-        made = {name: without_address(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        made = {name: told(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
-        made |= {"posterior": without_address(posterior), "prior": without_address(prior)}  # "auto" resolved
-        made["objective"] = without_address(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {"posterior": told(posterior), "prior": told(prior)}  # "auto" resolved
+        made["objective"] = told(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):

@@ -92,6 +92,16 @@ class _FeatureDistance(nn.Module):
         self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.get_default_dtype()), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
         self.eval()
+        self._check_features(len(self.shift))
+
+    def _check_features(self, n_columns):
+        """Run the features on two rows, before a user's mistake shows up somewhere else."""
+        try:
+            shape = tuple(self.features(torch.zeros(2, n_columns)).shape)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"The 'features' of FeatureLoss fail on rows of {n_columns} columns: {error}") from error
+        if len(shape) < 2 or shape[0] != 2:
+            raise ValueError(f"The 'features' of FeatureLoss give shape {shape} for two rows; it must be (2, ...).")
 
     def train(self, mode=True):
         """Stay in eval mode: running means and dropout of the user's module are not ours to move."""

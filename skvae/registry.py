@@ -4,13 +4,17 @@ A name in a file is looked up among the classes that exist already, so that a fi
 the user's own are no names here: whoever keeps a model has them as objects, or asks for the classes.
 """
 
+import hashlib
 import inspect
+import re
 
+from sklearn import config_context
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from ._documented import Documented
 
-__all__ = ["built_in", "described", "is_built_in", "made"]
+__all__ = ["built_in", "described", "is_built_in", "made", "told"]
 
 _KEYS = {"component", "parameters"}
 
@@ -54,6 +58,24 @@ def made(value):
     if unknown := set(parameters) - set(inspect.signature(built_in()[name]).parameters):
         raise ValueError(f"The component {name!r} of skvae takes no parameters {sorted(unknown)}.")
     return built_in()[name](**parameters)
+
+
+def told(value):
+    """A parameter as text that is the same after pickling: no addresses, but hashes of functions and modules."""
+    with config_context(print_changed_only=True):
+        text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    parameters = value.get_params().values() if isinstance(value, BaseEstimator) else [value]
+    return text + "".join(_digest(p) for p in parameters if inspect.isfunction(p) or isinstance(p, nn.Module))
+
+
+def _digest(value):
+    """A hash of a function's code, or of a module's weights."""
+    if inspect.isfunction(value):
+        code = value.__code__
+        content = code.co_code + re.sub(r" at 0x[0-9a-f]+", "", repr((code.co_consts, code.co_names))).encode()
+    else:
+        content = b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in value.state_dict().values())
+    return f" #{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _map(function, value):

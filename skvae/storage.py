@@ -221,9 +221,8 @@ def _check(holds, what):
 
 
 def _refuse_methods(estimator, state):
-    """A state has no values to put in the place of the estimator's own methods and properties."""
-    owned = {name: inspect.getattr_static(type(estimator), name, None) for name in state}
-    names = [name for name, value in owned.items() if callable(value) or hasattr(value, "__get__")]
+    """A state has no values in the place of what belongs to the estimator's class, such as the link of its repr."""
+    names = [name for name in state if inspect.getattr_static(type(estimator), name, None) is not None]
     _check(not names, f"it has values for {names}")
 
 
@@ -351,7 +350,7 @@ def _fitted(state):
     config = {**{k: made(v) for k, v in state["_model_config"].items()}, "likelihood": columns.groups}
     device = state["_device"] if is_available(state["_device"]) else "cpu"
     fitted = {
-        "module_": _module(config, state["module_"], device),
+        "module_": _module(config, state["module_"], device, state["_seed"]),
         "history_": _records(state["history_"]),
         "likelihoods_": {columns.label(d): family for d, family in enumerate(columns.families)},
         "_schema": columns.schema,
@@ -384,7 +383,7 @@ def _from_format_1(state):
         config["encoder"] = config["decoder"] = MLP(**config.pop("network"))
     fitted = {
         "_model_config": config,
-        "module_": _module(config, state["module_"], device),
+        "module_": _module(config, state["module_"], device, state["_seed"]),
         "_device": device,
         "_score_noise": torch.from_numpy(state["_score_noise"].copy()),
         "_training_state": _tensors(state["_training_state"]),
@@ -393,14 +392,17 @@ def _from_format_1(state):
     return fitted
 
 
-def _module(config, arrays, device):
-    """The module of a configuration with the stored weights, on the device."""
+def _module(config, arrays, device, seed):
+    """The module of a configuration with the stored weights, on the device.
+
+    Built with the seed of the fit: a user's net may draw what is neither a parameter nor a buffer.
+    """
     posterior, prior, objective = (config[name] for name in ("posterior", "prior", "objective"))
     _check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
     _check(isinstance(prior, Prior), f"its prior is {prior!r}")
     _check(isinstance(objective, Objective), f"its objective is {objective!r}")
     _check_networks(config, arrays)
-    with exclusive(0):
+    with exclusive(seed):
         module = LatentVariableModel(**config).float()
     _check_weights(module, arrays)
     module.load_state_dict(_tensors(arrays))
@@ -428,8 +430,13 @@ def _check_networks(config, arrays):
     for network in (config["encoder"], config["decoder"]):
         _check(isinstance(network, Network), f"a network of it is {network!r}")
         network.check(families)
-        for sizes in network.get_params(deep=False).values() if is_built_in(network) else ():
-            widest += [a * b for a, b in pairwise(sizes)] if isinstance(sizes, (tuple, list)) else []
+    for component in (config["encoder"], config["decoder"], config["prior"], config["posterior"]):
+        parameters = component.get_params(deep=False) if is_built_in(component) else {}
+        for name, value in parameters.items():
+            sizes = list(value) if isinstance(value, (tuple, list)) else [value]
+            widest += [a * b for a, b in pairwise(sizes)] if len(sizes) > 1 else []
+            widest += sizes if name.startswith(("n_", "hidden_", "channels")) else []
+        widest.append(parameters.get("kernel_size", 1) ** 2)
     _check(all(type(n) is int and n >= 1 for n in widest[:2]), f"it has {widest[:2]} features and components")
     _check(max(widest) <= n_stored, f"its networks have more weights than the {n_stored} that are there")
 

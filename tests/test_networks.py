@@ -123,7 +123,7 @@ def test_what_a_network_is_called_with():
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (4, 4, 4), (1, 16, 4), (2, 2, 16)])
 def test_images_of_any_shape(shape):
-    net = ConvNet(image_shape=shape, channels=(3, 5, 4), kernel_size=3)
+    net = ConvNet(image_shape=shape, channels=(3, np.int32(5), 4), kernel_size=3)
     vae = VAETransformer(2, encoder=net, decoder=net, max_iter=1, likelihood=Gaussian("row"), **GLOBAL).fit(DIGITS)
     assert vae.inverse_transform(vae.transform(DIGITS[:5])).shape == (5, 64)
 
@@ -205,6 +205,47 @@ def test_a_fit_goes_on_with_a_function_that_was_pickled():
         vae.set_params(encoder=normed).fit(IRIS)
 
 
+def test_a_fit_does_not_go_on_with_another_function_or_other_features():
+    vae = VAETransformer(2, encoder=lambda i, o: nn.Linear(i, o), warm_start=True, max_iter=1).fit(IRIS)
+    with pytest.raises(ValueError, match="'encoder' parameter of VAETransformer cannot change"):
+        vae.set_params(encoder=lambda i, o: nn.Sequential(nn.Linear(i, 5), nn.Tanh(), nn.Linear(5, o))).fit(IRIS)
+    vae = VAETransformer(2, feature_loss=FeatureLoss(nn.Linear(4, 5)), warm_start=True, max_iter=1).fit(IRIS)
+    assert pickle.loads(pickle.dumps(vae)).fit(IRIS).n_iter_ == 2
+    with pytest.raises(ValueError, match="'feature_loss' parameter of VAETransformer cannot change"):
+        vae.set_params(feature_loss=FeatureLoss(nn.Linear(4, 5))).fit(IRIS)
+
+
+class RandomFeatures(nn.Module):
+    """Draws what is neither a parameter nor a buffer."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.weight = torch.randn(n_in, 16)
+        self.linear = nn.Linear(16, n_out)
+
+    def forward(self, h):
+        return self.linear(torch.cos(h @ self.weight.to(h)))
+
+
+def test_what_a_net_draws_beside_its_parameters_is_drawn_again():
+    vae = VAETransformer(2, encoder=RandomFeatures, max_iter=20, early_stopping=False, random_state=1).fit(IRIS)
+    assert pickle.loads(pickle.dumps(vae)).score(IRIS) == vae.score(IRIS)
+
+
+class Loud(Network):
+    reads = "features"
+    is_silent = True
+
+    def build_encoder(self, n_features, n_out):
+        return nn.Linear(n_features, n_out, bias=False)
+
+    build_decoder = build_encoder
+
+
+class ReadsRow(Loud):
+    reads = "row"
+
+
 class NoModule(Network):
     def build_encoder(self, n_features, n_out):
         return "net"
@@ -215,6 +256,13 @@ class NoModule(Network):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
+        ({"encoder": ConvNet}, r"take an instance: ConvNet\(...\), not the class"),
+        ({"encoder": Loud()}, "has is_silent=True, but does not give zeros"),
+        ({"decoder": ReadsRow()}, "its 'reads' must be 'rows' or 'features'. Got 'row'"),
+        ({"encoder": CONV, "objective": "gan"}, "has no encoder, so encoder=... has no effect"),
+        ({"feature_loss": FeatureLoss(torch.abs), "objective": "gan"}, "so feature_loss=... has no effect"),
+        ({"feature_loss": FeatureLoss(nn.Linear(10, 5))}, "'features' of FeatureLoss fail on rows of 64 columns"),
+        ({"feature_loss": FeatureLoss(lambda x: x.sum(1))}, r"'features' of FeatureLoss give shape \(2,\)"),
         ({"encoder": "mlp"}, "'encoder' parameter of VAETransformer must be"),
         ({"decoder": nn.Linear(2, 64)}, "not a module: each fit builds its own. Got Linear"),
         ({"encoder": lambda n_in, n_out: nn.Linear(n_in, 3)}, r"gives shape \(1, 3\) for one row; it must be \(1, 4\)"),

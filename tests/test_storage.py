@@ -895,3 +895,21 @@ def test_the_page_about_it_runs(folder, monkeypatch):
     monkeypatch.chdir(folder)
     page = Path(skvae.__file__).parents[1] / "docs" / "persistence.md"
     assert doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_a_file_cannot_change_what_belongs_to_the_class(folder):
+    """Such as the address behind the HTML repr, where script would run."""
+    state = VAETransformer(**SMALL).fit(IRIS).__getstate__() | {"_doc_link_template": '"><script>alert(1)</script>'}
+    with pytest.raises(ValueError, match="it has values for \\['_doc_link_template'\\]"):
+        VAETransformer().__setstate__(state)
+
+
+@pytest.mark.parametrize("parameters", [{"encoder": MLP((12,))}, {"prior": skvae.NormalMixture(n_members=3)}])
+def test_a_file_cannot_ask_for_memory_that_it_does_not_fill(parameters):
+    state = VAETransformer(**SMALL | parameters).fit(IRIS).__getstate__()
+    config = state["_model_config"]
+    [(name, _)] = parameters.items()
+    size = "hidden_layer_sizes" if name == "encoder" else "n_members"
+    config[name]["parameters"][size] = (10**12,) if name == "encoder" else 10**12
+    with pytest.raises(ValueError, match="its networks have more weights than"):
+        VAETransformer().__setstate__(state)
