@@ -221,9 +221,12 @@ def _check(holds, what):
 
 
 def _refuse_methods(estimator, state):
-    """A state has no values in the place of what belongs to the estimator's class, such as the link of its repr."""
-    names = [name for name in state if inspect.getattr_static(type(estimator), name, None) is not None]
-    _check(not names, f"it has values for {names}")
+    """A state has no values in the place of methods, nor of what our classes own, such as the link of the repr."""
+    owned = {name: inspect.getattr_static(type(estimator), name, None) for name in state}
+    names = [name for name, value in owned.items() if callable(value) or hasattr(value, "__get__")]
+    ours = [base for base in type(estimator).__mro__ if base.__module__.startswith(("skvae.", "sklearn."))]
+    names += [name for name in state if any(name in vars(base) for base in ours)]
+    _check(not names, f"it has values for {sorted(set(names))}")
 
 
 def _younger(kind, state):
