@@ -1,6 +1,8 @@
 import os
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scikit-learn's Array API checks read it at import
+if "PYTEST_XDIST_WORKER" in os.environ:  # there is one worker for each core; more threads would fight
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
