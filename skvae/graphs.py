@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from . import evaluation
-from .scalings import PowerMap, QuantileMap
+from .likelihoods import N_NODES
+from .scalings import LARGEST_LOG, PowerMap, QuantileMap
 
 __all__ = ["VERBS", "InverseTransform", "ScoreSamples", "Transform"]
-
-_LARGEST_LOG = 300.0  # as in `PowerMap`
-_N_NODES = 41  # as in `likelihoods.InDataUnits`
 
 
 class Transform(nn.Module):
@@ -276,7 +274,7 @@ class Units(nn.Module):
         """E[x given z] in data units, `InDataUnits.mean`: (..., D), float64."""
         mean = p.mean.double()
         if self.bends is not None:
-            u = torch.linspace(-6.0, 6.0, _N_NODES, dtype=torch.float64)
+            u = torch.linspace(-6.0, 6.0, N_NODES, dtype=torch.float64)
             x = likelihood.push(p, u.to(self.dtype))[..., self.bent].double()
             weight = torch.softmax(-u.square() / 2, 0).reshape(-1, *[1] * (x.ndim - 1))
             mean = self._replace(mean, (weight * self.bends.inverse(x)).sum(0))
@@ -319,7 +317,7 @@ class PowerMaps(nn.Module):
     def map(self, v):
         """x = (y(v) - m) / s."""
         is_log, p = self._side(v)
-        log = v.abs().log1p().clamp(max=_LARGEST_LOG)
+        log = v.abs().log1p().clamp(max=LARGEST_LOG)
         y = torch.where(is_log, log, (p * log).expm1() / p) * v.sign()
         return (torch.where(v.isnan(), v, y) - self.mean) / self.scale
 
@@ -328,7 +326,7 @@ class PowerMaps(nn.Module):
         y = self.mean + self.scale * x
         is_log, p = self._side(y)
         log = torch.where(is_log, y.abs(), (p * y.abs()).log1p() / p)
-        return y.sign() * log.clamp(max=_LARGEST_LOG).expm1()
+        return y.sign() * log.clamp(max=LARGEST_LOG).expm1()
 
     def log_slope(self, v):
         """(lambda - 1) sign(v) ln(1 + |v|) - ln s."""

@@ -14,9 +14,10 @@ from torch.nn.functional import pad
 from .densities import Codes
 from .family import FamilyHead
 
-__all__ = ["ColumnLikelihood", "Columnwise", "InDataUnits", "observed_log_prob"]
+__all__ = ["N_NODES", "ColumnLikelihood", "Columnwise", "InDataUnits", "observed_log_prob"]
 
 
+N_NODES = 41  # of the trapezoid rule behind means of bent columns
 _NARROW = 64  # most levels of a category that shares a softmax with others
 
 
@@ -205,7 +206,7 @@ class InDataUnits(Distribution):
 
     arg_constraints = {}
 
-    def __init__(self, p, likelihood, columns, n_nodes=41):
+    def __init__(self, p, likelihood, columns, n_nodes=N_NODES):
         self.p = p
         self.likelihood = likelihood
         self.columns = columns

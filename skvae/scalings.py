@@ -18,9 +18,9 @@ from scipy.stats import yeojohnson
 
 from .rows import moments
 
-__all__ = ["SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
+__all__ = ["LARGEST_LOG", "SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
 
-_LARGEST_LOG = 300.0  # of 1 + |v|: its square is still a float64
+LARGEST_LOG = 300.0  # of 1 + |v|: its square is still a float64
 _NEAREST = 1e-3  # knots, in standard deviations
 _QUANTILES = 1001
 
@@ -118,7 +118,7 @@ class PowerMap(Scaling):
         y = self.mean + self.scale * np.asarray(x, dtype=np.float64)
         p = np.where(y < 0, 2 - self.power, self.power)
         log = np.where(p == 0, np.abs(y), np.log1p(p * np.abs(y)) / np.where(p == 0, 1.0, p))
-        return np.sign(y) * np.expm1(np.minimum(log, _LARGEST_LOG))
+        return np.sign(y) * np.expm1(np.minimum(log, LARGEST_LOG))
 
     def log_slope(self, v):
         """(lambda - 1) sign(v) ln(1 + \\|v\\|) - ln s."""
@@ -265,7 +265,7 @@ def _signed_log(v):
 
 def _yeo_johnson(v, power):
     """y(v), whose square at |v| = e^300 is still finite."""
-    end = np.exp(_LARGEST_LOG)
+    end = np.exp(LARGEST_LOG)
     return yeojohnson(np.clip(np.asarray(v, dtype=np.float64), -end, end), power)
 
 

@@ -23,7 +23,7 @@ from ._compat import check_same_namespace
 from ._random import draw_seed, exclusive, torch_generator
 from .distributions import reordered
 from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
-from .likelihoods import InDataUnits
+from .likelihoods import N_NODES, InDataUnits
 from .selection import dense
 from .threads import limited_threads
 
@@ -744,7 +744,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @property
     def _n_nodes(self):
         """Values per cell behind a mean in data units."""
-        return 41 if self._columns.maps else 1
+        return N_NODES if self._columns.maps else 1
 
     @property
     def _n_features_out(self):
