@@ -321,7 +321,7 @@ def test_the_perceptual_term_is_its_formula(scaling, has_holes):
     features = Features()
     loss = FeatureLoss(features, weight=2.5)
     vae = VAETransformer(2, feature_loss=loss, scaling=scaling, max_iter=2, random_state=0).fit(X)
-    model = vae._module(torch.float64)
+    model = vae._module(torch.float64).train()  # the features stay as in eval mode, without dropout
     x, mask = vae._columns.tensors(X, "cpu", torch.float64)
     z = torch.randn(3, 150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
