@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from joblib import parallel_config
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - offers the next line's
@@ -80,8 +82,9 @@ def test_scores_are_those_of_a_serial_search(backend, kind):
     assert_as_serial(kind, fit)
 
 
-def test_scores_under_loky():
+def test_scores_under_loky(request):
     """One test, since workers take seconds to start; the last table is so large that joblib maps it into memory."""
+    request.addfinalizer(lambda: get_reusable_executor().shutdown())
     code = code_of('parallel_config("loky"')
     for kind in SEARCHES:
         assert_as_serial(kind, lambda search: exec(code, {"search": search, "X": X}))
@@ -106,15 +109,18 @@ def test_scores_under_dask():
 def test_fits_have_one_thread_each(tmp_path):
     """Of OpenMP and of MKL, in workers, threads and the refit of the parent, where two are set; two are there after."""
     script = Path(__file__).with_name("thread_counts.py")
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, script, tmp_path],
         env={**os.environ, "OMP_NUM_THREADS": "2"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    try:
+        found = json.loads(process.communicate(timeout=120)[0])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # forked processes that wait for OpenMP's pool wait for ever
     for backend in ("multiprocessing", "threading"):
         epochs = found[backend]
         assert len(epochs) == 3 * (2 * 2 + 1)
