@@ -6,9 +6,10 @@ class, so that none of these packages is imported.
 
 from .frames import is_lazy_frame
 
-__all__ = ["refuse_lazy"]
+__all__ = ["LINES", "refuse_lazy"]
 
-_LINES = {  # what encodes such a table X, and what fits it
+#: Kind of collection -> what encodes such a table X, and what fits it.
+LINES = {
     "dask array": """
     X.rechunk({1: -1}).map_blocks(vae.transform, chunks=(X.chunks[0], (len(vae.get_feature_names_out()),)), dtype=float)
     vae.fit_batches(lambda: (block.compute() for block in X.partitions))""",
@@ -42,8 +43,8 @@ def refuse_lazy(X, name="X"):
     package = type(X).__module__.split(".")[0]
     if package not in ("dask", "pyspark") and not is_lazy_frame(X):
         return
-    kind = "dask array" if hasattr(X, "map_blocks") else package if package in _LINES else "other"
+    kind = "dask array" if hasattr(X, "map_blocks") else package if package in LINES else "other"
     raise TypeError(
         f"{name} is a {type(X).__module__}.{type(X).__qualname__}, whose rows are not in memory, and VAETransformer "
-        f"does not load them unasked. What works for such a table X:{_LINES[kind]}"
+        f"does not load them unasked. What works for such a table X:{LINES[kind]}"
     )

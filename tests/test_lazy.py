@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+import textwrap
+from pathlib import Path
 
 import narwhals
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import sklearn
 
 from skvae import VAETransformer, display, metrics
+from skvae.lazy import LINES
 
 ROWS = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(1).normal(size=(4, 4))
 FRAME = pd.DataFrame(ROWS, columns=list("abcd"))
@@ -94,6 +97,13 @@ def test_the_parameter_is_named(vae):
 def test_refused_under_array_api_dispatch(vae):
     with sklearn.config_context(array_api_dispatch=True), pytest.raises(TypeError, match="map_blocks"):
         vae.transform(dask_array(ROWS))
+
+
+@pytest.mark.parametrize("kind", ["dask array", "dask", "pyspark"])
+def test_the_guide_has_the_lines(kind):
+    """All but the last, which fits."""
+    guide = (Path(__file__).parents[1] / "docs" / "guide" / "searches.md").read_text()
+    assert "\n".join(textwrap.dedent(LINES[kind]).strip().splitlines()[:-1]) in guide
 
 
 class Streams:
