@@ -30,6 +30,7 @@ from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
+from .lazy import refuse_lazy
 from .model import LatentVariableModel
 from .objective import Objective
 from .objectives import OBJECTIVES
@@ -580,6 +581,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         ValueError
             Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
             An earlier fit of the same estimator stays intact.
+        TypeError
+            Rows that are not in memory: collections of dask and Spark, lazy frames. The message has lines that work.
 
         See Also
         --------
@@ -656,6 +659,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
+        refuse_lazy(X)  # before anything counts its rows
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
         objective = self._parts()[2]
         if resume:
@@ -766,6 +770,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         return 1e-3 * float(np.clip(_batch_size(self.batch_size, n_rows) / 128, 1.0, 4.0))
 
     def _held_out(self, X_val):
+        refuse_lazy(X_val, "X_val")
         try:
             X_val, weight = self._rows(X_val, self._validate(X_val, reset=False), None)
             self._columns.check_support(X_val)

@@ -11,7 +11,7 @@ from numbers import Real
 import narwhals as nw
 import numpy as np
 
-__all__ = ["Column", "as_frame", "frame_like", "gone", "kinds_of", "replace_columns", "without_rows"]
+__all__ = ["Column", "as_frame", "frame_like", "gone", "is_lazy_frame", "kinds_of", "replace_columns", "without_rows"]
 
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "time", "M": "time"}
@@ -286,6 +286,11 @@ def as_frame(X):
     ):
         raise ValueError(f"X has several columns of the same name: {twice}. Rename or drop them.")
     return nw.from_native(native, eager_only=True)
+
+
+def is_lazy_frame(X):
+    """Whether X is a frame whose rows are computed only when asked for: dask, Spark, polars' LazyFrame, a relation."""
+    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
 def without_rows(frame):

@@ -23,6 +23,7 @@ from ._compat import check_same_namespace
 from ._random import draw_seed, exclusive, torch_generator
 from .distributions import reordered
 from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
+from .lazy import refuse_lazy
 from .likelihoods import N_NODES, InDataUnits
 from .selection import dense
 from .threads import limited_threads
@@ -367,6 +368,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         0               5.84              3.06               3.76               1.2
         """
         index = Z.index if hasattr(Z, "iloc") else None
+        refuse_lazy(Z, "Z")
         Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
         module, z = self._codes(Z)
         with limited_threads(len(z) * module.work(1)), torch.no_grad():
@@ -753,6 +755,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _codes(self, Z):
         """Codes of the estimator's order as (module, z) in the module's own, (n, K)."""
         check_is_fitted(self)
+        refuse_lazy(Z, "Z")
         Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
@@ -770,14 +773,15 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _read(self, X, method):
         """Rows X as (module, x, mask) in the precision of X."""
         check_is_fitted(self)
-        check_same_namespace(X, self, attribute="order_", method=method)
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
+        check_same_namespace(given, self, attribute="order_", method=method)
         dtype = self._inference_dtype(X.dtype)
         table = X if isinstance(X, torch.Tensor) else on_host(X)
         return self._module(dtype), *self._columns.tensors(table, self._device, dtype)
 
     def _validate(self, X, reset):
         """X as scikit-learn validates it, a float array with one number per column; see `Schema.encode`."""
+        refuse_lazy(X)
         rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
         if self._schema.is_plain or self._schema.is_numeric:
             X = validate_data(self, X, dtype=accepted_dtypes(X), reset=reset, **rules)
@@ -791,8 +795,8 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         With `with_rows` the function is also handed the rows in data units.
         """
         check_is_fitted(self)
-        check_same_namespace(X, self, attribute="order_", method=method)
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
+        check_same_namespace(given, self, attribute="order_", method=method)
         if check_support and not self._columns.has_units("standard").all():
             self._columns.check_support(on_host(X))
         return like(self._over_chunks(X, function, n_samples, with_rows), X)
