@@ -677,6 +677,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         objective = self._parts()[2]
         if self.distributed and self._processes.size == 1:
             warn_without_launch()
+        self._compare_calls(resume)
         if resume:
             self._refuse_changes()
         with limited_threads(0):
@@ -689,7 +690,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         """Start, train and describe the model of canonical rows X, or go on with it."""
         objective = self._parts()[2]
         (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
-        self._compare_processes(resume, (X_train, train_weight), valid)
+        self._compare_tables((X_train, train_weight), valid)
         if resume:
             self._device = self._processes.device or self._device
             self.module_ = copy.deepcopy(self.module_).to(self._device)
@@ -728,22 +729,29 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         """Those that share out the batches of a fit."""
         return joined(self.distributed, self.device)
 
-    def _compare_processes(self, resume, train, valid):
+    def _compare_calls(self, resume):
         """Raise a ValueError in every process if they were not called alike; else some would wait for ever."""
         if self._processes.size == 1:
             return
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in MAY_DIFFER}
         description = {f"the {name!r} parameter": told(value) for name, value in parameters.items()}
-        if isinstance(self.random_state, Integral):
-            description["the 'random_state' parameter"] = self.random_state
+        is_int = isinstance(self.random_state, Integral)
+        description["the 'random_state' parameter"] = self.random_state if is_int else "no int"
         description["the model that goes on"] = [self._seed, self.n_iter_, told(self.module_)] if resume else None
+        self._processes.compare(description)
+
+    def _compare_tables(self, train, valid):
+        """The same for what was made of the tables."""
+        if self._processes.size == 1:
+            return
+        description = {}
         description["the columns"] = [(self._columns.label(d), told(f)) for d, f in enumerate(self._columns.families)]
-        description["the units of the columns"] = np.stack([self._columns.shift, self._columns.scale])
         for name, rows in (("training", train), ("held-out", valid)):
             X, weight = rows or (np.zeros((0, 1)), np.zeros(0))
             description[f"the number of {name} rows"] = X.shape[0]
             description[f"the sum of the weights of the {name} rows"] = np.array(weight.sum())
-            description[f"the {name} rows (a hash)"] = _hash_of_first_rows(X)
+            description["the units of the columns"] = np.stack([self._columns.shift, self._columns.scale])
+            description[f"a hash of the {name} rows"] = _hash_of_first_rows(X)
         self._processes.compare(description)
 
     def _agree(self):
