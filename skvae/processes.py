@@ -7,7 +7,9 @@ a launch nothing is cut, copied or sent.
 All communication goes through accelerate, which is imported when it is wanted.
 """
 
+import atexit
 import os
+import sys
 import warnings
 from functools import cache
 
@@ -139,15 +141,25 @@ def joined(distributed, device):
 @cache  # the process group is one for the life of the process
 def _launched(device):
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, PartialState
     except ImportError as error:
         raise ImportError('distributed=True needs accelerate: pip install "skvae[accelerate]"') from error
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"With distributed=True each process has a device of its own: device={device!r} cannot be.")
     processes = Processes(Accelerator(cpu=device == "cpu"))
+    atexit.register(_leave, PartialState())
     if device == "cuda" and not processes.device.startswith("cuda"):
         raise ValueError("device='cuda' is not available on this machine. Use device='auto' or 'cpu'.")
     return processes if processes.size > 1 else ONE
+
+
+def _leave(state):
+    """Take the process group down while there is an interpreter: gloo's threads may abort its end (pytorch #179291).
+
+    Not after an error, when NCCL would wait for the others, which have not come as far.
+    """
+    if not hasattr(sys, "last_value"):
+        state.destroy_process_group()
 
 
 def warn_without_launch():
