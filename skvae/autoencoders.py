@@ -94,6 +94,7 @@ class WAEMMD(Objective):
     """
 
     posterior = "point"
+    is_row_wise = False
 
     def __init__(self, weight: float = 100.0, kernel: str = "imq"):
         self.weight = weight

@@ -97,11 +97,15 @@ class Rows:
 
 
 class Batches:
-    """The batches of one epoch, once over the rows; and batches at random for schedules that want more."""
+    """The batches of one epoch, once over the rows; and batches at random for schedules that want more.
+
+    A batch is (x, mask, n_rows): this process's share of its rows, and how many it has in all processes.
+    """
 
     def __init__(self, rows, options, seeds, history):
         self.rows = rows
         self.size = options.batch_size
+        self.processes = options.processes
         self.seeds = seeds
         self.history = options.history + list(history)
         self.drawn = 0
@@ -115,10 +119,11 @@ class Batches:
         n_batches = max(1, cells // (self.size * rows.n_columns))
         ends = [*cuts[:-1:n_batches], n_draws]
         for i, positions in enumerate(self._drawn(n_draws, ends)):
-            x, mask = rows.take(positions)
             sizes = np.diff(cuts[i * n_batches : (i + 1) * n_batches + 1]).tolist()
-            masks = [None] * len(sizes) if mask is None else mask.split(sizes)
-            yield from zip(x.split(sizes), masks, strict=True)
+            positions, own_sizes = self.processes.own(positions, sizes)
+            x, mask = rows.take(positions)
+            masks = [None] * len(sizes) if mask is None else mask.split(own_sizes)
+            yield from zip(x.split(own_sizes), masks, sizes, strict=True)
 
     def _drawn(self, n_draws, ends):
         """The positions of an epoch, cut at `ends`."""
@@ -134,7 +139,9 @@ class Batches:
         self.drawn += 1
         rng = np.random.default_rng((*self.seeds, self.drawn))
         weight = self.rows.weight / self.rows.weight.sum()
-        return self.rows.take(rng.choice(len(weight), min(self.size, len(weight)), p=weight))
+        n_rows = min(self.size, len(weight))
+        positions = rng.choice(len(weight), n_rows, p=weight)
+        return *self.rows.take(positions[self.processes.share(n_rows)]), n_rows
 
 
 def _cuts(n, n_parts):

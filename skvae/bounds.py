@@ -98,6 +98,11 @@ class ELBO(Objective):
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
 
     @property
+    def is_row_wise(self):
+        """Free bits go by the mean over the batch."""
+        return not self.free_bits
+
+    @property
     def warm_up(self):
         """Patience waits for the annealing."""
         return self.beta.warm_up if isinstance(self.beta, Annealing) else 0

@@ -1,9 +1,11 @@
 """`VAETransformer`: parameters, validation, verbs; no mathematics."""
 
 import copy
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
@@ -35,15 +37,16 @@ from .model import LatentVariableModel
 from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
-from .pairing import check_model, check_parts
+from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
 from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
+from .processes import joined, warn_without_launch
 from .registry import told
 from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
 from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
-from .selection import blocks
+from .selection import blocks, stored
 from .storage import Stored
 from .tables import Schema
 from .threads import limited_threads
@@ -77,6 +80,11 @@ STRUCTURE = (
     "objective",
 )
 OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
+
+# With `distributed=True`: what each process may have its own of, and what all take over from the first.
+MAY_DIFFER = ("device", "callbacks", "verbose", "random_state")
+NUMBERS = ("init_", "_signs", "_score_noise", "history_", "n_iter_", "best_iter_")
+UNITS = ("shift", "scale", "reach", "maps")
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 30
@@ -221,6 +229,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     device : str, default="auto"
         "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
         than 1e8 multiply-adds, else the CPU. "mps" infers in float32.
+    distributed : bool, default=False
+        Whether `fit` and `partial_fit` run in all processes of a ``torchrun`` launch, which share out the rows of every
+        batch; `batch_size` counts the rows of all. Each calls them on the same table with the same parameters and ends
+        with the same model, that of one process but for rounding and for draws that take no generator, such as dropout.
+        With ``device="auto"`` each has the GPU of its local rank, where there are GPUs. Needs accelerate; see the
+        user guide, "Several GPUs and machines".
     precision : {"float32", "bfloat16"}, default="float32"
         "bfloat16" autocasts training only. Inference has the precision of X.
     compile : bool, default=False
@@ -341,6 +355,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         "warm_start": ["boolean"],
         "keep_optimizer": ["boolean"],
         "device": [str, torch.device],
+        "distributed": ["boolean"],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "compile": ["boolean"],
         "callbacks": [list, tuple, None],
@@ -382,6 +397,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         warm_start: bool = False,
         keep_optimizer: bool = False,
         device: str | torch.device = "auto",
+        distributed: bool = False,
         precision: str = "float32",
         compile: bool = False,
         callbacks: Sequence | None = None,
@@ -419,6 +435,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         self.warm_start = warm_start
         self.keep_optimizer = keep_optimizer
         self.device = device
+        self.distributed = distributed
         self.precision = precision
         self.compile = compile
         self.callbacks = callbacks
@@ -662,32 +679,40 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         refuse_lazy(X)  # before anything counts its rows
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
         objective = self._parts()[2]
+        if self.distributed and self._processes.size == 1:
+            warn_without_launch()
+        self._compare_calls(resume)
         if resume:
             self._refuse_changes()
         with limited_threads(0):
             table, X, weight = self._canonical(X, sample_weight, resume)
         self._check_parts(X.shape[0])
-        with limited_threads(self._work_per_step(X, objective)):
+        with limited_threads(self._work_per_step(X, objective) / self._processes.size):
             self._learn(table, X, weight, X_val, resume, single_pass, tasks)
 
     def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
         """Start, train and describe the model of canonical rows X, or go on with it."""
         objective = self._parts()[2]
         (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
+        self._compare_tables((X_train, train_weight), valid)
         if resume:
-            self.module_ = copy.deepcopy(self.module_)
+            self._device = self._processes.device or self._device
+            self.module_ = copy.deepcopy(self.module_).to(self._device)
             self._model_config = {**self._model_config, "objective": objective}
         else:
-            self._device = choose_device(self.device, table, self._work_per_step(X_train, objective))
+            work = self._work_per_step(X_train, objective)
+            self._device = self._processes.device or choose_device(self.device, table, work)
             self._holes = _columns_with_holes(X)
             self._training_state = None
             self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
             self._choose_start((X_train, train_weight), valid)
+            self._agree()
         live = None if resume else self._live_components(X, weight)
         hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
         self._train((X_train, train_weight), valid, n_epochs, hook)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
             self._start(self.init_, X, weight)  # the start won: solve it on all rows
+        self._agree()
         self._describe(X, weight, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
 
@@ -700,6 +725,49 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
                 raise ValueError(f"objective={parts[2]!r} has no encoder, so {name}=... has no effect. Leave it None.")
         if self.feature_loss is not None:
             self.feature_loss.check(self._columns.families, self.scaling)
+        if self._processes.size > 1:
+            check_row_wise(*parts[2:])
+
+    @property
+    def _processes(self):
+        """Those that share out the batches of a fit."""
+        return joined(self.distributed, self.device)
+
+    def _compare_calls(self, resume):
+        """Raise a ValueError in every process if they were not called alike; else some would wait for ever."""
+        if self._processes.size == 1:
+            return
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in MAY_DIFFER}
+        description = {f"the {name!r} parameter": told(value) for name, value in parameters.items()}
+        is_int = isinstance(self.random_state, Integral)
+        description["the 'random_state' parameter"] = self.random_state if is_int else "no int"
+        description["the model that goes on"] = [self._seed, self.n_iter_, told(self.module_)] if resume else None
+        self._processes.compare(description)
+
+    def _compare_tables(self, train, valid):
+        """The same for what was made of the tables."""
+        if self._processes.size == 1:
+            return
+        description = {}
+        description["the columns"] = [(self._columns.label(d), told(f)) for d, f in enumerate(self._columns.families)]
+        for name, rows in (("training", train), ("held-out", valid)):
+            X, weight = rows or (np.zeros((0, 1)), np.zeros(0))
+            description[f"the number of {name} rows"] = X.shape[0]
+            description[f"the sum of the weights of the {name} rows"] = np.array(weight.sum())
+            description["the units of the columns"] = np.stack([self._columns.shift, self._columns.scale])
+            description[f"a hash of the {name} rows"] = _hash_of_first_rows(X)
+        self._processes.compare(description)
+
+    def _agree(self):
+        """Take over the numbers of the first process: on other machines the last bits may differ."""
+        if self._processes.size == 1:
+            return
+        numbers = {name: value for name, value in vars(self).items() if name in NUMBERS}
+        units = {name: value for name, value in vars(self._columns).items() if name in UNITS}
+        numbers, units = self._processes.first((numbers, units))
+        vars(self).update(numbers)
+        vars(self._columns).update(units)
+        self._processes.spread_([*self.module_.parameters(), *self.module_.buffers()])
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -708,7 +776,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
         if not resume:
-            self._seed = draw_seed(self.random_state)
+            self._seed = self._processes.first(draw_seed(self.random_state))
         X, weight = self._rows(X, table, weight)
         if not resume:
             self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
@@ -947,6 +1015,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         """Run the loop and take over its history and state."""
         if n_epochs == 0:
             return
+        if self._processes.size > 1:
+            check_row_wise_model(self.module_)
         weights = self._model_config["column_weights"]
         rows = [part and Rows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
         options = self._training_options(*rows, hook)
@@ -981,9 +1051,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             compile=self.compile,
             callbacks=self.callbacks or [],
             on_epoch=hook,
-            verbose=int(self.verbose),
+            verbose=int(self.verbose) if self._processes.rank == 0 else 0,
             history=self.history_,
             exact_step=exact_step,
+            processes=self._processes,
         )
 
     def _linear_factor(self):
@@ -1090,6 +1161,11 @@ def _rows_that_count(X, sample_weight):
     weight = np.asarray(on_host(sample_weight))
     n_rows = X.shape[0] if hasattr(X, "shape") else np.asarray(X, dtype=object).shape[0]
     return weight != 0 if weight.shape == (n_rows,) and not weight.all() else None
+
+
+def _hash_of_first_rows(X):
+    """Of the first block of rows, which after sorting are a random subset."""
+    return [hashlib.sha256(stored(block).tobytes()).hexdigest()[:12] for _, block in islice(blocks(X), 1)]
 
 
 def _columns_with_holes(X):

@@ -68,6 +68,7 @@ class Net(NeuralNet):
                          verbose=options.verbose, device=None)  # fmt: skip
         self.average = [model]  # in a list: skorch refuses modules as attributes
         self.options = options
+        self.processes = options.processes
         self.seed = seed
         self.first_epoch = first_epoch
 
@@ -172,7 +173,8 @@ class Net(NeuralNet):
         for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
         if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any
-            self.history.record(self.options.schedule.watches, self._mutual_information(iterator))
+            information = self.processes.first(self._mutual_information(iterator))
+            self.history.record(self.options.schedule.watches, information)
         if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
             kind = "training" if training else "held-out"
             raise ValueError(
@@ -194,6 +196,8 @@ class Net(NeuralNet):
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = True
+        if method_name == "on_epoch_end":  # a callback that goes by the clock must not leave one process behind
+            stop = self.processes.add_up([], flag=float(stop)) > 0
         if stop:
             raise StopTraining
 
@@ -212,7 +216,7 @@ class Net(NeuralNet):
 
     def _training_pass(self, rows):
         self.module_.train()
-        seed_global(rows.device, self.seed, self.epoch)  # dropout takes no generator
+        seed_global(rows.device, self.seed, self.epoch, *self.processes.seeds)  # dropout takes no generator
         generator = torch_generator(rows.device, self.seed, self.epoch)
         if self.options.schedule.closed_form:
             return self.options.exact_step((self.module_, self.averaged_))
@@ -221,20 +225,20 @@ class Net(NeuralNet):
         steps = self.options.schedule.steps(batches)
         step = next(steps, None)
         while step is not None:
-            which, (x, mask) = step
+            which, (x, mask, n_rows) = step
             loss = None
             if self.optimizers[which] is not None:
-                parts = self._step(which, x, mask, generator)
-                loss = parts.get("loss")
-                means.add(parts)
+                parts, loss = self._step(which, x, mask, n_rows, generator)
+                means.add(parts, n_rows)
             step = _send(steps, loss)
         self._average()
-        return means.result()  # the epoch's one synchronisation
+        return means.result(self.processes)  # the epoch's one synchronisation
 
-    def _step(self, which, x, mask, generator):
+    def _step(self, which, x, mask, n_rows, generator):
+        """Move by this process's share of a batch of n_rows and what the others add; parts (B,), loss for schedules."""
         optimizer, parameters = self.optimizers[which], self.parameters[which]
-        shape = (self.objective.n_draws, len(x), self.module_.n_noise)
-        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+        shape = (self.objective.n_draws, n_rows, self.module_.n_noise)
+        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.share(n_rows)]
         for p in parameters:
             p.grad = None
         is_auxiliary = "auxiliary" in self.names[which]
@@ -244,7 +248,10 @@ class Net(NeuralNet):
                 parts = loss_parts(self.objective, self.module_, x, mask, u)
         else:
             parts = loss_parts(self.objective, self.module_, x, mask, u)
-        parts[loss].mean().backward(inputs=parameters if self.has_other_groups else None)
+        mean = parts[loss].sum() / n_rows
+        mean.backward(inputs=parameters if self.has_other_groups else None)
+        mean = mean.detach()[None]
+        self.processes.add_up([p.grad for p in parameters if p.grad is not None] + [mean])
         clip_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         self.n_steps += which == self.clock
@@ -252,7 +259,8 @@ class Net(NeuralNet):
             self._average()
         if self.has_several_losses and not is_auxiliary:
             parts[f"loss_{self.names[which][0]}"] = parts["loss"]
-        return {name: part.detach() for name, part in parts.items()}
+        parts = {name: part.detach() for name, part in parts.items()}
+        return parts, parts.get("loss") if self.processes.size == 1 or is_auxiliary else mean
 
     def _mutual_information(self, rows):
         """I(x; z) of the averaged model on up to 1000 rows, in nats."""
@@ -282,22 +290,28 @@ class Net(NeuralNet):
         """
         self.averaged_.eval()
         objective = self.options.objective.at(math.inf)
-        seed_global(rows.device, self.seed)  # draws of the prior take no generator
+        seed_global(rows.device, self.seed, *self.processes.seeds)  # draws of the prior take no generator
         generator = torch_generator(rows.device, self.seed)
         weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
         totals = 0.0
         self.monitored = torch.zeros(len(rows), device=rows.device)
         step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
+        share = self.processes.share(len(rows))
         for i in range(0, len(rows), step):
-            x, mask = rows.take(slice(i, i + step))
-            shape = (objective.n_draws, len(x), self.averaged_.n_noise)
-            u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+            chunk = slice(i, min(i + step, len(rows)))
+            shape = (objective.n_draws, chunk.stop - i, self.averaged_.n_noise)
+            u = torch.randn(shape, generator=generator, device=rows.device)
+            own = slice(max(i, share.start), min(chunk.stop, share.stop))
+            if own.start >= own.stop:
+                continue
+            x, mask = rows.take(own)
+            u = u[:, own.start - i : own.stop - i]
             pairs = torch.stack([u, -u], 1).flatten(0, 1)
             parts = objective(self.averaged_, x, mask, pairs)
-            w = weight[i : i + len(x)]
-            totals = totals + torch.stack([(w * part).sum() for part in parts.values()])
+            totals = totals + torch.stack([(weight[own] * part).sum() for part in parts.values()])
             if objective.monitor is not None:
-                self.monitored[i : i + len(x)] = parts[objective.monitor]
+                self.monitored[own] = parts[objective.monitor]
+        self.processes.add_up([totals, self.monitored])
         return dict(zip(parts, totals.tolist(), strict=True))
 
 
@@ -307,24 +321,25 @@ class _Means:
     def __init__(self):
         self.kept = {}
         self.folded = {}
+        self.n_rows = {}
 
-    def add(self, parts):
-        """Take parts, (B,) each."""
+    def add(self, parts, n_rows):
+        """Take parts, (B,) each, of a batch that has n_rows in all processes."""
         for name, part in parts.items():
+            self.n_rows[name] = self.n_rows.get(name, 0) + n_rows
             self.kept.setdefault(name, []).append(part)
             if len(self.kept[name]) == _STEPS_KEPT:
                 self._fold(name)
 
     def _fold(self, name):
-        values = torch.cat(self.kept.pop(name))
-        total, n_rows = self.folded.get(name, (0.0, 0))
-        self.folded[name] = total + values.sum(), n_rows + len(values)
+        self.folded[name] = self.folded.get(name, 0.0) + torch.cat(self.kept.pop(name)).sum()
 
-    def result(self):
-        """The means as plain numbers."""
+    def result(self, processes):
+        """The means over the rows of all processes as plain numbers."""
         for name in list(self.kept):
             self._fold(name)
-        means = torch.stack([total / n_rows for total, n_rows in self.folded.values()])
+        means = torch.stack([total / self.n_rows[name] for name, total in self.folded.items()])
+        processes.add_up([means])
         return dict(zip(self.folded, means.tolist(), strict=True))
 
 

@@ -45,6 +45,9 @@ class Objective(Documented, ABC):
         Whether codes are drawn towards the prior, so that `sample` may draw from it.
     auxiliary_learning_rate : float or None
         Of the auxiliary module; None is the estimator's.
+    is_row_wise : bool
+        Whether a row's loss is its own business. One that looks at the other rows of its batch needs them all in one
+        process, and is refused with ``distributed=True``.
 
     See Also
     --------
@@ -85,6 +88,7 @@ class Objective(Documented, ABC):
     estimates_kl = False
     uses_prior = True
     auxiliary_learning_rate: float | None = None
+    is_row_wise = True
 
     @property
     def n_draws(self):

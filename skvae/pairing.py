@@ -2,6 +2,7 @@
 
 import torch
 from torch.distributions import constraints
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .architectures import MLP
 from .bounds import ELBO
@@ -10,7 +11,7 @@ from .posteriors import FullCovariance, MeanField, Point
 from .priors import Standard, StandardNormal, UniformPrior, VampPrior
 from .real_families import Gaussian
 
-__all__ = ["check_model", "check_parts"]
+__all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
 
 _PROBES = 64  # draws of q whose place in the support of p is looked at
 
@@ -51,6 +52,31 @@ def check_parts(posterior, prior, objective, schedule, likelihoods, networks):
             "prior='vamp' trains rows of the table, which cannot be done for categories. Use prior='mixture', or name "
             "no categorical likelihood."
         )
+
+
+def check_row_wise(objective, schedule):
+    """Raise a ValueError for what cannot be shared out over processes that each see a part of a batch."""
+    if not objective.is_row_wise:
+        raise ValueError(
+            f"objective={objective!r} compares the rows of a batch with each other, so with distributed=True its loss "
+            "would be another one than in one process. Use distributed=False, or an objective that goes row by row, "
+            "such as 'elbo' without free_bits, 'iwae', 'ae' or 'aae'."
+        )
+    if schedule.closed_form:
+        raise ValueError(
+            f"schedule={schedule!r} takes all rows at once in closed form; there is nothing for other processes to do. "
+            "Use distributed=False."
+        )
+
+
+def check_row_wise_model(model):
+    """Raise a ValueError for layers whose training looks at the whole batch."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, _BatchNorm) and not name.startswith("feature_loss"):  # that stays in eval mode
+            raise ValueError(
+                f"The network has {layer!r} at {name!r}: its means over a batch would be those of one process's share "
+                "with distributed=True. Use LayerNorm or GroupNorm, or distributed=False."
+            )
 
 
 def _check_encoder(posterior, objective, schedule):

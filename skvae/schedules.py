@@ -111,7 +111,8 @@ class Schedule(Documented, ABC):
     def steps(self, batches):
         """Yield (optimizer number, batch) for one epoch; each yield returns the loss of that step.
 
-        It is a detached tensor (B,), still on the device; None for a step of the critic, and for one that was skipped
+        It is a detached tensor (B,), still on the device; with ``distributed=True`` its mean over the batch's rows in
+        all processes, (1,), so that all decide alike; None for a step of the critic, and for one that was skipped
         since its groups are empty in the model.
 
         Parameters

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ._random import isolated
+from .processes import ONE, OneProcess
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "TrainingOptions", "plain_history", "train"]
 
@@ -36,6 +37,7 @@ class TrainingOptions:
     verbose: int = 0
     history: list = field(default_factory=list)  # of earlier calls
     exact_step: object = None  # rows -> parts: one epoch of a schedule in closed form
+    processes: OneProcess = ONE
 
 
 @dataclass

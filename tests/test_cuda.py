@@ -56,7 +56,7 @@ def test_no_synchronisation_inside_an_epoch():
         net.load_training_state(None)
         generator = torch.Generator("cuda").manual_seed(0)
         net.objective = net.options.objective.at(0)
-        for x, mask in batches.Batches(rows, net.options, (0, 0), []):
+        for x, mask, _ in batches.Batches(rows, net.options, (0, 0), []):
             net._step(0, x, mask, generator)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,173 @@
+"""The processes of one fit: which one this is, its share of a batch, and what all of them add up or agree on.
+
+Every process runs the same script on the same table (`torchrun`); what differs is which rows of a batch it works on.
+Gradients are sums over rows, so the processes' sums add up to those of one process. `ONE` is the trivial twin: without
+a launch nothing is cut, copied or sent.
+
+All communication goes through accelerate, which is imported when it is wanted.
+"""
+
+import atexit
+import os
+import sys
+import warnings
+from functools import cache
+
+import numpy as np
+import torch
+
+__all__ = ["ONE", "OneProcess", "Processes", "joined", "warn_without_launch"]
+
+
+class OneProcess:
+    """This process alone."""
+
+    rank, size = 0, 1
+    device = None  # any
+    seeds = ()  # beside those of the fit, for draws that every process makes for its own rows
+
+    def share(self, n_rows):
+        """The rows of n that this process works on, a slice."""
+        return slice(0, n_rows)
+
+    def own(self, positions, sizes):
+        """Of the positions of consecutive batches of these sizes the own ones, and how many there are of each batch."""
+        return positions, sizes
+
+    def add_up(self, tensors, flag=0.0):
+        """Exchange each tensor for its sum over the processes, in place; give back the sum of their flags."""
+        return flag
+
+    def first(self, value):
+        """Give what the first process has handed in."""
+        return value
+
+    def spread_(self, tensors):
+        """Exchange each tensor for that of the first process, in place."""
+
+    def compare(self, description):
+        """Raise a ValueError in all processes if they differ in a dict of name -> numbers, text or arrays."""
+
+
+ONE = OneProcess()
+
+
+class Processes(OneProcess):
+    """Several, behind an `accelerate.Accelerator`."""
+
+    def __init__(self, accelerator):
+        self.accelerator = accelerator
+        self.rank, self.size = accelerator.process_index, accelerator.num_processes
+        self.device = str(accelerator.device)
+        self.seeds = (self.rank,)
+
+    def share(self, n_rows):
+        """Nearly equal parts; none may be empty, since every process takes part in every step."""
+        if n_rows < self.size:
+            raise ValueError(
+                f"{n_rows} row(s) cannot be shared out over {self.size} processes. The 'batch_size' parameter of "
+                f"VAETransformer counts the rows of all processes together: give at least {self.size}, and as many "
+                "rows to train on and to hold out; or launch fewer processes."
+            )
+        return slice(self.rank * n_rows // self.size, (self.rank + 1) * n_rows // self.size)
+
+    def own(self, positions, sizes):
+        """The share of each batch."""
+        batches = np.split(positions, np.cumsum(sizes)[:-1])
+        parts = [batch[self.share(len(batch))] for batch in batches]
+        return np.concatenate(parts), [len(part) for part in parts]
+
+    def add_up(self, tensors, flag=0.0):
+        """One message for all: a step has dozens of small tensors, and each message waits for the slowest process."""
+        flat = torch.cat([*(t.flatten() for t in tensors), torch.full((1,), flag, device=self.device)])
+        total = self.accelerator.reduce(flat, "sum")
+        *parts, flags = total.split([*(t.numel() for t in tensors), 1])
+        if tensors:
+            torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
+        return flags[0]
+
+    def first(self, value):
+        """The value is pickled on its way."""
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def spread_(self, tensors):
+        """One message each: this happens twice in a fit."""
+        from accelerate.utils import broadcast
+
+        for tensor in tensors:
+            broadcast(tensor)
+
+    def compare(self, description):
+        """All see all descriptions, so that all raise the same error and none waits for the others."""
+        from accelerate.utils import gather_object
+
+        mine, *others = gather_object([description])
+        for name in mine:
+            for rank, other in enumerate(others, start=1):
+                if not _agree(mine[name], other.get(name)):
+                    raise ValueError(
+                        f"The processes of this fit differ in {name}: {_short(mine[name])} in process 0, "
+                        f"{_short(other.get(name))} in process {rank}. Each must call fit on the same table with the "
+                        "same parameters; the rows are shared out by fit."
+                    )
+
+
+def _agree(a, b):
+    """Whether two descriptions are equal; numbers that are computed may differ between machines in their last bits."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-6)
+    return type(a) is type(b) and a == b
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def joined(distributed, device):
+    """The processes that `torchrun` has started beside this one; `ONE` where they are not wanted or there are none.
+
+    Parameters
+    ----------
+    distributed : bool
+    device : str
+        "auto" and "cuda" leave the choice to accelerate: each process has the GPU of its local rank, else the CPU.
+    """
+    return _launched(str(device)) if distributed else ONE
+
+
+@cache  # the process group is one for the life of the process
+def _launched(device):
+    try:
+        from accelerate import Accelerator, PartialState
+    except ImportError as error:
+        raise ImportError('distributed=True needs accelerate: pip install "skvae[accelerate]"') from error
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"With distributed=True each process has a device of its own: device={device!r} cannot be.")
+    processes = Processes(Accelerator(cpu=device == "cpu"))
+    atexit.register(_leave, PartialState())
+    if device == "cuda" and not processes.device.startswith("cuda"):
+        raise ValueError("device='cuda' is not available on this machine. Use device='auto' or 'cpu'.")
+    return processes if processes.size > 1 else ONE
+
+
+def _leave(state):
+    """Take the process group down while there is an interpreter: gloo's threads may abort its end (pytorch #179291).
+
+    Not after an error, when NCCL would wait for the others, which have not come as far.
+    """
+    if not hasattr(sys, "last_value"):
+        state.destroy_process_group()
+
+
+def warn_without_launch():
+    """Say that nothing is shared out, and how it would be; silent under `torchrun --nproc_per_node=1`."""
+    if "RANK" not in os.environ:
+        warnings.warn(
+            "distributed=True, but this is the only process: nobody has launched others (`accelerate launch --cpu` "
+            "starts one alone, too). Run the script as `torchrun --standalone --nproc_per_node=4 fit.py`.",
+            UserWarning,
+            stacklevel=5,
+        )
