@@ -245,12 +245,11 @@ class Run:
     def write(self, state):
         """Replace the run's file, wholly or not at all; what hinders it is a warning, since training can go on."""
         try:
-            with replacing(self.path) as temporary:
-                with open(temporary, "wb") as file:
-                    torch.save(state, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                _check_that_it_loads(temporary)
+            with replacing(self.path) as temporary, open(temporary, "wb") as file, _plain_data_alone():
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+                torch.load(temporary, weights_only=True, mmap=True)  # without the tensors, which takes no time
         except (OSError, RuntimeError) as error:  # the latter is torch's word for a full disk
             reason = error.__context__ if isinstance(error.__context__, OSError) else error
             warnings.warn(
@@ -441,14 +440,15 @@ def _damage_is_a_value_error(path):
         ) from error
 
 
-def _check_that_it_loads(path):
-    """Without its tensors, which takes no time: what has no place in a file is found now, not when it is needed."""
+@contextmanager
+def _plain_data_alone():
+    """What has no place in a file is found when it is written, not when it is needed."""
     try:
-        torch.load(path, weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
+        yield
+    except (AttributeError, TypeError, pickle.PickleError) as error:
         raise ValueError(
-            "A checkpoint can hold numbers, strings, lists, dicts and tensors, and there is something else in the "
-            f"history, from a callback, or in the optimizer's state: {error}"
+            "A checkpoint holds numbers, strings, lists, dicts and tensors. There is something else in the history, "
+            f"from a callback, or in the optimizer's state: {error}"
         ) from error
 
 
