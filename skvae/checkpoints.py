@@ -19,6 +19,7 @@ import threading
 import time
 import warnings
 import zipfile
+from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import replace
 from errno import ENOSPC
@@ -40,6 +41,7 @@ __all__ = ["Checkpoint", "Run", "digest", "digest_of_rows", "reserve"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
 _SLACK = 1 << 20  # bytes, for the history and names
+_PLAIN = (type(None), bool, int, float, str, torch.Tensor)
 _BEST = ("value", "best_epoch", "monitored", "state")  # of `BestState`
 
 
@@ -244,12 +246,12 @@ class Run:
 
     def write(self, state):
         """Replace the run's file, wholly or not at all; what hinders it is a warning, since training can go on."""
+        _check_plain(state)
         try:
-            with replacing(self.path) as temporary, open(temporary, "wb") as file, _plain_data_alone():
+            with replacing(self.path) as temporary, open(temporary, "wb") as file:
                 torch.save(state, file)
                 file.flush()
                 os.fsync(file.fileno())
-                torch.load(temporary, weights_only=True, mmap=True)  # without the tensors, which takes no time
         except (OSError, RuntimeError) as error:  # the latter is torch's word for a full disk
             reason = error.__context__ if isinstance(error.__context__, OSError) else error
             warnings.warn(
@@ -440,16 +442,16 @@ def _damage_is_a_value_error(path):
         ) from error
 
 
-@contextmanager
-def _plain_data_alone():
-    """What has no place in a file is found when it is written, not when it is needed."""
-    try:
-        yield
-    except (AttributeError, TypeError, pickle.PickleError) as error:
+def _check_plain(value):
+    """What torch would write and then refuse to read is found when it is written."""
+    if type(value) in (dict, OrderedDict, list, tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_plain(part)
+    elif not isinstance(value, _PLAIN):
         raise ValueError(
-            "A checkpoint holds numbers, strings, lists, dicts and tensors. There is something else in the history, "
-            f"from a callback, or in the optimizer's state: {error}"
-        ) from error
+            f"A checkpoint holds numbers, strings, lists, dicts and tensors, and there is a {type(value).__name__} in "
+            "the history, from a callback, or in the optimizer's state. Record it otherwise, or fit without checkpoint."
+        )
 
 
 def digest(value):

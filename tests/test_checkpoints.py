@@ -2,9 +2,14 @@
 
 import copy
 import errno
+import importlib.util
 import itertools
 import os
 import re
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,21 +59,20 @@ def clean(history):
 
 def fit_killed(vae, monkeypatch, at_steps, X=X, **fit_params):
     """Fit in several launches: each is interrupted after so many steps of its own, but for the last."""
-    step = Net._step
     for n in at_steps:
-        count = iter(range(n))
-
-        def step_or_die(net, *args, count=count):
-            if next(count, None) is None:
-                raise Killed
-            return step(net, *args)
-
-        monkeypatch.setattr(Net, "_step", step_or_die)
-        with pytest.raises(Killed):
+        with dying_at_step(n, monkeypatch):
             vae.fit(X, **fit_params)
         vae.set_params(checkpoint__resume=True)
-    monkeypatch.setattr(Net, "_step", step)
+    vae.set_params(checkpoint__every_minutes=10.0)
     return vae.fit(X, **fit_params)
+
+
+@contextmanager
+def dying_at_step(n, monkeypatch):
+    step, count = Net._step, iter(range(n))
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Net, "_step", lambda *args: die() if next(count, None) is None else step(*args))
+        yield
 
 
 class WithBatchNorm(nn.Sequential):
@@ -130,12 +134,25 @@ def test_every_kind_of_fit_goes_on(kind, monkeypatch, tmp_path):
 
 
 def test_many_steps(monkeypatch, tmp_path):
-    """In 144 steps an epoch, means are folded after 128 and the average lags by up to 8; the best state is an old one."""
+    """Of 144 an epoch: means are folded after 128, the average lags by up to 8, and the best state is an old one."""
     settings = {**FAST, "batch_size": 1, "init": "random", "learning_rate": 0.04, "max_iter": 4}
     whole = VAETransformer(**settings).fit(X)
     assert 0 < whole.best_iter_ < whole.n_iter_
-    vae = VAETransformer(**settings, checkpoint=Checkpoint(tmp_path, every_minutes=ALWAYS))
-    assert_same_fit(fit_killed(vae, monkeypatch, [137, 5, 230]), whole)  # the last in the third epoch
+    clock = itertools.count()
+    monkeypatch.setattr(checkpoints.Run, "is_due", lambda run: next(clock) % 9 == 8)
+    vae = VAETransformer(**settings, checkpoint=Checkpoint(tmp_path))
+    assert_same_fit(fit_killed(vae, monkeypatch, [137, 11, 230]), whole)  # the last in the third epoch
+
+
+def test_killed_while_it_reads_the_rows_of_steps_that_are_done(monkeypatch, tmp_path):
+    """Nothing is written before the epoch is where it was."""
+    vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path, every_minutes=ALWAYS))
+    with dying_at_step(8, monkeypatch):
+        vae.fit(X)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(checkpoints.Run, "over", die)
+        vae.fit(X)
+    assert_same_fit(vae.set_params(checkpoint__resume=True).fit(X), VAETransformer(**FAST).fit(X))
 
 
 def with_holes():
@@ -314,7 +331,7 @@ def test_numpys_numbers_in_the_history_go_in_and_other_things_are_refused(tmp_pa
     note = np.float32(3.5)
     vae.fit(X)
     note = Note
-    with pytest.raises(ValueError, match=r"holds numbers.*callback"):
+    with pytest.raises(ValueError, match=r"there is a type in the history, from a callback"):
         vae.fit(X)
     assert list(tmp_path.iterdir()) == []
 
@@ -455,3 +472,97 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_away(tmp_path):
     other.write_bytes(b"")
     assert_same_fit(vae.set_params(checkpoint__resume=True).fit(X), VAETransformer(**FAST).fit(X))
     assert list(tmp_path.iterdir()) == [other]
+
+
+# ---------------------------------------------------------------- real processes
+
+SCRIPT = Path(__file__).parents[1] / "docs" / "benchmarks" / "kill_and_resume.py"
+
+
+@pytest.fixture(scope="module")
+def harness():
+    spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("kind", ["fit", "memmap", "aggressive"])
+def test_killed_at_a_random_moment(harness, kind, tmp_path):
+    """The nightly run does it twenty times."""
+    delay = np.random.default_rng().uniform(0, 3 * harness.SECONDS)
+    assert harness.kill(harness.launch(kind, tmp_path), tmp_path, delay) == -signal.SIGKILL, delay
+    code = harness.kill(harness.launch(kind, tmp_path), tmp_path, harness.TIMEOUT)
+    assert harness.read_outcome(tmp_path, code) == harness.uninterrupted(kind, tmp_path), delay
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, tmp_path, monkeypatch):
+    process = harness.launch("critic", tmp_path)
+    assert harness.kill(process, tmp_path, 0.0, signal.SIGTERM) == -signal.SIGTERM
+    (path,) = (tmp_path / "runs").iterdir()
+    assert checkpoints._read(path)["inside"]["n_steps"] > 0
+
+
+@pytest.fixture
+def heard():
+    """The signals that a handler of the user's has seen, which does nothing else; restored after the test."""
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    yield seen
+    signal.signal(signal.SIGTERM, before)
+
+
+class RaiseSigterm(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if net.epoch + 1 == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_writes_first_and_then_does_what_it_did(tmp_path, heard, monkeypatch):
+    """Here nothing, so that the fit goes on; the handler is back after it."""
+    handler, n_heard, write = signal.getsignal(signal.SIGTERM), [], checkpoints.Run.write
+
+    def write_and_note(run, state):
+        n_heard.append(len(heard))
+        write(run, state)
+
+    monkeypatch.setattr(checkpoints.Run, "write", write_and_note)
+    vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path), callbacks=[RaiseSigterm()]).fit(X)
+    assert n_heard == [0]
+    assert heard == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert_same_fit(vae, VAETransformer(**FAST).fit(X))
+
+
+def test_sigterm_after_the_last_step_is_not_lost(tmp_path, heard):
+    class Last(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if net.epoch + 1 == 3:
+                signal.raise_signal(signal.SIGTERM)
+                assert heard == []
+
+    VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path), callbacks=[Last()]).fit(X)
+    assert heard == [signal.SIGTERM]
+
+
+def test_handlers_are_put_back_when_a_fit_fails(tmp_path, heard):
+    handler = signal.getsignal(signal.SIGTERM)
+    killed(tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_another_thread_does_not_listen(tmp_path, heard):
+    """Only the main thread may; the fit is the same."""
+    handlers, fitted = [], []
+
+    class Look(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path), callbacks=[Look()])
+    thread = threading.Thread(target=lambda: fitted.append(vae.fit(X)))
+    thread.start()
+    thread.join(60)
+    assert_same_fit(*fitted, VAETransformer(**FAST).fit(X))
+    assert set(handlers) == {signal.getsignal(signal.SIGTERM)}
