@@ -58,7 +58,7 @@ class Checkpoint(Documented):
     Parameters
     ----------
     folder : str or path-like
-        Where the files are; made if it is missing. It needs room for two of them, about ten times the weights.
+        Where the files are; made if it is missing. It needs room for two of them, some twelve times the weights.
     every_n_epochs : int, optional
         Write after so many epochs.
     every_minutes : float or None, default=10.0
@@ -456,9 +456,9 @@ def _check_plain(value):
 
 def digest(value):
     """A short name for nested dicts and lists of plain data, tensors and arrays."""
-    found = hashlib.blake2b(digest_size=10)
+    found = hashlib.sha256()
     _feed(found, value)
-    return found.hexdigest()
+    return found.hexdigest()[:20]
 
 
 def _feed(found, value):
@@ -475,9 +475,9 @@ def _feed(found, value):
 
 def digest_of_rows(X, weight):
     """The same for a `RowSelection` and its weights, read block by block: rows to the last bit, and their order."""
-    found = hashlib.blake2b(digest_size=10)
+    found = hashlib.sha256()
     for _, block in blocks(X):
         _feed(found, [block.indptr, block.indices, block.data] if sparse.issparse(block) else block)
     for _, part in blocks(weight[:, None]):
         _feed(found, part)
-    return found.hexdigest()
+    return found.hexdigest()[:20]

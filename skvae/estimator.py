@@ -1012,7 +1012,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         n_rows = len(rows)
         exact_step = None
         if schedule.closed_form:
-            exact_step = initialization.ExactEM(self.module_, self._columns, rows.working_rows(), rows.weight)
+            exact_step = initialization.EMSteps(self.module_, self._columns, rows.working_rows(), rows.weight)
         return TrainingOptions(
             objective=objective,
             schedule=schedule,

@@ -20,7 +20,7 @@ from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb
 from .rows import column_sums, draw_positions, moments
 from .selection import blocks
 
-__all__ = ["RACE", "STARTS", "ExactEM", "start"]
+__all__ = ["RACE", "STARTS", "EMSteps", "start"]
 
 STARTS = ("pca", "early_factor_analysis", "factor_analysis", "random")
 #: What init="auto" chooses from, the first one where they tie. Factor analysis to the end is not in it: it drives the
@@ -113,7 +113,7 @@ def _solve(model, columns, centred, weight, init, seed):
     return climb(solution, rows, tie_noise, _EARLY_STEPS) if init == "early_factor_analysis" else solution
 
 
-class ExactEM:
+class EMSteps:
     """EM of the linear-Gaussian model in closed form, on all rows at once, step by step.
 
     Parameters

@@ -374,7 +374,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
 
 def test_a_disk_without_room(tmp_path, monkeypatch):
-    """Said before the first epoch, with the room that the fit needs: about ten times the weights."""
+    """Said before the first epoch, with the room that the fit needs: some twelve times the weights."""
     allocated = []
 
     def allocate(file, offset, n_bytes):
