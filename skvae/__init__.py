@@ -6,6 +6,7 @@ from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
 from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
 from .bounds import ELBO, IWAE
+from .checkpoints import Checkpoint
 from .discrete_families import (
     Bernoulli,
     Categorical,
@@ -65,6 +66,7 @@ __all__ = [
     "Categorical",
     "CategoricalPosterior",
     "Cauchy",
+    "Checkpoint",
     "Chi2",
     "ContinuousBernoulli",
     "ConvNet",

@@ -8,7 +8,16 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "exclusive", "isolated", "seed_global", "torch_generator", "whitened_pairs"]
+__all__ = [
+    "draw_seed",
+    "exclusive",
+    "global_states",
+    "isolated",
+    "seed_global",
+    "set_global_states",
+    "torch_generator",
+    "whitened_pairs",
+]
 
 _lock = threading.RLock()
 _depth = 0
@@ -38,6 +47,17 @@ def seed_global(device, *keys):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
         if torch.device(device).type != "cpu":
             _generator_module(device).manual_seed(seed)
+
+
+def global_states(device):
+    """States of torch's global generators of the CPU and of `device`, by the kind of device."""
+    return {kind: _generator_module(kind).get_rng_state() for kind in {"cpu", torch.device(device).type}}
+
+
+def set_global_states(states):
+    """Go on from `global_states`; only inside `isolated`."""
+    for kind, state in states.items():
+        _generator_module(kind).set_rng_state(state)
 
 
 def whitened_pairs(n_samples: int, n_noise: int, generator: torch.Generator) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +29,7 @@ from ._documented import Documented
 from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
 from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
+from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
 from .columns import Columns
 from .families import LIKELIHOODS
 from .family import Family
@@ -80,6 +82,8 @@ STRUCTURE = (
     "objective",
 )
 OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
+#: What a checkpoint is not told of: what the result does not depend on, cannot be compared, or is there resolved.
+NOT_OF_A_RUN = ("callbacks", "checkpoint", "column_weights", "keep_optimizer", "max_iter", "random_state", "verbose")
 
 # With `distributed=True`: what each process may have its own of, and what all take over from the first.
 MAY_DIFFER = ("device", "callbacks", "verbose", "random_state")
@@ -241,6 +245,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         Whether to compile the loss with ``torch.compile``.
     callbacks : list of skorch callbacks, optional
         Copied before use; epoch hooks only. For scikit-learn's callbacks see ``set_callbacks``.
+    checkpoint : Checkpoint, str or path-like, optional
+        Where `fit` writes down what training has made so far, every ten minutes or as the `Checkpoint` says: the same
+        call goes on from there, bit for bit, when the process was killed. It needs a `random_state`. `partial_fit`
+        writes none.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -359,6 +367,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         "precision": [StrOptions({"float32", "bfloat16"})],
         "compile": ["boolean"],
         "callbacks": [list, tuple, None],
+        "checkpoint": [Checkpoint, str, os.PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -401,6 +410,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         precision: str = "float32",
         compile: bool = False,
         callbacks: Sequence | None = None,
+        checkpoint: Checkpoint | str | os.PathLike | None = None,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
     ):
@@ -439,6 +449,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         self.precision = precision
         self.compile = compile
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -596,10 +607,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         Raises
         ------
         ValueError
-            Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges.
-            An earlier fit of the same estimator stays intact.
+            Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges;
+            a checkpoint that is damaged. An earlier fit of the same estimator stays intact.
         TypeError
             Rows that are not in memory: collections of dask and Spark, lazy frames. The message has lines that work.
+        OSError
+            The folder of `checkpoint` cannot be written to, or has too little room; said before training.
 
         See Also
         --------
@@ -682,6 +695,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         if self.distributed and self._processes.size == 1:
             warn_without_launch()
         self._compare_calls(resume)
+        checkpoint = None if single_pass else self._checkpoint()
+        if checkpoint is not None and self._processes.rank == 0:
+            reserve(checkpoint.folder, 1)  # before hours of reading; how much room it needs is known later
         if resume:
             self._refuse_changes()
         with limited_threads(0):
@@ -709,12 +725,49 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             self._agree()
         live = None if resume else self._live_components(X, weight)
         hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
-        self._train((X_train, train_weight), valid, n_epochs, hook)
+        run = None if single_pass or n_epochs == 0 else self._run((X_train, train_weight), valid, n_epochs)
+        self._train((X_train, train_weight), valid, n_epochs, hook, run)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
             self._start(self.init_, X, weight)  # the start won: solve it on all rows
         self._agree()
         self._describe(X, weight, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
+        if run is not None:
+            run.remove()
+
+    def _checkpoint(self):
+        """The `checkpoint` as a component; None without one."""
+        if self.checkpoint is None:
+            return None
+        checkpoint = self.checkpoint if isinstance(self.checkpoint, Checkpoint) else Checkpoint(self.checkpoint)
+        checkpoint.check()
+        if self.random_state is None:
+            raise ValueError(
+                "checkpoint=... goes on with the same fit, and random_state=None makes every fit another one: set "
+                "random_state, e.g. random_state=0."
+            )
+        return checkpoint
+
+    def _run(self, train_rows, valid_rows, n_epochs):
+        """This fit to its checkpoint: everything that the result depends on; None without a checkpoint.
+
+        Not the start, unless it comes from an earlier fit: the last bits of a sum depend on the machine.
+        """
+        checkpoint = self._checkpoint()
+        if checkpoint is None:
+            return None
+        parameters = {k: told(v) for k, v in self.get_params(deep=False).items() if k not in NOT_OF_A_RUN}
+        earlier = (self.n_iter_, self.module_.state_dict(), self._training_state) if self.n_iter_ else None
+        resolved = {
+            "column_weights": self._model_config["column_weights"],
+            "device": torch.device(self._device).type,
+            "max_iter": n_epochs,
+            "random_state": self._seed,
+            "the earlier fit": digest(earlier),
+            "rows and weights": digest_of_rows(*train_rows),
+            "held-out rows": valid_rows and digest_of_rows(*valid_rows),
+        }
+        return Run(checkpoint, parameters | {name: str(value) for name, value in resolved.items()})
 
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
@@ -1011,7 +1064,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=self._device)
         return self._module(dtype), x, mask, w
 
-    def _train(self, train_rows, valid_rows, n_epochs, hook):
+    def _train(self, train_rows, valid_rows, n_epochs, hook, run):
         """Run the loop and take over its history and state."""
         if n_epochs == 0:
             return
@@ -1019,7 +1072,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             check_row_wise_model(self.module_)
         weights = self._model_config["column_weights"]
         rows = [part and Rows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
-        options = self._training_options(*rows, hook)
+        options = self._training_options(*rows, hook, run)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state
         first = self.n_iter_
@@ -1029,12 +1082,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
             self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
-    def _training_options(self, rows, valid_rows, hook):
+    def _training_options(self, rows, valid_rows, hook, run):
         _, _, objective, schedule = self._parts()
         n_rows = len(rows)
         exact_step = None
         if schedule.closed_form:
-            exact_step = initialization.exact_em(self.module_, self._columns, rows.working_rows(), rows.weight)
+            exact_step = initialization.EMSteps(self.module_, self._columns, rows.working_rows(), rows.weight)
         return TrainingOptions(
             objective=objective,
             schedule=schedule,
@@ -1055,6 +1108,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             history=self.history_,
             exact_step=exact_step,
             processes=self._processes,
+            run=run,
         )
 
     def _linear_factor(self):

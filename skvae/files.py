@@ -25,7 +25,7 @@ import numpy as np
 
 from .registry import is_built_in, made
 
-__all__ = ["read", "write"]
+__all__ = ["read", "replacing", "write"]
 
 _MARK = "skvae"
 _NUMBERS = {np.dtype(t).name: t for t in (np.bool_, *np.sctypeDict.values()) if np.dtype(t).kind in "biuf"}
@@ -52,10 +52,26 @@ def write(path, state):
     writer = _Writer()
     text = json.dumps(writer.encode(state, ""), allow_nan=False)
     content = numpy_files.save(writer.arrays, metadata={"format": _MARK, "state": text})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path):
+    """A path to write to, in the same folder; it takes the place of `path` at the end of the block, if all goes well.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Yields
+    ------
+    pathlib.Path
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -166,6 +182,8 @@ class _Writer:
             return self._dict(value, path)
         if isinstance(value, np.ndarray):
             return self._array(value, path)
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         return self._tagged(value, path)
 
     def _list(self, values, path):

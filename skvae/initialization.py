@@ -20,7 +20,7 @@ from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb
 from .rows import column_sums, draw_positions, moments
 from .selection import blocks
 
-__all__ = ["RACE", "STARTS", "exact_em", "start"]
+__all__ = ["RACE", "STARTS", "EMSteps", "start"]
 
 STARTS = ("pca", "early_factor_analysis", "factor_analysis", "random")
 #: What init="auto" chooses from, the first one where they tie. Factor analysis to the end is not in it: it drives the
@@ -113,10 +113,8 @@ def _solve(model, columns, centred, weight, init, seed):
     return climb(solution, rows, tie_noise, _EARLY_STEPS) if init == "early_factor_analysis" else solution
 
 
-def exact_em(model, columns, X, weight):
-    """Give a function of models: one EM step of the linear-Gaussian model on all rows, written into each of them.
-
-    It returns the parts of an epoch: the loss is the exact negative log-likelihood after the step, which never rises.
+class EMSteps:
+    """EM of the linear-Gaussian model in closed form, on all rows at once, step by step.
 
     Parameters
     ----------
@@ -127,26 +125,27 @@ def exact_em(model, columns, X, weight):
         Rows in the model's units, NaN for missing.
     weight : ndarray (n,)
     """
-    mean, _ = moments(X, weight)
-    centred, unit = X.mapped(lambda rows: rows - mean), np.ones(X.shape[1])
-    resolution = _resolution(centred, weight)
-    has_holes = _has_holes(centred)
-    rows = ObservedCells(centred.take(), weight) if has_holes else SecondMoments(centred, weight)
-    with torch.no_grad():
-        bias = model.decoder.affine.bias
-        noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
-        loadings, noise, bias = (a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise, bias))
-        solution = LinearGaussian(loadings, noise, bias - mean if has_holes else 0.0)
+
+    def __init__(self, model, columns, X, weight):
+        self.columns = columns
+        self.mean, _ = moments(X, weight)
+        centred = X.mapped(lambda rows: rows - self.mean)
+        self.resolution = _resolution(centred, weight)
+        has_holes = _has_holes(centred)
+        self.rows = ObservedCells(centred.take(), weight) if has_holes else SecondMoments(centred, weight)
+        with torch.no_grad():
+            bias = model.decoder.affine.bias
+            noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
+            loadings, noise, bias = (a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise, bias))
+            self.solution = LinearGaussian(loadings, noise, bias - self.mean if has_holes else 0.0)
 
     @torch.no_grad()
-    def step(models):
-        nonlocal solution
-        solution = rows.em_step(solution, columns.tie_noise)
+    def __call__(self, models):
+        """One step, written into each model; the loss is the exact negative log-likelihood, which never rises."""
+        self.solution = self.rows.em_step(self.solution, self.columns.tie_noise)
         for module in models:
-            _write(module, columns, solution, mean, unit, resolution)
-        return {"loss": -rows.log_likelihood(solution)}
-
-    return step
+            _write(module, self.columns, self.solution, self.mean, np.ones(len(self.mean)), self.resolution)
+        return {"loss": -self.rows.log_likelihood(self.solution)}
 
 
 def _affordable_em_steps(model, second):

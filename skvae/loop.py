@@ -20,6 +20,7 @@ from . import evaluation
 from ._random import seed_global, torch_generator
 from .batches import Batches
 from .optimizers import clip_
+from .schedules import send
 
 __all__ = ["BestState", "EpochHook", "Net", "StopTraining", "callbacks_around"]
 
@@ -218,11 +219,16 @@ class Net(NeuralNet):
         self.module_.train()
         seed_global(rows.device, self.seed, self.epoch, *self.processes.seeds)  # dropout takes no generator
         generator = torch_generator(rows.device, self.seed, self.epoch)
+        run = self.options.run
+        if run is not None:
+            run.at_epoch(self)
         if self.options.schedule.closed_form:
             return self.options.exact_step((self.module_, self.averaged_))
         batches = Batches(rows, self.options, (self.seed, self.epoch), self.history)
         means = _Means()
         steps = self.options.schedule.steps(batches)
+        if run is not None:
+            steps = run.over(steps, self, generator, means)
         step = next(steps, None)
         while step is not None:
             which, (x, mask, n_rows) = step
@@ -230,7 +236,7 @@ class Net(NeuralNet):
             if self.optimizers[which] is not None:
                 parts, loss = self._step(which, x, mask, n_rows, generator)
                 means.add(parts, n_rows)
-            step = _send(steps, loss)
+            step = send(steps, loss)
         self._average()
         return means.result(self.processes)  # the epoch's one synchronisation
 
@@ -350,14 +356,6 @@ def in_data_units(parts, prefix, rows, objective):
     return {f"{prefix}_{name}": value + sign(name) * rows.log_jacobian for name, value in parts.items()}
 
 
-def _send(steps, loss):
-    """The schedule's next step, told the loss of the last; None when the epoch is over."""
-    try:
-        return steps.send(loss)
-    except StopIteration:
-        return None
-
-
 class BestState(Callback):
     """Keeps the weights with the best monitored held-out value and ends training when patience runs out.
 
@@ -373,7 +371,7 @@ class BestState(Callback):
         self.best_epoch = None
         self.value = math.inf
         self.start = []
-        self.state = None
+        self.state = self.monitored = None
 
     def on_train_begin(self, net, X, **kwargs):
         """The state before the first epoch takes part in the race and opens the history."""

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 
 from ._documented import Documented
 
-__all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM"]
+__all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM", "send"]
 
 _RISE = 0.01  # nats: estimates near their bound, the logarithm of the number of rows, creep up for ever
 _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
@@ -32,6 +32,8 @@ class Schedule(Documented, ABC):
         What the loop writes into the history after each epoch for `steps` to read: "mutual_information".
     closed_form : bool
         Whether an epoch is one step of the linear model's EM in place of gradient steps.
+    reads_losses : bool
+        Whether `steps` reads what its yields return; a checkpoint inside an epoch then keeps these losses.
 
     See Also
     --------
@@ -60,6 +62,7 @@ class Schedule(Documented, ABC):
     groups: tuple[tuple[str, ...], ...] = ()
     watches: str | None = None
     closed_form = False
+    reads_losses = True
 
     def check(self):
         """Raise a ValueError for a bad parameter; called before training.
@@ -162,6 +165,7 @@ class Joint(Schedule):
     """
 
     groups = (("inference", "generative"), ("auxiliary",))
+    reads_losses = False
 
     def steps(self, batches):
         """One step per batch."""
@@ -211,6 +215,7 @@ class VariationalEM(Schedule):
     """
 
     groups = (("inference",), ("generative",), ("auxiliary",))
+    reads_losses = False
 
     def __init__(
         self,
@@ -350,6 +355,14 @@ class Aggressive(Schedule):
                 if level >= before:
                     return
                 before, now = level, []
+
+
+def send(steps, loss):
+    """A schedule's next step, told the loss of the last; None when the epoch is over."""
+    try:
+        return steps.send(loss)
+    except StopIteration:
+        return None
 
 
 def _check(schedule, name, is_good, must):

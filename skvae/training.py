@@ -1,7 +1,7 @@
 """Training a model: what the estimator says about it, and the call. The loop itself is in `loop.py`."""
 
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -36,8 +36,9 @@ class TrainingOptions:
     on_epoch: tuple | None = None  # begin(), and end(net), which returns True to stop
     verbose: int = 0
     history: list = field(default_factory=list)  # of earlier calls
-    exact_step: object = None  # rows -> parts: one epoch of a schedule in closed form
     processes: OneProcess = ONE
+    exact_step: object = None  # models -> parts: one epoch of a schedule in closed form
+    run: object = None  # where its checkpoints go
 
 
 @dataclass
@@ -77,12 +78,15 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     keeper = BestState(options.patience, options.tol, options.objective, options.keeps_start and first_epoch == 0)
     callbacks = callbacks_around(options, keeper if valid_rows is not None else None)
     net = Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
-    with isolated(train_rows.device, seed, first_epoch), torch.enable_grad():
+    listening = options.run.listening() if options.run else nullcontext()
+    with isolated(train_rows.device, seed, first_epoch), torch.enable_grad(), listening:
         net.initialize()
         net.load_training_state(state)
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
+        if options.run:
+            options.run.start(net)
         with suppress(StopTraining):
-            net.fit_loop((train_rows, valid_rows), epochs=n_epochs)
+            net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
     restored = keeper.restore(model) if valid_rows is not None else False

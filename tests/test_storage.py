@@ -496,12 +496,20 @@ def test_what_has_no_words_in_a_file(folder, parameters, message):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("checkpoint", [Path("runs"), skvae.Checkpoint(Path("runs"), every_n_epochs=2)], ids=repr)
+def test_a_path_is_a_string_in_a_file(folder, checkpoint):
+    vae = VAETransformer(**SMALL).fit(IRIS).set_params(checkpoint=checkpoint)
+    vae.save(folder / "model")
+    again = VAETransformer.load(folder / "model").checkpoint
+    assert again == "runs" if isinstance(checkpoint, Path) else (again.folder, again.every_n_epochs) == ("runs", 2)
+
+
 def components():
     """An instance of every public component, some with parameters of every kind."""
     public = {value for name in skvae.__all__ if inspect.isclass(value := getattr(skvae, name))}
     kinds = {c for c in public if issubclass(c, BaseEstimator) and not inspect.isabstract(c)} - {VAETransformer}
     needed = {Standard: {"family": skvae.StudentT(df=7.0)}, ConvNet: {"image_shape": (1, 4, 4)}}
-    needed[skvae.FeatureLoss] = {"features": slower}
+    needed |= {skvae.FeatureLoss: {"features": slower}, skvae.Checkpoint: {"folder": "runs"}}
     return kinds, [kind(**needed.get(kind, {})) for kind in sorted(kinds, key=lambda kind: kind.__name__)] + [
         ELBO(beta=skvae.CyclicalAnnealing(n_cycles=np.int64(3), end=np.float32(0.1)), free_bits=np.float64(0.5)),
         MeanField(Gaussian(noise=float("inf"))),
