@@ -306,7 +306,7 @@ class Net(NeuralNet):
         for i in range(0, len(rows), step):
             chunk = slice(i, min(i + step, len(rows)))
             shape = (objective.n_draws, chunk.stop - i, self.averaged_.n_noise)
-            u = torch.randn(shape, generator=generator, device=rows.device)
+            u = torch.randn(shape, generator=generator, device=rows.device, dtype=torch.float32)
             own = slice(max(i, share.start), min(chunk.stop, share.stop))
             if own.start >= own.stop:
                 continue

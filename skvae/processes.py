@@ -79,8 +79,8 @@ class Processes(OneProcess):
 
     def add_up(self, tensors, flag=0.0):
         """One message for all: a step has dozens of small tensors, and each message waits for the slowest process."""
-        flat = torch.cat([*(t.flatten() for t in tensors), torch.full((1,), flag, device=self.device)])
-        total = self.accelerator.reduce(flat, "sum")
+        flag = torch.full((1,), flag, dtype=torch.float32, device=self.device)
+        total = self.accelerator.reduce(torch.cat([*(t.flatten() for t in tensors), flag]), "sum")
         *parts, flags = total.split([*(t.numel() for t in tensors), 1])
         if tensors:
             torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])

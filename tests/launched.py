@@ -22,7 +22,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import nn
 
-from skvae import ELBO, VAETransformer
+from skvae import ELBO, Aggressive, VAETransformer
 
 RANK = int(os.environ.get("RANK", "0"))
 IS_LAUNCHED = "RANK" in os.environ
@@ -130,7 +130,11 @@ def em(folder):
 
 
 def aggressive(folder):
-    return told(estimator(schedule="aggressive", max_iter=2, early_stopping=False).fit(CANCER), CANCER, folder)
+    return told(
+        estimator(schedule=Aggressive(max_inference_steps=20), max_iter=2, early_stopping=False).fit(CANCER),
+        CANCER,
+        folder,
+    )
 
 
 def score_function(folder):
