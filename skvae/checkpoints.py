@@ -41,6 +41,7 @@ __all__ = ["Checkpoint", "Run", "digest", "digest_of_rows", "reserve"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
 _SLACK = 1 << 20  # bytes, for the history and names
+_END = 2.0**20  # more than all processes of a fit together, so that their sum tells
 _PLAIN = (type(None), bool, int, float, str, torch.Tensor)
 _BEST = ("value", "best_epoch", "monitored", "state")  # of `BestState`
 
@@ -144,34 +145,38 @@ class Run:
     checkpoint : Checkpoint
     made_of : dict of str -> str
         Everything that the result depends on.
+    processes : OneProcess
+        Those of the fit: they agree on when to write, and the first one does it.
     """
 
-    def __init__(self, checkpoint, made_of):
+    def __init__(self, checkpoint, made_of, processes):
         self.checkpoint = checkpoint
-        self.made_of = {"format": _FORMAT, **made_of}
+        self.processes = processes
+        self.made_of = {"format": _FORMAT, "processes": str(processes.size), **made_of}
         self.path = Path(checkpoint.folder) / f"skvae-{digest(self.made_of)}.pt"
-        self.is_ending = False
+        self.is_signalled = False  # this process
+        self.is_due = self.is_ending = False  # all of them
         self.inside = None  # of the epoch that a file was written in, until that epoch goes on
 
     # ---------------------------------------------------------------- the life of a run
 
     def start(self, net):
         """Make sure that there is room, and put `net`, which is about to train, where the run's file left it."""
-        for orphan in self.path.parent.glob(f".{self.path.name}.*"):  # of a run that was killed while it wrote
-            orphan.unlink(missing_ok=True)
-        reserve(self.path.parent, (2 - self.path.exists()) * _n_bytes(collected(net)))
-        state = self._found()
+        state = self.processes.first(self._prepared(net) if self.processes.rank == 0 else None)
         if state is not None:
             with _damage_is_a_value_error(self.path):
                 restore(net, state)
-            self.inside = state["inside"]
+                self.inside = state["inside"][self.processes.rank]
             if net.verbose:
                 n_steps = self.inside["n_steps"] if self.inside else 0
                 print(f"Going on from {self.path}: {len(net.history)} epochs and {n_steps} steps are done.")
         self._wait(len(net.history))
 
-    def _found(self):
-        """What the run's file holds; None where the run begins."""
+    def _prepared(self, net):
+        """What the run's file holds, after a look at its folder; None where the run begins."""
+        for orphan in self.path.parent.glob(f".{self.path.name}.*"):  # of a run that was killed while it wrote
+            orphan.unlink(missing_ok=True)
+        reserve(self.path.parent, (2 - self.path.exists()) * _n_bytes(collected(net)))
         if self.checkpoint.resume is False or (self.checkpoint.resume == "auto" and not self.path.exists()):
             return None
         if not self.path.exists():
@@ -190,8 +195,9 @@ class Run:
 
     def at_epoch(self, net):
         """Write if it is time, before the first step of an epoch."""
+        self.agree(self.processes.add_up([], self.wish()))
         n, waited = self.checkpoint.every_n_epochs, len(net.history) - 1 - self.n_epochs_kept
-        if self.inside is None and (self.is_due() or (n is not None and waited >= n)):
+        if self.inside is None and (self.is_due or (n is not None and waited >= n)):
             self._save(net, None)
 
     def over(self, steps, net, generator, means):
@@ -220,7 +226,7 @@ class Run:
                 step = send(steps, losses[i] if reads else None)
             _set_inside(done, net, generator, means)
         while step is not None:
-            if n_steps > 0 and self.is_due():
+            if n_steps > 0 and self.is_due:
                 self._save(net, _inside(n_steps, losses, net, generator, means))
             loss = yield step
             n_steps += 1
@@ -228,12 +234,18 @@ class Run:
                 losses.append(loss)
             step = send(steps, loss)
 
-    def is_due(self):
-        """Whether to write before the next step: the minutes are over, or the process is about to end."""
-        return self.is_ending or time.monotonic() >= self.next_time
+    def wish(self):
+        """What this process asks of the next step: 0, a file (1), or a file and the end (_END). Wishes are added up."""
+        return _END if self.is_signalled else float(time.monotonic() >= self.next_time)
+
+    def agree(self, wishes):
+        """Do what any process asks for; `wishes` is the sum of all."""
+        self.is_due, self.is_ending = bool(wishes > 0), bool(wishes >= _END)
 
     def _save(self, net, inside):
-        self.write({"made_of": self.made_of, **collected(net), "inside": inside})
+        inside = self.processes.gathered(_on("cpu", inside))
+        if self.processes.rank == 0:
+            self.write({"made_of": self.made_of, **collected(net), "inside": inside})
         self._wait(len(net.history) - 1)
         if self.is_ending:
             self._end()
@@ -243,6 +255,7 @@ class Run:
         minutes = self.checkpoint.every_minutes
         self.next_time = float("inf") if minutes is None else time.monotonic() + 60 * minutes
         self.n_epochs_kept = n_epochs
+        self.is_due = False
 
     def write(self, state):
         """Replace the run's file, wholly or not at all; what hinders it is a warning, since training can go on."""
@@ -263,7 +276,8 @@ class Run:
 
     def remove(self):
         """Leave nothing behind a fit that has ended well."""
-        self.path.unlink(missing_ok=True)
+        if self.processes.rank == 0:
+            self.path.unlink(missing_ok=True)
 
     # ---------------------------------------------------------------- the termination signal
 
@@ -279,15 +293,15 @@ class Run:
             yield
         finally:
             signal.signal(signal.SIGTERM, self._before)
-            if self.is_ending:  # it came after the last step
+            if self.is_signalled:  # it came after the last step
                 signal.raise_signal(signal.SIGTERM)
 
     def _hear(self, number, frame):
-        self.is_ending = True
+        self.is_signalled = True
 
     def _end(self):
         """Let the signal do what it would have done; where that is nothing, training goes on."""
-        self.is_ending = False
+        self.is_signalled = self.is_ending = False
         signal.signal(signal.SIGTERM, self._before)
         signal.raise_signal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, self._hear)

@@ -767,7 +767,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             "rows and weights": digest_of_rows(*train_rows),
             "held-out rows": valid_rows and digest_of_rows(*valid_rows),
         }
-        return Run(checkpoint, parameters | {name: str(value) for name, value in resolved.items()})
+        made_of = parameters | {name: str(value) for name, value in resolved.items()}
+        return Run(checkpoint, made_of, self._processes)
 
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""

@@ -257,7 +257,10 @@ class Net(NeuralNet):
         mean = parts[loss].sum() / n_rows
         mean.backward(inputs=parameters if self.has_other_groups else None)
         mean = mean.detach()[None]
-        self.processes.add_up([p.grad for p in parameters if p.grad is not None] + [mean])
+        gradients, run = [p.grad for p in parameters if p.grad is not None], self.options.run
+        wishes = self.processes.add_up([*gradients, mean], run.wish() if run else 0.0)
+        if run:
+            run.agree(wishes)
         clip_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         self.n_steps += which == self.clock

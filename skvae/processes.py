@@ -42,6 +42,10 @@ class OneProcess:
         """Give what the first process has handed in."""
         return value
 
+    def gathered(self, value):
+        """What each process has handed in, a list in their order."""
+        return [value]
+
     def spread_(self, tensors):
         """Exchange each tensor for that of the first process, in place."""
 
@@ -92,6 +96,12 @@ class Processes(OneProcess):
 
         return broadcast_object_list([value])[0]
 
+    def gathered(self, value):
+        """The values are pickled on their way."""
+        from accelerate.utils import gather_object
+
+        return gather_object([value])
+
     def spread_(self, tensors):
         """One message each: this happens twice in a fit."""
         from accelerate.utils import broadcast
@@ -101,9 +111,7 @@ class Processes(OneProcess):
 
     def compare(self, description):
         """All see all descriptions, so that all raise the same error and none waits for the others."""
-        from accelerate.utils import gather_object
-
-        mine, *others = gather_object([description])
+        mine, *others = self.gathered(description)
         for name in mine:
             for rank, other in enumerate(others, start=1):
                 if not _agree(mine[name], other.get(name)):

@@ -32,6 +32,7 @@ from skvae import (
     checkpoints,
 )
 from skvae.loop import Net
+from skvae.processes import ONE
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
@@ -139,7 +140,7 @@ def test_many_steps(monkeypatch, tmp_path):
     whole = VAETransformer(**settings).fit(X)
     assert 0 < whole.best_iter_ < whole.n_iter_
     clock = itertools.count()
-    monkeypatch.setattr(checkpoints.Run, "is_due", lambda run: next(clock) % 9 == 8)
+    monkeypatch.setattr(checkpoints.Run, "wish", lambda run: float(next(clock) % 9 == 8))
     vae = VAETransformer(**settings, checkpoint=Checkpoint(tmp_path))
     assert_same_fit(fit_killed(vae, monkeypatch, [137, 11, 230]), whole)  # the last in the third epoch
 
@@ -436,7 +437,7 @@ def test_a_disk_that_fills_up_is_a_warning(tmp_path, monkeypatch):
 def test_a_full_disk_that_torch_tells_as_a_runtime_error(tmp_path):
     """torch's writer hides the reason; the message has it."""
     resource = pytest.importorskip("resource")
-    run = checkpoints.Run(Checkpoint(tmp_path), {})
+    run = checkpoints.Run(Checkpoint(tmp_path), {}, ONE)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -487,9 +488,10 @@ def harness():
     return module
 
 
-@pytest.mark.parametrize("kind", ["fit", "memmap", "aggressive"])
+@pytest.mark.parametrize("kind", ["fit", "memmap", "two_processes"])
 def test_killed_at_a_random_moment(harness, kind, tmp_path):
     """The nightly run does it twenty times."""
+    needs_launcher(harness, kind)
     delay = np.random.default_rng().uniform(0, 3 * harness.SECONDS)
     assert harness.kill(harness.launch(kind, tmp_path), tmp_path, delay) == -signal.SIGKILL, delay
     code = harness.kill(harness.launch(kind, tmp_path), tmp_path, harness.TIMEOUT)
@@ -497,11 +499,22 @@ def test_killed_at_a_random_moment(harness, kind, tmp_path):
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, tmp_path, monkeypatch):
-    process = harness.launch("critic", tmp_path)
-    assert harness.kill(process, tmp_path, 0.0, signal.SIGTERM) == -signal.SIGTERM
+@pytest.mark.parametrize("kind", ["critic", "two_processes"])
+def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, kind, tmp_path):
+    """Several at the same step."""
+    needs_launcher(harness, kind)
+    code = harness.kill(harness.launch(kind, tmp_path), tmp_path, 0.0, signal.SIGTERM)
+    assert code == (1 if kind in harness.LAUNCHERS else -signal.SIGTERM)
     (path,) = (tmp_path / "runs").iterdir()
-    assert checkpoints._read(path)["inside"]["n_steps"] > 0
+    state = checkpoints._read(path)
+    first, *others = (inside and inside["n_steps"] for inside in state["inside"])
+    assert first or state["history"]
+    assert others == ([first] if kind in harness.LAUNCHERS else [])
+
+
+def needs_launcher(harness, kind):
+    if kind in harness.LAUNCHERS:
+        pytest.importorskip("accelerate")
 
 
 @pytest.fixture

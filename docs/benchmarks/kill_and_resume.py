@@ -1,6 +1,6 @@
 """Fits that are killed with SIGKILL at random moments and launched again end bit for bit as those that were left alone.
 
-    python docs/benchmarks/kill_and_resume.py [--kinds fit memmap aggressive critic] [--kills 20] [--seed N]
+    python docs/benchmarks/kill_and_resume.py [--kinds fit memmap ...] [--kills 20] [--seed N]
 
 Each launch is a process of its own, killed some time after it has written its first checkpoint: while it trains, reads,
 validates or writes. A fit that gets to its end is compared with one that nobody killed, and begun again until there
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,20 @@ def critic(folder):
     return VAETransformer(**SETTINGS, objective=AAE(), schedule="em", max_iter=10), {"X": table()}
 
 
-#: Kind -> function of a folder that gives an estimator and what it is fitted to.
-KINDS = {function.__name__: function for function in (fit, memmap, aggressive, critic)}
+def two_processes(folder):
+    """Of one fit, on one machine; each has masks of dropout of its own."""
+    vae = VAETransformer(**SETTINGS, dropout=0.1, max_iter=20, n_iter_no_change=20, distributed=True, device="cpu")
+    return vae, {"X": table()}
 
-#: Kind -> what comes before the script's name on the command line; a launcher of several processes, say.
-LAUNCHERS = {}
+
+#: Kind -> function of a folder that gives an estimator and what it is fitted to.
+KINDS = {function.__name__: function for function in (fit, memmap, aggressive, critic, two_processes)}
+
+#: Kind -> what comes before the script's name on the command line.
+LAUNCHERS = {
+    "two_processes": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"],
+}
+RANK = int(os.environ.get("RANK", "0"))
 
 
 def outcome(vae, X):
@@ -74,24 +84,35 @@ def outcome(vae, X):
 
 
 def uninterrupted(kind, folder):
-    """The outcome of a fit that nobody kills, in this process and without checkpoints."""
+    """The outcome of a fit that nobody kills, without checkpoints; in this process where it needs no launcher."""
+    if kind in LAUNCHERS:
+        return read_outcome(folder, launch(kind, folder, "whole").wait(TIMEOUT))
     vae, rows = KINDS[kind](folder)
     return outcome(vae.fit(**rows), rows["X"])
 
 
-def work(kind, folder):
+def work(kind, folder, how):
     """What a launched process does."""
+    (folder / f"pid{RANK}").write_text(str(os.getpid()))
     vae, rows = KINDS[kind](folder)
-    resume = "auto" if written(folder) is None else True  # going on, not only ending alike
-    checkpoint = Checkpoint(folder / "runs", every_minutes=SECONDS / 60, resume=resume)
-    found = outcome(vae.set_params(checkpoint=checkpoint).fit(**rows), rows["X"])
-    (folder / "outcome.json").write_text(json.dumps(found))
+    if how == "checkpoints":
+        resume = "auto" if written(folder) is None else True  # going on, not only ending alike
+        vae.set_params(checkpoint=Checkpoint(folder / "runs", every_minutes=SECONDS / 60, resume=resume))
+    found = outcome(vae.fit(**rows), rows["X"])
+    if RANK == 0:
+        (folder / "outcome.json").write_text(json.dumps(found))
 
 
-def launch(kind, folder):
-    """Start a process, in a group of its own, so that a launcher's children can be killed with it."""
-    command = [*LAUNCHERS.get(kind, [sys.executable]), __file__, "--worker", kind, str(folder)]
-    return subprocess.Popen(command, start_new_session=True)
+def launch(kind, folder, how="checkpoints"):
+    """Start a fit, in a process of its own or several."""
+    return subprocess.Popen([*LAUNCHERS.get(kind, [sys.executable]), __file__, "--worker", kind, str(folder), how])
+
+
+def send_to_all(process, folder, signal_number):
+    """A signal to the processes of a fit and to their launcher, if there is one."""
+    for pid in [process.pid, *(int(path.read_text()) for path in folder.glob("pid*"))]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal_number)
 
 
 def written(folder):
@@ -109,11 +130,11 @@ def kill(process, folder, delay, signal_number=signal.SIGKILL):
         try:
             return process.wait(delay)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal_number)
+            send_to_all(process, folder, signal_number)
         return process.wait(TIMEOUT)
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            send_to_all(process, folder, signal.SIGKILL)
 
 
 def read_outcome(folder, code):
@@ -152,9 +173,10 @@ if __name__ == "__main__":
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--worker", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, metavar=("KIND", "FOLDER", "HOW"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        work(arguments.worker[0], Path(arguments.worker[1]))
+        kind, folder, how = arguments.worker
+        work(kind, Path(folder), how)
     else:
         sys.exit(main(arguments))
