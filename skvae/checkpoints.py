@@ -164,7 +164,7 @@ class Run:
         if state is not None:
             with _damage_is_a_value_error(self.path):
                 restore(net, state)
-            self.inside = state["inside"]
+                self.inside = state["inside"]
             if net.verbose:
                 n_steps = self.inside["n_steps"] if self.inside else 0
                 print(f"Going on from {self.path}: {len(net.history)} epochs and {n_steps} steps are done.")
