@@ -192,13 +192,12 @@ def test_epochs_alone(settings, tmp_path):
 class Die(Callback):
     """Raise at the beginning of an epoch."""
 
-    def __init__(self, epoch, seen=()):
+    def __init__(self, epoch, seen=None):
         self.epoch = epoch
-        self.seen = seen
+        self.seen = Seen() if seen is None else seen
 
     def on_epoch_begin(self, net, **kwargs):
-        if isinstance(self.seen, Seen):
-            self.seen.append(net.epoch + 1)
+        self.seen.append(net.epoch + 1)
         if net.epoch + 1 == self.epoch:
             raise Killed
 
@@ -303,15 +302,17 @@ def test_resume_true_wants_a_file(tmp_path):
 
 
 def test_candidates_of_a_search_share_a_folder(tmp_path, monkeypatch):
-    grid = {"n_components": [1, 2]}
-    search = GridSearchCV(VAETransformer(**FAST), grid, cv=2, error_score="raise")
+    search = GridSearchCV(VAETransformer(**FAST), {"n_components": [1, 2]}, cv=2, error_score="raise")
     whole = clone(search).fit(X)
     search.set_params(estimator__checkpoint=Checkpoint(tmp_path, every_minutes=ALWAYS))
-    fit_killed_search = lambda n: fit_killed(search, monkeypatch, [n])  # noqa: E731
-    monkeypatch.setattr(search, "set_params", lambda **params: search)
-    found = fit_killed_search(25)
-    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"])
-    assert_same_fit(found.best_estimator_, whole.best_estimator_)
+    with dying_at_step(25, monkeypatch):
+        search.fit(X)
+    restored, restore = [], checkpoints.restore
+    monkeypatch.setattr(checkpoints, "restore", lambda net, state: restored.append(restore(net, state)))
+    search.fit(X)
+    assert len(restored) == 1  # the candidate that was interrupted; the ones before it had ended
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"])
+    assert_same_fit(search.best_estimator_, whole.best_estimator_)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -383,7 +384,7 @@ def test_a_disk_without_room(tmp_path, monkeypatch):
         if n_bytes > 10_000:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
     vae = VAETransformer(**FAST, checkpoint=tmp_path, callbacks=[Die(1, seen := Seen())])
     with pytest.raises(OSError, match=r"need [\d,]+ bytes: No space left on device") as caught:
         vae.fit(X)
@@ -396,7 +397,8 @@ def test_a_disk_without_room(tmp_path, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["adamw", torch_adam])
 def test_the_room_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
     allocated, sizes = [], []
-    monkeypatch.setattr(os, "posix_fallocate", lambda file, offset, n_bytes: allocated.append(n_bytes))
+    allocate = lambda file, offset, n_bytes: allocated.append(n_bytes)  # noqa: E731
+    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
     monkeypatch.setattr(checkpoints, "_SLACK", 0)
 
     class Weigh(Callback):

@@ -8,7 +8,8 @@ import sklearn
 import torch
 from sklearn.datasets import load_digits
 
-from skvae import VAETransformer
+from skvae import Checkpoint, VAETransformer
+from skvae.loop import Net
 
 pytestmark = pytest.mark.cuda
 X = load_digits().data
@@ -60,3 +61,24 @@ def test_no_synchronisation_inside_an_epoch():
             net._step(0, x, mask, generator)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("schedule", ["joint", "aggressive"])
+def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch, schedule):
+    """Generators, losses and the best state are those of the device."""
+    settings = {"hidden_layer_sizes": (16,), "dropout": 0.1, "max_iter": 3, "random_state": 0, "device": "cuda"}
+    whole = VAETransformer(5, **settings, schedule=schedule).fit(X)
+    step, n_steps = Net._step, iter(range(20))
+
+    def step_or_die(*args):
+        if next(n_steps, None) is None:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    vae = VAETransformer(5, **settings, schedule=schedule, checkpoint=Checkpoint(tmp_path, every_minutes=1e-9))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Net, "_step", step_or_die)
+        vae.fit(X)
+    vae.set_params(checkpoint__resume=True, checkpoint__every_minutes=10.0).fit(X)
+    for tensor, other in zip(vae.module_.state_dict().values(), whole.module_.state_dict().values(), strict=True):
+        assert torch.equal(tensor, other)
