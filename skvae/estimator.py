@@ -45,6 +45,7 @@ from .schedules import SCHEDULES, Schedule
 from .selection import blocks
 from .storage import Stored
 from .tables import Schema
+from .tasks import Tasks
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
@@ -602,13 +603,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         """
         fitted = copy.copy(self)
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
-        root = self._callback_root(X, y)
+        tasks = Tasks(self, X, y, self._most_epochs)
         resume = self.warm_start and hasattr(self, "module_")
-        fitted._fit(X, sample_weight, X_val, resume, tasks=root and _Tasks(self, root, X, y))
+        fitted._fit(X, sample_weight, X_val, resume, tasks=tasks)
         self._adopt(fitted)
-        if root is not None:
-            attributes = _fitted_attributes(self)
-            root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=attributes)
+        tasks.end(_fitted_attributes(self))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
@@ -656,35 +655,51 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
+        self._check_parameters(resume)
+        with limited_threads(0):
+            table, *rows = self._canonical(X, sample_weight, resume)
+        self._learn(table, rows, rows, X_val, resume, single_pass, tasks)
+
+    def _check_parameters(self, resume):
+        """Raise where a parameter, or a change of one, cannot be."""
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
-        objective = self._parts()[2]
+        self._parts()
         if resume:
             self._refuse_changes()
-        with limited_threads(0):
-            table, X, weight = self._canonical(X, sample_weight, resume)
-        self._check_parts(X.shape[0])
-        with limited_threads(self._work_per_step(X, objective)):
-            self._learn(table, X, weight, X_val, resume, single_pass, tasks)
 
-    def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
-        """Start, train and describe the model of canonical rows X, or go on with it."""
+    def _learn(self, table, rows, known, X_val, resume, single_pass=False, tasks=None):
+        """Start, train and describe the model of canonical rows, or go on with it.
+
+        Parameters
+        ----------
+        table : array
+            As validated: the kind of array, and the device, of what `fit` sets.
+        rows : (RowSelection, ndarray)
+            Rows and weights of the epochs.
+        known : (RowSelection, ndarray)
+            Rows and weights that the model starts from and is described by: `rows`, or a sample of what is to come.
+        """
         objective = self._parts()[2]
-        (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
+        self._check_parts(known[0].shape[0])
+        with limited_threads(self._work_per_step(rows[0], objective)):
+            self._learn_rows(table, rows, known, X_val, resume, single_pass, tasks)
+
+    def _learn_rows(self, table, rows, known, X_val, resume, single_pass, tasks):
+        objective = self._parts()[2]
+        train, valid, n_epochs = self._split(*rows, X_val, single_pass)
         if resume:
             self.module_ = copy.deepcopy(self.module_)
             self._model_config = {**self._model_config, "objective": objective}
         else:
-            self._device = choose_device(self.device, table, self._work_per_step(X_train, objective))
-            self._holes = _columns_with_holes(X)
+            self._device = choose_device(self.device, table, self._work_per_step(train[0], objective))
             self._training_state = None
             self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
-            self._choose_start((X_train, train_weight), valid)
-        live = None if resume else self._live_components(X, weight)
-        hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
-        self._train((X_train, train_weight), valid, n_epochs, hook)
+            self._choose_start(train if known is rows else known, valid)
+        live = None if resume else self._live_components(*known)
+        self._train(train, valid, n_epochs, tasks and tasks.epochs(lambda net: self._snapshot(net, *known, table)))
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
-            self._start(self.init_, X, weight)  # the start won: solve it on all rows
-        self._describe(X, weight, table, frozen=resume and single_pass)
+            self._start(self.init_, *rows)  # the start won: solve it on all rows
+        self._describe(*known, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
 
     def _check_parts(self, n_rows):
@@ -700,20 +715,25 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
         if not resume:
-            self._schema = Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight))
+            self._begin(Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight)))
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
-        if not resume:
-            self._seed = draw_seed(self.random_state)
-        X, weight = self._rows(X, table, weight)
+        return table, *self._in_order(*self._rows(X, table, weight), resume)
+
+    def _begin(self, schema):
+        """What a new fit sets first: what the table is, and the seed of everything."""
+        self._schema = schema
+        self._seed = draw_seed(self.random_state)
+
+    def _in_order(self, X, weight, resume):
+        """The rows in the order of the fit, after families and units are set, where the fit does not go on."""
         if not resume:
             self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
             self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
+            self._holes = _columns_with_holes(X)
         self._columns.check_support(X)
-        if X.is_on_disk:
-            return table, X, weight
-        return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
+        return (X, weight) if X.is_on_disk else sort_rows(X, weight, self._ordering.standardize, self._seed)
 
     def _rows(self, X, table, weight):
         """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
@@ -747,6 +767,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             return (X, weight), None, n_epochs
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+    @property
+    def _most_epochs(self):
+        """Epochs at most, before anything is known of the rows."""
+        return MOST_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
 
     def _max_epochs(self, n_rows):
         """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least."""
@@ -927,7 +952,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
                 "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
                 "gives the same model.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _inspected(self, X, weight):
@@ -1034,13 +1059,6 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
                 module, x[:n], None if mask is None else mask[:n]
             ).mean(0)
 
-    def _callback_root(self, X, y):
-        """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
-        if not hasattr(self, "_init_callback_context"):
-            return None
-        most = MOST_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
-        return self._init_callback_context(max_subtasks=most).call_on_fit_task_begin(estimator=self, X=X, y=y)
-
     def _snapshot(self, net, X, weight, table):
         """Fitted attributes as if fit had stopped after this epoch of `net`."""
         now = copy.copy(self)
@@ -1049,27 +1067,6 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
         return _fitted_attributes(now)
-
-
-class _Tasks:
-    """The estimator's running root task of scikit-learn's callbacks, of which each epoch is a subtask."""
-
-    def __init__(self, estimator, root, X, y):
-        self.arguments = {"estimator": estimator, "X": X, "y": y}
-        self.root = root
-
-    def hook(self, snapshot):
-        """Begin and end the epochs' tasks; `snapshot(net)` gives the fitted attributes to who asks for them."""
-        running = []
-
-        def begin():
-            running.append(self.root.subcontext(task_name="epoch").call_on_fit_task_begin(**self.arguments))
-
-        def end(net):
-            attributes = lambda: snapshot(net)  # noqa: E731 - evaluated only if a callback wants the estimator
-            return running.pop().call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
-
-        return begin, end
 
 
 def _fitted_attributes(estimator):
