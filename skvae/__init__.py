@@ -46,6 +46,7 @@ from .priors import (
 )
 from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
+from .statistics import TableStatistics
 
 __version__ = "0.1.0"
 
@@ -110,6 +111,7 @@ __all__ = [
     "Standard",
     "StandardNormal",
     "StudentT",
+    "TableStatistics",
     "Triangular",
     "Uniform",
     "UniformCategorical",

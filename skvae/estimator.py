@@ -44,8 +44,9 @@ from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks
 from .storage import Stored
+from .streaming import Streams
 from .tables import Schema
-from .tasks import Tasks
+from .tasks import Tasks, fitted_attributes
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
@@ -89,7 +90,7 @@ MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
 
-class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
+class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -264,6 +265,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
     code_density_ : GaussianMixture
         Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
+    statistics_ : TableStatistics
+        What `fit_statistics` has learned, until `partial_fit` or `fit_batches` starts from it.
 
     See Also
     --------
@@ -536,6 +539,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             networks.append(clone(given) if isinstance(given, Network) else FromFactory(given))
         return networks
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")  # `fit_statistics` alone fits nothing
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -585,6 +591,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         See Also
         --------
         partial_fit : One epoch at a time.
+        fit_batches : The same for a table in chunks.
         fit_transform : Fit and encode.
 
         Examples
@@ -607,14 +614,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         resume = self.warm_start and hasattr(self, "module_")
         fitted._fit(X, sample_weight, X_val, resume, tasks=tasks)
         self._adopt(fitted)
-        tasks.end(_fitted_attributes(self))
+        tasks.end(fitted_attributes(self))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
         """Train one epoch on X, without validation; the first call sets units, columns and start from it.
 
         n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Units, order and signs
-        of the components are frozen after the first call: let it see rows that are like the rest.
+        of the components are frozen after the first call: let it see rows that are like the rest, or call
+        `fit_statistics` before, from which the first call takes all these then.
 
         Parameters
         ----------
@@ -633,6 +641,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         See Also
         --------
         fit : All epochs, with validation.
+        fit_statistics : Look at all rows first.
+        fit_batches : All epochs on a table in chunks.
 
         Examples
         --------
@@ -648,7 +658,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _adopt(self, fitted):
         """Take over what `fitted` has learned, and drop what an earlier fit knew and this one does not (names)."""
-        for name in set(_fitted_attributes(self)) - set(vars(fitted)):
+        for name in set(fitted_attributes(self)) - set(vars(fitted)):
             delattr(self, name)
         vars(self).update(vars(fitted))
         return self
@@ -656,9 +666,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
         self._check_parameters(resume)
+        statistics = vars(self).pop("statistics_", None)
         with limited_threads(0):
-            table, *rows = self._canonical(X, sample_weight, resume)
-        self._learn(table, rows, rows, X_val, resume, single_pass, tasks)
+            known = self._begin_from(statistics) if statistics and single_pass else None
+            table, *rows = self._canonical(X, sample_weight, resume or known is not None)
+        self._learn(table, rows, known or rows, X_val, resume, single_pass, tasks)
 
     def _check_parameters(self, resume):
         """Raise where a parameter, or a change of one, cannot be."""
@@ -725,13 +737,17 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         self._schema = schema
         self._seed = draw_seed(self.random_state)
 
-    def _in_order(self, X, weight, resume):
-        """The rows in the order of the fit, after families and units are set, where the fit does not go on."""
+    def _in_order(self, X, weight, resume, margins=None):
+        """The rows in the order of the fit, after families and units are set, where the fit does not go on.
+
+        With `margins` the rows are a sample of a table of which these are known exactly.
+        """
         if not resume:
-            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
+            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling, margins)
             self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
-            self._holes = _columns_with_holes(X)
+            has_holes = _has_holes(X) if margins is None else margins.has_holes
+            self._holes = np.flatnonzero(has_holes).tolist()
         self._columns.check_support(X)
         return (X, weight) if X.is_on_disk else sort_rows(X, weight, self._ordering.standardize, self._seed)
 
@@ -1066,13 +1082,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         now.n_iter_ = now.best_iter_ = net.epoch + 1
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
-        return _fitted_attributes(now)
-
-
-def _fitted_attributes(estimator):
-    """Everything that fit has set, by name."""
-    parameters = estimator.get_params(deep=False)
-    return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
+        return fitted_attributes(now)
 
 
 def _rows_that_count(X, sample_weight):
@@ -1084,15 +1094,15 @@ def _rows_that_count(X, sample_weight):
     return weight != 0 if weight.shape == (n_rows,) and not weight.all() else None
 
 
-def _columns_with_holes(X):
-    """Columns with a missing cell, list of int."""
+def _has_holes(X):
+    """Which columns have a missing cell, bool (D,)."""
     found = np.zeros(X.shape[1], bool)
     for _, block in blocks(X):
         if sparse.issparse(block):
             found[block.indices[np.isnan(block.data)]] = True
         else:
             found |= np.isnan(block).any(0)
-    return np.flatnonzero(found).tolist()
+    return found
 
 
 def _random_start_factor(has_nets, epoch):

@@ -1,6 +1,6 @@
 """A fit as the tasks that scikit-learn's callbacks see: the root, its epochs, and the passes that read a source."""
 
-__all__ = ["Tasks"]
+__all__ = ["Tasks", "fitted_attributes"]
 
 
 class Tasks:
@@ -20,6 +20,18 @@ class Tasks:
         self.root = None
         if hasattr(estimator, "_init_callback_context"):
             self.root = estimator._init_callback_context(max_subtasks=most).call_on_fit_task_begin(**self.arguments)
+
+    def read(self, chunks, n_chunks):
+        """Chunks as they are, each a task of one pass; `n_chunks` of them, or None where that is not known."""
+        if self.root is None:
+            yield from chunks
+            return
+        reading = self.root.subcontext(task_name="read", max_subtasks=n_chunks).call_on_fit_task_begin(**self.arguments)
+        for chunk in chunks:
+            one = reading.subcontext(task_name="chunk").call_on_fit_task_begin(**self.arguments)
+            yield chunk
+            one.call_on_fit_task_end(**self.arguments)
+        reading.call_on_fit_task_end(**self.arguments)
 
     def epochs(self, snapshot):
         """Functions that begin and end an epoch's task; `snapshot(net)` gives the fitted attributes to who asks.
@@ -41,3 +53,9 @@ class Tasks:
         """End the root task, with what the fit has set."""
         if self.root is not None:
             self.root.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
+
+
+def fitted_attributes(estimator):
+    """Everything that a fit has set, by name."""
+    parameters = estimator.get_params(deep=False)
+    return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
