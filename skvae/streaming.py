@@ -175,14 +175,14 @@ class Streams:
 
     def _written(self, source, file, cache_dir, tasks, resume):
         """The encoded rows of a source as an array that lies in `file`."""
-        outline = self._outline_of(source, tasks)
+        outline, n_chunks = self._outline_of(source, tasks)
         if not resume:
             self._begin(outline.schema)
             self._take_columns(outline)
         shape = outline.n_rows, len(outline.schema.kinds)
         _check_space(shape, outline.dtype, cache_dir)
         n_rows = 0
-        for i, chunk in enumerate(tasks.read(_chunks(source), outline.n_chunks)):
+        for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
             rows = self._encoded(chunk, i + 1, outline.dtype)
             file.write(rows)
             n_rows += len(rows)
@@ -199,14 +199,17 @@ class Streams:
         return np.asarray(np.memmap(file, outline.dtype, "r", shape=shape))
 
     def _outline_of(self, source, tasks):
-        """What the whole of a source is, from the statistics that `fit_statistics` has left, or from a first pass."""
+        """What the whole of a source is, and its number of chunks: from a first pass.
+
+        Or from the statistics that `fit_statistics` has left, whose chunks may have been others.
+        """
         if hasattr(self, "statistics_"):
-            return vars(self).pop("statistics_")._outline
+            return vars(self).pop("statistics_")._outline, None
         outline = Outline(self.categorical_features)
         for chunk in tasks.read(_chunks(source), None):
             outline.update(chunk)
         self._say(f"read {outline.n_rows} rows in {outline.n_chunks} chunks")
-        return outline
+        return outline, outline.n_chunks
 
     def _encoded(self, chunk, number, dtype):
         """The numbers of a chunk, (n, D) in one piece."""

@@ -1,5 +1,7 @@
 """A fit as the tasks that scikit-learn's callbacks see: the root, its epochs, and the passes that read a source."""
 
+import itertools
+
 __all__ = ["Tasks", "fitted_attributes"]
 
 
@@ -27,7 +29,10 @@ class Tasks:
             yield from chunks
             return
         reading = self.root.subcontext(task_name="read", max_subtasks=n_chunks).call_on_fit_task_begin(**self.arguments)
-        for chunk in chunks:
+        for i, chunk in enumerate(chunks):
+            if i == n_chunks:  # more than there should be: the caller's to refuse
+                yield from itertools.chain([chunk], chunks)
+                return
             one = reading.subcontext(task_name="chunk").call_on_fit_task_begin(**self.arguments)
             yield chunk
             one.call_on_fit_task_end(**self.arguments)
