@@ -128,6 +128,12 @@ def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
     assert abs(np.median([place[row.tobytes()] for row in rows]) / 20_000 - 0.5) < 4 * 0.5 / np.sqrt(2000)
 
 
+def test_copies_of_the_last_row_that_has_a_place_are_counted(monkeypatch):
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 6)
+    X = np.random.default_rng(0).permutation(np.tile(np.random.default_rng(1).normal(size=(30, 2)), (5, 1)))
+    assert statistics_of(np.split(X, 150))._sample.count.tolist() == [5, 5, 5]
+
+
 def test_names_of_levels_are_the_same_in_every_process():
     """`hash` of a string is not; and numbers may come as ints and as floats, beside a hole."""
     assert _name("cat").view(np.uint64) == 0xB53AA8E411600236
@@ -288,6 +294,9 @@ def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
     named = [("categorical", [0]), ("ordinal", [1])]
     vae = VAETransformer(2, likelihood=named, random_state=0).fit_statistics(source_of(codes)).partial_fit(codes[:20])
     assert [vae.likelihoods_[name].n_classes for name in ("x0", "x1")] == [8, 3]
+    mean, variance = moments(codes, np.ones(4000))
+    np.testing.assert_allclose(vae._columns.shift[2], mean[2], rtol=1e-10)
+    np.testing.assert_allclose(vae._columns.scale[2], np.sqrt(variance[2]), rtol=1e-10)
     bits = rng.integers(0, 2, (4000, 12)).astype(float)
     vae = VAETransformer(2, random_state=0).fit_statistics(source_of(bits))
     assert set(map(str, vae.partial_fit(bits[:100]).likelihoods_.values())) == {"Bernoulli()"}
