@@ -11,7 +11,7 @@ from numbers import Real
 import narwhals as nw
 import numpy as np
 
-__all__ = ["Column", "as_frame", "frame_like", "gone", "kinds_of", "replace_columns", "without_rows"]
+__all__ = ["Column", "as_frame", "as_table", "frame_like", "gone", "kinds_of", "replace_columns", "without_rows"]
 
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "time", "M": "time"}
@@ -321,6 +321,15 @@ def as_frame(X):
     ):
         raise ValueError(f"X has several columns of the same name: {twice}. Rename or drop them.")
     return nw.from_native(native, eager_only=True)
+
+
+def as_table(X):
+    """A pyarrow RecordBatch as a table, which scikit-learn and narwhals know; anything else as it is."""
+    if type(X).__name__ != "RecordBatch":
+        return X
+    import pyarrow as pa
+
+    return pa.Table.from_batches([X])
 
 
 def without_rows(frame):

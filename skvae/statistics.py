@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from ._arrays import accepted_dtypes, on_host
-from .frames import as_frame
+from .frames import as_frame, as_table
 from .rows import distinct, row_hash, settled
 from .selection import RowSelection, blocks, dense
 from .tables import Schema
@@ -114,7 +114,7 @@ class TableStatistics:
         """
         new = TableStatistics(self.categorical_features)
         with named(self.n_chunks + 1):
-            new._look_at(chunk, self._sample and self._sample.threshold)
+            new._look_at(as_table(chunk), self._sample and self._sample.threshold)
             return self.merge(new)
 
     def merge(self, other: "TableStatistics") -> "TableStatistics":
@@ -389,7 +389,11 @@ def encoded(chunk, schema):
 
 def count_rows(chunk):
     """Rows of a table of any kind."""
-    return chunk.shape[0] if getattr(chunk, "shape", ()) else len(chunk)
+    if getattr(chunk, "shape", ()):
+        return chunk.shape[0]
+    if not isinstance(chunk, Sequence):
+        raise TypeError(f"a chunk is an array, a frame or a CSR matrix, not an object of type {type(chunk).__name__}.")
+    return len(chunk)
 
 
 def _dtype(chunk, schema):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from ._arrays import on_host
 from ._compat import with_callbacks
+from .frames import as_table
 from .rows import mapped_rows
 from .selection import dense
 from .statistics import Outline, TableStatistics, count_rows, named
@@ -233,7 +234,7 @@ def _chunks(source):
     chunks = source()
     if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
         raise TypeError(f"'source' returned {_told(chunks)}. {how}")
-    return iter(chunks)
+    return map(as_table, chunks)
 
 
 def _told(value):
