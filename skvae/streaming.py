@@ -115,10 +115,10 @@ class Streams:
         blocks of 2^21 cells. So the order of the rows costs next to nothing, even where the table is sorted, and an
         epoch reads the file and not the source.
 
-        Memory: the largest chunk, three times as encoded (8 bytes per cell), beside what `fit` takes for any large
-        table: 200 MB at most without holes, 1 GB with them, and per row of the table a quarter of a byte, and 12 bytes
-        per held-out one. Disk: 8 bytes per cell, 4 where all chunks are float32 arrays, the size of the type for those
-        of ints and bools.
+        Memory: the largest chunk, three times as encoded (8 bytes per cell), then what `fit` takes for any large
+        table: up to 500 MB, with holes 1.5 GB, for the start (60 MB for 30 columns without holes), and 10 bytes per row
+        of the table, 2 with ``early_stopping=False``. Disk: 8 bytes per cell, 4 where all chunks are float32 arrays,
+        the size of the type for those of ints and bools.
 
         Parameters
         ----------
