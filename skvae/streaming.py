@@ -79,6 +79,7 @@ class Streams:
             statistics = TableStatistics(self.categorical_features)
             for chunk in _chunks(source):
                 statistics.update(chunk)
+        _refuse_nothing(statistics)
         bare = copy.copy(self)
         for name in fitted_attributes(self):
             delattr(bare, name)
@@ -96,8 +97,6 @@ class Streams:
 
     def _take_columns(self, outline):
         """Number and names of the columns, as `fit` would set them."""
-        if outline.n_rows == 0:
-            raise ValueError("The source has no rows: it gave no chunk, or only empty ones.")
         validate_data(self, outline.head, skip_check_array=True, reset=True)
 
     def _begin_from(self, statistics):
@@ -177,6 +176,7 @@ class Streams:
     def _written(self, source, file, cache_dir, tasks, resume):
         """The encoded rows of a source as an array that lies in `file`."""
         outline, n_chunks = self._outline_of(source, tasks)
+        _refuse_nothing(outline)
         if not resume:
             self._begin(outline.schema)
             self._take_columns(outline)
@@ -235,6 +235,11 @@ def _chunks(source):
     if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
         raise TypeError(f"'source' returned {_told(chunks)}. {how}")
     return map(as_table, chunks)
+
+
+def _refuse_nothing(outline):
+    if outline.n_rows == 0:
+        raise ValueError("The source has no rows: it gave no chunk, or only empty ones.")
 
 
 def _told(value):

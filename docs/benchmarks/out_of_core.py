@@ -124,7 +124,7 @@ def memory(args):
 
 def sorted_table(args):
     """Held-out score of a table in order of its cluster: in memory, in batches, and by `partial_fit` chunk by chunk."""
-    n, n_epochs = min(args.n_rows, 100_000), 5
+    n, n_epochs = min(args.n_rows, 50_000), 5
     rng = np.random.default_rng(0)
     cluster = np.sort(rng.integers(6, size=n))
     X = (
