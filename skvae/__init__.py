@@ -47,6 +47,7 @@ from .priors import (
 )
 from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
+from .statistics import TableStatistics
 
 __version__ = "0.1.0"
 
@@ -112,6 +113,7 @@ __all__ = [
     "Standard",
     "StandardNormal",
     "StudentT",
+    "TableStatistics",
     "Triangular",
     "Uniform",
     "UniformCategorical",

@@ -32,6 +32,8 @@ class Columns:
     schema : Schema
     families : list of Family (D,)
     scaling : {"standard", "global", "power", "quantile", None}
+    margins : Margins, optional
+        What is known exactly of the columns of a table of which the rows at hand are a sample.
 
     Attributes
     ----------
@@ -44,13 +46,14 @@ class Columns:
         Levels of each category, 1 for numbers: how many indicators stand for the column in a linear model.
     """
 
-    def __init__(self, schema, families, scaling):
+    def __init__(self, schema, families, scaling, margins=None):
         self.schema = schema
         self.families = families
         self.scaling = scaling
+        self.margins = margins
 
     @classmethod
-    def decide(cls, X, schema, likelihood, scaling):
+    def decide(cls, X, schema, likelihood, scaling, margins=None):
         """Choose a family for each column of the validated table X.
 
         Parameters
@@ -59,7 +62,7 @@ class Columns:
             Columns as in ColumnTransformer: a name or names of a frame, or an int, ints, a slice or a bool mask. Those
             that no entry names are "auto", and so are categories under a single family of numbers.
         """
-        columns = cls(schema, _automatic(X, schema), scaling)
+        columns = cls(schema, _automatic(X, schema, margins), scaling, margins)
         if not isinstance(likelihood, list):
             if not isinstance(likelihood, str):
                 columns._assign(likelihood, [d for d in range(X.shape[1]) if d not in schema.levels], X)
@@ -90,9 +93,15 @@ class Columns:
             if d in self.schema.levels:
                 own = self._for_levels(family, d)
             else:
-                values = column(X, d)
-                own = family.for_column(values[~np.isnan(values)])
+                own = family.for_column(self._observed(X, d))
             self.families[d] = agreeing.setdefault(repr(own), own)
+
+    def _observed(self, X, d):
+        """The values in a column; of a sample, also the least and the largest of the whole table."""
+        values = column(X, d)
+        if self.margins is not None:
+            values = np.append(values, [self.margins.lowest[d], self.margins.highest[d]])
+        return values[~np.isnan(values)]
 
     def _for_levels(self, family, d):
         """The family for a category of which the levels are known, observed or not."""
@@ -199,7 +208,7 @@ class Columns:
         A constant column has scale 1. The first call sees all rows; one that a later call finds constant in a part of
         them is scaled by its largest deviation, so that what the other part holds there does not depend on the unit.
         """
-        mean, variance = moments(X, weight)
+        mean, variance = moments(X, weight) if self.margins is None else self.margins.moments()
         too_large = ~np.isfinite(variance)
         if too_large.any():
             name = self.label(int(too_large.argmax()))
@@ -207,7 +216,8 @@ class Columns:
                 f"Column {name!r} has values whose variance overflows float64. Rescale or clip the column."
             )
         if not hasattr(self, "reach"):
-            self.reach = np.where(variance > 0, largest_deviation(X, mean), 1.0)
+            deviation = largest_deviation(X if self.margins is None else self.margins.extremes(), mean)
+            self.reach = np.where(variance > 0, deviation, 1.0)
         self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
         shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
         if self.scaling is not None and scaled.any():
@@ -388,7 +398,7 @@ class Columns:
             )
 
 
-def _automatic(X, schema):
+def _automatic(X, schema, margins):
     """By kind: Categorical for categories, Bernoulli for booleans and for arrays of zeros and ones, else Gaussian."""
     gaussian, bernoulli = Gaussian(), Bernoulli()
     categorical = {}
@@ -399,9 +409,10 @@ def _automatic(X, schema):
             families.append(categorical.setdefault(C, Categorical(C)))
         else:
             families.append(bernoulli if kind == "boolean" else gaussian)
-    if schema.names is None and not schema.levels and _only_zeros_and_ones(X):
-        return [bernoulli] * X.shape[1]
-    return families
+    if schema.names is not None or schema.levels:
+        return families
+    is_binary = _only_zeros_and_ones(X) if margins is None else margins.is_binary
+    return [bernoulli] * X.shape[1] if is_binary else families
 
 
 def _only_zeros_and_ones(X):

@@ -50,7 +50,9 @@ from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
 from .selection import blocks, stored
 from .storage import Stored
+from .streaming import Streams
 from .tables import Schema
+from .tasks import Tasks, fitted_attributes
 from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
@@ -101,7 +103,7 @@ MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
 
-class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
+class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
     r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -286,6 +288,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
     code_density_ : GaussianMixture
         Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
+    statistics_ : TableStatistics
+        What `fit_statistics` has learned, until `partial_fit` or `fit_batches` starts from it.
 
     See Also
     --------
@@ -564,6 +568,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             networks.append(clone(given) if isinstance(given, Network) else FromFactory(given))
         return networks
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")  # `fit_statistics` alone fits nothing
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -617,6 +624,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         See Also
         --------
         partial_fit : One epoch at a time.
+        fit_batches : The same for a table in chunks.
         fit_transform : Fit and encode.
 
         Examples
@@ -635,20 +643,19 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         """
         fitted = copy.copy(self)
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
-        root = self._callback_root(X, y)
+        tasks = Tasks(self, X, y, self._most_epochs)
         resume = self.warm_start and hasattr(self, "module_")
-        fitted._fit(X, sample_weight, X_val, resume, tasks=root and _Tasks(self, root, X, y))
+        fitted._fit(X, sample_weight, X_val, resume, tasks=tasks)
         self._adopt(fitted)
-        if root is not None:
-            attributes = _fitted_attributes(self)
-            root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=attributes)
+        tasks.end(fitted_attributes(self))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
         """Train one epoch on X, without validation; the first call sets units, columns and start from it.
 
         n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Units, order and signs
-        of the components are frozen after the first call: let it see rows that are like the rest.
+        of the components are frozen after the first call: let it see rows that are like the rest, or call
+        `fit_statistics` before, from which the first call takes all these then.
 
         Parameters
         ----------
@@ -667,6 +674,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         See Also
         --------
         fit : All epochs, with validation.
+        fit_statistics : Look at all rows first.
+        fit_batches : All epochs on a table in chunks.
 
         Examples
         --------
@@ -682,7 +691,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
 
     def _adopt(self, fitted):
         """Take over what `fitted` has learned, and drop what an earlier fit knew and this one does not (names)."""
-        for name in set(_fitted_attributes(self)) - set(vars(fitted)):
+        for name in set(fitted_attributes(self)) - set(vars(fitted)):
             delattr(self, name)
         vars(self).update(vars(fitted))
         return self
@@ -690,47 +699,66 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     def _fit(self, X, sample_weight, X_val, resume, single_pass=False, tasks=None):
         """Fit `self`, which is a shallow copy of the user's estimator: nothing of an earlier fit is written into."""
         refuse_lazy(X)  # before anything counts its rows
+        self._check_parameters(resume, single_pass)
+        statistics = vars(self).pop("statistics_", None)
+        with limited_threads(0):
+            known = self._begin_from(statistics) if statistics and single_pass else None
+            table, *rows = self._canonical(X, sample_weight, resume or known is not None)
+        self._learn(table, rows, known or rows, X_val, resume, single_pass, tasks)
+
+    def _check_parameters(self, resume, single_pass=False):
+        """Raise where a parameter, or a change of one, cannot be; before hours of reading."""
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
-        objective = self._parts()[2]
+        self._parts()
         if self.distributed and self._processes.size == 1:
             warn_without_launch()
         self._compare_calls(resume)
         checkpoint = None if single_pass else self._checkpoint()
         if checkpoint is not None and self._processes.rank == 0:
-            reserve(checkpoint.folder, 1)  # before hours of reading; how much room it needs is known later
+            reserve(checkpoint.folder, 1)  # how much room it needs is known later
         if resume:
             self._refuse_changes()
-        with limited_threads(0):
-            table, X, weight = self._canonical(X, sample_weight, resume)
-        self._check_parts(X.shape[0])
-        with limited_threads(self._work_per_step(X, objective) / self._processes.size):
-            self._learn(table, X, weight, X_val, resume, single_pass, tasks)
 
-    def _learn(self, table, X, weight, X_val, resume, single_pass, tasks):
-        """Start, train and describe the model of canonical rows X, or go on with it."""
+    def _learn(self, table, rows, known, X_val, resume, single_pass=False, tasks=None):
+        """Start, train and describe the model of canonical rows, or go on with it.
+
+        Parameters
+        ----------
+        table : array
+            As validated: the kind of array, and the device, of what `fit` sets.
+        rows : (RowSelection, ndarray)
+            Rows and weights of the epochs.
+        known : (RowSelection, ndarray)
+            Rows and weights that the model starts from and is described by: `rows`, or a sample of what is to come.
+        """
         objective = self._parts()[2]
-        (X_train, train_weight), valid, n_epochs = self._split(X, weight, X_val, single_pass)
-        self._compare_tables((X_train, train_weight), valid)
+        self._check_parts(known[0].shape[0])
+        with limited_threads(self._work_per_step(rows[0], objective) / self._processes.size):
+            self._learn_rows(table, rows, known, X_val, resume, single_pass, tasks)
+
+    def _learn_rows(self, table, rows, known, X_val, resume, single_pass, tasks):
+        objective = self._parts()[2]
+        train, valid, n_epochs = self._split(*rows, X_val, single_pass)
+        self._compare_tables(train, valid)
         if resume:
             self._device = self._processes.device or self._device
             self.module_ = copy.deepcopy(self.module_).to(self._device)
             self._model_config = {**self._model_config, "objective": objective}
         else:
-            work = self._work_per_step(X_train, objective)
+            work = self._work_per_step(train[0], objective)
             self._device = self._processes.device or choose_device(self.device, table, work)
-            self._holes = _columns_with_holes(X)
             self._training_state = None
             self.n_iter_, self.best_iter_, self.history_ = 0, 0, []
-            self._choose_start((X_train, train_weight), valid)
+            self._choose_start(train if known is rows else known, valid)
             self._agree()
-        live = None if resume else self._live_components(X, weight)
-        hook = tasks and tasks.hook(lambda net: self._snapshot(net, X, weight, table))
-        run = None if single_pass or n_epochs == 0 else self._run((X_train, train_weight), valid, n_epochs)
-        self._train((X_train, train_weight), valid, n_epochs, hook, run)
+        live = None if resume else self._live_components(*known)
+        hook = tasks and tasks.epochs(lambda net: self._snapshot(net, *known, table))
+        run = None if single_pass or n_epochs == 0 else self._run(train, valid, n_epochs)
+        self._train(train, valid, n_epochs, hook, run)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
-            self._start(self.init_, X, weight)  # the start won: solve it on all rows
+            self._start(self.init_, *rows)  # the start won: solve it on all rows
         self._agree()
-        self._describe(X, weight, table, frozen=resume and single_pass)
+        self._describe(*known, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
         if run is not None:
             run.remove()
@@ -826,20 +854,29 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
         if not resume:
-            self._schema = Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight))
+            self._begin(Schema.learn(X, self.categorical_features, _rows_that_count(X, sample_weight)))
         table = self._validate(X, reset=not resume)
         weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
+        return table, *self._in_order(*self._rows(X, table, weight), resume)
+
+    def _begin(self, schema):
+        """What a new fit sets first: what the table is, and the seed of everything."""
+        self._schema = schema
+        self._seed = self._processes.first(draw_seed(self.random_state))
+
+    def _in_order(self, X, weight, resume, margins=None):
+        """The rows in the order of the fit, after families and units are set, where the fit does not go on.
+
+        With `margins` the rows are a sample of a table of which these are known exactly.
+        """
         if not resume:
-            self._seed = self._processes.first(draw_seed(self.random_state))
-        X, weight = self._rows(X, table, weight)
-        if not resume:
-            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling)
+            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling, margins)
             self._columns.fit_units(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
+            has_holes = _has_holes(X) if margins is None else margins.has_holes
+            self._holes = np.flatnonzero(has_holes).tolist()
         self._columns.check_support(X)
-        if X.is_on_disk:
-            return table, X, weight
-        return table, *sort_rows(X, weight, self._ordering.standardize, self._seed)
+        return (X, weight) if X.is_on_disk else sort_rows(X, weight, self._ordering.standardize, self._seed)
 
     def _rows(self, X, table, weight):
         """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
@@ -873,6 +910,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
             return (X, weight), None, n_epochs
         n = n_held_out(X.shape[0], self.validation_fraction)
         return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+    @property
+    def _most_epochs(self):
+        """Epochs at most, before anything is known of the rows."""
+        return MOST_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
 
     def _max_epochs(self, n_rows):
         """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least."""
@@ -1054,7 +1096,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
                 "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
                 "gives the same model.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _inspected(self, X, weight):
@@ -1165,13 +1207,6 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
                 module, x[:n], None if mask is None else mask[:n]
             ).mean(0)
 
-    def _callback_root(self, X, y):
-        """Begin the root task of scikit-learn's callbacks; None before scikit-learn 1.9."""
-        if not hasattr(self, "_init_callback_context"):
-            return None
-        most = MOST_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
-        return self._init_callback_context(max_subtasks=most).call_on_fit_task_begin(estimator=self, X=X, y=y)
-
     def _snapshot(self, net, X, weight, table):
         """Fitted attributes as if fit had stopped after this epoch of `net`."""
         now = copy.copy(self)
@@ -1179,34 +1214,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Stored, Documented):
         now.n_iter_ = now.best_iter_ = net.epoch + 1
         now.history_ = self.history_ + plain_history(net)
         now._describe(X, weight, table, frozen=False)
-        return _fitted_attributes(now)
-
-
-class _Tasks:
-    """The estimator's running root task of scikit-learn's callbacks, of which each epoch is a subtask."""
-
-    def __init__(self, estimator, root, X, y):
-        self.arguments = {"estimator": estimator, "X": X, "y": y}
-        self.root = root
-
-    def hook(self, snapshot):
-        """Begin and end the epochs' tasks; `snapshot(net)` gives the fitted attributes to who asks for them."""
-        running = []
-
-        def begin():
-            running.append(self.root.subcontext(task_name="epoch").call_on_fit_task_begin(**self.arguments))
-
-        def end(net):
-            attributes = lambda: snapshot(net)  # noqa: E731 - evaluated only if a callback wants the estimator
-            return running.pop().call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
-
-        return begin, end
-
-
-def _fitted_attributes(estimator):
-    """Everything that fit has set, by name."""
-    parameters = estimator.get_params(deep=False)
-    return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}
+        return fitted_attributes(now)
 
 
 def _rows_that_count(X, sample_weight):
@@ -1223,15 +1231,15 @@ def _hash_of_first_rows(X):
     return [hashlib.sha256(stored(block).tobytes()).hexdigest()[:12] for _, block in islice(blocks(X), 1)]
 
 
-def _columns_with_holes(X):
-    """Columns with a missing cell, list of int."""
+def _has_holes(X):
+    """Which columns have a missing cell, bool (D,)."""
     found = np.zeros(X.shape[1], bool)
     for _, block in blocks(X):
         if sparse.issparse(block):
             found[block.indices[np.isnan(block.data)]] = True
         else:
             found |= np.isnan(block).any(0)
-    return np.flatnonzero(found).tolist()
+    return found
 
 
 def _random_start_factor(has_nets, epoch):

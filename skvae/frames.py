@@ -11,7 +11,17 @@ from numbers import Real
 import narwhals as nw
 import numpy as np
 
-__all__ = ["Column", "as_frame", "frame_like", "gone", "is_lazy_frame", "kinds_of", "replace_columns", "without_rows"]
+__all__ = [
+    "Column",
+    "as_frame",
+    "as_table",
+    "frame_like",
+    "gone",
+    "is_lazy_frame",
+    "kinds_of",
+    "replace_columns",
+    "without_rows",
+]
 
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "time", "M": "time"}
@@ -200,6 +210,41 @@ class Column:
             return False
         return bool(getattr(self.native.dtype, "ordered", False)) if self.is_pandas else self.values.dtype == nw.Enum
 
+    # Two columns -> one
+
+    def united(self, other, levels=None):
+        """A native column without rows for the cells of this column and another's; None where this one's dtype will do.
+
+        Parameters
+        ----------
+        other : Column
+            Of the same library and kind.
+        levels : ndarray (C,), optional
+            Of both, where they are categories.
+        """
+        if self._dtype == other._dtype:
+            return None
+        if self.declared_levels() is not None:
+            return self._declaring(levels) if other.declared_levels() is not None else other.native
+        if {self.storage, other.storage} <= {"integer", "float"}:
+            both = np.promote_types(self.number_type, other.number_type)
+            if both == self.number_type:
+                return None
+            return other.native if both == other.number_type else self.series(np.empty(0, both))
+        return None
+
+    @property
+    def _dtype(self):
+        return self.native.type if hasattr(self.native, "type") else self.native.dtype
+
+    def _declaring(self, levels):
+        if self.is_pandas:
+            import pandas as pd
+
+            return pd.Series([], dtype=pd.CategoricalDtype(pd.Index(levels), self.is_ordered))
+        dtype = nw.Enum(levels.tolist())
+        return nw.new_series(self.values.name, [], dtype, backend=self.values.implementation).to_native()
+
     # Python values -> table
 
     def hold(self, values):
@@ -245,7 +290,7 @@ class Column:
         series = self.series(values)
         if self.values.dtype == nw.Object:
             return series
-        return series.cast(self.native.type if hasattr(self.native, "type") else self.native.dtype)
+        return series.cast(self._dtype)
 
     def series(self, values):
         """A native column of the values' own dtype."""
@@ -291,6 +336,15 @@ def as_frame(X):
 def is_lazy_frame(X):
     """Whether X is a frame whose rows are computed only when asked for: dask, Spark, polars' LazyFrame, a relation."""
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+
+
+def as_table(X):
+    """A pyarrow RecordBatch as a table, which scikit-learn and narwhals know; anything else as it is."""
+    if type(X).__name__ != "RecordBatch":
+        return X
+    import pyarrow as pa
+
+    return pa.Table.from_batches([X])
 
 
 def without_rows(frame):

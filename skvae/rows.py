@@ -19,12 +19,15 @@ from .selection import RowSelection, Runs, blocks
 __all__ = [
     "canonical_rows",
     "column_sums",
+    "distinct",
     "draw_positions",
     "draw_runs",
     "largest_deviation",
     "mapped_rows",
     "moments",
     "n_held_out",
+    "row_hash",
+    "settled",
     "sort_rows",
 ]
 
@@ -50,11 +53,17 @@ def canonical_rows(X, sample_weight):
     if not weight.all():
         kept = np.flatnonzero(weight)
         rows, weight = rows[kept], weight[kept]
-    first, second = _row_hash(rows, seed=1), _row_hash(rows, seed=2)  # 128 bits: two unlike rows never meet
+    first, second = row_hash(rows, seed=1), row_hash(rows, seed=2)  # 128 bits: two unlike rows never meet
+    positions, weight = distinct(first, second, weight)
+    return rows[positions], weight
+
+
+def distinct(first, second, weight):
+    """Positions of rows that differ in two hashes (n,) each, in the order of these, and the sums of their weights."""
     order = np.lexsort((weight, second, first))
     first, second = first[order], second[order]
     starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
-    return rows[order[starts]], np.add.reduceat(weight[order], starts)
+    return order[starts], np.add.reduceat(weight[order], starts)
 
 
 def sort_rows(X, weight, standardize, seed):
@@ -62,7 +71,7 @@ def sort_rows(X, weight, standardize, seed):
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
     """
-    hashes = _row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
+    hashes = row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
     order = np.argsort(hashes, kind="stable")
     return X[order], weight[order]
 
@@ -155,9 +164,15 @@ def moments(X, weight):
         mean = total / safe
         (second,) = column_sums(X, weight, lambda x, d: (np.square(np.where(np.isnan(x), 0.0, x - mean[d])),))
         variance = second / safe
-        # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
-        eps = np.finfo(float).eps * X.shape[0]
-        variance[np.isfinite(variance) & (variance <= eps * variance + np.square(eps * mean))] = 0.0
+        return settled(mean, variance, observed, X.shape[0])
+
+
+def settled(mean, variance, observed, n_rows):
+    """Mean and variance (D,) where something is observed, else 0 and 1; no variance that is but a rounding error."""
+    # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
+    eps = np.finfo(float).eps * n_rows
+    is_noise = np.isfinite(variance) & (variance <= eps * variance + np.square(eps * mean))
+    variance = np.where(is_noise, 0.0, variance)
     return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
 
 
@@ -198,7 +213,7 @@ def column_sums(X, weight, function):
     return totals
 
 
-def _row_hash(X, seed, transform=lambda values, columns: values):
+def row_hash(X, seed, transform=lambda values, columns: values):
     """Sum over all cells of hash(column, transform(value)), mod 2^64, (n,) uint64."""
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])

@@ -5,6 +5,7 @@ A real column is its numbers, a boolean one 0 and 1, a categorical one the codes
 whatever the dtypes of its columns are by then; `means`, `draws` and `fill` give tables back like the one that fit saw.
 """
 
+import copy
 import sys
 from collections.abc import Hashable
 from numbers import Integral
@@ -45,6 +46,8 @@ class Schema:
     decimals : dict of int to (int or None)
         For each other real column the smallest number of decimals, at most 6, that writes what fit saw exactly; None if
         there is none. Arrays of numbers have no entry: their draws are not rounded.
+    blank : set of int
+        Float columns without any value; in a `union` they say nothing of their kind.
     is_plain : bool
         Whether scikit-learn's own validation reads the table as it is: an array of numbers, a CSR, a frame of nothing
         but plain ints and floats.
@@ -69,7 +72,7 @@ class Schema:
         schema = cls()
         schema.names, schema.library, schema._template = None, None, None
         schema.levels, schema.ordered, schema.integer, schema.decimals = {}, set(), set(), {}
-        schema._number_type, schema._is_numeric = {}, False
+        schema._number_type, schema._is_numeric, schema.blank = {}, False, set()
         if (frame := as_frame(X)) is not None:
             frame = frame if rows is None else frame.filter(rows.tolist())
             schema._learn_frame(frame, categorical_features)
@@ -177,8 +180,117 @@ class Schema:
             self.integer.add(d)
             self._number_type[d] = column.number_type if column.storage == "integer" else np.int64
         elif not isinstance(column.values, np.ndarray) or column.storage == "cells":
+            numbers = column.numbers()
             self._number_type[d] = column.number_type
-            self.decimals[d] = _decimals(column.numbers(), column.number_type)
+            self.decimals[d] = _decimals(numbers, column.number_type)
+            if np.isnan(numbers).all():
+                self.blank.add(d)
+
+    # Two tables
+
+    def union(self, other):
+        """The schema of two tables, one below the other, that have the same columns.
+
+        Levels that no dtype lists are sorted, others keep their order; a column without any value in one table is what
+        it is in the other; integer is what is integer in both.
+
+        Parameters
+        ----------
+        other : Schema
+
+        Raises
+        ------
+        ValueError
+            Other columns, or a column of another kind.
+        """
+        if self._shape() != other._shape():
+            raise ValueError(f"X has {other._told_shape()}, but there were {self._told_shape()} before.")
+        both = copy.copy(self)
+        both.levels, both.ordered, both.integer, both.decimals = {}, set(), set(), {}
+        both._number_type, both.blank, both.kinds = {}, set(), list(self.kinds)
+        both.is_plain = self.is_plain and other.is_plain
+        both._is_numeric = self._is_numeric and other._is_numeric
+        telling = [self._that_tell(d, other) for d in range(len(self.kinds))]
+        for d, parts in enumerate(telling):
+            both._unite(d, parts)
+        if self.names is not None:
+            both._template = both._united_template(telling, other)
+        return both
+
+    def _shape(self):
+        return self.library, len(self.kinds), self.names
+
+    def _told_shape(self):
+        if self.names is None:
+            return f"{len(self.kinds)} columns without names"
+        return f"the {len(self.kinds)} columns {_some(self.names)} of {self.library}"
+
+    def _that_tell(self, d, other):
+        """The two schemas, or one of them where the other has seen no value of the column."""
+        parts = [s for s in (self, other) if s.kinds[d] != "empty" and d not in s.blank]
+        return parts or [other if self.kinds[d] == "empty" else self]
+
+    def _unite(self, d, parts):
+        """What is known of column d in one or two parts of the table."""
+        kinds = {self._kind_of_cells(d, s) for s in parts}
+        if len(kinds) > 1:
+            first, second = (self._kind_of_cells(d, s) for s in parts)
+            raise ValueError(f"Column {self.label(d)!r} holds {second}, but it held {first} before. Convert it to one.")
+        self.kinds[d] = parts[0].kinds[d]
+        if self.kinds[d] == "category":
+            self.levels[d] = self._united_levels(d, parts)
+        for name in ("ordered", "integer", "blank"):
+            if all(d in getattr(s, name) for s in parts):
+                getattr(self, name).add(d)
+        if types := [s._number_type[d] for s in parts if d in s._number_type]:
+            self._number_type[d] = np.result_type(*types).type
+        decimals = [s.decimals[d] for s in parts if d in s.decimals]
+        if decimals and d not in self.integer:
+            self.decimals[d] = None if None in decimals else max(decimals)
+
+    def _kind_of_cells(self, d, schema):
+        """What the cells of a column are, for an error; categories may be numbers, too."""
+        names = {"real": "numbers", "boolean": "bools", "category": "strings or categories"}
+        kind = schema.kinds[d]
+        is_of_numbers = kind == "category" and kinds_of(schema.levels[d]) <= {"real", "boolean"}
+        return "numbers as categories" if is_of_numbers else names.get(kind, "nothing")
+
+    def _united_levels(self, d, parts):
+        levels = [s.levels[d] for s in parts]
+        if len(parts) == 1 or (levels[0].tolist() == levels[1].tolist()):
+            return levels[0]
+        if not all(s._declares(d) for s in parts):
+            return np.union1d(*levels)
+        if any(d in s.ordered for s in parts):
+            raise ValueError(
+                f"Column {self.label(d)!r} has ordered categories {_some(levels[1])}, but they were {_some(levels[0])} "
+                "before. Give it one dtype everywhere."
+            )
+        together = list(dict.fromkeys([*levels[0].tolist(), *levels[1].tolist()]))
+        return np.fromiter(together, np.result_type(*levels), len(together))
+
+    def _declares(self, d):
+        """Whether the dtype of a column lists its levels."""
+        return self.names is not None and self._columns(self.template)[d].declared_levels() is not None
+
+    def _united_template(self, telling, other):
+        """The template with the dtypes of the other's columns where these are wider, or alone tell a kind."""
+        template, columns = self.template, {}
+        pairs = zip(self._columns(template), self._columns(other.template), strict=True)
+        for d, (own, new) in enumerate(pairs if template is not other.template else ()):
+            column = own.united(new, self.levels.get(d)) if len(telling[d]) == 2 else None
+            columns[d] = new.native if telling[d][0] is other else column
+        columns = {d: column for d, column in columns.items() if column is not None}
+        return replace_columns(template, columns) if columns else template
+
+    def recoded(self, rows, old):
+        """Rows that `old` has encoded, float64 (n, D), in the codes of this schema, which is a union with it."""
+        for d, levels in old.levels.items():
+            if levels.tolist() != self.levels[d].tolist():
+                rows = rows.copy()
+                codes = np.append(Column(levels, self.label(d)).codes(self.levels[d]), np.nan)
+                rows[:, d] = codes[np.nan_to_num(rows[:, d], nan=-1).astype(np.int64)]
+        return rows
 
     # Table -> numbers
 

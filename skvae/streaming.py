@@ -1,0 +1,257 @@
+"""Fitting what does not fit into memory: verbs of `VAETransformer` that read a source of chunks.
+
+`fit_batches` turns a source into a file of encoded rows, and a file is what `fit` can do already; `fit_statistics`
+looks at a source so that `partial_fit` starts right whatever its first chunk is.
+"""
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from ._arrays import on_host
+from ._compat import with_callbacks
+from .frames import as_table
+from .rows import mapped_rows
+from .selection import dense
+from .statistics import Outline, TableStatistics, count_rows, named
+from .tasks import Tasks, fitted_attributes
+from .threads import limited_threads
+
+__all__ = ["Streams"]
+
+
+class Streams:
+    """How `VAETransformer` learns from a source of chunks."""
+
+    def fit_statistics(self, source: Callable | TableStatistics) -> "Streams":
+        """Look at a table in chunks, so that the next `partial_fit` starts from the whole of it.
+
+        Columns and categories, units, families, signs and the closed-form start, the order of the components and all
+        that describes the model come from these statistics then, and not from the first chunk that trains: units by the
+        exact moments, the rest by a random sample of rows. An earlier fit is dropped. The statistics serve one start:
+        the first `partial_fit` takes them, as `fit_batches` does, which so reads its source once less; `fit` ignores
+        them.
+
+        Parameters
+        ----------
+        source : callable or TableStatistics
+            A function without arguments that returns an iterator of chunks (arrays, frames or CSR matrices of the same
+            columns); or statistics that are there already, perhaps merged from many machines.
+
+        Returns
+        -------
+        VAETransformer
+            The estimator itself, with the attribute `statistics_` and not fitted yet.
+
+        Raises
+        ------
+        TypeError
+            `source` is neither; a table or an iterator, for instance.
+        ValueError
+            A source without rows, or a chunk that does not go with those before; the message has its number.
+
+        See Also
+        --------
+        partial_fit : Train on one chunk.
+        TableStatistics : What is learned, and how parts of it are merged.
+
+        Examples
+        --------
+        The first chunk knows no dogs:
+
+        >>> import pandas as pd
+        >>> from skvae import VAETransformer
+        >>> cats = pd.DataFrame({"kind": "cat", "weight": [3.9, 4.2, 4.0]})
+        >>> dogs = pd.DataFrame({"kind": "dog", "weight": [20.1, 18.8, 19.7]})
+        >>> vae = VAETransformer(n_components=1, random_state=0).fit_statistics(lambda: iter([cats, dogs]))
+        >>> vae.partial_fit(cats).partial_fit(dogs).likelihoods_["kind"]
+        Categorical(n_classes=2)
+        """
+        statistics = source
+        if isinstance(source, TableStatistics):
+            self._refuse_other_categories(source)
+        else:
+            statistics = TableStatistics(self.categorical_features)
+            for chunk in _chunks(source):
+                statistics.update(chunk)
+        _refuse_nothing(statistics)
+        bare = copy.copy(self)
+        for name in fitted_attributes(self):
+            delattr(bare, name)
+        bare._take_columns(statistics._outline)
+        bare.statistics_ = copy.copy(statistics)  # later updates of the given ones are not ours
+        return self._adopt(bare)
+
+    def _refuse_other_categories(self, statistics):
+        own, given = repr(self.categorical_features), repr(statistics.categorical_features)
+        if own != given:
+            raise ValueError(
+                f"The statistics were taken with category columns {given}, but the 'categorical_features' parameter of "
+                f"VAETransformer is {own}. Give both the same."
+            )
+
+    def _take_columns(self, outline):
+        """Number and names of the columns, as `fit` would set them."""
+        validate_data(self, outline.head, skip_check_array=True, reset=True)
+
+    def _begin_from(self, statistics):
+        """Begin a fit from statistics; the sample of rows that it starts from, and their weights."""
+        self._begin(statistics._outline.schema)
+        return self._in_order(*statistics.rows, resume=False, margins=statistics._margins)
+
+    @with_callbacks
+    def fit_batches(self, source: Callable, X_val: Any = None, cache_dir: Any = None) -> "Streams":
+        """Fit the model to a table that comes in chunks and need not fit into memory.
+
+        The source is read twice: once to learn columns and categories, once to write the encoded rows into a temporary
+        file, which nothing but this call can see and which is gone at its end, however it ends. Then all is as for
+        `fit` of a numpy.memmap of these rows, bit for bit: runs of up to 64 neighbours, shuffled, and mixed again over
+        blocks of 2^21 cells. So the order of the rows costs next to nothing, even where the table is sorted, and an
+        epoch reads the file and not the source.
+
+        Memory: the largest chunk, three times as encoded (8 bytes per cell), then what `fit` takes for any large
+        table: up to 500 MB, with holes 1.5 GB, for the start (60 MB for 30 columns without holes), and 10 bytes per row
+        of the table, 2 with ``early_stopping=False``. Disk: 8 bytes per cell, 4 where all chunks are float32 arrays,
+        the size of the type for those of ints and bools.
+
+        Parameters
+        ----------
+        source : callable
+            A function without arguments that returns a fresh iterator of chunks each time: arrays, frames of any
+            library that narwhals reads, or CSR matrices, all of the same columns; cells may be missing.
+        X_val : array-like, frame or CSR of shape (n_val, n_features), optional
+            As in `fit`.
+        cache_dir : path-like, optional
+            The folder of the temporary file; by default that of `tempfile`. Where that is in memory, as /tmp is on some
+            systems, name one on a disk.
+
+        Returns
+        -------
+        VAETransformer
+            The estimator itself, fitted.
+
+        Raises
+        ------
+        OSError
+            The folder has not enough space, or cannot be written to.
+        TypeError
+            `source` is not a function that returns an iterator of chunks.
+        ValueError
+            As in `fit`; also a source without rows, one that gives other rows the second time, and a chunk that does
+            not go with those before, whose number the message has.
+
+        See Also
+        --------
+        fit : The same for a table in memory, or in a numpy.memmap.
+        partial_fit : For streams without an end.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> def chunks():
+        ...     rng = np.random.default_rng(0)
+        ...     return (rng.normal(size=(100, 5)) for _ in range(4))
+        >>> VAETransformer(n_components=2, max_iter=2, random_state=0).fit_batches(chunks).n_iter_
+        2
+        """
+        fitted = copy.copy(self)
+        resume = self.warm_start and hasattr(self, "module_")
+        fitted._check_parameters(resume)
+        tasks = Tasks(self, None, None, self._most_epochs + 2)
+        with tempfile.TemporaryFile(dir=cache_dir) as file:
+            table = fitted._written(source, file, cache_dir, tasks, resume)
+        with limited_threads(0):
+            rows = fitted._in_order(*mapped_rows(table, None, fitted._seed), resume)
+        fitted._learn(table, rows, rows, X_val, resume, tasks=tasks)
+        self._adopt(fitted)
+        tasks.end(fitted_attributes(self))
+        return self
+
+    def _written(self, source, file, cache_dir, tasks, resume):
+        """The encoded rows of a source as an array that lies in `file`."""
+        outline, n_chunks = self._outline_of(source, tasks)
+        _refuse_nothing(outline)
+        if not resume:
+            self._begin(outline.schema)
+            self._take_columns(outline)
+        shape = outline.n_rows, len(outline.schema.kinds)
+        _check_space(shape, outline.dtype, cache_dir)
+        n_rows = 0
+        for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
+            rows = self._encoded(chunk, i + 1, outline.dtype)
+            file.write(rows)
+            n_rows += len(rows)
+            if n_rows > outline.n_rows:
+                break
+        file.flush()
+        if n_rows != outline.n_rows:
+            more = "more" if n_rows > outline.n_rows else n_rows
+            raise ValueError(
+                f"The source gave {outline.n_rows} rows the first time and {more} the second. It must return a fresh "
+                "iterator of the same chunks each time it is called, e.g. source=lambda: iter(chunks)."
+            )
+        self._say(f"wrote {n_rows} rows, {np.prod(shape) * outline.dtype.itemsize / 1e6:.3g} MB")
+        return np.asarray(np.memmap(file, outline.dtype, "r", shape=shape))
+
+    def _outline_of(self, source, tasks):
+        """What the whole of a source is, and its number of chunks: from a first pass.
+
+        Or from the statistics that `fit_statistics` has left, whose chunks may have been others.
+        """
+        if hasattr(self, "statistics_"):
+            return vars(self).pop("statistics_")._outline, None
+        outline = Outline(self.categorical_features)
+        for chunk in tasks.read(_chunks(source), None):
+            outline.update(chunk)
+        self._say(f"read {outline.n_rows} rows in {outline.n_chunks} chunks")
+        return outline, outline.n_chunks
+
+    def _encoded(self, chunk, number, dtype):
+        """The numbers of a chunk, (n, D) in one piece."""
+        if count_rows(chunk) == 0:
+            return np.empty((0, self.n_features_in_), dtype)
+        with named(number):
+            return np.ascontiguousarray(dense(on_host(self._validate(chunk, reset=False))), dtype)
+
+    def _say(self, what):
+        if self.verbose:
+            print(what)
+
+
+def _chunks(source):
+    """Call a source, and refuse what is none."""
+    how = (
+        "It must be a function without arguments that returns an iterator of chunks, e.g. source=lambda: iter(chunks)."
+    )
+    if not callable(source):
+        raise TypeError(f"'source' is {_told(source)}. {how}")
+    chunks = source()
+    if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
+        raise TypeError(f"'source' returned {_told(chunks)}. {how}")
+    return map(as_table, chunks)
+
+
+def _refuse_nothing(outline):
+    if outline.n_rows == 0:
+        raise ValueError("The source has no rows: it gave no chunk, or only empty ones.")
+
+
+def _told(value):
+    return f"an object of type {type(value).__name__}"
+
+
+def _check_space(shape, dtype, cache_dir):
+    """Whether the rows find a place, before hours are spent on them."""
+    folder = tempfile.gettempdir() if cache_dir is None else cache_dir
+    needed, free = shape[0] * shape[1] * dtype.itemsize, shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"fit_batches writes the encoded rows into a temporary file of {needed / 1e9:.3g} GB, but {folder!s} has "
+            f"only {free / 1e9:.3g} GB left. Name a folder on a larger disk: cache_dir=..."
+        )

@@ -1,0 +1,630 @@
+"""Tables in chunks: statistics that merge, streams that start right, sources of any kind that become a file."""
+
+import os
+import pickle
+import re
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from test_large import peak_of, table
+from test_training import needs_callbacks
+
+import skvae.statistics
+from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
+from skvae.rows import moments
+from skvae.statistics import Sample, _name
+from skvae.tables import Schema
+
+FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
+
+
+def frame(n=600, seed=0):
+    """Holes, categories, bools, ints and repeated rows, in order of a category."""
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(list("abcdef"), n, p=[0.4, 0.2, 0.2, 0.1, 0.07, 0.03])
+    X = pd.DataFrame(
+        {
+            "kind": pd.Series(kind, dtype=object),
+            "size": (3 * (kind < "c") + rng.normal(size=n)).round(2),
+            "count": rng.poisson(4, n),
+            "new": rng.random(n) < 0.3,
+            "grade": pd.Categorical(rng.choice(["low", "mid"], n), categories=["low", "mid", "high"], ordered=True),
+        }
+    )
+    X.loc[rng.random(n) < 0.1, "size"] = np.nan
+    X.loc[rng.random(n) < 0.1, "kind"] = None
+    return pd.concat([X, X[:50]]).sort_values("kind", kind="stable", ignore_index=True)
+
+
+def cut(X, n_parts, seed=0):
+    """Chunks of unequal sizes, some of them without rows."""
+    ends = np.sort(np.random.default_rng(seed).integers(0, len(X) + 1, n_parts - 1))
+    return [X[a:b] for a, b in zip([0, *ends], [*ends, len(X)], strict=True)]
+
+
+def source_of(X, n_parts=5):
+    return lambda: iter(cut(X, n_parts))
+
+
+def statistics_of(parts):
+    statistics = TableStatistics()
+    for part in parts:
+        statistics.update(part)
+    return statistics
+
+
+def assert_same(a, b):
+    """The same statistics: exactly, but for the rounding of moments."""
+    assert a.n_rows == b.n_rows
+    assert a._outline.schema == b._outline.schema
+    for name in ("rows", "first", "second", "count"):
+        np.testing.assert_array_equal(getattr(a._sample, name), getattr(b._sample, name))
+    for name in ("lowest", "highest", "count", "has_holes"):
+        np.testing.assert_array_equal(getattr(a._margins, name), getattr(b._margins, name))
+    spread = np.sqrt(a.variance)
+    np.testing.assert_allclose(a.mean, b.mean, atol=1e-12 * spread.max())
+    np.testing.assert_allclose(a.variance, b.variance, rtol=1e-12)
+
+
+# Statistics
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cells", [100, 1 << 22])
+def test_any_cut_order_and_tree_of_merges_gives_the_same_statistics(monkeypatch, seed, cells):
+    """The sample holds few rows in one case and all of them in the other."""
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", cells)
+    X, rng = frame(), np.random.default_rng(seed)
+    whole = statistics_of([X])
+    assert_same(statistics_of(cut(X.sample(frac=1, random_state=seed), 7, seed)), whole)
+    forest = [statistics_of(cut(part, 2, seed)) for part in cut(X, 6, seed)]
+    while len(forest) > 1:
+        a, b = (forest.pop(rng.integers(len(forest))) for _ in range(2))
+        forest.append(pickle.loads(pickle.dumps(a)).merge(b))
+    assert_same(forest[0], whole)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, bool])
+def test_statistics_of_arrays(dtype):
+    X = (np.round(table(500, 5)) > 0 if dtype is bool else np.round(table(500, 5))).astype(dtype)
+    whole = statistics_of([X])
+    assert_same(statistics_of(cut(X[::-1], 5)), whole)
+    assert_same(statistics_of([sparse.csr_array(part) for part in cut(X, 3)]), whole)
+    mean, variance = moments(X, np.ones(len(X)))
+    np.testing.assert_allclose(whole.mean, mean, atol=1e-12)
+    np.testing.assert_allclose(whole.variance, variance, rtol=1e-12)
+    assert whole._outline.dtype == dtype
+
+
+def test_moments_know_constants_and_columns_without_values():
+    X = np.random.default_rng(0).normal(size=(5000, 4)) + 1e4
+    X[:, 1], X[:, 2], X[:3000, 3] = 0.1, np.nan, np.nan
+    statistics = statistics_of(cut(X, 9))
+    assert statistics.variance[1] == 0  # the mean of many 0.1 is not 0.1
+    assert (statistics.mean[2], statistics.variance[2]) == (0, 1)
+    mean, variance = moments(X, np.ones(len(X)))
+    np.testing.assert_allclose(statistics.mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(statistics.variance, variance, rtol=1e-9)
+
+
+def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 4000)
+    rng = np.random.default_rng(0)
+    distinct = rng.normal(size=(20_000, 2))
+    times = rng.integers(1, 4, len(distinct))
+    statistics = statistics_of(cut(np.repeat(distinct, times, axis=0), 20))
+    rows, weight = statistics._sample.rows, statistics._sample.count
+    assert rows.shape == (2000, 2)
+    place = {row.tobytes(): i for i, row in enumerate(distinct)}
+    np.testing.assert_array_equal(weight, times[[place[row.tobytes()] for row in rows]])
+    assert np.abs(rows.mean(0)).max() < 4 / np.sqrt(2000)
+    assert abs(np.median([place[row.tobytes()] for row in rows]) / 20_000 - 0.5) < 4 * 0.5 / np.sqrt(2000)
+
+
+def test_copies_of_the_last_row_that_has_a_place_are_counted(monkeypatch):
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 6)
+    X = np.random.default_rng(0).permutation(np.tile(np.random.default_rng(1).normal(size=(30, 2)), (5, 1)))
+    assert statistics_of(np.split(X, 150))._sample.count.tolist() == [5, 5, 5]
+
+
+def test_names_of_levels_are_the_same_in_every_process():
+    """`hash` of a string is not; and numbers may come as ints and as floats, beside a hole."""
+    assert _name("cat").view(np.uint64) == 0xB53AA8E411600236
+    assert _name(1) == _name(1.0) == _name(np.float32(1)) != _name("1")
+    X = np.array([[1, "a"], [2, "b"]], dtype=object)
+    ints, floats = (statistics_of([X]), statistics_of([np.array([[1.0, "a"], [2.0, "b"]], dtype=object)]))
+    np.testing.assert_array_equal(ints._sample.first, floats._sample.first)
+
+
+def test_zeros_of_both_signs_are_one():
+    a, b = np.array([[0.0, 1.0]]), np.array([[-0.0, 1.0]])
+    for parts in ([a, b], [b, a]):
+        statistics = statistics_of(parts)
+        assert statistics._sample.count.tolist() == [2]
+        assert not np.signbit(statistics._sample.rows).any()
+
+
+def test_statistics_keep_their_memory(monkeypatch):
+    """Three samples and three chunks, of a table 20 times as large as a sample."""
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1 << 17)
+    rng = np.random.default_rng(0)
+    chunk = 8 * 5000 * 30
+    assert peak_of(lambda: statistics_of(rng.normal(size=(5000, 30)) for _ in range(20))) < 3 * 2**20 + 4 * chunk
+    assert Sample.of(np.eye(3), Schema.learn(np.eye(3)), None).threshold is None
+
+
+# Schemas
+
+
+def union(*frames):
+    schema = Schema.learn(frames[0])
+    for other in frames[1:]:
+        schema = schema.union(Schema.learn(other))
+    return schema
+
+
+def test_a_union_is_the_schema_of_the_whole():
+    X = frame()
+    assert union(*[part for part in cut(X, 4) if len(part)]) == Schema.learn(X)
+    X = pl.from_pandas(X)
+    assert union(X[:30], X[30:]) == Schema.learn(X)
+
+
+def test_a_column_without_values_takes_the_others_kind():
+    """pandas reads a chunk of missing strings as floats, and Python's None as objects."""
+    words, numbers = pd.DataFrame({"a": ["x", "y"]}), pd.DataFrame({"a": [1, 2]})
+    for nothing in (pd.DataFrame({"a": [np.nan, np.nan]}), pd.DataFrame({"a": [None, None]}, dtype=object)):
+        for known in (words, numbers):
+            schema = Schema.learn(known)
+            assert union(nothing, known) == union(known, nothing) == union(nothing, known, nothing) == schema
+    assert union(pd.DataFrame({"a": [np.nan]}), pd.DataFrame({"a": [np.nan]})).kinds == ["real"]
+
+
+def test_digits_of_a_union():
+    ints, floats = pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1.25, np.nan]})
+    assert union(ints, ints).integer == {0}
+    assert union(ints, floats).integer == set()
+    assert union(ints, floats).decimals == union(floats, ints).decimals == {0: 2}
+    assert union(floats, pd.DataFrame({"a": [1 / 3]})).decimals == {0: None}
+    assert union(ints, floats).template["a"].dtype == np.float64
+    assert union(ints.astype(np.int8), ints.astype(np.uint8)).template["a"].dtype == np.int16
+    both = union(pl.DataFrame({"a": [1]}, schema={"a": pl.Int8}), pl.DataFrame({"a": [1]}, schema={"a": pl.Int32}))
+    assert both.template["a"].dtype == pl.Int32
+
+
+def test_declared_levels_of_a_union_keep_their_order():
+    a, b = (pd.DataFrame({"k": pd.Categorical(list(own), categories=list(own))}) for own in ("cb", "da"))
+    schema = union(a, b)
+    assert schema.levels[0].tolist() == list("cbda")
+    assert schema.template["k"].cat.categories.tolist() == list("cbda")
+    a, b = (pl.DataFrame({"k": list(own)}, schema={"k": pl.Enum(list(own))}) for own in ("cb", "cb"))
+    assert union(a, b).template["k"].dtype == pl.Enum(["c", "b"])
+    with pytest.raises(ValueError, match=r"'k' has ordered categories 'a', 'b', but they were 'a', 'c' before"):
+        union(*[pd.DataFrame({"k": pd.Categorical(["a"], list(own), ordered=True)}) for own in ("ac", "ab")])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ({"a": ["x"]}, {"a": [1.5]}, "Chunk 2: Column 'a' holds numbers, but it held strings or categories before"),
+        ({"a": [True]}, {"a": [2]}, "Chunk 2: Column 'a' holds numbers, but it held bools before"),
+        ({"a": [1]}, {"b": [1]}, "Chunk 2: X has the 1 columns 'b' of pandas, but there were the 1 columns 'a'"),
+        ({"a": [1]}, np.ones((1, 1)), "Chunk 2: X has 1 columns without names, but there were the 1 columns 'a'"),
+        (np.ones((1, 3)), np.ones((1, 2)), "Chunk 2: X has 2 columns without names, but there were 3 columns"),
+        (np.ones((1, 2)), np.full((1, 2), np.inf), "Chunk 2: Input X contains infinity"),
+        (np.ones((1, 2)), np.ones(2), "Chunk 2: (X has 0 columns without names|Expected 2D array)"),
+        ({"a": [1]}, {"a": [pd.Timestamp(0)]}, "Chunk 2: Column 'a' holds dates or times"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["fit_batches", "fit_statistics"])
+def test_chunks_that_do_not_go_together(first, second, what, verb):
+    chunks = [pd.DataFrame(chunk) if isinstance(chunk, dict) else chunk for chunk in (first, second)]
+    with pytest.raises(ValueError, match=what):
+        getattr(VAETransformer(**FAST), verb)(lambda: iter(chunks))
+
+
+# A stream
+
+
+def test_a_first_chunk_unlike_the_rest_starts_from_all_rows():
+    """The start is that of `fit` on the whole table, whatever trains first: a learning rate of nearly 0 shows it."""
+    X = frame()
+    first = X[X["kind"] == "a"].assign(size=1.0)  # one kind, a constant, no holes
+    X = pd.concat([first, X[X["kind"] != "a"]])
+    still = {**FAST, "learning_rate": 1e-12, "early_stopping": False}
+    streamed = VAETransformer(**still).fit_statistics(source_of(X)).partial_fit(first)
+    whole = VAETransformer(**{**still, "max_iter": 1}).fit(X)
+    for name in ("shift", "scale", "reach"):
+        numbers = [getattr(vae._columns, name)[whole._columns.is_number] for vae in (streamed, whole)]
+        np.testing.assert_allclose(*numbers, rtol=1e-10)
+    assert str(streamed.likelihoods_) == str(whole.likelihoods_)
+    assert str(streamed.likelihoods_["kind"]) == "Categorical(n_classes=6)"
+    assert streamed._holes == whole._holes == [0, 1]
+    np.testing.assert_array_equal(streamed.order_, whole.order_)
+    np.testing.assert_array_equal(streamed.signs_, whole.signs_)
+    np.testing.assert_allclose(streamed.transform(X), whole.transform(X), atol=1e-6)
+    np.testing.assert_allclose(streamed.kl_per_component_, whole.kl_per_component_, atol=1e-6)
+    np.testing.assert_allclose(streamed.noise_variance_, whole.noise_variance_, atol=1e-6)
+    assert not hasattr(streamed, "statistics_")
+    drawn = streamed.sample(50, random_state=0)
+    assert drawn.dtypes.equals(whole.sample(2).dtypes)
+
+
+@pytest.mark.parametrize("scaling", ["power", "quantile"])
+def test_bends_come_from_the_sample(scaling):
+    X = np.exp(table(500, 3) / 3)
+    a = VAETransformer(**FAST, scaling=scaling).fit_statistics(source_of(X)).partial_fit(X[:50])
+    b = VAETransformer(**FAST, scaling=scaling).partial_fit(X)
+    grid = np.linspace(X.min(0), X.max(0), 50)
+    np.testing.assert_allclose(a._columns.working_array(grid), b._columns.working_array(grid), atol=1e-8)
+
+
+def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
+    X = table(4000)
+    rng = np.random.default_rng(0)
+    chunks = [X[:500], *np.array_split(X[500 + rng.permutation(3500)], 7)]
+    vae, naive = (VAETransformer(3, random_state=0) for _ in range(2))
+    vae.fit_statistics(lambda: iter(chunks))
+    for chunk in chunks:
+        vae.partial_fit(chunk)
+        naive.partial_fit(chunk)
+    whole = VAETransformer(3, max_iter=1, early_stopping=False, batch_size=32, random_state=0).fit(X)  # as many steps
+    assert vae.score(X) > whole.score(X) - 0.5
+    assert naive.score(X) < whole.score(X) - 2  # units and start of one cluster
+
+
+def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
+    """One row in thousands has the last class, one cell of a table of zeros and ones is neither."""
+    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1000)
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 3, (4000, 2)).astype(float)
+    rows = statistics_of([codes])._sample.rows
+    assert len(rows) == 9
+    codes = np.column_stack([codes, rng.normal(size=4000)])
+    sampled = {row.tobytes() for row in statistics_of([codes])._sample.rows}
+    outside = next(i for i, row in enumerate(codes) if row.tobytes() not in sampled)
+    codes[outside, 0] = 7
+    named = [("categorical", [0]), ("ordinal", [1])]
+    vae = VAETransformer(2, likelihood=named, random_state=0).fit_statistics(source_of(codes)).partial_fit(codes[:20])
+    assert [vae.likelihoods_[name].n_classes for name in ("x0", "x1")] == [8, 3]
+    mean, variance = moments(codes, np.ones(4000))
+    np.testing.assert_allclose(vae._columns.shift[2], mean[2], rtol=1e-10)
+    np.testing.assert_allclose(vae._columns.scale[2], np.sqrt(variance[2]), rtol=1e-10)
+    bits = rng.integers(0, 2, (4000, 12)).astype(float)
+    vae = VAETransformer(2, random_state=0).fit_statistics(source_of(bits))
+    assert set(map(str, vae.partial_fit(bits[:100]).likelihoods_.values())) == {"Bernoulli()"}
+    for i in range(0, 4000, 500):  # wherever it is, and most are not in the sample
+        one = bits.copy()
+        one[i, 0] = 0.5
+        vae = VAETransformer(2, random_state=0).fit_statistics(source_of(one)).partial_fit(one[:10])
+        assert str(vae.likelihoods_["x0"]) == "Gaussian()"
+
+
+def test_statistics_are_kept_until_they_are_used():
+    X = frame()
+    vae = VAETransformer(**FAST).fit(X)
+    vae.fit_statistics(source_of(X))
+    assert vae.statistics_.n_rows == len(X)
+    assert not hasattr(vae, "module_")
+    assert vae.feature_names_in_.tolist() == list(X)
+    with pytest.raises(NotFittedError):
+        vae.transform(X)
+    again = pickle.loads(pickle.dumps(vae))
+    with pytest.raises(ValueError, match="feature names"):
+        vae.partial_fit(X.rename(columns={"size": "weight"}))
+    assert vae.statistics_.n_rows == len(X)  # what failed has used nothing
+    np.testing.assert_array_equal(vae.partial_fit(X[:99]).transform(X), again.partial_fit(X[:99]).transform(X))
+    assert not hasattr(clone(again.fit_statistics(source_of(X))), "statistics_")
+    ignored = again.fit(X[:300])
+    assert not hasattr(ignored, "statistics_")
+    np.testing.assert_array_equal(ignored.transform(X), VAETransformer(**FAST).fit(X[:300]).transform(X))
+
+
+def test_given_statistics():
+    X = frame()
+    given = statistics_of(cut(X, 3))
+    a = VAETransformer(**FAST).fit_statistics(given)
+    given.update(X)  # is not theirs any more
+    b = VAETransformer(**FAST).fit_statistics(source_of(X))
+    np.testing.assert_array_equal(a.partial_fit(X[:99]).score(X), b.partial_fit(X[:99]).score(X))
+    with pytest.raises(ValueError, match="category columns 'auto', but the 'categorical_features' parameter"):
+        VAETransformer(categorical_features="from_dtype").fit_statistics(given)
+    with pytest.raises(ValueError, match="no rows"):
+        VAETransformer().fit_statistics(TableStatistics())
+    with pytest.raises(TypeError, match="'other' must be TableStatistics, not DataFrame"):
+        given.merge(X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"prior": "mixture"}, {"objective": "ae"}, {"posterior": "laplace"}, {"code_density": "mixture"}],
+    ids=str,
+)
+def test_every_kind_of_model_starts_from_statistics(parameters):
+    X = frame()
+    vae = VAETransformer(**FAST, **parameters).fit_statistics(source_of(X)).partial_fit(X[:100]).partial_fit(X[100:])
+    assert np.isfinite(vae.transform(X)).all()
+    assert vae.n_iter_ == 2
+
+
+# A source
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """Write an array to a file and map it."""
+
+    def write(X):
+        np.save(tmp_path / "rows.npy", X)
+        return np.load(tmp_path / "rows.npy", mmap_mode="r")
+
+    return write
+
+
+def assert_same_fit(a, b, X):
+    np.testing.assert_array_equal(a.transform(X), b.transform(X))
+    np.testing.assert_array_equal(a.score_samples(X), b.score_samples(X))
+    without_clock = [[{k: v for k, v in record.items() if k != "dur"} for record in vae.history_] for vae in (a, b)]
+    assert without_clock[0] == without_clock[1]
+    assert set(vars(a)) == set(vars(b))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_batches_are_a_file_bit_for_bit(mapped, dtype):
+    X = np.round(10 * table(2000)).astype(dtype)
+    a = VAETransformer(**FAST).fit_batches(source_of(X))
+    assert_same_fit(a, VAETransformer(**FAST).fit(mapped(X)), X)
+    assert_same_fit(a, VAETransformer(**FAST).fit_statistics(source_of(X)).fit_batches(source_of(X, 2)), X)
+    b = VAETransformer(**FAST).fit_batches(lambda: (sparse.csr_array(part) for part in cut(X, 4)))
+    assert_same_fit(a, b, X)
+
+
+def test_held_out_rows_and_a_warm_start_as_with_a_file(mapped):
+    X = table(1500)
+    keep = {"warm_start": True}
+    a = VAETransformer(**FAST, **keep).fit_batches(source_of(X), X_val=X[:100]).fit_batches(source_of(X))
+    b = VAETransformer(**FAST, **keep).fit(mapped(X), X_val=X[:100]).fit(mapped(X))
+    assert a.n_iter_ == 6
+    assert_same_fit(a, b, X)
+
+
+def test_holes_bends_and_priors_from_a_source(mapped):
+    X = table(1500)
+    X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    parameters = {**FAST, "scaling": "quantile", "prior": NormalMixture(3), "objective": ELBO(beta=0.5)}
+    a = VAETransformer(**parameters).fit_batches(source_of(X))
+    assert_same_fit(a, VAETransformer(**parameters).fit(mapped(X)), X)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """A frame that every source below can hold, and the model of its slices."""
+    X = frame().drop(columns=["new", "grade"])
+    return X, VAETransformer(**FAST).fit_batches(source_of(X))
+
+
+def parquet(X, folder):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.Table.from_pandas(X), folder / "rows.parquet", row_group_size=130)
+
+    def chunks():
+        file = pq.ParquetFile(folder / "rows.parquet")
+        return (file.read_row_group(i) for i in range(file.num_row_groups))
+
+    return chunks
+
+
+def record_batches(X, folder):
+    pa = pytest.importorskip("pyarrow")
+    return lambda: iter(pa.Table.from_pandas(X).to_batches(max_chunksize=100))
+
+
+def polars_scan(X, folder):
+    pl.from_pandas(X).write_parquet(folder / "rows.parquet")
+    return lambda: (pl.scan_parquet(folder / "rows.parquet").slice(i, 100).collect() for i in range(0, len(X), 100))
+
+
+def sql_cursor(X, folder):
+    with sqlite3.connect(folder / "rows.db") as connection:
+        X.to_sql("rows", connection, index=False)
+
+    def chunks():
+        connection = sqlite3.connect(folder / "rows.db")
+        yield from pd.read_sql("select * from rows", connection, chunksize=100)
+        connection.close()
+
+    return chunks
+
+
+def dask_partitions(X, folder):
+    dd = pytest.importorskip("dask.dataframe")
+    X = dd.from_pandas(X, npartitions=4, sort=False)
+    return lambda: (part.compute(scheduler="sync") for part in X.partitions)
+
+
+def csv_chunks(X, folder):
+    X.to_csv(folder / "rows.csv", index=False)
+
+    def chunks():
+        with pd.read_csv(folder / "rows.csv", chunksize=100) as reader:
+            yield from reader
+
+    return chunks
+
+
+@pytest.mark.parametrize("make", [parquet, record_batches, polars_scan, sql_cursor, dask_partitions, csv_chunks])
+def test_every_source_gives_the_same_model(raw, make, tmp_path):
+    X, expected = raw
+    source = make(X, tmp_path)
+    vae = VAETransformer(**FAST).fit_batches(source)
+    first, *_ = source()
+    np.testing.assert_array_equal(vae.transform(X), expected.transform(X))
+    assert vae.feature_names_in_.tolist() == list(X)
+    assert vae.n_features_in_ == 3
+    assert type(first).__name__ in ("RecordBatch", type(vae.sample(2)).__name__)
+    assert type(vae.inverse_transform(vae.transform(X))) is type(vae.sample(2))
+    named = vae.set_output(transform="pandas").transform(X)
+    assert named.columns.tolist() == ["vaetransformer0", "vaetransformer1"]
+
+
+def test_a_frame_from_batches_comes_back_as_one():
+    X = frame()
+    vae = VAETransformer(**FAST).fit_batches(source_of(X))
+    assert vae.sample(5, random_state=0).dtypes.equals(VAETransformer(**FAST).fit(X).sample(5).dtypes)
+    assert vae.impute(X, random_state=0).notna().all(axis=None)
+    again = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(again.transform(X), vae.transform(X))
+
+
+def test_a_sorted_table_costs_nothing_but_in_partial_fit():
+    """Nor does a sorted file, which is the same bit for bit; see above."""
+    X = table(6000)
+    is_test = np.random.default_rng(1).uniform(size=len(X)) < 0.25
+    X, test = X[~is_test], X[is_test]
+    parameters = {"n_components": 3, "max_iter": 2, "random_state": 0}
+    shuffled = VAETransformer(**parameters).fit(X).score(test)
+    chunks = np.array_split(X, 12)
+    batches = VAETransformer(**parameters).fit_batches(lambda: iter(chunks))
+    assert batches.score(test) > shuffled - 0.1
+    stream = VAETransformer(**parameters).fit_statistics(lambda: iter(chunks))
+    for _ in range(2):
+        for chunk in chunks:
+            stream.partial_fit(chunk)
+    assert stream.score(test) < shuffled - 0.5
+
+
+def test_a_failure_leaves_the_earlier_fit_and_no_file(tmp_path):
+    X = table(500)
+    vae = VAETransformer(**FAST).fit(X)
+    before = vae.transform(X)
+    calls = []
+
+    def breaks_in_the_second_pass():
+        calls.append(0)
+        yield X
+        if len(calls) == 2:
+            assert os.name != "posix" or list(tmp_path.iterdir()) == []  # nothing that a kill would leave
+            raise OSError("the network is gone")
+
+    with pytest.raises(OSError, match="the network is gone"):
+        vae.fit_batches(breaks_in_the_second_pass, cache_dir=tmp_path)
+    np.testing.assert_array_equal(vae.transform(X), before)
+    vae.fit_batches(source_of(X), cache_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_source():
+    X = table(100)
+    once = iter([X, X])
+    for verb in ("fit_batches", "fit_statistics"):
+        call = getattr(VAETransformer(**FAST), verb)
+        with pytest.raises(TypeError, match=r"'source' is an object of type ndarray\. It must be a function"):
+            call(X)
+        with pytest.raises(TypeError, match=r"'source' returned an object of type DataFrame\. It must be a function"):
+            call(frame)
+        with pytest.raises(TypeError, match="'source' returned an object of type NoneType"):
+            call(lambda: None)
+        for parameters in ({}, {"warm_start": True}):
+            vae = VAETransformer(**FAST, **parameters).fit(X)
+            with pytest.raises(ValueError, match="The source has no rows"):
+                getattr(vae, verb)(lambda: iter([X[:0]]))
+    with pytest.raises(ValueError, match=r"200 rows the first time and 0 the second\. It must return a fresh iterator"):
+        VAETransformer(**FAST).fit_batches(lambda: once)
+    growing = [X]
+    with pytest.raises(ValueError, match="gave 100 rows the first time and more the second"):
+        VAETransformer(**FAST).fit_batches(lambda: (growing.append(X), iter(growing[1:]))[1])
+
+
+def test_no_space_and_no_folder_are_said_before_the_work(monkeypatch, tmp_path):
+    def unread():
+        raise AssertionError("the source was read")
+
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        VAETransformer().fit_batches(unread, cache_dir=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="The 'n_components' parameter"):
+        VAETransformer(0).fit_batches(unread)
+    monkeypatch.setattr(skvae.streaming.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError, match=r"file of 6.4e-06 GB, but .* has only 1e-06 GB left. Name .*cache_dir="):
+        VAETransformer().fit_batches(source_of(table(100)), cache_dir=tmp_path)
+
+
+class Recorder:
+    """A scikit-learn callback that writes tasks down."""
+
+    def __init__(self):
+        self.events = []
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = setup
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append((context.task_name, context.max_subtasks))
+
+    def on_fit_task_end(self, estimator, context):
+        self.events.append(context.task_name)
+
+
+@needs_callbacks
+def test_passes_and_epochs_are_tasks(capsys):
+    recorder = Recorder()
+    VAETransformer(**FAST, verbose=1).set_callbacks(recorder).fit_batches(lambda: iter(np.split(table(200), 2)))
+    passes = [[("read", n), *[("chunk", 0), "chunk"] * 2, "read"] for n in (None, 2)]
+    assert recorder.events == [("fit", 5), *passes[0], *passes[1], *[("epoch", 0), "epoch"] * 3, "fit"]
+    assert capsys.readouterr().out.startswith("read 200 rows in 2 chunks\nwrote 200 rows, 0.0128 MB\n")
+
+
+@needs_callbacks
+def test_the_progress_bar_shows_both_passes(capsys):
+    from sklearn.callback import ProgressBar
+
+    VAETransformer(**FAST).set_callbacks(ProgressBar()).fit_batches(source_of(table(200)))
+    bars = capsys.readouterr().out
+    assert re.findall(r"VAETransformer - (\w+)", bars) == ["fit", "read", "read"]
+
+
+UNDER_A_LIMIT = """
+import re, resource, sys
+import numpy as np
+from skvae import VAETransformer
+
+N_CHUNKS, ROWS, D = int(sys.argv[1]), 50_000, 30
+
+def chunks(n_chunks=N_CHUNKS, n_rows=ROWS):
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((n_rows, D), dtype=np.float32).astype(sys.argv[2]) for _ in range(n_chunks))
+
+def small(source):
+    vae = VAETransformer(2, hidden_layer_sizes=(8,), max_iter=1, batch_size=4096, random_state=0)
+    return vae.fit_batches(source, cache_dir=sys.argv[3])
+
+small(lambda: chunks(2, 250))  # libraries have loaded what they load
+used = 1024 * int(re.search(r"VmData:\\s+(\\d+)", open("/proc/self/status").read())[1])
+limit = N_CHUNKS * ROWS * D * np.dtype(sys.argv[2]).itemsize // 3
+resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit))
+try:
+    np.ones(2 * limit, np.int8)
+    sys.exit("the limit does not hold")
+except MemoryError:
+    pass
+vae = small(chunks)
+rows = next(chunks())
+assert vae.n_iter_ == 1 and np.isfinite(vae.score(rows)) and vae.transform(rows).shape == (ROWS, 2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
+@pytest.mark.parametrize(("n_chunks", "dtype"), [(40, "float32"), pytest.param(80, "float64", marks=pytest.mark.slow)])
+def test_a_source_three_times_the_memory_that_is_allowed_trains(tmp_path, n_chunks, dtype):
+    command = [sys.executable, "-c", UNDER_A_LIMIT, str(n_chunks), dtype, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
