@@ -490,7 +490,7 @@ def harness():
     return module
 
 
-@pytest.mark.parametrize("kind", ["fit", "memmap", "two_processes"])
+@pytest.mark.parametrize("kind", ["fit", "fit_batches", "two_processes"])
 def test_killed_at_a_random_moment(harness, kind, tmp_path):
     """The nightly run does it twenty times."""
     needs_launcher(harness, kind)

@@ -37,7 +37,7 @@ def table(n_rows=500):
 
 def fit(folder):
     """An array, with dropout and early stopping."""
-    return VAETransformer(**SETTINGS, dropout=0.1, max_iter=40, n_iter_no_change=30), {"X": table()}
+    return VAETransformer(**SETTINGS, dropout=0.1, max_iter=60, n_iter_no_change=60), table()
 
 
 def memmap(folder):
@@ -45,28 +45,34 @@ def memmap(folder):
     path = folder / "X.npy"
     if not path.exists():
         np.save(path, table(1500))
-    return VAETransformer(**SETTINGS, max_iter=10), {"X": np.load(path, mmap_mode="r")}
+    X = np.load(path, mmap_mode="r")
+    return VAETransformer(**SETTINGS, max_iter=10), X
+
+
+def fit_batches(folder):
+    """Chunks, written anew by every launch."""
+    return VAETransformer(**SETTINGS, max_iter=10), np.array_split(table(1500), 7)
 
 
 def aggressive(folder):
     """A schedule that reads its losses."""
     schedule = Aggressive(max_inference_steps=20)
-    return VAETransformer(**SETTINGS, schedule=schedule, max_iter=3, early_stopping=False), {"X": table()}
+    return VAETransformer(**SETTINGS, schedule=schedule, max_iter=3, early_stopping=False), table()
 
 
 def critic(folder):
     """Three groups of parameters, and draws of the prior, which take no generator."""
-    return VAETransformer(**SETTINGS, objective=AAE(), schedule="em", max_iter=10), {"X": table()}
+    return VAETransformer(**SETTINGS, objective=AAE(), schedule="em", max_iter=10), table()
 
 
 def two_processes(folder):
     """Of one fit, on one machine; each has masks of dropout of its own."""
     vae = VAETransformer(**SETTINGS, dropout=0.1, max_iter=20, n_iter_no_change=20, distributed=True, device="cpu")
-    return vae, {"X": table()}
+    return vae, table()
 
 
-#: Kind -> function of a folder that gives an estimator and what it is fitted to.
-KINDS = {function.__name__: function for function in (fit, memmap, aggressive, critic, two_processes)}
+#: Kind -> function of a folder that gives an estimator and the table that it is fitted to, a list of chunks perhaps.
+KINDS = {function.__name__: function for function in (fit, memmap, fit_batches, aggressive, critic, two_processes)}
 
 #: Kind -> what comes before the script's name on the command line.
 LAUNCHERS = {
@@ -76,7 +82,9 @@ RANK = int(os.environ.get("RANK", "0"))
 
 
 def outcome(vae, X):
-    """Weights, history but for the clock, and codes, a hash of each."""
+    """Fit, and give weights, history but for the clock, and codes, a hash of each."""
+    vae = vae.fit_batches(lambda: iter(X)) if isinstance(X, list) else vae.fit(X)
+    X = X[0] if isinstance(X, list) else X
     history = [{k: v for k, v in record.items() if k != "dur"} for record in vae.history_]
     weights = b"".join(tensor.cpu().numpy().tobytes() for tensor in vae.module_.state_dict().values())
     parts = {"weights": weights, "history": repr(history).encode(), "codes": vae.transform(X).tobytes()}
@@ -87,18 +95,17 @@ def uninterrupted(kind, folder):
     """The outcome of a fit that nobody kills, without checkpoints; in this process where it needs no launcher."""
     if kind in LAUNCHERS:
         return read_outcome(folder, launch(kind, folder, "whole").wait(TIMEOUT))
-    vae, rows = KINDS[kind](folder)
-    return outcome(vae.fit(**rows), rows["X"])
+    return outcome(*KINDS[kind](folder))
 
 
 def work(kind, folder, how):
     """What a launched process does."""
     (folder / f"pid{RANK}").write_text(str(os.getpid()))
-    vae, rows = KINDS[kind](folder)
+    vae, X = KINDS[kind](folder)
     if how == "checkpoints":
         resume = "auto" if written(folder) is None else True  # going on, not only ending alike
         vae.set_params(checkpoint=Checkpoint(folder / "runs", every_minutes=SECONDS / 60, resume=resume))
-    found = outcome(vae.fit(**rows), rows["X"])
+    found = outcome(vae, X)
     if RANK == 0:
         (folder / "outcome.json").write_text(json.dumps(found))
 
