@@ -34,7 +34,8 @@ class TableStatistics:
     give the same categories, the same sample, and the same moments up to rounding. So they can be taken on many
     machines, and they pickle. `VAETransformer.fit_statistics` makes them, or takes them.
 
-    They hold at most 2^22 cells (32 MB) of rows; an update takes three times that and the encoded chunk.
+    They hold at most 2^22 cells (32 MB) of rows; an update takes three times that, and four times the encoded chunk
+    (8 bytes per cell).
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
 from skvae.rows import moments
 from skvae.statistics import Sample, _name
 from skvae.tables import Schema
+from skvae.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -581,6 +582,14 @@ def test_passes_and_epochs_are_tasks(capsys):
     passes = [[("read", n), *[("chunk", 0), "chunk"] * 2, "read"] for n in (None, 2)]
     assert recorder.events == [("fit", 5), *passes[0], *passes[1], *[("epoch", 0), "epoch"] * 3, "fit"]
     assert capsys.readouterr().out.startswith("read 200 rows in 2 chunks\nwrote 200 rows, 0.0128 MB\n")
+
+
+def test_without_callbacks_nothing_is_a_task():
+    """Before scikit-learn 1.9."""
+    tasks = Tasks(object(), None, None, 1)
+    assert list(tasks.read(iter("ab"), 1)) == ["a", "b"]
+    assert tasks.epochs(None) is None
+    tasks.end({})
 
 
 @needs_callbacks
