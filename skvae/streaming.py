@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from ._arrays import on_host
 from ._compat import with_callbacks
 from .frames import as_table
+from .lazy import refuse_lazy
 from .rows import mapped_rows
 from .selection import dense
 from .statistics import Outline, TableStatistics, count_rows, named
@@ -234,7 +235,12 @@ def _chunks(source):
     chunks = source()
     if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
         raise TypeError(f"'source' returned {_told(chunks)}. {how}")
-    return map(as_table, chunks)
+    return map(_loaded, chunks)
+
+
+def _loaded(chunk):
+    refuse_lazy(chunk, "A chunk")
+    return as_table(chunk)
 
 
 def _refuse_nothing(outline):
