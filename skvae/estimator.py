@@ -756,7 +756,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         run = None if single_pass or n_epochs == 0 else self._run(train, valid, n_epochs)
         self._train(train, valid, n_epochs, hook, run)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
-            self._start(self.init_, *rows)  # the start won: solve it on all rows
+            self._set_units(*rows)  # the start won: solve it on all rows
+            self._start(self.init_, *rows)
         self._agree()
         self._describe(*known, table, frozen=resume and single_pass)
         self._warn_of_collapse(live)
@@ -955,6 +956,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
 
         So the fit is bit for bit that of ``init=init_``.
         """
+        self._set_units(*rows)
         if self.init != "auto":
             return self._start(self.init, *rows)
         racers = [copy.copy(self)._start(init, *rows) for init in initialization.RACE]
@@ -982,12 +984,15 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         bound = lambda x, mask: evaluation.elbo(module, x, mask, u)  # noqa: E731
         return float(self._mean(bound, module, x, mask, w))
 
+    def _set_units(self, X, weight):
+        """Units of the given rows; once for all racers, since that is several passes over a large table."""
+        self._columns = copy.copy(self._columns).fit_units(X, weight)
+
     def _start(self, init, X, weight):
-        """Units and closed-form start from the given rows, in a new module."""
+        """Closed-form start from the given rows, in a new module."""
         self.init_ = init
         posterior, prior, objective, _ = self._parts()
         encoder, decoder = self._networks(X.shape[0])
-        self._columns = copy.copy(self._columns).fit_units(X, weight)
         self._model_config = {
             "n_features": X.shape[1],
             "n_components": int(self.n_components),
