@@ -30,7 +30,7 @@ CANCER, IRIS = load_breast_cancer().data, load_iris().data
 
 
 def estimator(**parameters):
-    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0, "device": "cpu"}
+    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0}
     return VAETransformer(**defaults | parameters, distributed=IS_LAUNCHED)
 
 
