@@ -414,10 +414,11 @@ def reserve(folder, n_bytes):
         with tempfile.TemporaryFile(dir=folder) as file:  # without a name: nothing stays if we are killed here
             _allocate(file.fileno(), folder, n_bytes)
     except OSError as error:
+        need = f", which need {n_bytes:,} bytes" if n_bytes > 1 else ""  # 1: the size is not known yet
         raise OSError(
             error.errno,
-            f"The folder {os.fspath(folder)!r} of Checkpoint cannot hold the checkpoints of this fit, which need "
-            f"{n_bytes:,} bytes: {error.strerror}. Give a folder that can be written to, on a disk with so much room",
+            f"The folder {os.fspath(folder)!r} of Checkpoint cannot hold the checkpoints of this fit{need}: "
+            f"{error.strerror}. Give a folder that can be written to, on a disk with enough room",
         ) from error
 
 

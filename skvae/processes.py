@@ -154,7 +154,8 @@ def _launched(device):
         raise ImportError('distributed=True needs accelerate: pip install "skvae[accelerate]"') from error
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"With distributed=True each process has a device of its own: device={device!r} cannot be.")
-    processes = Processes(Accelerator(cpu=device == "cpu"))
+    is_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())  # accelerate makes no group else
+    processes = Processes(Accelerator(cpu=is_cpu))
     atexit.register(_leave, PartialState())
     if device == "cuda" and not processes.device.startswith("cuda"):
         raise ValueError("device='cuda' is not available on this machine. Use device='auto' or 'cpu'.")

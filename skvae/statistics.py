@@ -182,24 +182,30 @@ class TableStatistics:
         return self._outline.n_chunks
 
     @property
+    def _observed(self):
+        if self._margins is None:
+            raise AttributeError("These TableStatistics have seen no rows yet. Call update(chunk) first.")
+        return self._margins
+
+    @property
     def mean(self):
         """See the class."""
-        return self._margins.moments()[0]
+        return self._observed.moments()[0]
 
     @property
     def variance(self):
         """See the class."""
-        return self._margins.moments()[1]
+        return self._observed.moments()[1]
 
     @property
     def lowest(self):
         """See the class."""
-        return self._margins.lowest
+        return self._observed.lowest
 
     @property
     def highest(self):
         """See the class."""
-        return self._margins.highest
+        return self._observed.highest
 
     def __repr__(self):
         return f"<TableStatistics of {self.n_rows} rows in {self.n_chunks} chunks>"

@@ -165,7 +165,7 @@ class Streams:
         resume = self.warm_start and hasattr(self, "module_")
         fitted._check_parameters(resume)
         tasks = Tasks(self, None, None, self._most_epochs + 2)
-        with tempfile.TemporaryFile(dir=cache_dir) as file:
+        with _cache(cache_dir) as file:
             table = fitted._written(source, file, cache_dir, tasks, resume)
         with limited_threads(0):
             rows = fitted._in_order(*mapped_rows(table, None, fitted._seed), resume)
@@ -221,7 +221,7 @@ class Streams:
             return np.ascontiguousarray(dense(on_host(self._validate(chunk, reset=False))), dtype)
 
     def _say(self, what):
-        if self.verbose:
+        if self.verbose and self._processes.rank == 0:
             print(what)
 
 
@@ -250,6 +250,19 @@ def _refuse_nothing(outline):
 
 def _told(value):
     return f"an object of type {type(value).__name__}"
+
+
+def _cache(folder):
+    """A file without a name in a folder, before anything is read."""
+    try:
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        where = tempfile.gettempdir() if folder is None else folder
+        raise OSError(
+            error.errno,
+            f"fit_batches writes the encoded rows into a temporary file, which {str(where)!r} does not take: "
+            f"{error.strerror}. Name a folder that can be written to: cache_dir=...",
+        ) from error
 
 
 def _check_space(shape, dtype, cache_dir):

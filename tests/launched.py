@@ -30,7 +30,7 @@ CANCER, IRIS = load_breast_cancer().data, load_iris().data
 
 
 def estimator(**parameters):
-    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0, "device": "cpu"}
+    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0}
     return VAETransformer(**defaults | parameters, distributed=IS_LAUNCHED)
 
 
@@ -184,7 +184,7 @@ def one_stops(folder):
 
 def printed(folder):
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        estimator(verbose=1, max_iter=2).fit(IRIS)
+        estimator(verbose=1, max_iter=2).fit_batches(lambda: iter([IRIS]))
     return out.getvalue()
 
 

@@ -371,7 +371,9 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     """Said before the table is looked at."""
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(VAETransformer, "_canonical", die)
-    with pytest.raises(NotADirectoryError, match=r"file/runs' of Checkpoint cannot hold.*Give a folder"):
+    with pytest.raises(
+        NotADirectoryError, match=r"file/runs' of Checkpoint cannot hold the checkpoints of this fit: Not"
+    ):
         VAETransformer(**FAST, checkpoint=tmp_path / "file" / "runs").fit(X)
 
 

@@ -544,11 +544,17 @@ def test_what_is_no_source():
         VAETransformer(**FAST).fit_batches(lambda: (growing.append(X), iter(growing[1:]))[1])
 
 
+def test_statistics_of_nothing_have_no_moments():
+    for name in ("mean", "variance", "lowest", "highest"):
+        with pytest.raises(AttributeError, match=r"no rows yet. Call update"):
+            getattr(TableStatistics(), name)
+
+
 def test_no_space_and_no_folder_are_said_before_the_work(monkeypatch, tmp_path):
     def unread():
         raise AssertionError("the source was read")
 
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere' does not take: No such file.*Name a folder.*cache_dir="):
         VAETransformer().fit_batches(unread, cache_dir=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="The 'n_components' parameter"):
         VAETransformer(0).fit_batches(unread)
