@@ -65,20 +65,26 @@ autodoc_typehints = "none"
 def own_members(module, name):
     """The methods and properties that a class's page shows, as pairs of name and kind: those that skvae writes itself.
 
-    A component has none: parameters are all that it offers, its methods are the contract on the page of its base.
+    Not properties that say "See the class.", which its Attributes describe. A component has none: parameters are all
+    that it offers, its methods are the contract on the page of its base.
     """
     cls = getattr(importlib.import_module(module), name)
     if issubclass(cls, Documented) and not (inspect.isabstract(cls) or hasattr(cls, "fit")):
         return []
     ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("skvae.")]
     members = {name: member for base in ours for name, member in vars(base).items() if is_documented(name)}
-    properties = [(name, "property") for name, member in members.items() if isinstance(member, property)]
+    properties = [(name, "property") for name, member in members.items() if is_described_here(member)]
     return sorted(properties + [(name, "method") for name, member in members.items() if inspect.isroutine(member)])
 
 
 def is_documented(name):
     """Public, and not one of the set_..._request that scikit-learn makes."""
     return name == "__call__" or not (name.startswith("_") or name.endswith("_request"))
+
+
+def is_described_here(member):
+    """A property with a text of its own."""
+    return isinstance(member, property) and member.__doc__ != "See the class."
 
 
 autosummary_context = {"own_members": own_members}

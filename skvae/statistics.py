@@ -83,6 +83,8 @@ class TableStatistics:
     def update(self, chunk: Any) -> "TableStatistics":
         """Take the rows of one more chunk into account.
 
+        Where it comes in the table, and how the table is cut, makes no difference but for rounding.
+
         Parameters
         ----------
         chunk : array-like, frame or CSR of shape (n_samples, n_features)
@@ -121,6 +123,8 @@ class TableStatistics:
     def merge(self, other: "TableStatistics") -> "TableStatistics":
         """Take the statistics of other rows of the same table into account.
 
+        Those may come from another machine: statistics pickle.
+
         Parameters
         ----------
         other : TableStatistics
@@ -158,7 +162,7 @@ class TableStatistics:
         return self
 
     @property
-    def rows(self):
+    def _rows(self):
         """The sample as a selection of distinct encoded rows, in a random order, and how often each came."""
         return RowSelection(self._sample.rows), self._sample.count
 

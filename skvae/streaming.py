@@ -103,7 +103,7 @@ class Streams:
     def _begin_from(self, statistics):
         """Begin a fit from statistics; the sample of rows that it starts from, and their weights."""
         self._begin(statistics._outline.schema)
-        return self._in_order(*statistics.rows, resume=False, margins=statistics._margins)
+        return self._in_order(*statistics._rows, resume=False, margins=statistics._margins)
 
     @with_callbacks
     def fit_batches(self, source: Callable, X_val: Any = None, cache_dir: Any = None) -> "Streams":

@@ -184,7 +184,7 @@ def one_stops(folder):
 
 def printed(folder):
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        estimator(verbose=1, max_iter=2).fit_batches(lambda: iter([IRIS]))
+        estimator(verbose=1, max_iter=2).fit_batches(lambda: iter(np.split(IRIS, 3)))
     return out.getvalue()
 
 

@@ -144,7 +144,8 @@ def test_a_callback_that_stops_one_process_stops_all(one_node):
 
 def test_only_the_first_process_prints(one_node):
     first, second = (result["printed"] for result in results(one_node))
-    assert "wrote 150 rows" in first and "train_loss" in first and second == ""
+    assert "read 150 rows in 3 chunks" in first and "wrote 150 rows" in first and "train_loss" in first
+    assert second == ""
 
 
 def test_the_pickle_of_the_first_process_is_an_ordinary_one(one_node):

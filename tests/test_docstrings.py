@@ -27,7 +27,8 @@ def is_here(module):
 def is_public(name, member):
     """Whether a class attribute is a method or property to document; scikit-learn makes the set_..._request itself."""
     is_made = name.startswith("set_") and name.endswith("_request")
-    is_routine = inspect.isroutine(member) or isinstance(member, property)
+    has_text = isinstance(member, property) and member.__doc__ != "See the class."  # whose Attributes describe it
+    is_routine = inspect.isroutine(member) or has_text
     return is_routine and not is_made and (name == "__call__" or not name.startswith("_"))
 
 
@@ -46,7 +47,7 @@ def public_names():
             member = getattr(importlib.import_module(module), name)
             if callable(member):
                 yield f"{module}.{name}"
-            if name in ("VAETransformer", *BASES) or name.endswith("Display"):
+            if name in ("VAETransformer", "TableStatistics", *BASES) or name.endswith("Display"):
                 yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
 
 
