@@ -248,6 +248,7 @@ class Run:
             self.write({"made_of": self.made_of, **collected(net), "inside": inside})
         self._wait(len(net.history) - 1)
         if self.is_ending:
+            self.processes.first(None)  # the first one has written; a launcher kills it soon after another one ends
             self._end()
 
     def _wait(self, n_epochs):
