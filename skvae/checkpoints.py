@@ -226,7 +226,7 @@ class Run:
                 step = send(steps, losses[i] if reads else None)
             _set_inside(done, net, generator, means)
         while step is not None:
-            if n_steps > 0 and self.is_due:
+            if self.is_due:
                 self._save(net, _inside(n_steps, losses, net, generator, means))
             loss = yield step
             n_steps += 1

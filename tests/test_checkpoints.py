@@ -191,6 +191,20 @@ def test_epochs_alone(settings, tmp_path):
     assert seen == [*range(1, 7), *range(5, 8)]
 
 
+def test_files_are_as_rare_as_asked(tmp_path, monkeypatch):
+    """Also after an interruption: epochs are counted from the last file."""
+    done, write = [], checkpoints.Run.write
+    monkeypatch.setattr(
+        checkpoints.Run, "write", lambda run, state: (done.append(len(state["history"])), write(run, state))
+    )
+    vae = VAETransformer(**{**FAST, "max_iter": 9}, early_stopping=False)
+    vae.set_params(checkpoint=Checkpoint(tmp_path, every_n_epochs=2, every_minutes=None))
+    with pytest.raises(Killed):
+        clone(vae).set_params(callbacks=[Die(6)]).fit(X)
+    vae.fit(X)
+    assert done == [2, 4, 6, 8]
+
+
 class Die(Callback):
     """Raise at the beginning of an epoch."""
 
