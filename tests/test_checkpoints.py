@@ -326,6 +326,15 @@ def test_equal_rows_of_other_columns_are_another_run(tmp_path):
     assert seen == [1, 2, 3]
 
 
+def test_other_weights_of_a_file_are_another_run(tmp_path):
+    """Those of a table in memory show in the order of its rows as well."""
+    rows = on_disk(tmp_path)["X"]
+    vae = killed(tmp_path / "runs", X=rows)
+    seen = Seen()
+    vae.set_params(callbacks=[Die(99, seen)]).fit(rows, sample_weight=np.arange(160) + 1)
+    assert seen == [1, 2, 3]
+
+
 def test_a_function_with_other_values_is_another_run(tmp_path):
     falling = lambda base: lambda epoch: base**epoch  # noqa: E731
     vae = killed(tmp_path, learning_rate_schedule=falling(0.5))
