@@ -326,6 +326,13 @@ def test_equal_rows_of_other_columns_are_another_run(tmp_path):
     assert seen == [1, 2, 3]
 
 
+def test_a_digest_tells_shapes_and_types_apart():
+    """Zeros have the same bytes in all of them."""
+    values = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.zeros(6, np.int64), torch.zeros(12), [0.0] * 6]
+    assert len({checkpoints.digest(value) for value in values}) == len(values)
+    assert checkpoints.digest({"a": 1, "b": values[0]}) == checkpoints.digest({"b": torch.zeros(2, 3).double(), "a": 1})
+
+
 def test_other_weights_of_a_file_are_another_run(tmp_path):
     """Those of a table in memory show in the order of its rows as well."""
     rows = on_disk(tmp_path)["X"]
