@@ -162,7 +162,7 @@ class Run:
 
     def start(self, net):
         """Make sure that there is room, and put `net`, which is about to train, where the run's file left it."""
-        state = self.processes.first(self._prepared(net) if self.processes.rank == 0 else None)
+        state = self.processes.done_by_first(lambda: self._prepared(net))
         if state is not None:
             with _damage_is_a_value_error(self.path):
                 restore(net, state)
@@ -226,7 +226,7 @@ class Run:
                 step = send(steps, losses[i] if reads else None)
             _set_inside(done, net, generator, means)
         while step is not None:
-            if n_steps > 0 and self.is_due:
+            if self.is_due:
                 self._save(net, _inside(n_steps, losses, net, generator, means))
             loss = yield step
             n_steps += 1
@@ -248,6 +248,7 @@ class Run:
             self.write({"made_of": self.made_of, **collected(net), "inside": inside})
         self._wait(len(net.history) - 1)
         if self.is_ending:
+            self.processes.first(None)  # the first one has written; a launcher kills it soon after another one ends
             self._end()
 
     def _wait(self, n_epochs):

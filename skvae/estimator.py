@@ -714,8 +714,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             warn_without_launch()
         self._compare_calls(resume)
         checkpoint = None if single_pass else self._checkpoint()
-        if checkpoint is not None and self._processes.rank == 0:
-            reserve(checkpoint.folder, 1)  # how much room it needs is known later
+        if checkpoint is not None:  # how much room it needs is known later
+            self._processes.done_by_first(lambda: reserve(checkpoint.folder, 1))
         if resume:
             self._refuse_changes()
 
@@ -753,7 +753,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             self._agree()
         live = None if resume else self._live_components(*known)
         hook = tasks and tasks.epochs(lambda net: self._snapshot(net, *known, table))
-        run = None if single_pass or n_epochs == 0 else self._run(train, valid, n_epochs)
+        run = None if single_pass or n_epochs == 0 else self._run(train, valid, n_epochs, resume)
         self._train(train, valid, n_epochs, hook, run)
         if not resume and self.best_iter_ == 0 and valid is not None and X_val is None:
             self._set_units(*rows)  # the start won: solve it on all rows
@@ -777,7 +777,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             )
         return checkpoint
 
-    def _run(self, train_rows, valid_rows, n_epochs):
+    def _run(self, train_rows, valid_rows, n_epochs, resume):
         """This fit to its checkpoint: everything that the result depends on; None without a checkpoint.
 
         Not the start, unless it comes from an earlier fit: the last bits of a sum depend on the machine.
@@ -786,9 +786,11 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         if checkpoint is None:
             return None
         parameters = {k: told(v) for k, v in self.get_params(deep=False).items() if k not in NOT_OF_A_RUN}
-        earlier = (self.n_iter_, self.module_.state_dict(), self._training_state) if self.n_iter_ else None
+        units = [self._columns.shift, self._columns.scale]
+        earlier = [self.n_iter_, self.module_.state_dict(), self._training_state, units] if resume else None
         resolved = {
             "column_weights": self._model_config["column_weights"],
+            "columns": [told(family) for family in self._columns.families],
             "device": torch.device(self._device).type,
             "max_iter": n_epochs,
             "random_state": self._seed,

@@ -301,8 +301,7 @@ class Net(NeuralNet):
         objective = self.options.objective.at(math.inf)
         seed_global(rows.device, self.seed, *self.processes.seeds)  # draws of the prior take no generator
         generator = torch_generator(rows.device, self.seed)
-        weight = torch.as_tensor(rows.weight / rows.weight.sum(), dtype=torch.float32, device=rows.device)
-        totals = 0.0
+        totals, total_weight = 0.0, rows.weight.sum()
         self.monitored = torch.zeros(len(rows), device=rows.device)
         step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
         share = self.processes.share(len(rows))
@@ -317,7 +316,8 @@ class Net(NeuralNet):
             u = u[:, own.start - i : own.stop - i]
             pairs = torch.stack([u, -u], 1).flatten(0, 1)
             parts = objective(self.averaged_, x, mask, pairs)
-            totals = totals + torch.stack([(weight[own] * part).sum() for part in parts.values()])
+            weight = torch.as_tensor(rows.weight[own] / total_weight, dtype=torch.float32, device=rows.device)
+            totals = totals + torch.stack([(weight * part).sum() for part in parts.values()])
             if objective.monitor is not None:
                 self.monitored[own] = parts[objective.monitor]
         self.processes.add_up([totals, self.monitored])
@@ -416,5 +416,6 @@ class BestState(Callback):
         """Whether the best state beats the start by more than one standard error of the mean difference."""
         w = torch.from_numpy(self.valid_rows.weight / self.valid_rows.weight.sum())
         gain = (self.first[1] - self.monitored).double().cpu()
-        error = (w.square() @ (gain - w @ gain).square()).sqrt()
-        return bool(w @ gain > error)
+        mean = w @ gain
+        error = (w.square_() @ gain.sub_(mean).square_()).sqrt()  # in place: of a large table these are large, too
+        return bool(mean > error)

@@ -42,6 +42,10 @@ class OneProcess:
         """Give what the first process has handed in."""
         return value
 
+    def done_by_first(self, function):
+        """Give what a function returns in the first process; an error there is raised in all."""
+        return function()
+
     def gathered(self, value):
         """What each process has handed in, a list in their order."""
         return [value]
@@ -95,6 +99,19 @@ class Processes(OneProcess):
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
+
+    def done_by_first(self, function):
+        """An error travels as the value does: the others would wait for ever."""
+        value = error = None
+        if self.rank == 0:
+            try:
+                value = function()
+            except Exception as raised:
+                error = raised
+        value, error = self.first((value, error))
+        if error is not None:
+            raise error
+        return value
 
     def gathered(self, value):
         """The values are pickled on their way."""

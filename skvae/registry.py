@@ -69,10 +69,11 @@ def told(value):
 
 
 def _digest(value):
-    """A hash of a function's code, or of a module's weights."""
+    """A hash of a function's code and the values that it is made with, or of a module's weights."""
     if inspect.isfunction(value):
-        code = value.__code__
-        content = code.co_code + re.sub(r" at 0x[0-9a-f]+", "", repr((code.co_consts, code.co_names))).encode()
+        code, enclosed = value.__code__, [cell.cell_contents for cell in value.__closure__ or ()]
+        known = code.co_consts, code.co_names, value.__defaults__, value.__kwdefaults__, enclosed
+        content = code.co_code + re.sub(r" at 0x[0-9a-f]+", "", repr(known)).encode()
     else:
         content = b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in value.state_dict().values())
     return f" #{hashlib.sha256(content).hexdigest()[:12]}"

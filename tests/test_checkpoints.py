@@ -10,8 +10,10 @@ import signal
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -32,7 +34,7 @@ from skvae import (
     checkpoints,
 )
 from skvae.loop import Net
-from skvae.processes import ONE
+from skvae.processes import ONE, OneProcess
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
@@ -189,6 +191,20 @@ def test_epochs_alone(settings, tmp_path):
     assert seen == [*range(1, 7), *range(5, 8)]
 
 
+def test_files_are_as_rare_as_asked(tmp_path, monkeypatch):
+    """Also after an interruption: epochs are counted from the last file."""
+    done, write = [], checkpoints.Run.write
+    monkeypatch.setattr(
+        checkpoints.Run, "write", lambda run, state: (done.append(len(state["history"])), write(run, state))
+    )
+    vae = VAETransformer(**{**FAST, "max_iter": 9}, early_stopping=False)
+    vae.set_params(checkpoint=Checkpoint(tmp_path, every_n_epochs=2, every_minutes=None))
+    with pytest.raises(Killed):
+        clone(vae).set_params(callbacks=[Die(6)]).fit(X)
+    vae.fit(X)
+    assert done == [2, 4, 6, 8]
+
+
 class Die(Callback):
     """Raise at the beginning of an epoch."""
 
@@ -214,6 +230,21 @@ def test_warm_starts_go_on(monkeypatch, tmp_path):
     further = VAETransformer(**FAST, warm_start=True).fit(X).fit(X)
     with pytest.raises(ValueError, match=f"{path.name}, which differs in .*'the earlier fit'"):
         further.set_params(checkpoint=Checkpoint(tmp_path, resume=True)).fit(X)
+
+
+def test_an_earlier_fit_without_epochs_counts_and_so_do_its_units(tmp_path):
+    """Two have the same weights to the last bit, and rows of other lengths in their units; a file is not sorted."""
+    checkpoint = Checkpoint(tmp_path / "runs", every_n_epochs=1)
+    anew = VAETransformer(**FAST, warm_start=True, checkpoint=checkpoint)
+    starts = [clone(anew).set_params(max_iter=0).fit(rows).set_params(max_iter=3) for rows in (X * 2, X * 4)]
+    rows = on_disk(tmp_path)
+    wholes = [copy.deepcopy(vae).set_params(checkpoint=None).fit(**rows) for vae in [*starts, anew]]
+    for vae in starts:
+        with pytest.raises(Killed):
+            copy.deepcopy(vae).set_params(callbacks=[Die(3)]).fit(**rows)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    for vae, whole in zip([*starts, anew], wholes, strict=True):
+        assert_same_fit(vae.fit(**rows), whole)
 
 
 def test_a_generator_as_the_seed(tmp_path):
@@ -284,6 +315,40 @@ def test_a_fit_that_differs_in_anything_is_another_run(tmp_path):
     shuffled = np.random.default_rng(0).permutation(X)
     clone(vae).set_params(verbose=0, keep_optimizer=True, checkpoint__resume=True).fit(shuffled)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_rows_of_other_columns_are_another_run(tmp_path):
+    """Categories are codes in the rows that are hashed; a level that nobody has changes nothing in them."""
+    rows = lambda levels: pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(["x", "y"] * 80, categories=levels)})  # noqa: E731
+    vae = killed(tmp_path, X=rows(["x", "y"]))
+    seen = Seen()
+    vae.set_params(callbacks=[Die(99, seen)]).fit(rows(["x", "y", "z"]))
+    assert seen == [1, 2, 3]
+
+
+def test_a_digest_tells_shapes_and_types_apart():
+    """Zeros have the same bytes in all of them."""
+    values = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.zeros(6, np.int64), torch.zeros(12), [0.0] * 6]
+    assert len({checkpoints.digest(value) for value in values}) == len(values)
+    assert checkpoints.digest({"a": 1, "b": values[0]}) == checkpoints.digest({"b": torch.zeros(2, 3).double(), "a": 1})
+
+
+def test_other_weights_of_a_file_are_another_run(tmp_path):
+    """Those of a table in memory show in the order of its rows as well."""
+    rows = on_disk(tmp_path)["X"]
+    vae = killed(tmp_path / "runs", X=rows)
+    seen = Seen()
+    vae.set_params(callbacks=[Die(99, seen)]).fit(rows, sample_weight=np.arange(160) + 1)
+    assert seen == [1, 2, 3]
+
+
+def test_a_function_with_other_values_is_another_run(tmp_path):
+    falling = lambda base: lambda epoch: base**epoch  # noqa: E731
+    vae = killed(tmp_path, learning_rate_schedule=falling(0.5))
+    for schedule, first in [(falling(0.9), 1), (lambda epoch, base=0.5: base**epoch, 1), (falling(0.5), 2)]:
+        seen = Seen()
+        clone(vae).set_params(learning_rate_schedule=schedule, callbacks=[Die(99, seen)]).fit(X)
+        assert seen[0] == first
 
 
 def test_resume_false_starts_over(tmp_path):
@@ -550,6 +615,23 @@ def test_sigterm_writes_first_and_then_does_what_it_did(tmp_path, heard, monkeyp
     assert heard == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is handler
     assert_same_fit(vae, VAETransformer(**FAST).fit(X))
+
+
+def test_no_process_ends_before_the_first_one_has_written(tmp_path, monkeypatch):
+    """Else the launcher, which sees one end, kills the first one some seconds later."""
+    events = []
+
+    class Noting(OneProcess):
+        def first(self, value):
+            events.append("wait")
+
+    run = checkpoints.Run(Checkpoint(tmp_path), {}, Noting())
+    monkeypatch.setattr(checkpoints, "collected", lambda net: {})
+    monkeypatch.setattr(run, "write", lambda state: events.append("write"))
+    monkeypatch.setattr(run, "_end", lambda: events.append("end"))
+    run.agree(checkpoints._END)
+    run._save(SimpleNamespace(history=[]), None)
+    assert events == ["write", "wait", "end"]
 
 
 def test_sigterm_after_the_last_step_is_not_lost(tmp_path, heard):

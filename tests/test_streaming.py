@@ -550,6 +550,20 @@ def test_statistics_of_nothing_have_no_moments():
             getattr(TableStatistics(), name)
 
 
+def test_a_second_pass_without_an_end_ends():
+    """Nothing is read, or written to disk, beyond the rows that there should be."""
+    chunk = np.random.default_rng(0).normal(size=(50, 2))
+    calls = []
+
+    def source():
+        calls.append(1)
+        yield from [chunk] * (3 if len(calls) > 1 else 2)
+        assert len(calls) == 1, "read on"
+
+    with pytest.raises(ValueError, match="100 rows the first time and more the second"):
+        VAETransformer(1, max_iter=1, random_state=0).fit_batches(source)
+
+
 def test_no_space_and_no_folder_are_said_before_the_work(monkeypatch, tmp_path):
     def unread():
         raise AssertionError("the source was read")
