@@ -154,6 +154,7 @@ class Run:
         self.processes = processes
         self.made_of = {"format": _FORMAT, "processes": str(processes.size), **made_of}
         self.path = Path(checkpoint.folder) / f"skvae-{digest(self.made_of)}.pt"
+        self._before = None  # the handler of SIGTERM, while this process listens itself
         self.is_signalled = False  # this process
         self.is_due = self.is_ending = False  # all of them
         self.inside = None  # of the epoch that a file was written in, until that epoch goes on
@@ -189,7 +190,8 @@ class Run:
 
     def _others(self):
         """The other files of the folder, and how their runs differ from this one."""
-        found = {path.name: _read(path)["made_of"] for path in sorted(self.path.parent.glob("skvae-*.pt"))}
+        paths = [path for path in sorted(self.path.parent.glob("skvae-*.pt")) if zipfile.is_zipfile(path)]
+        found = {path.name: _read(path)["made_of"] for path in paths}
         differences = lambda other: sorted(k for k, v in self.made_of.items() if other.get(k) != v)  # noqa: E731
         return "; ".join(f"{name}, which differs in {differences(other)}" for name, other in found.items())
 
@@ -244,11 +246,10 @@ class Run:
 
     def _save(self, net, inside):
         inside = self.processes.gathered(_on("cpu", inside))
-        if self.processes.rank == 0:
-            self.write({"made_of": self.made_of, **collected(net), "inside": inside})
+        # The others wait: a launcher kills the first one soon after another one has ended.
+        self.processes.done_by_first(lambda: self.write({"made_of": self.made_of, **collected(net), "inside": inside}))
         self._wait(len(net.history) - 1)
         if self.is_ending:
-            self.processes.first(None)  # the first one has written; a launcher kills it soon after another one ends
             self._end()
 
     def _wait(self, n_epochs):
@@ -285,11 +286,11 @@ class Run:
     @contextmanager
     def listening(self):
         """Inside the block SIGTERM waits for the next step; only the main thread may listen."""
-        self._before = signal.getsignal(signal.SIGTERM)  # None: of another language, and could not be put back
-        if threading.current_thread() is not threading.main_thread() or self._before is None:
+        before = signal.getsignal(signal.SIGTERM)  # None: of another language, and could not be put back
+        if threading.current_thread() is not threading.main_thread() or before is None:
             yield
             return
-        signal.signal(signal.SIGTERM, self._hear)
+        self._before = signal.signal(signal.SIGTERM, self._hear)
         try:
             yield
         finally:
@@ -303,6 +304,8 @@ class Run:
     def _end(self):
         """Let the signal do what it would have done; where that is nothing, training goes on."""
         self.is_signalled = self.is_ending = False
+        if self._before is None:  # another process was told, and this one does not listen
+            return
         signal.signal(signal.SIGTERM, self._before)
         signal.raise_signal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, self._hear)

@@ -72,7 +72,8 @@ def _digest(value):
     """A hash of a function's code and the values that it is made with, or of a module's weights."""
     if inspect.isfunction(value):
         code, enclosed = value.__code__, [cell.cell_contents for cell in value.__closure__ or ()]
-        known = code.co_consts, code.co_names, value.__defaults__, value.__kwdefaults__, enclosed
+        constants = [sorted(c, key=repr) if isinstance(c, frozenset) else c for c in code.co_consts]  # in any order
+        known = constants, code.co_names, value.__defaults__, value.__kwdefaults__, enclosed
         content = code.co_code + re.sub(r" at 0x[0-9a-f]+", "", repr(known)).encode()
     else:
         content = b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in value.state_dict().values())

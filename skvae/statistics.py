@@ -385,7 +385,9 @@ class _Names:
 
 def _name(level):
     """A float64 of 62 bits of the level's hash, and none of the infinities: 1 and 1.0 have one, in every process."""
-    text = repr(float(level) if isinstance(level, Real) else level)
+    if isinstance(level, Real):
+        level = int(level) if float(level).is_integer() else float(level)
+    text = repr(level)
     bits = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
     return np.uint64(bits & ~(1 << 62) | 1 << 61).view(np.float64)
 

@@ -22,7 +22,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import nn
 
-from skvae import ELBO, Aggressive, VAETransformer
+from skvae import ELBO, Aggressive, Checkpoint, VAETransformer
 
 RANK = int(os.environ.get("RANK", "0"))
 IS_LAUNCHED = "RANK" in os.environ
@@ -209,6 +209,7 @@ def refused(folder):
         "parameters": lambda: estimator(learning_rate=(0.01, 0.02)[RANK]).fit(IRIS),
         "seeds": lambda: estimator(random_state=RANK).fit(IRIS),
         "device": lambda: estimator(device="cuda:1").fit(IRIS),
+        "no checkpoint": lambda: estimator(checkpoint=Checkpoint(folder / "runs", resume=True)).fit(IRIS),
         "models": lambda: estimator(max_iter=1).fit(IRIS).set_params(warm_start=RANK == 0).fit(IRIS),
     }
     messages = {}

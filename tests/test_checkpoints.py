@@ -622,7 +622,8 @@ def test_no_process_ends_before_the_first_one_has_written(tmp_path, monkeypatch)
     events = []
 
     class Noting(OneProcess):
-        def first(self, value):
+        def done_by_first(self, function):
+            function()
             events.append("wait")
 
     run = checkpoints.Run(Checkpoint(tmp_path), {}, Noting())

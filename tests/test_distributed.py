@@ -169,6 +169,7 @@ def test_the_pickle_of_the_first_process_is_an_ordinary_one(one_node):
         "parameters": "differ in the 'learning_rate' parameter: 0.01 in process 0, 0.02 in process 1",
         "seeds": "differ in the 'random_state' parameter: 0 in process 0, 1 in process 1",
         "device": "device='cuda:1'",
+        "no checkpoint": "has no checkpoint of this fit",
         "models": "differ in the 'warm_start' parameter",
     }.items(),
 )
