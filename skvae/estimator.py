@@ -1132,7 +1132,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
             self.best_iter_ = self.n_iter_ if result.best_epoch is None else result.best_epoch
 
-    def _training_options(self, rows, valid_rows, hook, run):
+    def _training_options(self, rows, valid_rows, hook, run=None):
         _, _, objective, schedule = self._parts()
         n_rows = len(rows)
         exact_step = None

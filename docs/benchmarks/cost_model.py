@@ -164,7 +164,7 @@ def measure_file(n_rows, folder):
     ends = range(0, n_rows + 1, n_rows // 50)
     drawn = sum(map(len, draw_runs(rows.table.index, rows.weight, n_rows, ends, np.random.default_rng(0))))
     stamps.append(time.perf_counter())
-    read = sum(len(x) for x, _ in Batches(rows, vae._training_options(rows, None, None), (0, 0), []))
+    read = sum(len(x) for x, *_ in Batches(rows, vae._training_options(rows, None, None), (0, 0), []))
     stamps.append(time.perf_counter())
     drawing, reading = np.diff(stamps)
     before = seconds[2] - seconds[1]
