@@ -116,9 +116,9 @@ class Streams:
         epoch reads the file and not the source.
 
         Memory: the largest chunk, three times as encoded (8 bytes per cell), then what `fit` takes for any large
-        table: up to 500 MB, with holes 1.5 GB, for the start (60 MB for 30 columns without holes), and 10 bytes per row
-        of the table, 2 with ``early_stopping=False``. Disk: 8 bytes per cell, 4 where all chunks are float32 arrays,
-        the size of the type for those of ints and bools.
+        table: up to 500 MB, with holes 1.5 GB, for the start (60 MB for 30 columns without holes), and at most
+        25 bytes per row of the table, 15 with ``early_stopping=False``. Disk: 8 bytes per cell, 4 where all chunks are
+        float32 arrays, the size of the type for those of ints and bools.
 
         Parameters
         ----------
