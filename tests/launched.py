@@ -22,7 +22,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import nn
 
-from skvae import ELBO, Aggressive, Checkpoint, VAETransformer
+from skvae import ELBO, Aggressive, Checkpoint, Schedule, VAETransformer
 
 RANK = int(os.environ.get("RANK", "0"))
 IS_LAUNCHED = "RANK" in os.environ
@@ -180,6 +180,40 @@ def without_generators(folder):
 def one_stops(folder):
     stopping = StopEarly(monitor="valid_loss", patience=99)
     return estimator(callbacks=[stopping], max_iter=10).fit(IRIS).n_iter_
+
+
+class Listening(Schedule):
+    """Keeps the losses that it is sent."""
+
+    groups = (("inference", "generative"),)
+    heard: list = []
+
+    def steps(self, batches):
+        for batch in batches:
+            loss = yield 0, batch
+            self.heard.append(float(loss.mean()))
+
+
+def losses(folder):
+    Listening.heard = []
+    estimator(schedule=Listening(), max_iter=2, early_stopping=False, batch_size=40).fit(IRIS)
+    return Listening.heard
+
+
+class Drawing(nn.Linear):
+    """Keeps the global generator's numbers beside what it computes."""
+
+    drawn: list = []
+
+    def forward(self, x):
+        if self.training:
+            self.drawn.append(float(torch.rand(1)))
+        return super().forward(x)
+
+
+def global_draws(folder):
+    estimator(encoder=Drawing, max_iter=1).fit(IRIS)
+    return Drawing.drawn
 
 
 def printed(folder):

@@ -93,6 +93,8 @@ def one_node(tmp_path_factory):
             names = [case.__name__ for case in launched.SAME] + [
                 "without_generators",
                 "one_stops",
+                "losses",
+                "global_draws",
                 "printed",
                 "refused",
             ]
@@ -140,6 +142,20 @@ def test_draws_without_generators_leave_the_models_equal(one_node):
 
 def test_a_callback_that_stops_one_process_stops_all(one_node):
     assert [result["one_stops"] for result in results(one_node)] == [2, 2]
+
+
+def test_schedules_are_sent_the_loss_of_the_whole_batch(one_node, tmp_path):
+    """Else they would decide differently, and wait for each other for ever."""
+    first, second = (result["losses"] for result in results(one_node))
+    assert first == second
+    np.testing.assert_allclose(first, launched.losses(tmp_path), rtol=1e-5)
+
+
+def test_each_process_has_global_draws_of_its_own(one_node):
+    """Such as masks of dropout: the rows of a batch would otherwise share them."""
+    first, second = (result["global_draws"] for result in results(one_node))
+    assert len(first) == len(second) > 0
+    assert not set(first) & set(second)
 
 
 def test_only_the_first_process_prints(one_node):
