@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -569,12 +570,15 @@ def test_killed_at_a_random_moment(harness, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["critic", "two_processes"])
-def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, kind, tmp_path):
-    """Several at the same step."""
+def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, kind, tmp_path, monkeypatch):
+    """After the signal, halfway between two that were due; several at the same step."""
     needs_launcher(harness, kind)
-    code = harness.kill(harness.launch(kind, tmp_path), tmp_path, 0.0, signal.SIGTERM)
+    sent, send = [], harness.send_to_all
+    monkeypatch.setattr(harness, "send_to_all", lambda *args: (sent.append(time.time_ns()), send(*args)))
+    code = harness.kill(harness.launch(kind, tmp_path), tmp_path, harness.SECONDS / 2, signal.SIGTERM)
     assert code == (1 if kind in harness.LAUNCHERS else -signal.SIGTERM)
     (path,) = (tmp_path / "runs").iterdir()
+    assert path.stat().st_mtime_ns > sent[0] - 10_000_000  # the clock of files ticks in milliseconds
     state = checkpoints._read(path)
     first, *others = (inside and inside["n_steps"] for inside in state["inside"])
     assert first or state["history"]

@@ -62,7 +62,7 @@ def aggressive(folder):
 
 def critic(folder):
     """Three groups of parameters, and draws of the prior, which take no generator."""
-    return VAETransformer(**SETTINGS, objective=AAE(), schedule="em", max_iter=10), table()
+    return VAETransformer(**SETTINGS, objective=AAE(), schedule="em", max_iter=30), table()
 
 
 def two_processes(folder):
