@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import skvae
-from skvae._documented import Documented
+from skvae._utils.documented import Documented
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import source_pages  # stands in _ext

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from . import evaluation
-from ._arrays import on_host
 from ._plotting import COLORS, panels, pyplot, vae_behind
-from ._random import torch_generator
-from .verbs import IMPORTANCE_STREAM
+from ._utils.arrays import on_host
+from ._utils.random import torch_generator
+from ._verbs.verbs import IMPORTANCE_STREAM
 
 __all__ = ["BoundDisplay"]
 

@@ -8,7 +8,6 @@ import torch
 from scipy.stats import norm
 from torch.distributions import constraints
 
-from ._arrays import on_host
 from ._plotting import (
     COLORS,
     codes_of,
@@ -23,6 +22,7 @@ from ._plotting import (
     short,
     vae_behind,
 )
+from ._utils.arrays import on_host
 from .estimator import LIVE
 
 __all__ = ["ComponentDisplay"]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ._plotting import contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
-from ._random import draw_seed, exclusive
+from ._utils.random import draw_seed, exclusive
 
 __all__ = ["ManifoldDisplay"]
 

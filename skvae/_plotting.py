@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import on_host
+from ._utils.arrays import on_host
 from .discrete_families import Bernoulli
 from .estimator import VAETransformer
 from .selection import dense

@@ -30,10 +30,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._arrays import convert
-from ._documented import Documented
-from ._random import global_states, set_global_states
-from .files import replacing
+from ._utils.arrays import convert
+from ._utils.atomic import replacing
+from ._utils.documented import Documented
+from ._utils.random import global_states, set_global_states
 from .schedules import send
 from .selection import blocks
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._arrays import on_host
+from ._utils.arrays import on_host
 from .discrete_families import Bernoulli, Categorical
 from .family import Family
 from .real_families import Gaussian

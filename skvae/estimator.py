@@ -17,16 +17,14 @@ from sklearn.base import clone
 from torch.distributions import constraints
 
 from . import evaluation, initialization
-from ._arrays import as_tensor, choose_device, like, on_host
-from ._compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-    with_callbacks,
-)
-from ._documented import Documented
-from ._random import draw_seed, exclusive, torch_generator, whitened_pairs
+from ._inference.code_density import fit_code_density
+from ._utils.arrays import as_tensor, choose_device, like, on_host
+from ._utils.checks import check_weight
+from ._utils.compat import CallbackSupportMixin, Interval, StrOptions, validate_parameter_constraints, with_callbacks
+from ._utils.documented import Documented
+from ._utils.random import draw_seed, exclusive, torch_generator, whitened_pairs
+from ._utils.threads import limited_threads
+from ._verbs.verbs import SCORE_STREAM, Verbs
 from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
 from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
@@ -53,9 +51,7 @@ from .storage import Stored
 from .streaming import Streams
 from .tables import Schema
 from .tasks import Tasks, fitted_attributes
-from .threads import limited_threads
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
-from .verbs import SCORE_STREAM, Verbs, check_weight, fit_code_density
 
 __all__ = ["VAETransformer"]
 

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from torch import nn
 from torch.distributions import Distribution, constraints
 
-from ._documented import Documented
+from ._utils.documented import Documented
 from .code_starts import quantile_start
 from .quantiles import tail
 

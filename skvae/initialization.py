@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from ._random import torch_generator
+from ._utils.random import torch_generator
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 from .rows import column_sums, draw_positions, moments
 from .selection import blocks

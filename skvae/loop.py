@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from . import evaluation
-from ._random import seed_global, torch_generator
+from ._utils.random import seed_global, torch_generator
 from .batches import Batches
 from .optimizers import clip_
 from .schedules import send

@@ -11,8 +11,8 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from . import evaluation
-from ._arrays import on_host
-from ._random import exclusive, torch_generator
+from ._utils.arrays import on_host
+from ._utils.random import exclusive, torch_generator
 from .mmd import mmd
 
 __all__ = [

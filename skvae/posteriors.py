@@ -22,8 +22,8 @@ from scipy.stats import norm
 from torch import nn
 from torch.distributions import AffineTransform, ComposeTransform, MultivariateNormal, Normal
 
-from ._documented import Documented
-from ._random import whitened_pairs
+from ._utils.documented import Documented
+from ._utils.random import whitened_pairs
 from .architectures import mlp
 from .conditioning import condition_covariance, condition_location, condition_spread
 from .distributions import Flow, OneHots, PointMass

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.distributions import Normal, Uniform
 
-from ._documented import Documented
-from ._random import whitened_pairs
+from ._utils.documented import Documented
+from ._utils.random import whitened_pairs
 from .distributions import Flow, OneHots, mixture
 from .families import Gaussian
 from .family import Family

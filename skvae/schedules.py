@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 from numbers import Integral, Real
 
-from ._documented import Documented
+from ._utils.documented import Documented
 
 __all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM", "send"]
 

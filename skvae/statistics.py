@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from ._arrays import accepted_dtypes, on_host
+from ._utils.arrays import accepted_dtypes, on_host
 from .frames import as_frame, as_table
 from .rows import distinct, row_hash, settled
 from .selection import RowSelection, blocks, dense

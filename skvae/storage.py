@@ -22,9 +22,9 @@ import torch
 from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
-from . import files
-from ._arrays import convert, is_available, on_host
-from ._random import exclusive
+from ._storage import files
+from ._utils.arrays import convert, is_available, on_host
+from ._utils.random import exclusive
 from .architectures import MLP, Network
 from .columns import Columns
 from .family import Family

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ._arrays import on_host
-from ._compat import with_callbacks
+from ._utils.arrays import on_host
+from ._utils.compat import with_callbacks
+from ._utils.threads import limited_threads
 from .frames import as_table
 from .lazy import refuse_lazy
 from .rows import mapped_rows
 from .selection import dense
 from .statistics import Outline, TableStatistics, count_rows, named
 from .tasks import Tasks, fitted_attributes
-from .threads import limited_threads
 
 __all__ = ["Streams"]
 

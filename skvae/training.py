@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ._random import isolated
+from ._utils.random import isolated
 from .processes import ONE, OneProcess
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "TrainingOptions", "plain_history", "train"]

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from standardize import standardized
 
 from skvae import ELBO, Gaussian, VAETransformer
-from skvae._random import whitened_pairs
+from skvae._utils.random import whitened_pairs
 from skvae.evaluation import elbo, importance_weighted
 from skvae.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 

@@ -45,10 +45,10 @@ from skvae import (
     NormalMixture,
     Standard,
     VAETransformer,
-    files,
     registry,
     templates,
 )
+from skvae._storage import files
 from skvae.storage import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"

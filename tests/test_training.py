@@ -15,10 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skvae import ELBO, Gaussian, Joint, VAETransformer, verbs
-from skvae._compat import CallbackSupportMixin
+from skvae import ELBO, Gaussian, Joint, VAETransformer
+from skvae._utils.compat import CallbackSupportMixin
+from skvae._utils.threads import limited_threads
+from skvae._verbs import verbs
 from skvae.loop import BestState
-from skvae.threads import limited_threads
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from skvae import VAETransformer
-from skvae.threads import limited_threads
+from skvae._utils.threads import limited_threads
 
 ROWS = np.random.default_rng(0).normal(size=(150, 4))
 

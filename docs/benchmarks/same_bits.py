@@ -94,7 +94,10 @@ def cases(folder):
     yield "mixed frame, mixture of codes", lambda: (make(code_density="mixture").fit(frame), frame)
     yield "polars", lambda: (make().fit(_polars()), _polars())
     for posterior in POSTERIORS:
-        yield f"posterior {posterior}", lambda p=posterior: (make(posterior=p, objective=_objective_of(p)).fit(wine), wine)
+        yield (
+            f"posterior {posterior}",
+            lambda p=posterior: (make(posterior=p, objective=_objective_of(p)).fit(wine), wine),
+        )
     for prior in PRIORS:
         yield f"prior {prior}", lambda p=prior: (make(prior=p).fit(wine), wine)
     for objective in OBJECTIVES:
@@ -222,7 +225,9 @@ def main():
         Path(arguments.output).write_text(json.dumps(found, indent=1))
     if arguments.against:
         before = json.loads(Path(arguments.against).read_text())
-        wrong = [f"{case}: {what}" for case in before for what in before[case] if found[case].get(what) != before[case][what]]
+        wrong = [
+            f"{case}: {what}" for case in before for what in before[case] if found[case].get(what) != before[case][what]
+        ]
         sys.exit("\n".join(wrong) if wrong else None)
     print(f"{len(found)} fits")
 

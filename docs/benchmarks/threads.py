@@ -22,7 +22,8 @@ from sklearn.datasets import make_low_rank_matrix
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
-from skvae import VAETransformer, threads
+from skvae import VAETransformer
+from skvae._utils import threads
 
 BUSY = "import numpy as np\na = np.random.default_rng(0).normal(size=(900, 900))\nwhile True: a @ a"
 WIDE = [(64, (128, 128), 128), (256, (512, 256), 256), (784, (512, 256), 256), (784, (1024, 1024), 256),

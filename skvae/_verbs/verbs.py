@@ -6,36 +6,43 @@ Codes that leave the estimator are in its own order: code k is signs_[k] times c
 import copy
 import math
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
+from torch.distributions import Distribution
 
-from . import evaluation
-from ._arrays import accepted_dtypes, as_tensor, float_dtypes, like, on_host, torch_float
-from ._compat import check_same_namespace
-from ._random import draw_seed, exclusive, torch_generator
-from .distributions import reordered
-from .imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
-from .lazy import refuse_lazy
-from .likelihoods import N_NODES, InDataUnits
-from .selection import dense
-from .threads import limited_threads
+from .. import evaluation
+from .._inference.code_density import as_normal_mixture
+from .._utils.arrays import accepted_dtypes, as_tensor, float_dtypes, like, on_host, torch_float
+from .._utils.checks import check_count, check_weight
+from .._utils.compat import check_same_namespace
+from .._utils.random import draw_seed, exclusive, torch_generator
+from .._utils.threads import limited_threads
+from ..distributions import reordered
+from ..imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
+from ..lazy import refuse_lazy
+from ..likelihoods import N_NODES, InDataUnits
+from ..selection import dense
 
-__all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs", "check_count", "check_weight", "fit_code_density"]
+__all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs"]
 
 #: Second keys of the generators of frozen noise.
 SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
 
+
 _POOR = 10  # draws: weights worth fewer are nothing to rely on
+
+
 _POOR_SHARE = 0.1
+
+
 _CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
+
+
 _FEW_NODES = 9  # per code, of the means in data units that are averaged over many codes
 
 
@@ -837,53 +844,6 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 # Hidden only now: scikit-learn's set_output has to wrap these first.
 Verbs.transform = _if_has("codes")(vars(Verbs)["transform"])
+
+
 Verbs.fit_transform = _if_has("codes", to_fit=True)(vars(Verbs)["fit_transform"])
-
-
-def fit_code_density(codes, seed):
-    """Gaussian mixture of codes (n, K) with full covariances, of 1 to 24 members by the Bayesian information criterion.
-
-    Ghosh et al. (2020), "ex-post density estimation": a density for codes that have no prior, or do not fill it.
-    """
-    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
-
-    most = 1 + len(np.unique(codes, axis=0)) // 50
-    counts = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24) if n <= most]
-    with config_context(array_api_dispatch=False):  # these codes are numpy's; k-means inside knows no other
-        fits = [GaussianMixture(n, reg_covar=1e-6, random_state=seed % 2**32).fit(codes) for n in counts]
-    return min(fits, key=lambda fit: fit.bic(codes))
-
-
-def as_normal_mixture(density, tensor):
-    """A fitted GaussianMixture as a torch distribution over codes, of the type and device of `tensor`."""
-    weights, means, factors = (
-        torch.from_numpy(a).to(tensor) for a in (density.weights_, density.means_, density.precisions_cholesky_)
-    )
-    # scikit-learn's factor U is upper triangular with precision U U'.
-    members = MultivariateNormal(means, precision_matrix=factors @ factors.mT, validate_args=False)
-    return MixtureSameFamily(Categorical(weights, validate_args=False), members, validate_args=False)
-
-
-def check_weight(sample_weight, n_rows):
-    """One finite, non-negative weight per row, not all of them zero, as float64."""
-    weight = np.asarray(on_host(sample_weight), dtype=np.float64)
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have shape ({n_rows},), one weight per row. Got shape {weight.shape} instead."
-        )
-    if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError(
-            "sample_weight must be finite and non-negative. Drop the rows that should not count or give them weight 0."
-        )
-    if not weight.any():
-        raise ValueError("Sample weights must contain at least one non-zero number: all of sample_weight is zero.")
-    return weight
-
-
-def check_count(name, value, method):
-    """A positive int."""
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(
-            f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). "
-            f"Got {value!r} instead."
-        )

@@ -17,18 +17,21 @@ Reading looks names up in tables of what exists already, and imports, evaluates 
 import json
 import math
 import os
-import uuid
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from .registry import is_built_in, made
+from .._utils.atomic import replacing
+from ..registry import is_built_in, made
 
-__all__ = ["read", "replacing", "write"]
+__all__ = ["read", "write"]
 
 _MARK = "skvae"
+
+
 _NUMBERS = {np.dtype(t).name: t for t in (np.bool_, *np.sctypeDict.values()) if np.dtype(t).kind in "biuf"}
+
+
 _TENSORS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
             "float64")  # fmt: skip
 
@@ -54,27 +57,6 @@ def write(path, state):
     content = numpy_files.save(writer.arrays, metadata={"format": _MARK, "state": text})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-@contextmanager
-def replacing(path):
-    """A path to write to, in the same folder; it takes the place of `path` at the end of the block, if all goes well.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Yields
-    ------
-    pathlib.Path
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path, check, components=None):

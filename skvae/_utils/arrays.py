@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._compat import convert_to_numpy, get_namespace_and_device
+from .compat import convert_to_numpy, get_namespace_and_device
 
 __all__ = [
     "accepted_dtypes",
