@@ -15,8 +15,8 @@ from torch.distributions import Normal
 from torch.nn.functional import softplus
 
 from .architectures import mlp
-from .distributions import joint_log_prob
-from .mmd import KERNELS, mmd
+from .distributions.latent import joint_log_prob
+from .distributions.mmd import KERNELS, mmd
 from .objective import Objective, is_non_negative
 
 __all__ = ["AAE", "AE", "AVB", "GAN", "WAEMMD"]

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from . import densities, quantiles
+from .distributions import quantiles
+from .distributions import univariate as densities
 from .family import Family
 from .recipes import CodeFamily, SpreadFamily, logit_link
 

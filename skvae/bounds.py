@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from .annealing import Annealing
-from .distributions import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
+from .distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
 from .objective import Objective, is_non_negative
 
 __all__ = ["ELBO", "IWAE"]

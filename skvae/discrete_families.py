@@ -8,7 +8,7 @@ from scipy.special import logit, ndtr
 from torch import distributions as td
 from torch.distributions import constraints
 
-from . import densities
+from .distributions import univariate as densities
 from .family import Family
 from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
 

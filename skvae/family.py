@@ -20,7 +20,7 @@ from torch.distributions import Distribution, constraints
 
 from ._utils.documented import Documented
 from .code_starts import quantile_start
-from .quantiles import tail
+from .distributions.quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 

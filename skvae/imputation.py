@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .distributions import joint_log_prob
+from .distributions.latent import joint_log_prob
 from .likelihoods import observed_log_prob
 
 __all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]

@@ -9,9 +9,9 @@ from scipy import optimize, special
 from torch import distributions as td
 from torch import nn
 
-from . import quantiles
-from .densities import MultivariateStudentT
-from .divergences import marginals
+from .distributions import quantiles
+from .distributions.divergences import marginals
+from .distributions.univariate import MultivariateStudentT
 from .posteriors import FullCovariance, Head, Posterior
 from .priors import Prior
 from .real_families import check_df

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Distribution
 from torch.nn.functional import pad
 
-from .densities import Codes
+from .distributions.univariate import Codes
 from .family import FamilyHead
 
 __all__ = ["N_NODES", "ColumnLikelihood", "Columnwise", "InDataUnits", "observed_log_prob"]

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from . import evaluation
 from ._utils.arrays import on_host
 from ._utils.random import exclusive, torch_generator
-from .mmd import mmd
+from .distributions.mmd import mmd
 
 __all__ = [
     "active_units",

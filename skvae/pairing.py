@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .architectures import MLP
 from .bounds import ELBO
-from .distributions import OneHots, has_closed_form
+from .distributions.latent import OneHots, has_closed_form
 from .posteriors import FullCovariance, MeanField, Point
 from .priors import Standard, StandardNormal, UniformPrior, VampPrior
 from .real_families import Gaussian

@@ -26,11 +26,11 @@ from ._utils.documented import Documented
 from ._utils.random import whitened_pairs
 from .architectures import mlp
 from .conditioning import condition_covariance, condition_location, condition_spread
-from .distributions import Flow, OneHots, PointMass
-from .distributions import Implicit as ImplicitDistribution
+from .distributions.coupling import check_flow, coupling_layers
+from .distributions.latent import Flow, OneHots, PointMass
+from .distributions.latent import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
 from .family import Family, FamilyHead, uniform
-from .flows import check_flow, coupling_layers
 from .priors import Standard, StandardNormal, UniformCategorical
 
 __all__ = [

@@ -10,10 +10,10 @@ from torch.distributions import Normal, Uniform
 
 from ._utils.documented import Documented
 from ._utils.random import whitened_pairs
-from .distributions import Flow, OneHots, mixture
+from .distributions.coupling import check_flow, coupling_layers
+from .distributions.latent import Flow, OneHots, mixture
 from .families import Gaussian
 from .family import Family
-from .flows import check_flow, coupling_layers
 
 __all__ = [
     "PRIORS",

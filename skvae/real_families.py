@@ -8,7 +8,8 @@ import torch
 from torch import distributions as td
 from torch.distributions.utils import euler_constant
 
-from . import densities, quantiles
+from .distributions import quantiles
+from .distributions import univariate as densities
 from .family import Family
 from .recipes import CodeFamily, LocationScale, line_start, log_excess
 

@@ -44,7 +44,7 @@ from skvae import (
     VampPrior,
     VariationalEM,
 )
-from skvae.distributions import joint_log_prob, kl
+from skvae.distributions.latent import joint_log_prob, kl
 from skvae.estimator import COMPONENTS
 from skvae.family import Family, FamilyHead
 from skvae.likelihoods import ColumnLikelihood

@@ -22,12 +22,12 @@ from skvae import (
     MeanField,
     StandardNormal,
     VAETransformer,
-    densities,
-    quantiles,
 )
 from skvae.columns import Columns
-from skvae.distributions import joint_log_prob, kl
-from skvae.divergences import marginals
+from skvae.distributions import quantiles
+from skvae.distributions import univariate as densities
+from skvae.distributions.divergences import marginals
+from skvae.distributions.latent import joint_log_prob, kl
 from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.family import Family, FamilyHead
 from skvae.model import LatentVariableModel

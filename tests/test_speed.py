@@ -9,7 +9,8 @@ from torch import distributions as td
 from torch.distributions import kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skvae import VAETransformer, densities
+from skvae import VAETransformer
+from skvae.distributions import univariate as densities
 from skvae.optimizers import OPTIMIZERS, clip_
 
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")

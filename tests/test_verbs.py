@@ -17,8 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
 import skvae
-from skvae import AAE, AVB, ELBO, Aggressive, CategoricalPosterior, LinearAnnealing, VAETransformer, flows, metrics
-from skvae.distributions import OneHots, PointMass, Reordered
+from skvae import AAE, AVB, ELBO, Aggressive, CategoricalPosterior, LinearAnnealing, VAETransformer, metrics
+from skvae.distributions import coupling as flows
+from skvae.distributions.latent import OneHots, PointMass, Reordered
 
 IRIS = load_iris(as_frame=True).data
 

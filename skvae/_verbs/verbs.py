@@ -22,7 +22,7 @@ from .._utils.checks import check_count, check_weight
 from .._utils.compat import check_same_namespace
 from .._utils.random import draw_seed, exclusive, torch_generator
 from .._utils.threads import limited_threads
-from ..distributions import reordered
+from ..distributions.latent import reordered
 from ..imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from ..lazy import refuse_lazy
 from ..likelihoods import N_NODES, InDataUnits

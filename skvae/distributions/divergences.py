@@ -10,7 +10,7 @@ from torch import distributions as td
 from torch.distributions import register_kl
 from torch.distributions.utils import euler_constant
 
-from . import densities
+from . import univariate as densities
 
 __all__ = ["marginals"]
 
