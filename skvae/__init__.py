@@ -4,10 +4,12 @@ from . import display, metrics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
-from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
 from .bounds import ELBO, IWAE
 from .checkpoints import Checkpoint
-from .discrete_families import (
+from .estimator import VAETransformer
+from .families.base import Family
+from .families.bounded import Beta, ContinuousBernoulli, Triangular, Uniform
+from .families.discrete import (
     Bernoulli,
     Categorical,
     NegativeBinomial,
@@ -16,12 +18,7 @@ from .discrete_families import (
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
-from .estimator import VAETransformer
-from .family import Family
-from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
-from .objective import Objective
-from .perceptual import FeatureLoss
-from .positive_families import (
+from .families.positive import (
     Chi2,
     Erlang,
     Exponential,
@@ -34,6 +31,10 @@ from .positive_families import (
     Reciprocal,
     Weibull,
 )
+from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
+from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
+from .objective import Objective
+from .perceptual import FeatureLoss
 from .posteriors import CategoricalPosterior, FlowPosterior, FullCovariance, Head, Implicit, MeanField, Point, Posterior
 from .priors import (
     FlowPrior,
@@ -45,7 +46,6 @@ from .priors import (
     UniformPrior,
     VampPrior,
 )
-from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
 from .statistics import TableStatistics
 

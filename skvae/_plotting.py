@@ -11,8 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.arrays import on_host
-from .discrete_families import Bernoulli
 from .estimator import VAETransformer
+from .families.discrete import Bernoulli
 from .selection import dense
 
 __all__ = [

@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 
 from ._utils.arrays import on_host
-from .discrete_families import Bernoulli, Categorical
-from .family import Family
-from .real_families import Gaussian
+from .families.base import Family
+from .families.discrete import Bernoulli, Categorical
+from .families.real import Gaussian
 from .rows import largest_deviation, moments
 from .scalings import SCALINGS
 from .selection import blocks, column, dense, stored

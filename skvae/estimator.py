@@ -30,7 +30,7 @@ from .batches import Rows
 from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
 from .columns import Columns
 from .families import LIKELIHOODS
-from .family import Family
+from .families.base import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .lazy import refuse_lazy
 from .model import LatentVariableModel

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import evaluation
-from .likelihoods import N_NODES
+from ._inference.decoded import N_NODES
 from .scalings import LARGEST_LOG, PowerMap, QuantileMap
 
 __all__ = ["VERBS", "InverseTransform", "ScoreSamples", "Transform"]

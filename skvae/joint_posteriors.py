@@ -12,9 +12,9 @@ from torch import nn
 from .distributions import quantiles
 from .distributions.divergences import marginals
 from .distributions.univariate import MultivariateStudentT
+from .families.real import check_df
 from .posteriors import FullCovariance, Head, Posterior
 from .priors import Prior
-from .real_families import check_df
 
 __all__ = ["JOINT_POSTERIORS", "JOINT_PRIORS", "DirichletPosterior", "DirichletPrior", "Elliptical", "EllipticalPrior"]
 

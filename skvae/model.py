@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .likelihoods import ColumnLikelihood, observed_log_prob
+from .families.likelihood import ColumnLikelihood, observed_log_prob
 from .networks import LINEAR, Decoder, Encoder
 
 __all__ = ["LatentVariableModel"]

@@ -7,9 +7,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .architectures import MLP
 from .bounds import ELBO
 from .distributions.latent import OneHots, has_closed_form
+from .families.real import Gaussian
 from .posteriors import FullCovariance, MeanField, Point
 from .priors import Standard, StandardNormal, UniformPrior, VampPrior
-from .real_families import Gaussian
 
 __all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
 

@@ -30,7 +30,7 @@ from .distributions.coupling import check_flow, coupling_layers
 from .distributions.latent import Flow, OneHots, PointMass
 from .distributions.latent import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
-from .family import Family, FamilyHead, uniform
+from .families.base import Family, FamilyHead, uniform
 from .priors import Standard, StandardNormal, UniformCategorical
 
 __all__ = [

@@ -13,7 +13,7 @@ from ._utils.random import whitened_pairs
 from .distributions.coupling import check_flow, coupling_layers
 from .distributions.latent import Flow, OneHots, mixture
 from .families import Gaussian
-from .family import Family
+from .families.base import Family
 
 __all__ = [
     "PRIORS",

@@ -27,7 +27,7 @@ from ._utils.arrays import convert, is_available, on_host
 from ._utils.random import exclusive
 from .architectures import MLP, Network
 from .columns import Columns
-from .family import Family
+from .families.base import Family
 from .model import LatentVariableModel
 from .objective import Objective
 from .posteriors import Posterior

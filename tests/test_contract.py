@@ -46,8 +46,8 @@ from skvae import (
 )
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.estimator import COMPONENTS
-from skvae.family import Family, FamilyHead
-from skvae.likelihoods import ColumnLikelihood
+from skvae.families.base import Family, FamilyHead
+from skvae.families.likelihood import ColumnLikelihood
 from skvae.model import LatentVariableModel
 
 FAMILIES = {

@@ -29,7 +29,7 @@ from skvae.distributions import univariate as densities
 from skvae.distributions.divergences import marginals
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.families import FAMILIES, LIKELIHOODS
-from skvae.family import Family, FamilyHead
+from skvae.families.base import Family, FamilyHead
 from skvae.model import LatentVariableModel
 from skvae.priors import Standard
 from skvae.tables import Schema

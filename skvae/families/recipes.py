@@ -15,7 +15,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from .family import Family
+from .base import Family
 
 __all__ = ["CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "line_start", "log_excess", "log_link",
            "logit_link", "positive"]  # fmt: skip

@@ -8,9 +8,9 @@ import torch
 from torch import distributions as td
 from torch.distributions.utils import euler_constant
 
-from .distributions import quantiles
-from .distributions import univariate as densities
-from .family import Family
+from ..distributions import quantiles
+from ..distributions import univariate as densities
+from .base import Family
 from .recipes import CodeFamily, LocationScale, line_start, log_excess
 
 __all__ = ["Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]

@@ -9,9 +9,9 @@ from torch import distributions as td
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
-from .bounded_families import interval
-from .distributions import quantiles
-from .distributions import univariate as densities
+from ..distributions import quantiles
+from ..distributions import univariate as densities
+from .bounded import interval
 from .recipes import CodeFamily, SpreadFamily, log_link, positive
 
 __all__ = [

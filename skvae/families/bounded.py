@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from .distributions import quantiles
-from .distributions import univariate as densities
-from .family import Family
+from ..distributions import quantiles
+from ..distributions import univariate as densities
+from .base import Family
 from .recipes import CodeFamily, SpreadFamily, logit_link
 
 __all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval"]

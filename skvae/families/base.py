@@ -18,9 +18,9 @@ from sklearn.base import clone
 from torch import nn
 from torch.distributions import Distribution, constraints
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
+from ..distributions.quantiles import tail
 from .code_starts import quantile_start
-from .distributions.quantiles import tail
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 

@@ -1,7 +1,8 @@
-"""Short names of the families. Their contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families of distributions, for columns and for latent codes, and their short names."""
 
-from .bounded_families import Beta, ContinuousBernoulli, Triangular, Uniform
-from .discrete_families import (
+from .base import Family
+from .bounded import Beta, ContinuousBernoulli, Triangular, Uniform
+from .discrete import (
     Bernoulli,
     Categorical,
     NegativeBinomial,
@@ -10,7 +11,7 @@ from .discrete_families import (
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
-from .positive_families import (
+from .positive import (
     Chi2,
     Erlang,
     Exponential,
@@ -23,9 +24,41 @@ from .positive_families import (
     Reciprocal,
     Weibull,
 )
-from .real_families import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
+from .real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 
-__all__ = ["FAMILIES", "LIKELIHOODS"]
+__all__ = [
+    "FAMILIES",
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "Cauchy",
+    "Chi2",
+    "ContinuousBernoulli",
+    "Erlang",
+    "Exponential",
+    "Family",
+    "FisherSnedecor",
+    "Gamma",
+    "Gaussian",
+    "Gompertz",
+    "Gumbel",
+    "Laplace",
+    "LogNormal",
+    "Logistic",
+    "NegativeBinomial",
+    "Ordinal",
+    "Pareto",
+    "Poisson",
+    "Rayleigh",
+    "Reciprocal",
+    "StudentT",
+    "Triangular",
+    "Uniform",
+    "Weibull",
+    "ZeroInflatedNegativeBinomial",
+    "ZeroInflatedPoisson",
+]
 
 FAMILIES = {
     "gaussian": Gaussian,

@@ -8,8 +8,8 @@ from scipy.special import logit, ndtr
 from torch import distributions as td
 from torch.distributions import constraints
 
-from .distributions import univariate as densities
-from .family import Family
+from ..distributions import univariate as densities
+from .base import Family
 from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
 
 __all__ = [
