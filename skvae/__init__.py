@@ -1,6 +1,7 @@
 """The variational autoencoder as a scikit-learn estimator."""
 
 from . import display, metrics
+from ._tables.statistics import TableStatistics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
@@ -47,7 +48,6 @@ from .priors import (
     VampPrior,
 )
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
-from .statistics import TableStatistics
 
 __version__ = "0.1.0"
 

@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from ._tables.selection import blocks
 from ._utils.arrays import convert
 from ._utils.atomic import replacing
 from ._utils.documented import Documented
 from ._utils.random import global_states, set_global_states
 from .schedules import send
-from .selection import blocks
 
 __all__ = ["Checkpoint", "Run", "digest", "digest_of_rows", "reserve"]
 

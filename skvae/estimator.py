@@ -18,6 +18,14 @@ from torch.distributions import constraints
 
 from . import evaluation, initialization
 from ._inference.code_density import fit_code_density
+from ._tables.canonical import canonical_rows, n_held_out, sort_rows
+from ._tables.columns import Columns
+from ._tables.lazy import refuse_lazy
+from ._tables.on_disk import mapped_rows
+from ._tables.sampling import draw_positions
+from ._tables.scalings import SCALINGS
+from ._tables.schema import Schema
+from ._tables.selection import blocks, stored
 from ._utils.arrays import as_tensor, choose_device, like, on_host
 from ._utils.checks import check_weight
 from ._utils.compat import CallbackSupportMixin, Interval, StrOptions, validate_parameter_constraints, with_callbacks
@@ -28,11 +36,9 @@ from ._verbs.verbs import SCORE_STREAM, Verbs
 from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
 from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
-from .columns import Columns
 from .families import LIKELIHOODS
 from .families.base import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
-from .lazy import refuse_lazy
 from .model import LatentVariableModel
 from .objective import Objective
 from .objectives import OBJECTIVES
@@ -43,13 +49,9 @@ from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .processes import joined, warn_without_launch
 from .registry import told
-from .rows import canonical_rows, draw_positions, mapped_rows, n_held_out, sort_rows
-from .scalings import SCALINGS
 from .schedules import SCHEDULES, Schedule
-from .selection import blocks, stored
 from .storage import Stored
 from .streaming import Streams
-from .tables import Schema
 from .tasks import Tasks, fitted_attributes
 from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 

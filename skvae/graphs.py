@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from . import evaluation
 from ._inference.decoded import N_NODES
-from .scalings import LARGEST_LOG, PowerMap, QuantileMap
+from ._tables.scalings import LARGEST_LOG, PowerMap, QuantileMap
 
 __all__ = ["VERBS", "InverseTransform", "ScoreSamples", "Transform"]
 

@@ -23,19 +23,19 @@ from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
 from ._storage import files
+from ._tables.columns import Columns
+from ._tables.scalings import SCALINGS
+from ._tables.schema import Schema
+from ._tables.templates import as_level, describe, plain_level
 from ._utils.arrays import convert, is_available, on_host
 from ._utils.random import exclusive
 from .architectures import MLP, Network
-from .columns import Columns
 from .families.base import Family
 from .model import LatentVariableModel
 from .objective import Objective
 from .posteriors import Posterior
 from .priors import Prior
 from .registry import described, is_built_in, made
-from .scalings import SCALINGS
-from .tables import Schema
-from .templates import as_level, describe, plain_level
 
 __all__ = ["FORMAT_VERSION", "Stored"]
 

@@ -23,7 +23,8 @@ from skvae import (
     StandardNormal,
     VAETransformer,
 )
-from skvae.columns import Columns
+from skvae._tables.columns import Columns
+from skvae._tables.schema import Schema
 from skvae.distributions import quantiles
 from skvae.distributions import univariate as densities
 from skvae.distributions.divergences import marginals
@@ -32,7 +33,6 @@ from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.families.base import Family, FamilyHead
 from skvae.model import LatentVariableModel
 from skvae.priors import Standard
-from skvae.tables import Schema
 
 CONSTRUCTORS = {
     "gaussian": lambda: skvae.Gaussian(),

@@ -11,11 +11,13 @@ import torch
 from scipy import sparse
 
 from skvae import VAETransformer
-from skvae.columns import Columns
+from skvae._tables.columns import Columns
+from skvae._tables.moments import column_sums, moments
+from skvae._tables.on_disk import draw_runs, mapped_rows
+from skvae._tables.runs import Runs
+from skvae._tables.schema import Schema
+from skvae._tables.selection import RowSelection, blocks
 from skvae.families import Gaussian
-from skvae.rows import column_sums, draw_runs, mapped_rows, moments
-from skvae.selection import RowSelection, Runs, blocks
-from skvae.tables import Schema
 
 
 def table(n=6000, D=8, seed=0):

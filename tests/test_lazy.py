@@ -13,7 +13,7 @@ import pytest
 import sklearn
 
 from skvae import VAETransformer, display, metrics
-from skvae.lazy import LINES
+from skvae._tables.lazy import LINES
 
 ROWS = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(1).normal(size=(4, 4))
 FRAME = pd.DataFrame(ROWS, columns=list("abcd"))

@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from skvae import VAETransformer
-from skvae.rows import canonical_rows, draw_positions, n_held_out, sort_rows
+from skvae._tables.canonical import canonical_rows, n_held_out, sort_rows
+from skvae._tables.sampling import draw_positions
 
 rng = np.random.default_rng(0)
 

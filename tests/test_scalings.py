@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize, stats
 from sklearn.preprocessing import PowerTransformer
 
-from skvae.scalings import SCALINGS, PowerMap, QuantileMap
+from skvae._tables.scalings import SCALINGS, PowerMap, QuantileMap
 
 GENERATORS = {
     "normal": lambda rng, n: rng.normal(size=n),

@@ -46,9 +46,9 @@ from skvae import (
     Standard,
     VAETransformer,
     registry,
-    templates,
 )
 from skvae._storage import files
+from skvae._tables import templates
 from skvae.storage import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"

@@ -17,11 +17,11 @@ from sklearn.exceptions import NotFittedError
 from test_large import peak_of, table
 from test_training import needs_callbacks
 
-import skvae.statistics
+import skvae._tables.statistics
 from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
-from skvae.rows import moments
-from skvae.statistics import Sample, _name
-from skvae.tables import Schema
+from skvae._tables.moments import moments
+from skvae._tables.schema import Schema
+from skvae._tables.statistics import Sample, _name
 from skvae.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}

@@ -17,7 +17,7 @@ import torch
 from pandas.testing import assert_frame_equal
 from scipy import sparse
 
-from skvae.tables import Schema
+from skvae._tables.schema import Schema
 
 N = 60
 HUGE = 2**53 + 1  # no float64

@@ -23,8 +23,8 @@ from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skvae import VAETransformer, loop
+from skvae._tables.on_disk import draw_runs, mapped_rows
 from skvae.batches import Batches, Rows
-from skvae.rows import draw_runs, mapped_rows
 
 D, K, HIDDEN = 100, 16, (256, 256)
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._utils.arrays import on_host
-from .families.base import Family
-from .families.discrete import Bernoulli, Categorical
-from .families.real import Gaussian
-from .rows import largest_deviation, moments
+from .._utils.arrays import on_host
+from ..families.base import Family
+from ..families.discrete import Bernoulli, Categorical
+from ..families.real import Gaussian
+from .moments import largest_deviation, moments
 from .scalings import SCALINGS
 from .selection import blocks, column, dense, stored
 

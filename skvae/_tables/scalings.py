@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 from scipy.stats import yeojohnson
 
-from .rows import moments
+from .moments import moments
 
 __all__ = ["LARGEST_LOG", "SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ._utils.arrays import like, on_host
+from .._utils.arrays import like, on_host
 from .frames import Column, as_frame, frame_like, kinds_of, replace_columns, without_rows
 from .selection import dense
 from .templates import rebuild

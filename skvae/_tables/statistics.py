@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from ._utils.arrays import accepted_dtypes, on_host
+from .._utils.arrays import accepted_dtypes, on_host
+from .canonical import distinct, row_hash
 from .frames import as_frame, as_table
-from .rows import distinct, row_hash, settled
+from .moments import settled
+from .schema import Schema
 from .selection import RowSelection, blocks, dense
-from .tables import Schema
 
 __all__ = ["Outline", "TableStatistics", "count_rows", "named"]
 

@@ -1,0 +1,1 @@
+"""Tables of any kind <-> rows of numbers: frames, kinds of columns, scalings, canonical rows, statistics."""

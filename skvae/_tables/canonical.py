@@ -1,0 +1,96 @@
+"""Canonical rows: what the rest of the package sees does not depend on the order or repetition of the caller's rows.
+
+Weight-0 rows are dropped, bit-equal rows merged with added weights, and what is left is sorted by a hash of the
+standardised row content. So integer weights equal repetition exactly, a permutation of the rows changes no bit of a
+fit, and the first rows of the table are a random subset of it: the held-out rows are simply the first ones, all
+copies of a row on one side.
+
+A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and its dense twin hash alike.
+"""
+
+import math
+
+import numpy as np
+
+from .selection import RowSelection, blocks
+
+__all__ = ["canonical_rows", "distinct", "n_held_out", "row_hash", "sort_rows"]
+
+
+def canonical_rows(X, sample_weight):
+    """Drop weight-0 rows and merge bit-equal ones.
+
+    Parameters
+    ----------
+    X : ndarray or CSR (n, D)
+    sample_weight : ndarray (n,) or None
+
+    Returns
+    -------
+    X : RowSelection (m, D), the distinct rows in an order that depends on their content only
+    weight : ndarray (m,), float64
+    """
+    weight = np.broadcast_to(1.0, X.shape[0]) if sample_weight is None else sample_weight  # no number per row
+    rows = RowSelection(X)
+    if not weight.all():
+        kept = np.flatnonzero(weight)
+        rows, weight = rows[kept], weight[kept]
+    first, second = row_hash(rows, seed=1), row_hash(rows, seed=2)  # 128 bits: two unlike rows never meet
+    positions, weight = distinct(first, second, weight)
+    return rows[positions], weight
+
+
+def distinct(first, second, weight):
+    """Positions of rows that differ in two hashes (n,) each, in the order of these, and the sums of their weights."""
+    order = np.lexsort((weight, second, first))
+    first, second = first[order], second[order]
+    starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
+    return order[starts], np.add.reduceat(weight[order], starts)
+
+
+def sort_rows(X, weight, standardize, seed):
+    """Sort distinct rows, a RowSelection, by a seeded hash of their standardised content, rounded to six decimals.
+
+    The rounding makes the order, and with it the split and the batches, the same for a table in other units.
+    """
+    hashes = row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
+    order = np.argsort(hashes, kind="stable")
+    return X[order], weight[order]
+
+
+def n_held_out(n_rows, validation_fraction):
+    """How many distinct rows to hold out, rounded up as in train_test_split; training keeps at least one."""
+    n_valid = math.ceil(validation_fraction * n_rows)
+    if n_valid >= n_rows:
+        raise ValueError(
+            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows: n_samples={n_rows}. "
+            "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
+        )
+    return n_valid
+
+
+def row_hash(X, seed, transform=lambda values, columns: values):
+    """Sum over all cells of hash(column, transform(value)), mod 2^64, (n,) uint64."""
+    keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
+    columns = np.arange(X.shape[1])
+
+    zero = _cell_hash(transform(np.zeros(X.shape[1]), columns), keys) if X.is_sparse else None
+    hashes = np.empty(len(X), np.uint64)
+    for rows, block in blocks(X):
+        if zero is None:
+            cells = _cell_hash(transform(block.astype(np.float64), columns), keys)
+            hashes[rows] = cells.sum(1, dtype=np.uint64)
+        else:  # as if every cell were zero, then the stored ones exchanged
+            cells = _cell_hash(transform(block.data.astype(np.float64), block.indices), keys[block.indices])
+            total = np.r_[np.zeros(1, np.uint64), np.cumsum(cells - zero[block.indices], dtype=np.uint64)]
+            hashes[rows] = total[block.indptr[1:]] - total[block.indptr[:-1]] + zero.sum(dtype=np.uint64)
+    return hashes
+
+
+def _cell_hash(values, keys):
+    """splitmix64 of the bits of each float64, with one NaN and one zero."""
+    values = np.where(np.isnan(values), np.nan, values + 0.0)
+    bits = values.view(np.uint64) ^ keys
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
