@@ -3,7 +3,6 @@
 from . import display, metrics
 from ._tables.statistics import TableStatistics
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
-from .architectures import MLP, ConvNet, Network
 from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
 from .bounds import ELBO, IWAE
 from .checkpoints import Checkpoint
@@ -34,8 +33,9 @@ from .families.positive import (
 )
 from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
+from .networks.architectures import MLP, ConvNet, Network
+from .networks.perceptual import FeatureLoss
 from .objective import Objective
-from .perceptual import FeatureLoss
 from .posteriors import CategoricalPosterior, FlowPosterior, FullCovariance, Head, Implicit, MeanField, Point, Posterior
 from .priors import (
     FlowPrior,

@@ -14,9 +14,9 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
-from .architectures import mlp
 from .distributions.latent import joint_log_prob
 from .distributions.mmd import KERNELS, mmd
+from .networks.architectures import mlp
 from .objective import Objective, is_non_negative
 
 __all__ = ["AAE", "AE", "AVB", "GAN", "WAEMMD"]

@@ -33,18 +33,18 @@ from ._utils.documented import Documented
 from ._utils.random import draw_seed, exclusive, torch_generator, whitened_pairs
 from ._utils.threads import limited_threads
 from ._verbs.verbs import SCORE_STREAM, Verbs
-from .architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .batches import Rows
 from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
 from .families import LIKELIHOODS
 from .families.base import Family
 from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .model import LatentVariableModel
+from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
+from .networks.perceptual import FeatureLoss
 from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
-from .perceptual import FeatureLoss
 from .posteriors import POSTERIORS, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .processes import joined, warn_without_launch

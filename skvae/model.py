@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .families.likelihood import ColumnLikelihood, observed_log_prob
-from .networks import LINEAR, Decoder, Encoder
+from .networks.coders import LINEAR, Decoder, Encoder
 
 __all__ = ["LatentVariableModel"]
 

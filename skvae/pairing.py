@@ -4,10 +4,10 @@ import torch
 from torch.distributions import constraints
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .architectures import MLP
 from .bounds import ELBO
 from .distributions.latent import OneHots, has_closed_form
 from .families.real import Gaussian
+from .networks.architectures import MLP
 from .posteriors import FullCovariance, MeanField, Point
 from .priors import Standard, StandardNormal, UniformPrior, VampPrior
 

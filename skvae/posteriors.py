@@ -24,13 +24,13 @@ from torch.distributions import AffineTransform, ComposeTransform, MultivariateN
 
 from ._utils.documented import Documented
 from ._utils.random import whitened_pairs
-from .architectures import mlp
 from .conditioning import condition_covariance, condition_location, condition_spread
 from .distributions.coupling import check_flow, coupling_layers
 from .distributions.latent import Flow, OneHots, PointMass
 from .distributions.latent import Implicit as ImplicitDistribution
 from .families import FAMILIES, Gaussian
 from .families.base import Family, FamilyHead, uniform
+from .networks.architectures import mlp
 from .priors import Standard, StandardNormal, UniformCategorical
 
 __all__ = [

@@ -29,9 +29,9 @@ from ._tables.schema import Schema
 from ._tables.templates import as_level, describe, plain_level
 from ._utils.arrays import convert, is_available, on_host
 from ._utils.random import exclusive
-from .architectures import MLP, Network
 from .families.base import Family
 from .model import LatentVariableModel
+from .networks.architectures import MLP, Network
 from .objective import Objective
 from .posteriors import Posterior
 from .priors import Prior

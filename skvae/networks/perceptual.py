@@ -8,7 +8,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
 
 __all__ = ["FeatureLoss"]
 

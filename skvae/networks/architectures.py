@@ -13,7 +13,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
 
 __all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
 
