@@ -32,21 +32,18 @@ from .families.positive import (
     Weibull,
 )
 from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
-from .joint_posteriors import DirichletPosterior, DirichletPrior, Elliptical, EllipticalPrior
 from .networks.architectures import MLP, ConvNet, Network
 from .networks.perceptual import FeatureLoss
 from .objective import Objective
-from .posteriors import CategoricalPosterior, FlowPosterior, FullCovariance, Head, Implicit, MeanField, Point, Posterior
-from .priors import (
-    FlowPrior,
-    NormalMixture,
-    Prior,
-    Standard,
-    StandardNormal,
-    UniformCategorical,
-    UniformPrior,
-    VampPrior,
-)
+from .posteriors.base import Head, Posterior
+from .posteriors.discrete import CategoricalPosterior, Point
+from .posteriors.flexible import FlowPosterior, Implicit
+from .posteriors.joint import DirichletPosterior, Elliptical
+from .posteriors.normal import FullCovariance, MeanField
+from .priors.base import Prior
+from .priors.fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
+from .priors.joint import DirichletPrior, EllipticalPrior
+from .priors.learned import FlowPrior, NormalMixture, VampPrior
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
 
 __version__ = "0.1.0"

@@ -37,7 +37,6 @@ from .batches import Rows
 from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
 from .families import LIKELIHOODS
 from .families.base import Family
-from .joint_posteriors import JOINT_POSTERIORS, JOINT_PRIORS
 from .model import LatentVariableModel
 from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .networks.perceptual import FeatureLoss
@@ -45,8 +44,12 @@ from .objective import Objective
 from .objectives import OBJECTIVES
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
-from .posteriors import POSTERIORS, Posterior
-from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
+from .posteriors import POSTERIORS
+from .posteriors.base import Posterior
+from .priors import PRIORS
+from .priors.base import Prior
+from .priors.fixed import StandardNormal
+from .priors.learned import NormalMixture, VampPrior
 from .processes import joined, warn_without_launch
 from .registry import told
 from .schedules import SCHEDULES, Schedule
@@ -60,8 +63,8 @@ __all__ = ["VAETransformer"]
 #: Parameter -> (short names, base class): the one place where short names become components.
 COMPONENTS = {
     "likelihood": (LIKELIHOODS, Family),
-    "posterior": ({**POSTERIORS, **JOINT_POSTERIORS}, Posterior),
-    "prior": ({**PRIORS, **JOINT_PRIORS}, Prior),
+    "posterior": (POSTERIORS, Posterior),
+    "prior": (PRIORS, Prior),
     "objective": (OBJECTIVES, Objective),
     "schedule": (SCHEDULES, Schedule),
 }

@@ -8,8 +8,10 @@ from .bounds import ELBO
 from .distributions.latent import OneHots, has_closed_form
 from .families.real import Gaussian
 from .networks.architectures import MLP
-from .posteriors import FullCovariance, MeanField, Point
-from .priors import Standard, StandardNormal, UniformPrior, VampPrior
+from .posteriors.discrete import Point
+from .posteriors.normal import FullCovariance, MeanField
+from .priors.fixed import Standard, StandardNormal, UniformPrior
+from .priors.learned import VampPrior
 
 __all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
 

@@ -33,8 +33,8 @@ from .families.base import Family
 from .model import LatentVariableModel
 from .networks.architectures import MLP, Network
 from .objective import Objective
-from .posteriors import Posterior
-from .priors import Prior
+from .posteriors.base import Posterior
+from .priors.base import Prior
 from .registry import described, is_built_in, made
 
 __all__ = ["FORMAT_VERSION", "Stored"]

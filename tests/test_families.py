@@ -32,7 +32,7 @@ from skvae.distributions.latent import joint_log_prob, kl
 from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.families.base import Family, FamilyHead
 from skvae.model import LatentVariableModel
-from skvae.priors import Standard
+from skvae.priors.fixed import Standard
 
 CONSTRUCTORS = {
     "gaussian": lambda: skvae.Gaussian(),

@@ -13,8 +13,8 @@ from torch import nn
 
 from skvae import MLP, ConvNet, FeatureLoss, Gaussian, Network, VAETransformer
 from skvae.model import LatentVariableModel
-from skvae.posteriors import MeanField
-from skvae.priors import StandardNormal
+from skvae.posteriors.normal import MeanField
+from skvae.priors.fixed import StandardNormal
 
 DIGITS, _ = load_digits(return_X_y=True)
 DIGITS = DIGITS[:400]

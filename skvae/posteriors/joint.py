@@ -1,22 +1,21 @@
 """Posteriors that are one joint distribution over the code and not normal, with their standard members as priors."""
 
 import math
-from numbers import Real
 
 import numpy as np
 import torch
 from scipy import optimize, special
 from torch import distributions as td
-from torch import nn
 
-from .distributions import quantiles
-from .distributions.divergences import marginals
-from .distributions.univariate import MultivariateStudentT
-from .families.real import check_df
-from .posteriors import FullCovariance, Head, Posterior
-from .priors import Prior
+from ..distributions import quantiles
+from ..distributions.divergences import marginals
+from ..distributions.univariate import MultivariateStudentT
+from ..families.real import check_df
+from ..priors.joint import DirichletPrior, EllipticalPrior
+from .base import Head, Posterior
+from .normal import FullCovariance
 
-__all__ = ["JOINT_POSTERIORS", "JOINT_PRIORS", "DirichletPosterior", "DirichletPrior", "Elliptical", "EllipticalPrior"]
+__all__ = ["JOINT_POSTERIORS", "DirichletPosterior", "Elliptical"]
 
 
 class DirichletPosterior(Posterior):
@@ -88,47 +87,6 @@ class _DirichletHead(Head):
         log_c = optimize.brentq(lambda a: float(special.polygamma(1, math.exp(a))) - variance, -1e-6, 9.0)
         slope = (K + 1) / unit
         return unit * projection, log_c + unit * mean, slope * np.eye(K), np.full(K, -slope / K)
-
-
-class DirichletPrior(Prior):
-    r"""Dirichlet distribution with equal concentrations, :math:`p(z) \propto \prod_k z_k^{\alpha - 1}`.
-
-    Short name "dirichlet", which is also what "auto" is for a Dirichlet posterior. Small concentrations make codes of
-    few parts, large ones codes of all parts alike.
-
-    Parameters
-    ----------
-    concentration : float, default=1.0
-        The alpha of every part: 1 is uniform on the simplex, smaller values favour its corners.
-
-    See Also
-    --------
-    DirichletPosterior : The posterior on the same simplex.
-
-    Examples
-    --------
-    The variance of a share among three, in the middle of the simplex and near its corners:
-
-    >>> from skvae import DirichletPrior
-    >>> DirichletPrior(concentration=10.0).build(3)().variance
-    tensor([0.0072, 0.0072, 0.0072])
-    >>> DirichletPrior(concentration=0.1).build(3)().variance
-    tensor([0.1709, 0.1709, 0.1709])
-    """
-
-    def __init__(self, concentration: float = 1.0):
-        self.concentration = concentration
-
-    def check(self):
-        """`concentration` is a positive float."""
-        if not (isinstance(self.concentration, Real) and 0 < self.concentration < math.inf):
-            must = f"must be a positive float. Got {self.concentration!r} instead."
-            raise ValueError(f"The 'concentration' parameter of DirichletPrior {must}")
-
-    def build(self, n_components):
-        """A module without weights."""
-        self.check()
-        return _Fixed(lambda zero: td.Dirichlet(zero + self.concentration, validate_args=False), n_components)
 
 
 class Elliptical(Posterior):
@@ -208,63 +166,3 @@ class _EllipticalHead(Head):
         K = len(mean)
         weight[:K], bias[:K] = spread * weight[:K], spread * bias[:K]
         return weight, bias, basis / spread, offset
-
-
-class EllipticalPrior(Prior):
-    r"""Multivariate Student t with location 0 and scale matrix I: short name "elliptical".
-
-    .. math:: \ln p(z) = \text{const} - \tfrac{\nu + K}2 \ln(1 + |z|^2 / \nu)
-
-    What "auto" is for an elliptical posterior. Its components are uncorrelated, and not independent: they share one w,
-    so where one lies far out, the others probably do.
-
-    Parameters
-    ----------
-    df : float, default=4.0
-        Degrees of freedom, above 2.
-
-    See Also
-    --------
-    Elliptical : The posterior of the same form.
-    StandardNormal : The limit of infinite df.
-
-    Examples
-    --------
-    The variance is df / (df - 2):
-
-    >>> from skvae import EllipticalPrior
-    >>> EllipticalPrior(df=4.0).build(3)().variance
-    tensor([2., 2., 2.])
-    """
-
-    def __init__(self, df: float = 4.0):
-        self.df = df
-
-    def check(self):
-        """`df` exceeds 2."""
-        check_df(self)
-
-    def build(self, n_components):
-        """A module without weights."""
-        self.check()
-        df = float(self.df)
-        return _Fixed(
-            lambda zero: MultivariateStudentT(df, zero, torch.diag_embed(torch.ones_like(zero))), n_components
-        )
-
-
-class _Fixed(nn.Module):
-    """p(z) = make(zero), zero a vector of K zeros with the model's type and device."""
-
-    def __init__(self, make, n_components):
-        super().__init__()
-        self.make = make
-        self.register_buffer("zero", torch.zeros(n_components), persistent=False)
-
-    def forward(self, encode=None):
-        """The distribution, event shape (K,)."""
-        return self.make(self.zero)
-
-
-JOINT_POSTERIORS = {"dirichlet": DirichletPosterior, "elliptical": Elliptical}
-JOINT_PRIORS = {"dirichlet": DirichletPrior, "elliptical": EllipticalPrior}

@@ -1,0 +1,412 @@
+"""Posteriors q(z given x) = network + head: raw numbers -> distribution over the code.
+
+`Posterior` is the value, its `build` gives the head. A head reads `n_raw` numbers per row and offers
+
+- `forward(raw)`: raw (B, n_raw) -> q,
+- `push(q, u)`: base noise u (S, 1 or B, n_noise), standard normal, -> exact draws z (S, B, K) (Kingma & Welling 2014,
+  section 2.4); row-wise and deterministic, so that a row's score does not depend on its neighbours,
+- `rsample(q, u)`: draws that are differentiable in the raw numbers, for training; `push` where that is,
+- `center(q)`: what transform returns, (B, K),
+- `marginals(q)`: q_k(z_k given x), for the information of single components,
+- `condition`: what holes in a row do to its raw numbers, a function of `conditioning.py` or None,
+- `start(mean, projection, covariance)`: the raw affine map that imitates the normal code of the closed-form start.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from .._utils.documented import Documented
+from ..priors.fixed import StandardNormal
+
+__all__ = ["Head", "Posterior"]
+
+
+class Posterior(Documented, ABC):
+    """Base class of posteriors; subclass it for one of your own.
+
+    A posterior is a value without weights; its `build` gives the head, a module that maps the encoder's numbers to q.
+
+    Attributes
+    ----------
+    has_density : bool
+        Whether log q(z given x) can be computed; without it there is no score.
+    reparameterized : bool
+        Whether draws are differentiable in the numbers from the network.
+
+    See Also
+    --------
+    Head : The base class of what `build` makes.
+    MeanField : A posterior of any `Family`, for which nothing of this is to be written.
+
+    Examples
+    --------
+    One spread for all components, which costs a little where some are better known than others:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Head, Posterior, VAETransformer
+    >>> class IsotropicHead(Head):
+    ...     def forward(self, raw):
+    ...         scale = raw[..., -1:].clamp(-10, 10).exp().expand_as(raw[..., :-1])
+    ...         return torch.distributions.Normal(raw[..., :-1], scale)
+    ...
+    ...     def push(self, q, u):
+    ...         return q.loc + q.scale * u
+    ...
+    ...     def start(self, mean, projection, covariance):
+    ...         weight = np.concatenate([projection, np.zeros_like(projection[:1])])
+    ...         bias = np.append(mean, np.log(np.diag(covariance)).mean() / 2)
+    ...         return weight, bias, np.eye(len(mean)), np.zeros_like(mean)
+    >>> class Isotropic(Posterior):
+    ...     def build(self, n_components):
+    ...         return IsotropicHead(n_components + 1, n_components)
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> score = lambda posterior: VAETransformer(2, posterior=posterior, max_iter=0).fit(X).score(X)
+    >>> 0 < score("diag") - score(Isotropic()) < 1
+    True
+    """
+
+    has_density = True
+    reparameterized = True
+
+    @abstractmethod
+    def build(self, n_components) -> "Head":
+        """Make the head for a code of `n_components` variables.
+
+        Called once in `fit`; the weights of a posterior live in the head and in nothing else.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of latent variables; z has `width` columns.
+
+        Returns
+        -------
+        Head
+            A new module, at its start.
+
+        See Also
+        --------
+        Head : What it must offer.
+        width : How wide its codes are.
+
+        Examples
+        --------
+        Two locations, and the three numbers of a lower triangle:
+
+        >>> from skvae import FullCovariance
+        >>> FullCovariance().build(2).n_raw
+        5
+        """
+
+    def prior(self):
+        """Give the prior that ``prior="auto"`` means.
+
+        The standard member of the posterior's own family, so that a component can reach the prior and be switched off.
+
+        Returns
+        -------
+        Prior
+            A component without weights.
+
+        See Also
+        --------
+        VAETransformer : Asks for it where its parameter `prior` is "auto".
+
+        Examples
+        --------
+        >>> from skvae import FullCovariance, MeanField
+        >>> FullCovariance().prior(), MeanField("pareto").prior()
+        (StandardNormal(), Standard(family=Pareto()))
+        """
+        return StandardNormal()
+
+    def width(self, n_components):
+        """Give K, the width of z, for a number of latent variables.
+
+        They differ where one variable takes several columns, as a one-hot variable does.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of latent variables.
+
+        Returns
+        -------
+        int
+            K, the number of columns that `transform` gives.
+
+        See Also
+        --------
+        build : Makes the head whose codes are that wide.
+
+        Examples
+        --------
+        >>> from skvae import CategoricalPosterior, MeanField
+        >>> MeanField().width(2), CategoricalPosterior(n_classes=3).width(2)
+        (2, 6)
+        """
+        return n_components
+
+    def check(self):
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        VAETransformer.fit : Calls it, before anything is computed.
+
+        Examples
+        --------
+        >>> from skvae import MeanField
+        >>> MeanField("poisson").check()
+        Traceback (most recent call last):
+        ValueError: The 'family' parameter of MeanField must be one of ['beta', ...]... Got 'poisson' instead.
+        """
+
+
+class Head(nn.Module, ABC):
+    """Base class of the modules that posteriors build: raw numbers of a row -> q -> draws of its code.
+
+    Exact draws are a deterministic function of standard normal noise (Kingma & Welling 2014, section 2.4), so the
+    caller decides how many there are and whether they are frozen.
+
+    Parameters
+    ----------
+    n_raw : int
+        Numbers per row that the encoder gives.
+    n_noise : int
+        Standard normal variables behind one draw of z.
+
+    Attributes
+    ----------
+    condition : callable or None
+        What holes in a row do to its raw numbers, a function of `skvae.conditioning`; None where nothing is done.
+
+    See Also
+    --------
+    Posterior : The value that builds a head, with an example of one's own.
+    Family : The contract of one-dimensional distributions, which `MeanField` turns into a head.
+
+    Examples
+    --------
+    Four raw numbers, two locations and two log variances, are a normal code; draws need two noise variables:
+
+    >>> import torch
+    >>> from skvae import MeanField
+    >>> head = MeanField().build(2)
+    >>> head.n_raw, head.n_noise
+    (4, 2)
+    >>> q = head(torch.tensor([[1.0, -1.0, 0.0, 0.0]]))
+    >>> head.push(q, torch.tensor([[[0.0, 2.0]]]))
+    tensor([[[1., 1.]]])
+    """
+
+    condition = None
+
+    def __init__(self, n_raw, n_noise):
+        super().__init__()
+        self.n_raw = n_raw
+        self.n_noise = n_noise
+
+    @abstractmethod
+    def forward(self, raw):
+        """Map raw numbers to q, one distribution per row.
+
+        It factorises, batch shape (B, K) and no event shape, or is joint, batch shape (B,) and event shape (K,); what a
+        KL looks like follows from that.
+
+        Parameters
+        ----------
+        raw : Tensor (B, n_raw)
+            What the encoder gives.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            The posterior of each row.
+
+        See Also
+        --------
+        push : Draws from it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import FullCovariance, MeanField
+        >>> MeanField().build(2)(torch.zeros(3, 4))
+        Normal(loc: torch.Size([3, 2]), scale: torch.Size([3, 2]))
+        >>> q = FullCovariance().build(2)(torch.zeros(3, 5))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([3]), torch.Size([2]))
+        """
+
+    @abstractmethod
+    def push(self, q, u):
+        """Turn base noise into exact draws z of q.
+
+        Row by row and deterministic, so that the score of a row depends neither on its neighbours nor on a generator.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `forward` gave for B rows.
+        u : Tensor (S, 1 or B, n_noise)
+            Standard normal noise, shared by all rows or one for each.
+
+        Returns
+        -------
+        Tensor (S, B, K)
+            S codes of each row.
+
+        See Also
+        --------
+        rsample : The draws that training differentiates.
+
+        Examples
+        --------
+        A class is drawn by the Gumbel-max trick, here the more probable one:
+
+        >>> import torch
+        >>> from skvae import CategoricalPosterior
+        >>> head = CategoricalPosterior(n_classes=2).build(1)
+        >>> head.push(head(torch.tensor([[3.0, 0.0]])), torch.zeros(1, 1, 2))
+        tensor([[[1., 0.]]])
+        """
+
+    def rsample(self, q, u):
+        """Turn base noise into draws that are differentiable in the raw numbers; `push` where that is.
+
+        Only training calls it. They may be biased, as relaxed classes are, or draw anew, as gamma variables do: scores
+        never see them.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `forward` gave for B rows.
+        u : Tensor (S, 1 or B, n_noise)
+            Standard normal noise.
+
+        Returns
+        -------
+        Tensor (S, B, K)
+            S codes of each row, with a gradient.
+
+        See Also
+        --------
+        push : The exact draws.
+
+        Examples
+        --------
+        The same noise as in the example of `push`, a softmax in place of the largest:
+
+        >>> import torch
+        >>> from skvae import CategoricalPosterior
+        >>> head = CategoricalPosterior(n_classes=2, temperature=1.0).build(1)
+        >>> head.rsample(head(torch.tensor([[3.0, 0.0]])), torch.zeros(1, 1, 2))
+        tensor([[[0.9526, 0.0474]]])
+        """
+        return self.push(q, u)
+
+    def center(self, q):
+        """Give what `transform` reports: E[z given x], or what stands in for it.
+
+        By default the mean of q; a family without one gives its median or location.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `forward` gave for B rows.
+
+        Returns
+        -------
+        Tensor (B, K)
+            One code per row.
+
+        See Also
+        --------
+        VAETransformer.transform : Reports it, most informative component first.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import CategoricalPosterior
+        >>> head = CategoricalPosterior(n_classes=2).build(1)
+        >>> head.center(head(torch.tensor([[3.0, 0.0]])))
+        tensor([[0.9526, 0.0474]])
+        """
+        return q.mean
+
+    def marginals(self, q):
+        """Give the components of q one by one, q_k(z_k given x): q itself where it factorises.
+
+        The information of single components is read from them, which orders the codes.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `forward` gave for B rows.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            Batch shape (B, K).
+
+        See Also
+        --------
+        forward : Gives the joint distribution.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import FullCovariance
+        >>> head = FullCovariance().build(2)
+        >>> head.marginals(head(torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]]))).variance.round()  # L = [[1, 0], [1, 1]]
+        tensor([[1., 2.]])
+        """
+        return q
+
+    @abstractmethod
+    def start(self, mean, projection, covariance):
+        """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form start.
+
+        The encoder's affine path becomes weight and bias; the decoder's reads basis and offset, since codes off the
+        line stand for the normal ones.
+
+        Parameters
+        ----------
+        mean : ndarray (n_components,)
+            Mean of the normal code of an average row.
+        projection : ndarray (n_components, D)
+            How the rows move it.
+        covariance : ndarray (n_components, n_components)
+            Covariance of the normal code, the same for all rows.
+
+        Returns
+        -------
+        weight : ndarray (n_raw, D)
+            Slopes of the raw numbers.
+        bias : ndarray (n_raw,)
+            The raw numbers of an average row.
+        basis : ndarray (n_components, K)
+            The normal code is imitated by basis z + offset.
+        offset : ndarray (n_components,)
+            The other half of that map.
+
+        See Also
+        --------
+        Family.code_start : What `MeanField` asks for each component.
+
+        Examples
+        --------
+        A point has no spread; it keeps the mean:
+
+        >>> import numpy as np
+        >>> from skvae import Point
+        >>> weight, bias, basis, offset = Point().build(1).start(np.zeros(1), np.array([[0.3, 0.4]]), np.eye(1))
+        >>> weight, basis
+        (array([[0.3, 0.4]]), array([[1.]]))
+        """

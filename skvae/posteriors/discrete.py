@@ -1,0 +1,173 @@
+"""Posteriors of one value or of classes: latent codes without noise, and one-hot codes."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import nn
+
+from ..distributions.latent import OneHots, PointMass
+from ..families.base import uniform
+from ..priors.fixed import UniformCategorical
+from .base import Head, Posterior
+from .conditioning import condition_location
+
+__all__ = ["CategoricalPosterior", "Point"]
+
+
+class Point(Posterior):
+    """One code for each row and no noise, the encoder of plain autoencoders: short name "point".
+
+    It has no density, so no KL and no score: for objectives without a bound, such as AE, WAEMMD and AAE.
+
+    See Also
+    --------
+    AE : The objective that wants nothing else.
+    Implicit : Another posterior without density, with noise.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Point, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, objective="wae_mmd", posterior=Point(), max_iter=0).fit(X)
+    >>> bool((vae.encode(X).sample().numpy() == vae.transform(X)).all())
+    True
+    >>> hasattr(vae, "score")
+    False
+    """
+
+    has_density = False
+
+    def build(self, n_components):
+        """The raw numbers are the code."""
+        return _PointHead(n_components, 0)
+
+
+class _PointHead(Head):
+    """Raw numbers (B, K) -> PointMass."""
+
+    condition = staticmethod(condition_location)
+
+    def forward(self, raw):
+        """As they are."""
+        return PointMass(raw)
+
+    def push(self, q, u):
+        """There is no noise to push."""
+        return q.rsample(u.shape[:1])
+
+    def start(self, mean, projection, covariance):
+        """The mean of the normal code."""
+        return projection, mean, np.eye(len(mean)), np.zeros_like(mean)
+
+
+class CategoricalPosterior(Posterior):
+    r"""One-hot variables of C classes each, multinomial codes: short name "categorical".
+
+    .. math:: q(z | x) = \prod_k \prod_c \pi_{kc}(x)^{z_{kc}}, \qquad K = n_{components}\, C
+
+    Draws are exact by the Gumbel-max trick; in training they are relaxed to softmax((ln pi + g) / temperature), whose
+    gradient is pathwise but biased. With ``temperature=None`` they stay exact, for objectives with
+    ``gradient="score_function"``. transform gives the class probabilities; the prior is uniform.
+
+    Jang, Gu & Poole (2017), eqs. (1) and (2); Maddison et al. (2017). He's lecture, "VAE is a Generative Model".
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        C.
+    temperature : float or None, default=0.5
+        Of the relaxed draws: low ones are nearer to a class and have gradients of larger variance.
+
+    See Also
+    --------
+    UniformCategorical : Its prior.
+    NormalMixture : A discrete variable in the prior, above a continuous code.
+
+    Examples
+    --------
+    One variable of three classes is a soft clustering:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import CategoricalPosterior, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(1, posterior=CategoricalPosterior(n_classes=3), max_iter=0).fit(X)
+    >>> vae.get_feature_names_out()
+    array(['vaetransformer0_0', 'vaetransformer0_1', 'vaetransformer0_2'], dtype=object)
+    >>> float(vae.transform(X).sum(axis=1).round(6).min())
+    1.0
+    """
+
+    def __init__(self, n_classes: int = 10, temperature: float | None = 0.5):
+        self.n_classes = n_classes
+        self.temperature = temperature
+
+    @property
+    def reparameterized(self):
+        """Relaxed draws are."""
+        return self.temperature is not None
+
+    def check(self):
+        """At least two classes, a positive temperature."""
+        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
+            must = "must be an int in the range [2, inf)"
+            raise ValueError(
+                f"The 'n_classes' parameter of CategoricalPosterior {must}. Got {self.n_classes!r} instead."
+            )
+        if not (self.temperature is None or (isinstance(self.temperature, Real) and 0 < self.temperature < np.inf)):
+            must = "must be a positive float or None"
+            got = f"Got {self.temperature!r} instead."
+            raise ValueError(f"The 'temperature' parameter of CategoricalPosterior {must}. {got}")
+
+    def prior(self):
+        """Every class alike."""
+        return UniformCategorical(self.n_classes)
+
+    def width(self, n_components):
+        """C columns for each variable."""
+        return n_components * self.n_classes
+
+    def build(self, n_components):
+        """C logits per variable."""
+        return _CategoricalHead(n_components, self.n_classes, self.temperature)
+
+
+class _CategoricalHead(Head):
+    """Raw numbers (B, n C) -> OneHots of n variables."""
+
+    def __init__(self, n_components, n_classes, temperature):
+        super().__init__(n_components * n_classes, n_components * n_classes)
+        self.n_classes = n_classes
+        self.temperature = temperature
+
+    def forward(self, raw):
+        """Raw numbers are logits."""
+        return OneHots(raw.unflatten(-1, (-1, self.n_classes)))
+
+    def push(self, q, u):
+        """One-hot at the largest ln pi + g, g = -ln -ln Phi(u)."""
+        return nn.functional.one_hot(self._perturbed(q, u).argmax(-1), self.n_classes).to(u).flatten(-2)
+
+    def rsample(self, q, u):
+        """The softmax in place of the largest."""
+        if self.temperature is None:
+            return self.push(q, u)
+        return (self._perturbed(q, u) / self.temperature).softmax(-1).flatten(-2)
+
+    def _perturbed(self, q, u):
+        gumbel = -torch.log(-torch.log(uniform(u)))
+        return q.log_probabilities + gumbel.unflatten(-1, (-1, self.n_classes))
+
+    def start(self, mean, projection, covariance):
+        """Each variable cuts its normal code into C equally probable parts; a class stands for the mean of its part."""
+        C, n = self.n_classes, len(mean)
+        edges = norm.ppf(np.arange(C + 1) / C)
+        centers = -C * np.diff(norm.pdf(edges))
+        within = 1 - np.square(centers).mean()
+        variance = np.diag(covariance)
+        weight = np.einsum("kd,c->kcd", projection / (within + variance)[:, None], centers)
+        offset = np.outer(mean, centers) - 0.5 * np.outer(1 - variance, np.square(centers))
+        bias = offset / (within + variance)[:, None]
+        return weight.reshape(n * C, -1), bias.ravel(), np.kron(np.eye(n), centers), np.zeros(n)

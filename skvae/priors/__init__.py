@@ -1,0 +1,30 @@
+"""Priors p(z), and their short names."""
+
+from .base import Prior
+from .fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
+from .joint import DirichletPrior, EllipticalPrior
+from .learned import FlowPrior, NormalMixture, VampPrior
+
+__all__ = [
+    "PRIORS",
+    "DirichletPrior",
+    "EllipticalPrior",
+    "FlowPrior",
+    "NormalMixture",
+    "Prior",
+    "Standard",
+    "StandardNormal",
+    "UniformCategorical",
+    "UniformPrior",
+    "VampPrior",
+]
+
+PRIORS = {
+    "normal": StandardNormal,
+    "mixture": NormalMixture,
+    "vamp": VampPrior,
+    "flow": FlowPrior,
+    "uniform": UniformPrior,
+    "dirichlet": DirichletPrior,
+    "elliptical": EllipticalPrior,
+}

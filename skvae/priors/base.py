@@ -1,0 +1,129 @@
+"""Priors p(z): where codes live. A prior is a value; its module returns the distribution."""
+
+from abc import ABC, abstractmethod
+
+from .._utils.documented import Documented
+
+__all__ = ["Prior"]
+
+
+class Prior(Documented, ABC):
+    """Base class of priors; subclass it for one of your own.
+
+    A prior is a value without weights; its `build` gives a torch module whose ``forward(encode)`` returns p(z).
+    Parameters of that module are trained with the decoder.
+
+    Attributes
+    ----------
+    reads_rows : bool
+        Whether `build` also wants the number of columns, `n_features`, and the module the encode callable.
+
+    See Also
+    --------
+    Standard : A prior of any `Family`, for which nothing of this is to be written.
+    Posterior : The base class of what is held against it.
+
+    Examples
+    --------
+    A normal that learns its own spread, which the posterior then need not fill:
+
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Prior, VAETransformer
+    >>> class Wide(torch.nn.Module):
+    ...     def __init__(self, n_components):
+    ...         super().__init__()
+    ...         self.log_scale = torch.nn.Parameter(torch.zeros(n_components))
+    ...
+    ...     def forward(self, encode=None):
+    ...         return torch.distributions.Normal(torch.zeros_like(self.log_scale), self.log_scale.exp())
+    >>> class WideNormal(Prior):
+    ...     def build(self, n_components):
+    ...         return Wide(n_components)
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=WideNormal(), max_iter=1, early_stopping=False).fit(X)
+    >>> bool((vae.module_.prior.log_scale != 0).all())  # it has learned
+    True
+    """
+
+    reads_rows = False
+
+    @abstractmethod
+    def build(self, n_components):
+        """Make the module whose ``forward(encode)`` returns p(z).
+
+        The encode callable maps rows (M, D), in the model's units, to their q; priors that do not read rows ignore it.
+
+        Parameters
+        ----------
+        n_components : int
+            K, the width of z. A prior with ``reads_rows = True`` takes `n_features`, D, as a second argument.
+
+        Returns
+        -------
+        torch.nn.Module
+            A new module; what its forward gives has batch shape (K,), or event shape (K,) where it is joint.
+
+        See Also
+        --------
+        start : Sets what the module cannot know before it has seen codes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import StandardNormal
+        >>> StandardNormal().build(2)().log_prob(torch.zeros(2))  # -ln(2 pi) / 2
+        tensor([-0.9189, -0.9189])
+        """
+
+    def check(self):
+        """Raise a ValueError for a bad parameter; called before training.
+
+        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
+
+        See Also
+        --------
+        VAETransformer.fit : Calls it, before anything is computed.
+
+        Examples
+        --------
+        >>> from skvae import NormalMixture
+        >>> NormalMixture(n_members=0).check()
+        Traceback (most recent call last):
+        ValueError: The 'n_members' parameter of NormalMixture must be an int in the range [1, inf). Got 0 instead.
+        """
+
+    def start(self, module, z, x, seed):
+        """Spread the module over codes of the closed-form start.
+
+        Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
+        happens: the codes of the start fill a standard normal.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            What `build` made; its parameters are set in place, without gradient.
+        z : ndarray (n, K)
+            One draw of the posterior of each row, at the start.
+        x : Tensor (n, D)
+            The rows, in the model's units.
+        seed : int
+            Of everything that is random here.
+
+        See Also
+        --------
+        NormalMixture : Starts at the clusters of the codes.
+        VampPrior : Starts at rows whose codes lie far from each other.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> from skvae import NormalMixture
+        >>> prior = NormalMixture(n_members=2)
+        >>> module, z = prior.build(1), np.array([[-2.0], [-2.0], [3.0], [3.0]])
+        >>> with torch.no_grad():
+        ...     prior.start(module, z, torch.zeros(4, 5), seed=0)
+        >>> module.loc.detach().flatten().sort().values
+        tensor([-2.,  3.])
+        """

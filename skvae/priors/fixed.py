@@ -1,0 +1,216 @@
+"""Priors without parameters."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributions import Uniform
+
+from ..distributions.latent import OneHots
+from ..families import Gaussian
+from ..families.base import Family
+from .base import Prior
+
+__all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior"]
+
+
+class StandardNormal(Prior):
+    """Independent standard normals, p(z) = N(0, I): short name "normal".
+
+    What "auto" is for normal codes. It has no weights, a closed-form KL to normal posteriors, and is the prior of the
+    linear models that the training starts from.
+
+    See Also
+    --------
+    Standard : The same for another family.
+    NormalMixture : Groups of codes.
+    FlowPrior : A normal that bends to fit the codes.
+
+    Examples
+    --------
+    At the start all codes together are as wide as the prior: the variance of the centres and that of q add up to 1.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import StandardNormal, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=StandardNormal(), max_iter=0).fit(X)
+    >>> (vae.transform(X).var(axis=0) + vae.encode(X).variance.mean(0).numpy()).round(1)
+    array([1., 1.])
+    """
+
+    def build(self, n_components):
+        """A module without weights."""
+        return _StandardModule(Gaussian(), n_components)
+
+
+class Standard(Prior):
+    r"""Independent standard members of a family, :math:`p(z) = \prod_k p_0(z_k)`: what "auto" is for a mean-field q.
+
+    It has no weights. To give it is only needed for codes of one family under the prior of another.
+
+    Parameters
+    ----------
+    family : Family
+        A reparameterized family, of which `Family.standard` is taken.
+
+    See Also
+    --------
+    MeanField : The posterior of the same family.
+    StandardNormal : The normal one.
+
+    Examples
+    --------
+    Normal codes under a Laplace prior, which favours small codes and a few large ones:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import Laplace, Standard, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=Standard(Laplace()), max_iter=0).fit(X)
+    >>> vae.module_.prior()
+    Laplace(loc: torch.Size([2]), scale: torch.Size([2]))
+    """
+
+    def __init__(self, family: Family):
+        self.family = family
+
+    def check(self):
+        """`family` is one that can be reparameterised, as codes are."""
+        if not (isinstance(self.family, Family) and self.family.reparameterized):
+            must = "must be an instance of Family that can be reparameterised"
+            raise ValueError(f"The 'family' parameter of Standard {must}. Got {self.family!r} instead.")
+
+    def build(self, n_components):
+        """A module without weights."""
+        self.check()
+        return _StandardModule(self.family.amortized(), n_components)
+
+
+class _StandardModule(nn.Module):
+    """p(z) with batch shape (K,)."""
+
+    def __init__(self, family, n_components):
+        super().__init__()
+        self.family = family
+        self.register_buffer("zero", torch.zeros(n_components), persistent=False)
+
+    def forward(self, encode=None):
+        """The standard member, K times."""
+        return self.family.standard(self.zero)
+
+
+class UniformPrior(Prior):
+    r"""Uniform distribution on a box, :math:`z_k \sim U(low, high)`: short name "uniform".
+
+    For posteriors inside the box, and for objectives that match codes as a whole (WAEMMD, AAE).
+
+    Parameters
+    ----------
+    low : float, default=0.0
+        Lower end of every component.
+    high : float, default=1.0
+        Upper end of every component.
+
+    See Also
+    --------
+    Uniform : A family of posteriors inside the unit box.
+    WAEMMD : An objective that takes codes from anywhere into the box.
+
+    Examples
+    --------
+    A Wasserstein autoencoder takes codes that begin normal into the square around 0:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import UniformPrior, VAETransformer, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, objective="wae_mmd", prior=UniformPrior(low=-1.0), max_iter=0).fit(X)
+    >>> before = metrics.mmd_to_prior(vae, X)
+    >>> metrics.mmd_to_prior(vae.set_params(max_iter=20, random_state=0).fit(X), X) < before / 5
+    True
+    """
+
+    def __init__(self, low: float = 0.0, high: float = 1.0):
+        self.low = low
+        self.high = high
+
+    def check(self):
+        """low < high, both finite."""
+        numbers = isinstance(self.low, Real) and isinstance(self.high, Real)
+        if not (numbers and -np.inf < self.low < self.high < np.inf):
+            got = f"Got low={self.low!r}, high={self.high!r} instead."
+            raise ValueError(f"UniformPrior needs finite numbers low < high. {got}")
+
+    def build(self, n_components):
+        """A module without weights."""
+        return _UniformModule(n_components, self.low, self.high)
+
+
+class _UniformModule(nn.Module):
+    """p(z) with batch shape (K,)."""
+
+    def __init__(self, n_components, low, high):
+        super().__init__()
+        self.register_buffer("low", torch.full((n_components,), float(low)), persistent=False)
+        self.register_buffer("high", torch.full((n_components,), float(high)), persistent=False)
+
+    def forward(self, encode=None):
+        """U(low, high), K times."""
+        return Uniform(self.low, self.high, validate_args=False)
+
+
+class UniformCategorical(Prior):
+    r"""Every class of every one-hot variable alike: what "auto" is for categorical codes.
+
+    .. math:: \ln p(z) = -n \ln C
+
+    A KL to it is ln C less the entropy of the classes, so no variable carries more than ln C nats.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        C, the same as that of the posterior.
+
+    See Also
+    --------
+    CategoricalPosterior : The posterior over one-hot variables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import CategoricalPosterior, UniformCategorical, VAETransformer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> posterior, prior = CategoricalPosterior(n_classes=3), UniformCategorical(n_classes=3)
+    >>> vae = VAETransformer(1, posterior=posterior, prior=prior, max_iter=0).fit(X)
+    >>> bool(vae.kl_per_component_[0] < np.log(3))
+    True
+    """
+
+    def __init__(self, n_classes: int = 10):
+        self.n_classes = n_classes
+
+    def check(self):
+        """At least two classes."""
+        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
+            must = "must be an int in the range [2, inf)"
+            raise ValueError(f"The 'n_classes' parameter of UniformCategorical {must}. Got {self.n_classes!r} instead.")
+
+    def build(self, n_components):
+        """A module without weights; `n_components` is the width of z."""
+        if n_components % self.n_classes:
+            raise ValueError(
+                f"Codes of width {n_components} are not {self.n_classes} classes each: leave prior='auto'."
+            )
+        return _UniformCategoricalModule(n_components, self.n_classes)
+
+
+class _UniformCategoricalModule(nn.Module):
+    """OneHots without batch shape."""
+
+    def __init__(self, width, n_classes):
+        super().__init__()
+        self.register_buffer("logits", torch.zeros(width // n_classes, n_classes), persistent=False)
+
+    def forward(self, encode=None):
+        """ln 1/C everywhere."""
+        return OneHots(self.logits)

@@ -1,0 +1,217 @@
+"""Priors that are trained: mixtures of normals, VampPrior, and normalizing flows."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+from .._utils.random import whitened_pairs
+from ..distributions.coupling import check_flow, coupling_layers
+from ..distributions.latent import Flow, mixture
+from .base import Prior
+
+__all__ = ["FlowPrior", "NormalMixture", "VampPrior"]
+
+
+class NormalMixture(Prior):
+    r"""Mixture of normals with diagonal covariances, all trained: short name "mixture".
+
+    .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, diag(\sigma_m^2))
+
+    Equal members would never separate, so they start at the clusters of the start's codes (k-means).
+    `VAETransformer.prior_responsibilities` gives the memberships of rows.
+
+    Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
+
+    Parameters
+    ----------
+    n_members : int, default=10
+        Number of normals, M.
+
+    See Also
+    --------
+    VampPrior : A mixture of the posteriors of rows that are learned.
+    sklearn.mixture.GaussianMixture : The same model without a decoder.
+
+    Examples
+    --------
+    Clusters of iris against its three species:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.metrics import adjusted_rand_score
+    >>> from skvae import NormalMixture, VAETransformer
+    >>> X, species = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=10, random_state=0).fit(X)
+    >>> adjusted_rand_score(species, vae.prior_responsibilities(X).argmax(axis=1)) > 0.6
+    True
+    """
+
+    def __init__(self, n_members: int = 10):
+        self.n_members = n_members
+
+    def check(self):
+        """At least one member."""
+        _check_members(self)
+
+    def build(self, n_components):
+        """Weights, locations and scales of M members."""
+        return _NormalMixtureModule(self.n_members, n_components)
+
+    def start(self, module, z, x, seed):
+        """Locations at the clusters, scales and weights of what belongs to them."""
+        from sklearn.cluster import KMeans  # takes a tenth of a second
+
+        M = min(self.n_members, len(np.unique(z, axis=0)))
+        clusters = KMeans(M, n_init=1, random_state=seed % 2**32).fit(z)
+        count = np.bincount(clusters.labels_, minlength=M)
+        within = np.stack([z[clusters.labels_ == m].var(0) for m in range(M)])
+        # A cluster of few codes has no variance of its own to speak of: it borrows two codes' worth of all clusters'.
+        pooled = (count[:, None] * within).sum(0) / len(z)
+        variance = (count[:, None] * within + 2 * pooled) / (count[:, None] + 2)
+        again = np.arange(self.n_members) % M  # fewer codes than members: some stand twice
+        module.logits.copy_(torch.from_numpy(np.log(count[again])))
+        module.loc.copy_(torch.from_numpy(clusters.cluster_centers_[again]))
+        module.log_scale.copy_(torch.from_numpy(0.5 * np.log(variance[again] + 1e-6)))
+
+
+class _NormalMixtureModule(nn.Module):
+    """MixtureSameFamily over codes."""
+
+    def __init__(self, n_members, n_components):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(n_members))
+        self.loc = nn.Parameter(torch.randn(n_members, n_components))
+        self.log_scale = nn.Parameter(torch.zeros(n_members, n_components))
+
+    def forward(self, encode=None):
+        """Event shape (K,)."""
+        return mixture(self.logits, Normal(self.loc, self.log_scale.clamp(-10.0, 10.0).exp(), validate_args=False))
+
+
+class VampPrior(Prior):
+    r"""Mixture of posteriors, :math:`p(z) = \sum_m \pi_m q(z | v_m)`, at trained rows v_m: short name "vamp".
+
+    The pseudo-inputs live in the model's own units and start at rows of the table far from each other (k-means++ over
+    the codes). `VAETransformer.prior_responsibilities` gives the memberships of rows.
+
+    Tomczak & Welling (2018), section 3; there with equal weights.
+
+    Parameters
+    ----------
+    n_members : int, default=50
+        Number of pseudo-inputs, M.
+
+    See Also
+    --------
+    NormalMixture : A mixture whose members are free.
+
+    Examples
+    --------
+    Twenty pseudo-inputs of four columns:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer, VampPrior
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, prior=VampPrior(n_members=20), max_iter=1, random_state=0).fit(X)
+    >>> vae.module_.prior.inputs.shape
+    torch.Size([20, 4])
+    """
+
+    reads_rows = True
+
+    def __init__(self, n_members: int = 50):
+        self.n_members = n_members
+
+    def check(self):
+        """At least one member."""
+        _check_members(self)
+
+    def build(self, n_components, n_features):
+        """M pseudo-inputs of D numbers."""
+        return _VampModule(self.n_members, n_features)
+
+    def start(self, module, z, x, seed):
+        """Rows whose codes lie far from each other."""
+        from sklearn.cluster import kmeans_plusplus  # takes a tenth of a second
+
+        M = min(self.n_members, len(z))
+        _, rows = kmeans_plusplus(z, M, random_state=seed % 2**32)
+        module.inputs.copy_(x[rows[np.arange(self.n_members) % M]])
+
+
+class _VampModule(nn.Module):
+    """MixtureSameFamily of posteriors."""
+
+    def __init__(self, n_members, n_features):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(n_members))
+        self.inputs = nn.Parameter(torch.randn(n_members, n_features))
+
+    def forward(self, encode):
+        """Encode the pseudo-inputs."""
+        return mixture(self.logits, encode(self.inputs))
+
+
+class FlowPrior(Prior):
+    r"""A standard normal, bent by coupling layers: short name "flow".
+
+    .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
+
+    f is the identity at the start. Needs zuko: ``pip install skvae[flows]``.
+
+    Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
+
+    Parameters
+    ----------
+    n_transforms : int, default=3
+        Number of coupling layers.
+    hidden_layer_sizes : tuple of int, default=(64,)
+        Of each coupling layer.
+
+    See Also
+    --------
+    FlowPosterior : The same layers in the posterior.
+    NormalMixture : A prior with groups.
+
+    Examples
+    --------
+    It begins as a standard normal, two variables of which have density 1 / (2 pi) at 0:
+
+    >>> import torch
+    >>> from skvae import FlowPrior
+    >>> FlowPrior(n_transforms=2).build(2)().log_prob(torch.zeros(2)).exp().item()
+    0.1591...
+    """
+
+    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
+        self.n_transforms = n_transforms
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def check(self):
+        """At least one transform, and zuko at hand."""
+        check_flow(self)
+
+    def build(self, n_components):
+        """The coupling layers."""
+        return _FlowModule(n_components, self.n_transforms, self.hidden_layer_sizes)
+
+
+class _FlowModule(nn.Module):
+    """Flow over codes."""
+
+    def __init__(self, n_components, n_transforms, hidden_layer_sizes):
+        super().__init__()
+        self.flow = coupling_layers(n_components, 0, n_transforms, hidden_layer_sizes)
+        self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
+
+    def forward(self, encode=None):
+        """Event shape (K,)."""
+        return Flow(self.flow(None), (), self.frozen.shape[-1:], self.frozen)
+
+
+def _check_members(prior):
+    if not (isinstance(prior.n_members, Integral) and prior.n_members >= 1):
+        name, must = type(prior).__name__, "must be an int in the range [1, inf)"
+        raise ValueError(f"The 'n_members' parameter of {name} {must}. Got {prior.n_members!r} instead.")
