@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import evaluation
+from ._inference import evaluation
 from ._plotting import COLORS, panels, pyplot, vae_behind
 from ._utils.arrays import on_host
 from ._utils.random import torch_generator

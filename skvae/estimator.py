@@ -16,7 +16,8 @@ from scipy import sparse
 from sklearn.base import clone
 from torch.distributions import constraints
 
-from . import evaluation, initialization
+from . import initialization
+from ._inference import evaluation
 from ._inference.code_density import fit_code_density
 from ._tables.canonical import canonical_rows, n_held_out, sort_rows
 from ._tables.columns import Columns

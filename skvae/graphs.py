@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import evaluation
+from ._inference import evaluation
 from ._inference.decoded import N_NODES
 from ._tables.scalings import LARGEST_LOG, PowerMap, QuantileMap
 

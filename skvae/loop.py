@@ -16,7 +16,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
-from . import evaluation
+from ._inference import evaluation
 from ._utils.random import seed_global, torch_generator
 from .batches import Batches
 from .optimizers import clip_

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 
-from . import evaluation
+from ._inference import evaluation
 from ._utils.arrays import on_host
 from ._utils.random import exclusive, torch_generator
 from .distributions.mmd import mmd

@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from standardize import standardized
 
 from skvae import ELBO, Gaussian, VAETransformer
+from skvae._inference.evaluation import elbo, importance_weighted
 from skvae._utils.random import whitened_pairs
-from skvae.evaluation import elbo, importance_weighted
 from skvae.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 
 OPTIMUM = {"wine": -15.213, "breast_cancer": -24.625, "digits": -77.917}

@@ -30,9 +30,9 @@ from skvae import (
     VariationalEM,
     metrics,
 )
+from skvae._inference.evaluation import importance_weighted
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.distributions.mmd import mmd
-from skvae.evaluation import importance_weighted
 
 LINEAR = {"hidden_layer_sizes": (), "early_stopping": False, "random_state": 0}
 

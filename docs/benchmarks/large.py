@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from skvae import VAETransformer, evaluation
+from skvae import VAETransformer
+from skvae._inference import evaluation
 
 D = 30
 MEGABYTE = 1e6

@@ -15,9 +15,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch.distributions import Distribution
 
-from .. import evaluation
+from .._inference import evaluation
 from .._inference.code_density import as_normal_mixture
 from .._inference.decoded import N_NODES, InDataUnits
+from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._tables.lazy import refuse_lazy
 from .._tables.selection import dense
 from .._utils.arrays import accepted_dtypes, as_tensor, float_dtypes, like, on_host, torch_float
@@ -26,7 +27,6 @@ from .._utils.compat import check_same_namespace
 from .._utils.random import draw_seed, exclusive, torch_generator
 from .._utils.threads import limited_threads
 from ..distributions.latent import reordered
-from ..imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 
 __all__ = ["IMPORTANCE_STREAM", "SCORE_STREAM", "Verbs"]
 

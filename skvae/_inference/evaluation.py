@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from .distributions.divergences import marginals
-from .distributions.latent import OneHots, joint_log_prob, kl, summed
+from ..distributions.divergences import marginals
+from ..distributions.latent import OneHots, joint_log_prob, kl, summed
 
 __all__ = [
     "aggregate_kl",

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from .distributions.latent import joint_log_prob
-from .families.likelihood import observed_log_prob
+from ..distributions.latent import joint_log_prob
+from ..families.likelihood import observed_log_prob
 
 __all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
 
