@@ -2,9 +2,6 @@
 
 from . import display, metrics
 from ._tables.statistics import TableStatistics
-from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
-from .autoencoders import AAE, AE, AVB, GAN, WAEMMD
-from .bounds import ELBO, IWAE
 from .checkpoints import Checkpoint
 from .estimator import VAETransformer
 from .families.base import Family
@@ -34,7 +31,11 @@ from .families.positive import (
 from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
 from .networks.architectures import MLP, ConvNet, Network
 from .networks.perceptual import FeatureLoss
-from .objective import Objective
+from .objectives.adversarial import AAE, AVB, GAN
+from .objectives.annealing import Annealing, CyclicalAnnealing, LinearAnnealing
+from .objectives.autoencoders import AE, WAEMMD
+from .objectives.base import Objective
+from .objectives.bounds import ELBO, IWAE
 from .posteriors.base import Head, Posterior
 from .posteriors.discrete import CategoricalPosterior, Point
 from .posteriors.flexible import FlowPosterior, Implicit

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ._plotting import COLORS, panels, place_legend, pyplot, vae_behind
-from .bounds import ELBO, IWAE
+from .objectives.bounds import ELBO, IWAE
 
 __all__ = ["TrainingCurveDisplay"]
 

@@ -41,8 +41,8 @@ from .families.base import Family
 from .model import LatentVariableModel
 from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .networks.perceptual import FeatureLoss
-from .objective import Objective
 from .objectives import OBJECTIVES
+from .objectives.base import Objective
 from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
 from .posteriors import POSTERIORS

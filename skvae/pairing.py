@@ -4,10 +4,10 @@ import torch
 from torch.distributions import constraints
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .bounds import ELBO
 from .distributions.latent import OneHots, has_closed_form
 from .families.real import Gaussian
 from .networks.architectures import MLP
+from .objectives.bounds import ELBO
 from .posteriors.discrete import Point
 from .posteriors.normal import FullCovariance, MeanField
 from .priors.fixed import Standard, StandardNormal, UniformPrior

@@ -32,7 +32,7 @@ from ._utils.random import exclusive
 from .families.base import Family
 from .model import LatentVariableModel
 from .networks.architectures import MLP, Network
-from .objective import Objective
+from .objectives.base import Objective
 from .posteriors.base import Posterior
 from .priors.base import Prior
 from .registry import described, is_built_in, made

@@ -449,7 +449,7 @@ def test_the_critic_learns_the_log_density_ratio():
     critic = AAE(hidden_layer_sizes=(16,)).auxiliary(1, 1)
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
-    from skvae.autoencoders import told_apart
+    from skvae.objectives.adversarial import told_apart
 
     for _ in range(600):
         real = 1 + torch.randn(512, 1, generator=generator)

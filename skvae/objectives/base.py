@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
 
 __all__ = ["Objective", "is_non_negative"]
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from ..distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
 from .annealing import Annealing
-from .distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
-from .objective import Objective, is_non_negative
+from .base import Objective, is_non_negative
 
 __all__ = ["ELBO", "IWAE"]
 

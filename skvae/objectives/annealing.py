@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
 
 __all__ = ["Annealing", "CyclicalAnnealing", "LinearAnnealing"]
 

@@ -1,0 +1,24 @@
+"""Objectives of training, and their short names."""
+
+from .adversarial import AAE, AVB, GAN
+from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
+from .autoencoders import AE, WAEMMD
+from .base import Objective
+from .bounds import ELBO, IWAE
+
+__all__ = [
+    "AAE",
+    "AE",
+    "AVB",
+    "ELBO",
+    "GAN",
+    "IWAE",
+    "OBJECTIVES",
+    "WAEMMD",
+    "Annealing",
+    "CyclicalAnnealing",
+    "LinearAnnealing",
+    "Objective",
+]
+
+OBJECTIVES = {"elbo": ELBO, "iwae": IWAE, "ae": AE, "aae": AAE, "wae_mmd": WAEMMD, "avb": AVB, "gan": GAN}

@@ -1,0 +1,104 @@
+"""Autoencoders without a bound: plain, Wasserstein and adversarial ones, and the lectures' GAN.
+
+A critic T is a network whose logit tells two sources apart; trained to its optimum it is their log density ratio,
+
+    max_T E_a ln s(T) + E_b ln s(-T)   ->   T = ln a - ln b,    s the logistic function
+
+(Goodfellow et al. 2014, proposition 1). -ln s(T) is softplus(-T).
+"""
+
+from ..distributions.mmd import KERNELS, mmd
+from .base import Objective, is_non_negative
+
+__all__ = ["AE", "WAEMMD"]
+
+
+class AE(Objective):
+    r"""Plain autoencoder, :math:`\ln p(x | e(x))` for a code without noise: short name "ae".
+
+    Nothing draws the codes to the prior; so `sample` draws from a Gaussian mixture that is fitted to them after
+    training (`code_density_`; Ghosh et al. 2020, "ex-post density estimation"). There is no score.
+
+    He's lecture, autoencoder against variational autoencoder.
+
+    See Also
+    --------
+    ELBO : The objective with noise in the codes, a prior and a score.
+    WAEMMD : An autoencoder whose codes are drawn to a prior.
+    sklearn.decomposition.PCA : The linear autoencoder.
+
+    Examples
+    --------
+    Models without a score are compared by their reconstruction error, here the share of variance that is lost:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import AE, VAETransformer, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, objective=AE(), max_iter=5, random_state=0).fit(X)
+    >>> metrics.reconstruction_error(vae, X) < 0.05
+    True
+    >>> vae.code_density_.means_.shape[1]  # what `sample` draws codes from
+    2
+    """
+
+    posterior = "point"
+    uses_prior = False
+
+    def __call__(self, model, x, mask, u):
+        """The reconstruction alone."""
+        log_px = model.training_log_likelihood(x, mask, model.draw(model.encode(x, mask), u)).mean(0)
+        return {"loss": -log_px, "reconstruction": log_px}
+
+
+class WAEMMD(Objective):
+    r"""Wasserstein autoencoder whose codes match the prior as a whole: short name "wae_mmd".
+
+    .. math:: -E_x \ln p(x | z) + \lambda\, MMD^2(q(z), p(z)), \qquad q(z) = E_x q(z | x)
+
+    A single code may lie anywhere, and only all together are compared with draws of the prior, batch by batch.
+
+    Tolstikhin et al. (2018), algorithm 2; Yang's lecture, eq. (23).
+
+    Parameters
+    ----------
+    weight : float, default=100.0
+        The lambda above, in nats: MMD^2 of normalised kernels is at most 2.
+    kernel : {"imq", "rbf"}, default="imq"
+        Means over seven widths of the inverse multiquadratic or the Gaussian kernel.
+
+    See Also
+    --------
+    AAE : The same with a critic in place of the kernel.
+    metrics.mmd_to_prior : What is left of the discrepancy.
+
+    Examples
+    --------
+    Without a weight nothing draws the codes to the prior:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer, WAEMMD, metrics
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> vae = VAETransformer(2, init="random", max_iter=5, early_stopping=False, random_state=0)
+    >>> mmd = lambda weight: metrics.mmd_to_prior(vae.set_params(objective=WAEMMD(weight=weight)).fit(X), X)
+    >>> mmd(100.0) < mmd(0.0)
+    True
+    """
+
+    posterior = "point"
+    is_row_wise = False
+
+    def __init__(self, weight: float = 100.0, kernel: str = "imq"):
+        self.weight = weight
+        self.kernel = kernel
+
+    def check(self):
+        """Every parameter in its range."""
+        self._check_parameter("weight", is_non_negative, "a float in the range [0, inf)")
+        self._check_choice("kernel", tuple(KERNELS))
+
+    def __call__(self, model, x, mask, u):
+        """The reconstruction, and each row's share of the batch's MMD."""
+        z = model.draw(model.encode(x, mask), u)
+        log_px = model.training_log_likelihood(x, mask, z).mean(0)
+        discrepancy = mmd(z[0], model.prior(model.encode).sample((len(x),)), self.kernel)
+        return {"loss": self.weight * discrepancy - log_px, "reconstruction": log_px, "mmd": discrepancy}
