@@ -2,7 +2,7 @@
 
 from . import display, metrics
 from ._tables.statistics import TableStatistics
-from .checkpoints import Checkpoint
+from ._training.checkpoints import Checkpoint
 from .estimator import VAETransformer
 from .families.base import Family
 from .families.bounded import Beta, ContinuousBernoulli, Triangular, Uniform

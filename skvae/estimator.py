@@ -27,6 +27,14 @@ from ._tables.sampling import draw_positions
 from ._tables.scalings import SCALINGS
 from ._tables.schema import Schema
 from ._tables.selection import blocks, stored
+from ._training.batches import Rows
+from ._training.checkpoints import Checkpoint, reserve
+from ._training.digests import digest, digest_of_rows
+from ._training.optimizers import OPTIMIZERS
+from ._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
+from ._training.processes import joined, warn_without_launch
+from ._training.resumable import Run
+from ._training.tasks import Tasks, fitted_attributes
 from ._utils.arrays import as_tensor, choose_device, like, on_host
 from ._utils.checks import check_weight
 from ._utils.compat import CallbackSupportMixin, Interval, StrOptions, validate_parameter_constraints, with_callbacks
@@ -34,8 +42,6 @@ from ._utils.documented import Documented
 from ._utils.random import draw_seed, exclusive, torch_generator, whitened_pairs
 from ._utils.threads import limited_threads
 from ._verbs.verbs import SCORE_STREAM, Verbs
-from .batches import Rows
-from .checkpoints import Checkpoint, Run, digest, digest_of_rows, reserve
 from .families import LIKELIHOODS
 from .families.base import Family
 from .model import LatentVariableModel
@@ -43,7 +49,6 @@ from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .networks.perceptual import FeatureLoss
 from .objectives import OBJECTIVES
 from .objectives.base import Objective
-from .optimizers import OPTIMIZERS
 from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
 from .posteriors import POSTERIORS
 from .posteriors.base import Posterior
@@ -51,13 +56,10 @@ from .priors import PRIORS
 from .priors.base import Prior
 from .priors.fixed import StandardNormal
 from .priors.learned import NormalMixture, VampPrior
-from .processes import joined, warn_without_launch
 from .registry import told
 from .schedules import SCHEDULES, Schedule
 from .storage import Stored
 from .streaming import Streams
-from .tasks import Tasks, fitted_attributes
-from .training import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
 
 __all__ = ["VAETransformer"]
 

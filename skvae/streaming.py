@@ -18,10 +18,10 @@ from ._tables.lazy import refuse_lazy
 from ._tables.on_disk import mapped_rows
 from ._tables.selection import dense
 from ._tables.statistics import Outline, TableStatistics, count_rows, named
+from ._training.tasks import Tasks, fitted_attributes
 from ._utils.arrays import on_host
 from ._utils.compat import with_callbacks
 from ._utils.threads import limited_threads
-from .tasks import Tasks, fitted_attributes
 
 __all__ = ["Streams"]
 

@@ -23,19 +23,10 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
 
-from skvae import (
-    ELBO,
-    Aggressive,
-    Checkpoint,
-    CyclicalAnnealing,
-    Gaussian,
-    Schedule,
-    VAETransformer,
-    VariationalEM,
-    checkpoints,
-)
-from skvae.loop import Net
-from skvae.processes import ONE, OneProcess
+from skvae import ELBO, Aggressive, Checkpoint, CyclicalAnnealing, Gaussian, Schedule, VAETransformer, VariationalEM
+from skvae._training import checkpoints
+from skvae._training.loop import Net
+from skvae._training.processes import ONE, OneProcess
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)

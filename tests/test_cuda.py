@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from skvae import Checkpoint, VAETransformer
-from skvae.loop import Net
+from skvae._training.loop import Net
 
 pytestmark = pytest.mark.cuda
 X = load_digits().data
@@ -48,7 +48,7 @@ def test_options(parameters):
 def test_no_synchronisation_inside_an_epoch():
     torch.cuda.set_sync_debug_mode("error")
     try:
-        from skvae import batches, loop
+        from skvae._training import batches, loop
 
         vae = fit(device="cuda", early_stopping=False)
         rows = batches.Rows(X, np.ones(len(X)), vae._columns, "cuda")

@@ -18,8 +18,9 @@ import torch
 from filelock import FileLock  # torch brings it
 from sklearn.datasets import load_iris
 
-from skvae import AAE, AVB, ELBO, IWAE, VAETransformer, processes
-from skvae.processes import Processes
+from skvae import AAE, AVB, ELBO, IWAE, VAETransformer
+from skvae._training import processes
+from skvae._training.processes import Processes
 
 IRIS = load_iris().data
 WORKER = str(Path(launched.__file__))

@@ -10,8 +10,8 @@ from torch.distributions import kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skvae import VAETransformer
+from skvae._training.optimizers import OPTIMIZERS, clip_
 from skvae.distributions import univariate as densities
-from skvae.optimizers import OPTIMIZERS, clip_
 
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")
 

@@ -22,7 +22,7 @@ from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
 from skvae._tables.moments import moments
 from skvae._tables.schema import Schema
 from skvae._tables.statistics import Sample, _name
-from skvae.tasks import Tasks
+from skvae._training.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 

@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skvae import ELBO, Gaussian, Joint, VAETransformer
+from skvae._training.early_stopping import BestState
 from skvae._utils.compat import CallbackSupportMixin
 from skvae._utils.threads import limited_threads
 from skvae._verbs import verbs
-from skvae.loop import BestState
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
 

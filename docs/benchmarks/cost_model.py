@@ -22,9 +22,10 @@ import torch
 from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skvae import VAETransformer, loop
+from skvae import VAETransformer
 from skvae._tables.on_disk import draw_runs, mapped_rows
-from skvae.batches import Batches, Rows
+from skvae._training import loop
+from skvae._training.batches import Batches, Rows
 
 D, K, HIDDEN = 100, 16, (256, 256)
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from skvae import VAETransformer, loop
-from skvae.batches import Rows
+from skvae import VAETransformer
+from skvae._training import loop
+from skvae._training.batches import Rows
 
 CASES = [(64, (128, 128), 10, 128, 128 * 40), (784, (512, 256), 16, 256, 256 * 8)]
 

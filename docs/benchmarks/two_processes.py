@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from skvae import VAETransformer
-from skvae.processes import Processes
+from skvae._training.processes import Processes
 
 COLUMNS, HIDDEN, CODES = 784, (512, 256), 16
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from skvae import ELBO, VAETransformer
-from skvae.batches import Rows
+from skvae._training.batches import Rows
 
 LEVELS = (2, 5, 6, 7, 8, 14, 16, 41)
 STEPS = 10

@@ -1,20 +1,8 @@
-"""Checkpoints: what training has made so far, in one file per run, so that a run that was killed goes on bit for bit.
+"""One fit and its checkpoint file."""
 
-Canonical rows, units and the start follow from table, parameters and seed: a run that goes on computes them again. The
-file holds the rest: weights and their average, optimizers, history, the best state; and inside an epoch, which may take
-an hour, how many steps are done, the states of the generators and the sums of the epoch's means. The schedule, a
-generator, cannot be stored: it is run again over the steps that are done, which reads their rows and computes nothing.
-
-The name of the file is a hash of everything that the result depends on. So another table, parameter or seed is another
-run, and the candidates of a search share a folder.
-"""
-
-import hashlib
 import os
 import pickle
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import warnings
@@ -22,119 +10,33 @@ import zipfile
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import replace
-from errno import ENOSPC
-from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import sparse
 
-from ._tables.selection import blocks
-from ._utils.arrays import convert
-from ._utils.atomic import replacing
-from ._utils.documented import Documented
-from ._utils.random import global_states, set_global_states
-from .schedules import send
+from .._utils.arrays import convert
+from .._utils.atomic import replacing
+from .._utils.random import global_states, set_global_states
+from ..schedules import send
+from .checkpoints import reserve
+from .digests import digest
 
-__all__ = ["Checkpoint", "Run", "digest", "digest_of_rows", "reserve"]
+__all__ = ["Run"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
+
+
 _SLACK = 1 << 20  # bytes, for the history and names
+
+
 _END = 2.0**20  # more than all processes of a fit together, so that their sum tells
+
+
 _PLAIN = (type(None), bool, int, float, str, torch.Tensor)
+
+
 _BEST = ("value", "best_epoch", "monitored", "state")  # of `BestState`
-
-
-class Checkpoint(Documented):
-    """How often a fit writes down what it has learned, and where, so that it goes on after it was killed.
-
-    ``VAETransformer(checkpoint=Checkpoint("runs"))``, or ``checkpoint="runs"`` for short. The same call of `fit` again,
-    with the same table, parameters and seed, goes on from the file of the run that was interrupted, wherever that was,
-    and ends bit for bit where it would have ended. A fit that ends well removes its file. Fits that differ in anything
-    have files of their own: one folder is enough for all candidates of a search.
-
-    A termination signal (SIGTERM), which schedulers send before they kill, writes a last checkpoint first.
-
-    Parameters
-    ----------
-    folder : str or path-like
-        Where the files are; made if it is missing. It needs room for two of them, some twelve times the weights.
-    every_n_epochs : int, optional
-        Write after so many epochs.
-    every_minutes : float or None, default=10.0
-        Write after so many minutes, inside an epoch, too; None for epochs alone.
-    resume : {"auto", True, False}, default="auto"
-        "auto" goes on if there is a file of this run; True raises a ValueError if there is none; False starts over.
-
-    See Also
-    --------
-    VAETransformer : Takes it as its parameter `checkpoint`.
-    VAETransformer.save : Keeps a fitted model.
-
-    Examples
-    --------
-    A fit that is interrupted in its fourth epoch, and goes on:
-
-    >>> import tempfile
-    >>> from sklearn.datasets import load_iris
-    >>> from skorch.callbacks import Callback
-    >>> from skvae import Checkpoint, VAETransformer
-    >>> class Interruption(Callback):
-    ...     def on_epoch_begin(self, net, **kwargs):
-    ...         if len(net.history) == 4:
-    ...             raise KeyboardInterrupt
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> whole = VAETransformer(2, max_iter=6, random_state=0).fit(X)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     vae = VAETransformer(2, max_iter=6, random_state=0, checkpoint=Checkpoint(folder, every_n_epochs=1))
-    ...     try:
-    ...         vae.set_params(callbacks=[Interruption()]).fit(X)
-    ...     except KeyboardInterrupt:
-    ...         vae.set_params(callbacks=None, checkpoint__resume=True).fit(X)
-    VAETransformer(...)
-    >>> bool((vae.transform(X) == whole.transform(X)).all())
-    True
-    """
-
-    def __init__(
-        self,
-        folder: str | os.PathLike,
-        every_n_epochs: int | None = None,
-        every_minutes: float | None = 10.0,
-        resume: bool | str = "auto",
-    ):
-        self.folder = folder
-        self.every_n_epochs = every_n_epochs
-        self.every_minutes = every_minutes
-        self.resume = resume
-
-    def check(self):
-        """Raise a ValueError for a bad parameter."""
-        n, minutes = self.every_n_epochs, self.every_minutes
-        _check(self, "folder", isinstance(self.folder, (str, os.PathLike)), "a str or a path")
-        _check(self, "every_n_epochs", n is None or _is_count(n), "an int in the range [1, inf) or None")
-        _check(self, "every_minutes", minutes is None or _is_positive(minutes), "a positive float or None")
-        is_known = isinstance(self.resume, bool) or (isinstance(self.resume, str) and self.resume == "auto")
-        _check(self, "resume", is_known, "True, False or 'auto'")
-        if n is None and minutes is None:
-            raise ValueError(
-                "Checkpoint writes nothing without 'every_n_epochs' and 'every_minutes': give one of them."
-            )
-
-
-def _check(checkpoint, name, is_good, must):
-    if not is_good:
-        value = getattr(checkpoint, name)
-        raise ValueError(f"The {name!r} parameter of Checkpoint must be {must}. Got {value!r} instead.")
-
-
-def _is_count(n):
-    return isinstance(n, Integral) and not isinstance(n, bool) and n >= 1
-
-
-def _is_positive(value):
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 class Run:
@@ -402,37 +304,6 @@ def _bytes_of(value):
     return value.nbytes if isinstance(value, torch.Tensor) else 0
 
 
-# ---------------------------------------------------------------- files and names
-
-
-def reserve(folder, n_bytes):
-    """Make the folder, and see whether it takes a file of so many bytes.
-
-    Raises
-    ------
-    OSError
-        It does not.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:  # without a name: nothing stays if we are killed here
-            _allocate(file.fileno(), folder, n_bytes)
-    except OSError as error:
-        need = f", which need {n_bytes:,} bytes" if n_bytes > 1 else ""  # 1: the size is not known yet
-        raise OSError(
-            error.errno,
-            f"The folder {os.fspath(folder)!r} of Checkpoint cannot hold the checkpoints of this fit{need}: "
-            f"{error.strerror}. Give a folder that can be written to, on a disk with enough room",
-        ) from error
-
-
-def _allocate(file, folder, n_bytes):
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, n_bytes)
-    elif shutil.disk_usage(folder).free < n_bytes:
-        raise OSError(ENOSPC, os.strerror(ENOSPC))
-
-
 def _read(path):
     """A file's state, on the CPU, after a look at its checksums, which torch's reader leaves out."""
     with _damage_is_a_value_error(path):
@@ -472,32 +343,3 @@ def _check_plain(value):
             f"A checkpoint holds numbers, strings, lists, dicts and tensors, and there is a {type(value).__name__} in "
             "the history, from a callback, or in the optimizer's state. Record it otherwise, or fit without checkpoint."
         )
-
-
-def digest(value):
-    """A short name for nested dicts and lists of plain data, tensors and arrays."""
-    found = hashlib.sha256()
-    _feed(found, value)
-    return found.hexdigest()[:20]
-
-
-def _feed(found, value):
-    if isinstance(value, (dict, list, tuple)):
-        found.update(f"{type(value).__name__} {len(value)}".encode())
-        for part in sorted(value.items()) if isinstance(value, dict) else value:
-            _feed(found, part)
-    elif isinstance(value, (torch.Tensor, np.ndarray)):
-        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.ascontiguousarray(value)
-        found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
-    else:
-        found.update(f"{value!r} ".encode())
-
-
-def digest_of_rows(X, weight):
-    """The same for a `RowSelection` and its weights, read block by block: rows to the last bit, and their order."""
-    found = hashlib.sha256()
-    for _, block in blocks(X):
-        _feed(found, [block.indptr, block.indices, block.data] if sparse.issparse(block) else block)
-    for _, part in blocks(weight[:, None]):
-        _feed(found, part)
-    return found.hexdigest()[:20]

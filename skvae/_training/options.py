@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ._utils.random import isolated
+from .._utils.random import isolated
 from .processes import ONE, OneProcess
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "TrainingOptions", "plain_history", "train"]
@@ -73,7 +73,8 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     ValueError
         The loss is not finite.
     """
-    from .loop import BestState, Net, StopTraining, callbacks_around  # skorch, for which `import skvae` does not wait
+    from .early_stopping import BestState
+    from .loop import Net, StopTraining, callbacks_around  # skorch, for which `import skvae` does not wait
 
     keeper = BestState(options.patience, options.tol, options.objective, options.keeps_start and first_epoch == 0)
     callbacks = callbacks_around(options, keeper if valid_rows is not None else None)

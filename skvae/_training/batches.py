@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ._tables.on_disk import draw_runs
-from ._tables.sampling import draw_positions
-from ._tables.selection import RowSelection, blocks, dense, stored
+from .._tables.on_disk import draw_runs
+from .._tables.sampling import draw_positions
+from .._tables.selection import RowSelection, blocks, dense, stored
 
 __all__ = ["Batches", "Rows"]
 

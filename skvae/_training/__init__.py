@@ -1,0 +1,1 @@
+"""The training loop: batches, optimizers, processes, checkpoints. Empty, since skorch is imported late."""
