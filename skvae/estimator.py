@@ -16,9 +16,9 @@ from scipy import sparse
 from sklearn.base import clone
 from torch.distributions import constraints
 
-from . import initialization
 from ._inference import evaluation
 from ._inference.code_density import fit_code_density
+from ._starts import closed_form
 from ._tables.canonical import canonical_rows, n_held_out, sort_rows
 from ._tables.columns import Columns
 from ._tables.lazy import refuse_lazy
@@ -355,7 +355,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
-        "init": [StrOptions({"auto", *initialization.STARTS})],
+        "init": [StrOptions({"auto", *closed_form.STARTS})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
@@ -965,7 +965,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         self._set_units(*rows)
         if self.init != "auto":
             return self._start(self.init, *rows)
-        racers = [copy.copy(self)._start(init, *rows) for init in initialization.RACE]
+        racers = [copy.copy(self)._start(init, *rows) for init in closed_form.RACE]
         return vars(self).update(vars(min(racers, key=lambda racer: racer._handicap(rows, valid))))
 
     def _handicap(self, rows, valid):
@@ -976,7 +976,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         variances. A few held-out rows alone would choose by chance. A model without a score takes PCA.
         """
         if self._why_no("codes") or self._why_no("score"):
-            return initialization.RACE.index(self.init_)
+            return closed_form.RACE.index(self.init_)
         n_more = 0 if self.init_ == "pca" else rows[0].shape[1] - 1
         parts = [rows] if valid is None else [rows, valid]
         counts = [max(weight.sum(), len(weight)) for _, weight in parts]
@@ -1017,7 +1017,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         with exclusive(self._seed):
             module = LatentVariableModel(**self._model_config).float().eval()
             check_model(module, posterior, prior, objective)
-        initialization.start(module, self._columns, X, weight, init, self._seed)
+        closed_form.start(module, self._columns, X, weight, init, self._seed)
         self.module_ = module.to(self._device)
         self._score_noise = whitened_pairs(
             self.n_score_samples, module.n_noise, torch_generator("cpu", self._seed, SCORE_STREAM)
@@ -1141,7 +1141,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         n_rows = len(rows)
         exact_step = None
         if schedule.closed_form:
-            exact_step = initialization.EMSteps(self.module_, self._columns, rows.working_rows(), rows.weight)
+            exact_step = closed_form.EMSteps(self.module_, self._columns, rows.working_rows(), rows.weight)
         return TrainingOptions(
             objective=objective,
             schedule=schedule,

@@ -9,8 +9,8 @@ from standardize import standardized
 
 from skvae import ELBO, Gaussian, VAETransformer
 from skvae._inference.evaluation import elbo, importance_weighted
+from skvae._starts.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 from skvae._utils.random import whitened_pairs
-from skvae.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 
 OPTIMUM = {"wine": -15.213, "breast_cancer": -24.625, "digits": -77.917}
 LINEAR = {"n_components": 5, "hidden_layer_sizes": (), "early_stopping": False, "random_state": 0}

@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from standardize import standardized
 
 from skvae import IWAE, VAETransformer, metrics
-from skvae.linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis
+from skvae._starts.linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis
 
 
 def with_holes(X, share, seed=0):

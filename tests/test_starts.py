@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 
 from skvae import VAETransformer
-from skvae.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
+from skvae._starts.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 
 
 def assert_same(a, b):

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, VAETransformer
-from skvae.linear_gaussian import LinearGaussian, SecondMoments, factor_analysis, probabilistic_pca
+from skvae._starts.linear_gaussian import LinearGaussian, SecondMoments, factor_analysis, probabilistic_pca
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 MAX_ROWS = 4000

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from sklearn.utils.extmath import randomized_svd
 
-from ._tables.selection import blocks
+from .._tables.selection import blocks
 
 __all__ = ["LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
            "probabilistic_pca"]  # fmt: skip

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from ._tables.moments import column_sums, moments
-from ._tables.sampling import draw_positions
-from ._tables.selection import blocks
-from ._utils.random import torch_generator
+from .._tables.moments import column_sums, moments
+from .._tables.sampling import draw_positions
+from .._tables.selection import blocks
+from .._utils.random import torch_generator
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 
 __all__ = ["RACE", "STARTS", "EMSteps", "start"]

@@ -1,0 +1,1 @@
+"""Closed-form initialisations: linear-Gaussian models, written into the linear paths of a model."""
