@@ -19,6 +19,8 @@ from torch.distributions import constraints
 from ._inference import evaluation
 from ._inference.code_density import fit_code_density
 from ._starts import closed_form
+from ._storage.registry import told
+from ._storage.stored import Stored
 from ._tables.canonical import canonical_rows, n_held_out, sort_rows
 from ._tables.columns import Columns
 from ._tables.lazy import refuse_lazy
@@ -56,9 +58,7 @@ from .priors import PRIORS
 from .priors.base import Prior
 from .priors.fixed import StandardNormal
 from .priors.learned import NormalMixture, VampPrior
-from .registry import told
 from .schedules import SCHEDULES, Schedule
-from .storage import Stored
 from .streaming import Streams
 
 __all__ = ["VAETransformer"]

@@ -34,22 +34,10 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 import skvae
-from skvae import (
-    AAE,
-    ELBO,
-    MLP,
-    ConvNet,
-    Gaussian,
-    LinearAnnealing,
-    MeanField,
-    NormalMixture,
-    Standard,
-    VAETransformer,
-    registry,
-)
-from skvae._storage import files
+from skvae import AAE, ELBO, MLP, ConvNet, Gaussian, LinearAnnealing, MeanField, NormalMixture, Standard, VAETransformer
+from skvae._storage import files, registry
+from skvae._storage.checks import FORMAT_VERSION
 from skvae._tables import templates
-from skvae.storage import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"
 IRIS = load_iris().data

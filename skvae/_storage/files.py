@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from .._utils.atomic import replacing
-from ..registry import is_built_in, made
+from .registry import is_built_in, made
 
 __all__ = ["read", "write"]
 

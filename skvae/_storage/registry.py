@@ -12,7 +12,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from ._utils.documented import Documented
+from .._utils.documented import Documented
 
 __all__ = ["built_in", "described", "is_built_in", "made", "told"]
 

@@ -1,0 +1,1 @@
+"""Fitted estimators as plain data, and as files."""
