@@ -16,6 +16,8 @@ from scipy import sparse
 from sklearn.base import clone
 from torch.distributions import constraints
 
+from ._fitting.compatibility import check_model, check_parts, check_row_wise, check_row_wise_model
+from ._fitting.streams import Streams
 from ._inference import evaluation
 from ._inference.code_density import fit_code_density
 from ._starts import closed_form
@@ -51,7 +53,6 @@ from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
 from .networks.perceptual import FeatureLoss
 from .objectives import OBJECTIVES
 from .objectives.base import Objective
-from .pairing import check_model, check_parts, check_row_wise, check_row_wise_model
 from .posteriors import POSTERIORS
 from .posteriors.base import Posterior
 from .priors import PRIORS
@@ -59,7 +60,6 @@ from .priors.base import Prior
 from .priors.fixed import StandardNormal
 from .priors.learned import NormalMixture, VampPrior
 from .schedules import SCHEDULES, Schedule
-from .streaming import Streams
 
 __all__ = ["VAETransformer"]
 

@@ -27,8 +27,8 @@ from skvae import (
     VampPrior,
     VariationalEM,
 )
+from skvae._fitting.compatibility import check_model, check_parts
 from skvae.model import LatentVariableModel
-from skvae.pairing import check_model, check_parts
 
 SMALL = {"n_transforms": 1, "hidden_layer_sizes": (4,)}
 CORE_POSTERIORS = {

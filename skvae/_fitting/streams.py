@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ._tables.frames import as_table
-from ._tables.lazy import refuse_lazy
-from ._tables.on_disk import mapped_rows
-from ._tables.selection import dense
-from ._tables.statistics import Outline, TableStatistics, count_rows, named
-from ._training.tasks import Tasks, fitted_attributes
-from ._utils.arrays import on_host
-from ._utils.compat import with_callbacks
-from ._utils.threads import limited_threads
+from .._tables.frames import as_table
+from .._tables.lazy import refuse_lazy
+from .._tables.on_disk import mapped_rows
+from .._tables.selection import dense
+from .._tables.statistics import Outline, TableStatistics, count_rows, named
+from .._training.tasks import Tasks, fitted_attributes
+from .._utils.arrays import on_host
+from .._utils.compat import with_callbacks
+from .._utils.threads import limited_threads
 
 __all__ = ["Streams"]
 

@@ -4,14 +4,14 @@ import torch
 from torch.distributions import constraints
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .distributions.latent import OneHots, has_closed_form
-from .families.real import Gaussian
-from .networks.architectures import MLP
-from .objectives.bounds import ELBO
-from .posteriors.discrete import Point
-from .posteriors.normal import FullCovariance, MeanField
-from .priors.fixed import Standard, StandardNormal, UniformPrior
-from .priors.learned import VampPrior
+from ..distributions.latent import OneHots, has_closed_form
+from ..families.real import Gaussian
+from ..networks.architectures import MLP
+from ..objectives.bounds import ELBO
+from ..posteriors.discrete import Point
+from ..posteriors.normal import FullCovariance, MeanField
+from ..priors.fixed import Standard, StandardNormal, UniformPrior
+from ..priors.learned import VampPrior
 
 __all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
 

@@ -1,0 +1,1 @@
+"""Fit as a pipeline of values."""
