@@ -18,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import NormalMixture, VAETransformer, display
-from skvae._plotting import image_values, short
 from skvae.display import (
     BoundDisplay,
     ComponentDisplay,
@@ -28,6 +27,7 @@ from skvae.display import (
     SampleDisplay,
     TrainingCurveDisplay,
 )
+from skvae.display.plotting import image_values, short
 
 X, y = load_iris(return_X_y=True)
 DIGITS = load_digits().data

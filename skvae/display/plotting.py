@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ._tables.selection import dense
-from ._utils.arrays import on_host
-from .estimator import VAETransformer
-from .families.discrete import Bernoulli
+from .._tables.selection import dense
+from .._utils.arrays import on_host
+from ..estimator import VAETransformer
+from ..families.discrete import Bernoulli
 
 __all__ = [
     "COLORS",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._plotting import COLORS, columns_of, grouped_levels, numbers_of, panels, pyplot, short, thinned, vae_behind
+from .plotting import COLORS, columns_of, grouped_levels, numbers_of, panels, pyplot, short, thinned, vae_behind
 
 __all__ = ["SampleDisplay"]
 

@@ -6,13 +6,13 @@ panels takes an array of axes, or a single one, which it divides. matplotlib is 
 (``pip install skvae[plot]``). Estimators are fitted VAETransformers, or Pipelines that end in one.
 """
 
-from ._display_bounds import BoundDisplay
-from ._display_components import ComponentDisplay
-from ._display_latent import LatentSpaceDisplay
-from ._display_manifold import ManifoldDisplay
-from ._display_reconstruction import ReconstructionDisplay
-from ._display_samples import SampleDisplay
-from ._display_training import TrainingCurveDisplay
+from .bounds import BoundDisplay
+from .components import ComponentDisplay
+from .latent import LatentSpaceDisplay
+from .manifold import ManifoldDisplay
+from .reconstruction import ReconstructionDisplay
+from .samples import SampleDisplay
+from .training import TrainingCurveDisplay
 
 __all__ = [
     "BoundDisplay",

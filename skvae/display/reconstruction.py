@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
-from ._plotting import (
+from .plotting import (
     COLORS,
     codes_of,
     columns_of,

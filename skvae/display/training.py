@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._plotting import COLORS, panels, place_legend, pyplot, vae_behind
-from .objectives.bounds import ELBO, IWAE
+from ..objectives.bounds import ELBO, IWAE
+from .plotting import COLORS, panels, place_legend, pyplot, vae_behind
 
 __all__ = ["TrainingCurveDisplay"]
 

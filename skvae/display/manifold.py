@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._plotting import contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
-from ._utils.random import draw_seed, exclusive
+from .._utils.random import draw_seed, exclusive
+from .plotting import contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
 
 __all__ = ["ManifoldDisplay"]
 

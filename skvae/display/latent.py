@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
-from ._plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
-from ._tables.frames import gone
-from ._utils.arrays import on_host
+from .._tables.frames import gone
+from .._utils.arrays import on_host
+from .plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
 
 __all__ = ["LatentSpaceDisplay"]
 

@@ -8,7 +8,9 @@ import torch
 from scipy.stats import norm
 from torch.distributions import constraints
 
-from ._plotting import (
+from .._utils.arrays import on_host
+from ..estimator import LIVE
+from .plotting import (
     COLORS,
     codes_of,
     columns_of,
@@ -22,8 +24,6 @@ from ._plotting import (
     short,
     vae_behind,
 )
-from ._utils.arrays import on_host
-from .estimator import LIVE
 
 __all__ = ["ComponentDisplay"]
 
