@@ -24,9 +24,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skvae import ConvNet, Gaussian, VAETransformer
-from skvae.decompositions import DECOMPOSITIONS
-from skvae.graphs import VERBS
-from skvae.onnx import OPSET, to_onnx
+from skvae.onnx.converters import OPSET, to_onnx
+from skvae.onnx.decompositions import DECOMPOSITIONS
+from skvae.onnx.graphs import VERBS
 
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 TYPES = {

@@ -36,9 +36,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from ._tables.frames import Column, as_frame
+from .._tables.frames import Column, as_frame
+from ..estimator import VAETransformer
 from .decompositions import plain_program
-from .estimator import VAETransformer
 from .graphs import VERBS
 
 __all__ = ["OPSET", "to_onnx"]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._inference import evaluation
-from ._inference.decoded import N_NODES
-from ._tables.scalings import LARGEST_LOG, PowerMap, QuantileMap
+from .._inference import evaluation
+from .._inference.decoded import N_NODES
+from .._tables.scalings import LARGEST_LOG, PowerMap, QuantileMap
 
 __all__ = ["VERBS", "InverseTransform", "ScoreSamples", "Transform"]
 
