@@ -75,7 +75,7 @@ def test_spellings_run(match):
     result = eval(match[1], vars(skvae))
     if isinstance(result, skvae.VAETransformer):
         families = [skvae.Gaussian()] * math.prod(getattr(result.encoder, "image_shape", (1,)))
-        skvae.pairing.check_parts(*result._parts(), families, result._networks(1000))
+        check_parts(*result._parts(), families, result._networks(1000))
         result._component("likelihood")
 
 

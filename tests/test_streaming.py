@@ -572,7 +572,7 @@ def test_no_space_and_no_folder_are_said_before_the_work(monkeypatch, tmp_path):
         VAETransformer().fit_batches(unread, cache_dir=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="The 'n_components' parameter"):
         VAETransformer(0).fit_batches(unread)
-    monkeypatch.setattr(skvae.streaming.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(skvae._fitting.streams.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(OSError, match=r"file of 6.4e-06 GB, but .* has only 1e-06 GB left. Name .*cache_dir="):
         VAETransformer().fit_batches(source_of(table(100)), cache_dir=tmp_path)
 

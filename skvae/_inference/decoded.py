@@ -3,12 +3,12 @@
 import torch
 from torch.distributions import Distribution
 
-__all__ = ["N_NODES", "InDataUnits"]
+__all__ = ["N_NODES", "InDataSpace"]
 
 N_NODES = 41  # of the trapezoid rule behind means of bent columns
 
 
-class InDataUnits(Distribution):
+class InDataSpace(Distribution):
     """p(x given z) over the columns in the units of the table: what `VAETransformer.decode` returns; float64.
 
     Categories are code numbers. Columns that are bent (``scaling="power"`` or ``"quantile"``) have their mean and

@@ -63,7 +63,7 @@ def expected_values(p, w: Tensor) -> Tensor:
 
     Parameters
     ----------
-    p : InDataUnits, batch shape (S, B, D)
+    p : InDataSpace, batch shape (S, B, D)
 
     Returns
     -------

@@ -79,7 +79,7 @@ class PowerMap(Scaling):
     Examples
     --------
     >>> import numpy as np
-    >>> from skvae.scalings import PowerMap
+    >>> from skvae._tables.scalings import PowerMap
     >>> v = np.array([-1.0, -0.5, -0.5, 2.0])
     >>> scaling = PowerMap.fit(v, np.ones(4))
     >>> bool(scaling.power < 1)
@@ -172,7 +172,7 @@ class QuantileMap(Scaling):
     Examples
     --------
     >>> import numpy as np
-    >>> from skvae.scalings import QuantileMap
+    >>> from skvae._tables.scalings import QuantileMap
     >>> v = np.array([-1.0, -0.5, -0.5, 2.0])
     >>> scaling = QuantileMap.fit(v, np.ones(4))
     >>> scaling.map(v).round(2)

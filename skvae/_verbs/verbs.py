@@ -17,7 +17,7 @@ from torch.distributions import Distribution
 
 from .._inference import evaluation
 from .._inference.code_density import as_normal_mixture
-from .._inference.decoded import N_NODES, InDataUnits
+from .._inference.decoded import N_NODES, InDataSpace
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._tables.lazy import refuse_lazy
 from .._tables.selection import dense
@@ -210,7 +210,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module = copy.deepcopy(module).requires_grad_(False)  # q may outlive this call and draw through the module
         return reordered(module.encode(x, mask), *self._output_map(x))
 
-    def decode(self, Z: Any) -> InDataUnits:
+    def decode(self, Z: Any) -> InDataSpace:
         """Give p(x given z) of codes as one distribution over the columns, in data units.
 
         Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a bent
@@ -223,7 +223,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        InDataUnits
+        InDataSpace
             A distribution with `log_prob` per column, `mean`, `mode`, `variance` and `sample`; batch shape
             (n_samples, n_features).
 
@@ -248,7 +248,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module, z = self._codes(Z)
         with torch.no_grad():
             p = module.decode(z)
-        return InDataUnits(p, module.likelihood, self._columns)
+        return InDataSpace(p, module.likelihood, self._columns)
 
     @_if_has("codes")
     def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
@@ -567,7 +567,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             draws = self._draws_given(module, x, mask, u.to(x), z_prior.to(x))
             size = effective_size(draws).cpu().double()
             if n_draws is None:
-                p = InDataUnits(draws.p, module.likelihood, self._columns, n_nodes=_FEW_NODES)
+                p = InDataSpace(draws.p, module.likelihood, self._columns, n_nodes=_FEW_NODES)
                 values = expected_values(p, draws.w)[None]
             else:
                 values = self._in_data_units(module, draws.resampled(n_draws)).draw()
@@ -748,7 +748,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _in_data_units(self, module, z):
         """p(x given z) of codes z (S, B, K) of the module's own order, in data units."""
-        return InDataUnits(module.decode(z), module.likelihood, self._columns)
+        return InDataSpace(module.decode(z), module.likelihood, self._columns)
 
     @property
     def _n_nodes(self):

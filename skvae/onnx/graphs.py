@@ -41,7 +41,7 @@ class Transform(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.graphs import Transform
+    >>> from skvae.onnx.graphs import Transform
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> codes = Transform(vae, torch.float64)(torch.from_numpy(X))
@@ -106,7 +106,7 @@ class InverseTransform(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.graphs import InverseTransform
+    >>> from skvae.onnx.graphs import InverseTransform
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> InverseTransform(vae, torch.float64)(torch.zeros(1, 2, dtype=torch.float64)).round(decimals=2)
@@ -171,7 +171,7 @@ class ScoreSamples(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.graphs import ScoreSamples
+    >>> from skvae.onnx.graphs import ScoreSamples
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> bound = ScoreSamples(vae, torch.float64)(torch.from_numpy(X))
@@ -271,7 +271,7 @@ class Units(nn.Module):
         return torch.cat([x[..., self.straight], bent], -1).index_select(-1, self.place)
 
     def mean(self, p, likelihood):
-        """E[x given z] in data units, `InDataUnits.mean`: (..., D), float64."""
+        """E[x given z] in data units, `InDataSpace.mean`: (..., D), float64."""
         mean = p.mean.double()
         if self.bends is not None:
             u = torch.linspace(-6.0, 6.0, N_NODES, dtype=torch.float64)

@@ -15,7 +15,7 @@ from ..priors.joint import DirichletPrior, EllipticalPrior
 from .base import Head, Posterior
 from .normal import FullCovariance
 
-__all__ = ["JOINT_POSTERIORS", "DirichletPosterior", "Elliptical"]
+__all__ = ["DirichletPosterior", "Elliptical"]
 
 
 class DirichletPosterior(Posterior):

@@ -11,7 +11,7 @@ from ..distributions.univariate import MultivariateStudentT
 from ..families.real import check_df
 from .base import Prior
 
-__all__ = ["JOINT_PRIORS", "DirichletPrior", "EllipticalPrior"]
+__all__ = ["DirichletPrior", "EllipticalPrior"]
 
 
 class DirichletPrior(Prior):
