@@ -1,7 +1,7 @@
 """Short names become components here, and nowhere else; so does "auto", where one component calls for another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sklearn.base import clone
@@ -56,23 +56,21 @@ def _pairs(likelihood: list) -> list:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a model is made of and trained by: posterior (None without an encoder), prior, objective and schedule."""
+    """What a model is made of and trained for: posterior (None without an encoder), prior and objective."""
 
     posterior: Posterior | None
     prior: Prior
     objective: Objective
-    schedule: Schedule
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Parts":
         """Resolve parameters: the objective names its posterior, and the posterior its prior."""
-        names = ("posterior", "prior", "objective", "schedule")
-        posterior, prior, objective, schedule = (component(name, parameters[name]) for name in names)
+        posterior, prior, objective = (component(f.name, parameters[f.name]) for f in fields(cls))
         if posterior == "auto":
             posterior = objective.posterior and POSTERIORS[objective.posterior]()
         if prior == "auto":
             prior = posterior.prior() if posterior else StandardNormal()
-        return cls(posterior, prior, objective, schedule)
+        return cls(posterior, prior, objective)
 
     def lacks(self, what: str) -> str | None:
         """Say why a model of these parts has no "codes", no "score" or no "mixture"; None where it has."""

@@ -1,4 +1,4 @@
-"""Fitting what does not fit into memory: verbs of `VAETransformer` that read a source of chunks.
+"""Fitting what does not fit into memory: methods of `VAETransformer` that read a source of chunks.
 
 `fit_batches` turns a source into a file of encoded rows, and a file is what `fit` can do already; `fit_statistics`
 looks at a source so that `partial_fit` starts right whatever its first chunk is.
@@ -8,25 +8,51 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from .._inference.fitted import (
+    ATTRIBUTE,
+    REFERENCE,
+    Fitted,
+    HoldsFit,
+    Learned,
+    adopt,
+    earlier_fit,
+    working_copy,
+)
 from .._tables.frames import as_table
 from .._tables.lazy import refuse_lazy
 from .._tables.on_disk import mapped_rows
+from .._tables.schema import Schema
 from .._tables.selection import dense
 from .._tables.statistics import Outline, TableStatistics, count_rows, named
-from .._training.tasks import Tasks, fitted_attributes
+from .._tables.validation import validated
+from .._training.tasks import Tasks
 from .._utils.arrays import on_host
 from .._utils.compat import with_callbacks
 from .._utils.threads import limited_threads
+from .fit import check_before, fit_rows
+from .plan import Plan
+from .prepare import Basis, Prepared, begin, prepared
 
-__all__ = ["Streams"]
+__all__ = ["Outlined", "Streams"]
 
 
-class Streams:
+@dataclass(frozen=True)
+class Outlined(Learned):
+    """What `fit_statistics` leaves: a table that was looked at, and no model yet."""
+
+    statistics: TableStatistics = field(metadata=ATTRIBUTE)
+    n_features_in: int = field(metadata=ATTRIBUTE)
+    feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
+
+
+class Streams(HoldsFit, BaseEstimator):
     """How `VAETransformer` learns from a source of chunks."""
 
     def fit_statistics(self, source: Callable | TableStatistics) -> "Streams":
@@ -73,37 +99,17 @@ class Streams:
         >>> vae.partial_fit(cats).partial_fit(dogs).likelihoods_["kind"]
         Categorical(n_classes=2)
         """
-        statistics = source
         if isinstance(source, TableStatistics):
-            self._refuse_other_categories(source)
+            _refuse_other_categories(self.categorical_features, source)
+            statistics = copy.copy(source)  # later updates of the given ones are not ours
         else:
             statistics = TableStatistics(self.categorical_features)
             for chunk in _chunks(source):
                 statistics.update(chunk)
         _refuse_nothing(statistics)
-        bare = copy.copy(self)
-        for name in fitted_attributes(self):
-            delattr(bare, name)
-        bare._take_columns(statistics._outline)
-        bare.statistics_ = copy.copy(statistics)  # later updates of the given ones are not ours
-        return self._adopt(bare)
-
-    def _refuse_other_categories(self, statistics):
-        own, given = repr(self.categorical_features), repr(statistics.categorical_features)
-        if own != given:
-            raise ValueError(
-                f"The statistics were taken with category columns {given}, but the 'categorical_features' parameter of "
-                f"VAETransformer is {own}. Give both the same."
-            )
-
-    def _take_columns(self, outline):
-        """Number and names of the columns, as `fit` would set them."""
-        validate_data(self, outline.head, skip_check_array=True, reset=True)
-
-    def _begin_from(self, statistics):
-        """Begin a fit from statistics; the sample of rows that it starts from, and their weights."""
-        self._begin(statistics._outline.schema)
-        return self._in_order(*statistics._rows, resume=False, margins=statistics._margins)
+        twin = working_copy(self, None)
+        _take_columns(twin, statistics._outline)
+        return adopt(self, Outlined(statistics, twin.n_features_in_, getattr(twin, "feature_names_in_", None)))
 
     @with_callbacks
     def fit_batches(self, source: Callable, X_val: Any = None, cache_dir: Any = None) -> "Streams":
@@ -161,68 +167,111 @@ class Streams:
         >>> VAETransformer(n_components=2, max_iter=2, random_state=0).fit_batches(chunks).n_iter_
         2
         """
-        fitted = copy.copy(self)
-        resume = self.warm_start and hasattr(self, "module_")
-        fitted._check_parameters(resume)
-        tasks = Tasks(self, None, None, self._most_epochs + 2)
+        plan = Plan.of(self.get_params(deep=False), type(self).__name__)
+        earlier = earlier_fit(self) if self.warm_start else None
+        check_before(plan, earlier)
+        tasks = Tasks(self, None, None, plan.most_epochs + 2)
+        twin = working_copy(self, earlier)
         with _cache(cache_dir) as file:
-            table = fitted._written(source, file, cache_dir, tasks, resume)
+            outline, n_chunks = _outline(plan, source, getattr(self, "statistics_", None), tasks)
+            if earlier is None:
+                _take_columns(twin, outline)
+            schema, seed = begin(plan, outline.schema) if earlier is None else (earlier.schema, earlier.seed)
+            _check_space(outline, cache_dir)
+            table = _written(plan, source, outline, n_chunks, file, tasks, _encoder(twin, schema, outline.dtype))
         with limited_threads(0):
-            rows = fitted._in_order(*mapped_rows(table, None, fitted._seed), resume)
-        fitted._learn(table, rows, rows, X_val, resume, tasks=tasks)
-        self._adopt(fitted)
-        tasks.end(fitted_attributes(self))
+            rows = _prepared(plan, twin, schema, seed, table, earlier)
+        fitted = fit_rows(plan, twin, rows, X_val, earlier, tasks)
+        adopt(self, fitted)
+        tasks.end({REFERENCE: fitted})
         return self
 
-    def _written(self, source, file, cache_dir, tasks, resume):
-        """The encoded rows of a source as an array that lies in `file`."""
-        outline, n_chunks = self._outline_of(source, tasks)
-        _refuse_nothing(outline)
-        if not resume:
-            self._begin(outline.schema)
-            self._take_columns(outline)
-        shape = outline.n_rows, len(outline.schema.kinds)
-        _check_space(shape, outline.dtype, cache_dir)
-        n_rows = 0
-        for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
-            rows = self._encoded(chunk, i + 1, outline.dtype)
-            file.write(rows)
-            n_rows += len(rows)
-            if n_rows > outline.n_rows:
-                break
-        file.flush()
-        if n_rows != outline.n_rows:
-            more = "more" if n_rows > outline.n_rows else n_rows
-            raise ValueError(
-                f"The source gave {outline.n_rows} rows the first time and {more} the second. It must return a fresh "
-                "iterator of the same chunks each time it is called, e.g. source=lambda: iter(chunks)."
-            )
-        self._say(f"wrote {n_rows} rows, {np.prod(shape) * outline.dtype.itemsize / 1e6:.3g} MB")
-        return np.asarray(np.memmap(file, outline.dtype, "r", shape=shape))
 
-    def _outline_of(self, source, tasks):
-        """What the whole of a source is, and its number of chunks: from a first pass.
+def _refuse_other_categories(categorical_features: Any, statistics: TableStatistics) -> None:
+    own, given = repr(categorical_features), repr(statistics.categorical_features)
+    if own != given:
+        raise ValueError(
+            f"The statistics were taken with category columns {given}, but the 'categorical_features' parameter of "
+            f"VAETransformer is {own}. Give both the same."
+        )
 
-        Or from the statistics that `fit_statistics` has left, whose chunks may have been others.
-        """
-        if hasattr(self, "statistics_"):
-            return vars(self).pop("statistics_")._outline, None
-        outline = Outline(self.categorical_features)
-        for chunk in tasks.read(_chunks(source), None):
-            outline.update(chunk)
-        self._say(f"read {outline.n_rows} rows in {outline.n_chunks} chunks")
-        return outline, outline.n_chunks
 
-    def _encoded(self, chunk, number, dtype):
-        """The numbers of a chunk, (n, D) in one piece."""
+def _take_columns(estimator: BaseEstimator, outline: Outline) -> None:
+    """Set number and names of the columns, as `fit` would."""
+    validate_data(estimator, outline.head, skip_check_array=True, reset=True)
+
+
+def _outline(
+    plan: Plan, source: Callable, statistics: TableStatistics | None, tasks: Tasks
+) -> tuple[Outline, int | None]:
+    """What the whole of a source is, and its number of chunks: from a first pass.
+
+    Or from the statistics that `fit_statistics` has left, whose chunks may have been others.
+    """
+    if statistics is not None:
+        _refuse_nothing(statistics)
+        return statistics._outline, None
+    outline = Outline(plan.given.categorical_features)
+    for chunk in tasks.read(_chunks(source), None):
+        outline.update(chunk)
+    _say(plan, f"read {outline.n_rows} rows in {outline.n_chunks} chunks")
+    _refuse_nothing(outline)
+    return outline, outline.n_chunks
+
+
+def _encoder(estimator: BaseEstimator, schema: Schema, dtype: np.dtype) -> Callable[[Any, int], np.ndarray]:
+    """A function that gives the numbers of a chunk, (n, D) in one piece."""
+
+    def encoded(chunk: Any, number: int) -> np.ndarray:
         if count_rows(chunk) == 0:
-            return np.empty((0, self.n_features_in_), dtype)
+            return np.empty((0, estimator.n_features_in_), dtype)
         with named(number):
-            return np.ascontiguousarray(dense(on_host(self._validate(chunk, reset=False))), dtype)
+            return np.ascontiguousarray(dense(on_host(validated(estimator, schema, chunk))), dtype)
 
-    def _say(self, what):
-        if self.verbose and self._processes.rank == 0:
-            print(what)
+    return encoded
+
+
+def _written(
+    plan: Plan,
+    source: Callable,
+    outline: Outline,
+    n_chunks: int | None,
+    file: Any,
+    tasks: Tasks,
+    encoded: Callable[[Any, int], np.ndarray],
+) -> np.ndarray:
+    """The encoded rows of a source as an array that lies in `file`."""
+    shape = outline.n_rows, len(outline.schema.kinds)
+    n_rows = 0
+    for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
+        rows = encoded(chunk, i + 1)
+        file.write(rows)
+        n_rows += len(rows)
+        if n_rows > outline.n_rows:
+            break
+    file.flush()
+    if n_rows != outline.n_rows:
+        more = "more" if n_rows > outline.n_rows else n_rows
+        raise ValueError(
+            f"The source gave {outline.n_rows} rows the first time and {more} the second. It must return a fresh "
+            "iterator of the same chunks each time it is called, e.g. source=lambda: iter(chunks)."
+        )
+    _say(plan, f"wrote {n_rows} rows, {np.prod(shape) * outline.dtype.itemsize / 1e6:.3g} MB")
+    return np.asarray(np.memmap(file, outline.dtype, "r", shape=shape))
+
+
+def _prepared(
+    plan: Plan, estimator: BaseEstimator, schema: Schema, seed: int, table: np.ndarray, earlier: Fitted | None
+) -> Prepared:
+    """The rows of the file, ready for training."""
+    X, weight = mapped_rows(table, None, seed)
+    basis = Basis.decide(plan, schema, seed, X, weight) if earlier is None else Basis.of(earlier)
+    return prepared(estimator, basis, table, basis.in_order(X, weight))
+
+
+def _say(plan: Plan, what: str) -> None:
+    if plan.given.verbose and plan.processes.rank == 0:
+        print(what)
 
 
 def _chunks(source):
@@ -265,10 +314,11 @@ def _cache(folder):
         ) from error
 
 
-def _check_space(shape, dtype, cache_dir):
-    """Whether the rows find a place, before hours are spent on them."""
+def _check_space(outline: Outline, cache_dir: Any) -> None:
+    """See to it that the rows find a place, before hours are spent on them."""
     folder = tempfile.gettempdir() if cache_dir is None else cache_dir
-    needed, free = shape[0] * shape[1] * dtype.itemsize, shutil.disk_usage(folder).free
+    needed = outline.n_rows * len(outline.schema.kinds) * outline.dtype.itemsize
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
             f"fit_batches writes the encoded rows into a temporary file of {needed / 1e9:.3g} GB, but {folder!s} has "

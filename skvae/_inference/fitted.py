@@ -26,15 +26,33 @@ from .decoded import N_NODES, InDataSpace
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture  # takes a tenth of a second
 
-__all__ = ["IMPORTANCE_STREAM", "IMPUTATION_STREAM", "SCORE_STREAM", "Fitted", "Learned", "fitted_of", "snapshot"]
+__all__ = [
+    "ATTRIBUTE",
+    "IMPORTANCE_STREAM",
+    "IMPUTATION_STREAM",
+    "REFERENCE",
+    "SCORE_STREAM",
+    "Fitted",
+    "HoldsFit",
+    "Learned",
+    "adopt",
+    "earlier_fit",
+    "fitted_of",
+    "in_precision",
+    "inference_dtype",
+    "learned_of",
+    "snapshot",
+    "working_copy",
+]
 
 #: Second keys of the generators of frozen noise.
 SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
 
 
-def attribute(**options: Any) -> Any:
-    """A field that is also an attribute of the estimator, with an underscore at its end."""
-    return field(metadata={"is_attribute": True}, **options)
+#: The instance attribute that holds everything fitted.
+REFERENCE = "_learned"
+#: Of a field that is also an attribute of the estimator, with an underscore at its end.
+ATTRIBUTE = {"is_attribute": True}
 
 
 class Learned:
@@ -61,10 +79,8 @@ class Fitted(Learned):
         Of all rows: by these a fit that goes on sorts them, so that it holds the same ones out.
     seed : int
         Of everything that is drawn.
-    parts : Parts
-        Components, with "auto" resolved.
     config : dict
-        Arguments of `LatentVariableModel`.
+        Arguments of `LatentVariableModel`: its components, with "auto" resolved, and sizes.
     made_of : dict of str to str
         Parameters that cannot change while the fit goes on.
     device : str
@@ -82,34 +98,43 @@ class Fitted(Learned):
     columns: Columns
     ordering: Columns
     seed: int
-    parts: Parts
     config: dict[str, Any]
     made_of: dict[str, str]
     device: str
     score_noise: Tensor
     module_signs: list[float]
     training_state: dict[str, Any] | None
-    n_features_in: int = attribute()
-    feature_names_in: np.ndarray | None = attribute()
-    module: LatentVariableModel = attribute()
-    init: str = attribute()
-    n_iter: int = attribute()
-    best_iter: int = attribute()
-    history: list[dict[str, Any]] = attribute()
-    order: Any = attribute()
-    signs: Any = attribute()
-    kl_per_component: Any | None = attribute()
-    noise_variance: Any = attribute()
-    likelihoods: dict[Any, Family] = attribute()
-    code_density: "GaussianMixture | None" = attribute()
+    n_features_in: int = field(metadata=ATTRIBUTE)
+    feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
+    module: LatentVariableModel = field(metadata=ATTRIBUTE)
+    init: str = field(metadata=ATTRIBUTE)
+    n_iter: int = field(metadata=ATTRIBUTE)
+    best_iter: int = field(metadata=ATTRIBUTE)
+    history: list[dict[str, Any]] = field(metadata=ATTRIBUTE)
+    order: Any = field(metadata=ATTRIBUTE)
+    signs: Any = field(metadata=ATTRIBUTE)
+    kl_per_component: Any | None = field(metadata=ATTRIBUTE)
+    noise_variance: Any = field(metadata=ATTRIBUTE)
+    likelihoods: dict[Any, Family] = field(metadata=ATTRIBUTE)
+    code_density: "GaussianMixture | None" = field(metadata=ATTRIBUTE)
+
+    @property
+    def parts(self) -> Parts:
+        """Posterior, prior and objective of the fitted model."""
+        return Parts(*(self.config[f.name] for f in fields(Parts)))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The estimator's attributes; `fitted_` is the whole."""
+        return {"fitted_": self, **super().attributes}
 
     def module_in(self, dtype: torch.dtype) -> LatentVariableModel:
         """Give the module in a precision: float64 in, float64 inference."""
-        return self.module if dtype == torch.float32 else copy.deepcopy(self.module).to(dtype)
+        return in_precision(self.module, dtype)
 
     def inference_dtype(self, dtype: Any) -> torch.dtype:
         """Give the precision of inference for a table of this dtype."""
-        return torch.float32 if self.device == "mps" else torch_float(dtype)
+        return inference_dtype(self.device, dtype)
 
     def output_map(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
         """Order and signs as tensors beside `tensor`, of the width of z: a one-hot variable moves as a block."""
@@ -136,8 +161,72 @@ class Fitted(Learned):
         return module.prior(module.encode)
 
 
+def inference_dtype(device: str, dtype: Any) -> torch.dtype:
+    """Give the precision of inference on a device: "mps" knows no float64."""
+    return torch.float32 if device == "mps" else torch_float(dtype)
+
+
+def in_precision(module: LatentVariableModel, dtype: torch.dtype) -> LatentVariableModel:
+    """Give a float32 module in a precision, as a copy where it is another one."""
+    return module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
+
+
+class HoldsFit:
+    """An estimator that holds everything fitted by one reference.
+
+    So a reader in another thread sees one fit or the next, never a mixture, and an interrupt leaves one of them whole.
+    This file alone knows the reference. Attributes of the fit are read through it; scikit-learn's validation may still
+    set some on a working copy.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        learned = vars(self).get(REFERENCE)
+        attributes = {} if learned is None or name.startswith("_") else learned.attributes
+        if name not in attributes:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return attributes[name]
+
+    def __dir__(self) -> list[str]:
+        learned = learned_of(self)
+        names = [] if learned is None else learned.attributes
+        return sorted({*super().__dir__(), *names})
+
+    def __copy__(self) -> Any:
+        """Share everything fitted; `copy.copy` would go through `__getstate__` and rebuild the module."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return earlier_fit(self) is not None  # `fit_statistics` alone fits nothing
+
+
+def learned_of(estimator: Any) -> Learned | None:
+    """Give what an estimator has learned, if anything."""
+    return vars(estimator).get(REFERENCE)
+
+
+def earlier_fit(estimator: Any) -> Fitted | None:
+    """Give the fit that a new call may go on with, if there is one."""
+    learned = learned_of(estimator)
+    return learned if isinstance(learned, Fitted) else None
+
+
+def adopt(estimator: Any, learned: Learned) -> Any:
+    """Give an estimator a new fit, in one step; whatever an earlier one knew is gone with it."""
+    setattr(estimator, REFERENCE, learned)
+    return estimator
+
+
+def working_copy(estimator: Any, earlier: Learned | None) -> Any:
+    """Give a shallow copy with that earlier fit, into which scikit-learn's validation may write."""
+    twin = copy.copy(estimator)
+    vars(twin).pop(REFERENCE, None)
+    return twin if earlier is None else adopt(twin, earlier)
+
+
 def fitted_of(estimator: Any) -> Fitted:
-    """Give the fitted value of a VAETransformer, or raise scikit-learn's NotFittedError."""
+    """Give the fitted value of an estimator, or raise scikit-learn's NotFittedError."""
     check_is_fitted(estimator)
     return estimator.fitted_
 

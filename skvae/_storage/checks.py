@@ -1,24 +1,36 @@
 """Whether a stored state fits together."""
 
+import inspect
 from contextlib import contextmanager
+from dataclasses import fields
 from itertools import pairwise
+from typing import get_origin
 
 import numpy as np
 
-from .._tables.columns import Columns
-from .._tables.schema import Schema
+from .._inference.fitted import Fitted
 from ..networks.architectures import Network
 from .registry import is_built_in
-from .to_plain import _arrays
+from .to_plain import arrays_of
 
-__all__ = ["FORMAT_VERSION", "checked_version"]
+__all__ = [
+    "FORMAT_VERSION",
+    "check",
+    "check_array",
+    "check_fields",
+    "check_networks",
+    "check_weights",
+    "checked_version",
+    "damage_is_a_value_error",
+    "refuse_methods",
+]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 
 
 def checked_version(state):
     """The state's format; a ValueError for those of later releases."""
-    version = state.get("_format_version", 1) if isinstance(state, dict) else None
+    version = state.get("_format_version") if isinstance(state, dict) else None
     if type(version) is not int or version < 1:
         raise ValueError(_DAMAGED.format("it has no format version"))
     if version > FORMAT_VERSION:
@@ -33,7 +45,7 @@ _DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
 @contextmanager
-def _damage_is_a_value_error():
+def damage_is_a_value_error():
     """What goes wrong with a malformed state, said as such."""
     try:
         yield
@@ -41,31 +53,31 @@ def _damage_is_a_value_error():
         raise ValueError(_DAMAGED.format(f"{type(error).__name__}: {error}")) from error
 
 
-def _check(holds, what):
+def check(holds, what):
     if not holds:
         raise ValueError(what)
 
 
-def _check_weights(module, arrays):
-    expected = _arrays(module.state_dict())
-    _check(set(arrays) == set(expected), f"its weights are {sorted(arrays)}, not {sorted(expected)}")
+def check_weights(module, arrays):
+    expected = arrays_of(module.state_dict())
+    check(set(arrays) == set(expected), f"its weights are {sorted(arrays)}, not {sorted(expected)}")
     for name, array in expected.items():
-        _check_array(name, arrays[name], array.shape, array.dtype)
+        check_array(name, arrays[name], array.shape, array.dtype)
 
 
-def _check_array(name, array, shape, dtype):
-    _check(isinstance(array, np.ndarray), f"{name} is a {type(array).__name__}")
+def check_array(name, array, shape, dtype):
+    check(isinstance(array, np.ndarray), f"{name} is a {type(array).__name__}")
     is_like = array.shape == shape and array.dtype == dtype
-    _check(is_like, f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {np.dtype(dtype)}")
+    check(is_like, f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {np.dtype(dtype)}")
 
 
-def _check_networks(config, arrays):
+def check_networks(config, arrays):
     """Networks that are made for these columns, and ask for no memory that the stored weights do not fill."""
     n_stored = sum(array.size for array in arrays.values())
     families = [family for family, own in config["likelihood"] for _ in own]
     widest = [config["n_features"], config["n_components"]]
     for network in (config["encoder"], config["decoder"]):
-        _check(isinstance(network, Network), f"a network of it is {network!r}")
+        check(isinstance(network, Network), f"a network of it is {network!r}")
         network.check(families)
     for component in (config["encoder"], config["decoder"], config["prior"], config["posterior"]):
         parameters = component.get_params(deep=False) if is_built_in(component) else {}
@@ -74,20 +86,36 @@ def _check_networks(config, arrays):
             widest += [a * b for a, b in pairwise(sizes)] if len(sizes) > 1 else []
             widest += sizes if name.startswith(("n_", "hidden_", "channels")) else []
         widest.append(parameters.get("kernel_size", 1) ** 2)
-    _check(all(type(n) is int and n >= 1 for n in widest[:2]), f"it has {widest[:2]} features and components")
-    _check(max(widest) <= n_stored, f"its networks have more weights than the {n_stored} that are there")
+    check(all(type(n) is int and n >= 1 for n in widest[:2]), f"it has {widest[:2]} features and components")
+    check(max(widest) <= n_stored, f"its networks have more weights than the {n_stored} that are there")
 
 
-def _check_sizes(state):
-    """What belongs together has one size."""
-    module, columns = state["module_"], state["_columns"]
-    D, K = state["_model_config"]["n_features"], module.n_components
-    _check(isinstance(columns, Columns) and isinstance(columns.schema, Schema), "it has no columns")
-    _check(state["n_features_in_"] == D, f"it has {state['n_features_in_']} features, not {D}")
+def check_fields(fitted: Fitted) -> None:
+    """See to it that fields have their types, and that what belongs together has one size."""
+    for f in fields(fitted):
+        kind = get_origin(f.type) or f.type
+        if kind in (int, str, list, dict):
+            value = getattr(fitted, f.name)
+            check(type(value) is kind, f"{f.name} is a {type(value).__name__}")
+    module, columns = fitted.module, fitted.columns
+    D, K = fitted.config["n_features"], module.n_components
+    check(fitted.n_features_in == D, f"it has {fitted.n_features_in} features, not {D}")
     for name in ("families", "shift", "scale"):
-        _check(len(getattr(columns, name)) == D, f"{name} has another length than {D}")
-    _check(len(columns.schema.kinds) == D, f"its schema has {len(columns.schema.kinds)} columns, not {D}")
-    _check(len(state["signs_"]) == K, f"signs_ has another length than {K}")
-    _check(sorted(state["order_"].tolist()) == list(range(K)), f"order_ is no order of {K} components")
-    noise = state["_score_noise"]
-    _check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {noise.shape}")
+        check(len(getattr(columns, name)) == D, f"{name} has another length than {D}")
+    check(len(columns.schema.kinds) == D, f"its schema has {len(columns.schema.kinds)} columns, not {D}")
+    sizes = {"signs": K, "module_signs": K, "noise_variance": D, "kl_per_component": K}
+    for name, size in sizes.items():
+        value = getattr(fitted, name)
+        check(value is None or len(value) == size, f"{name} has another length than {size}")
+    check(sorted(fitted.order.tolist()) == list(range(K)), f"order is no order of {K} components")
+    noise = fitted.score_noise
+    check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {tuple(noise.shape)}")
+
+
+def refuse_methods(estimator, state):
+    """A state has no values in the place of methods, nor of what our classes own, such as the link of the repr."""
+    owned = {name: inspect.getattr_static(type(estimator), name, None) for name in state}
+    names = [name for name, value in owned.items() if callable(value) or hasattr(value, "__get__")]
+    ours = [base for base in type(estimator).__mro__ if base.__module__.startswith(("skvae.", "sklearn."))]
+    names += [name for name in state if any(name in vars(base) for base in ours)]
+    check(not names, f"it has values for {sorted(set(names))}")

@@ -1,36 +1,30 @@
-"""Plain data -> a fitted estimator."""
+"""Plain data -> a fitted value. No class is imported by what the data say."""
 
 import copy
-import inspect
 from collections import deque
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from .._inference.fitted import Fitted
 from .._tables.columns import Columns
 from .._tables.scalings import SCALINGS
 from .._tables.schema import Schema
 from .._tables.templates import as_level
-from .._utils.arrays import convert, is_available
+from .._utils.arrays import is_available
 from .._utils.random import exclusive
 from ..families.base import Family
 from ..model import LatentVariableModel
-from ..networks.architectures import MLP
 from ..objectives.base import Objective
 from ..posteriors.base import Posterior
 from ..priors.base import Prior
-from .checks import _check, _check_array, _check_networks, _check_sizes, _check_weights
+from .checks import check, check_array, check_fields, check_networks, check_weights, refuse_methods
 from .registry import made
-from .to_plain import _LIKE_X, _MIXTURE
+from .to_plain import LIKE_X, MIXTURE, arrays_of
 
-__all__ = []
-
-#: Fitted attributes that are plain already, with their types.
-_PLAIN = {
-    **{"n_features_in_": int, "n_iter_": int, "best_iter_": int, "init_": str},
-    **{"_seed": int, "_device": str, "_holes": list, "_signs": list, "_made_with": dict},
-}
-
+__all__ = ["from_plain"]
 
 _NUMBER_TYPES = {
     np.dtype(t).name: t
@@ -41,71 +35,42 @@ _NUMBER_TYPES = {
 }
 
 
-def _refuse_methods(estimator, state):
-    """A state has no values in the place of methods, nor of what our classes own, such as the link of the repr."""
-    owned = {name: inspect.getattr_static(type(estimator), name, None) for name in state}
-    names = [name for name, value in owned.items() if callable(value) or hasattr(value, "__get__")]
-    ours = [base for base in type(estimator).__mro__ if base.__module__.startswith(("skvae.", "sklearn."))]
-    names += [name for name in state if any(name in vars(base) for base in ours)]
-    _check(not names, f"it has values for {sorted(set(names))}")
+def from_plain(state: dict[str, Any]) -> Fitted:
+    """Give the fitted value that plain data describe; what does not fit together is an error."""
+    state = dict(state)
+    library = state.pop("array_library")
+    columns = _columns(_schema(state["schema"]), state["columns"])
+    config = {**{k: made(v) for k, v in state["config"].items()}, "likelihood": columns.groups}
+    device = state["device"] if is_available(state["device"]) else "cpu"
+    state |= {
+        "module": _module(config, state["module"], device, state["seed"]),
+        "history": _records(state["history"]),
+        "likelihoods": {columns.label(d): family for d, family in enumerate(columns.families)},
+        "schema": columns.schema,
+        "columns": columns,
+        "ordering": _ordering(columns, state["ordering"]),
+        "config": config,
+        "device": device,
+        "score_noise": torch.from_numpy(state["score_noise"].copy()),
+        "training_state": _tensors(state["training_state"]),
+        "code_density": state["code_density"] and _mixture(state["code_density"]),
+    }
+    fitted = Fitted(**state)
+    check_fields(fitted)
+    if fitted.training_state is not None:
+        check_weights(fitted.module, arrays_of(fitted.training_state["weights"]))
+    return fitted if library == "numpy" else replace(fitted, **_tensors_of_library(fitted))
 
 
-def _tensors(arrays):
-    """The inverse, in memory of their own."""
+def _tensors(arrays: Any) -> Any:
+    """The inverse of `arrays_of`, in memory of their own."""
     return convert(arrays, np.ndarray, lambda array: torch.from_numpy(array.copy()))
 
 
-# ---------------------------------------------------------------- plain -> fitted
-
-
-def _fitted(state):
-    """The fitted attributes that a state of format 2 describes."""
-    for name, kind in _PLAIN.items():
-        _check(type(state[name]) is kind, f"{name} is a {type(state[name]).__name__}")
-    columns = _columns(_schema(state["_schema"]), state["_columns"])
-    config = {**{k: made(v) for k, v in state["_model_config"].items()}, "likelihood": columns.groups}
-    device = state["_device"] if is_available(state["_device"]) else "cpu"
-    fitted = {
-        "module_": _module(config, state["module_"], device, state["_seed"]),
-        "history_": _records(state["history_"]),
-        "likelihoods_": {columns.label(d): family for d, family in enumerate(columns.families)},
-        "_schema": columns.schema,
-        "_columns": columns,
-        "_ordering": _ordering(columns, state["_ordering"]),
-        "_model_config": config,
-        "_device": device,
-        "_score_noise": torch.from_numpy(state["_score_noise"].copy()),
-        "_training_state": _tensors(state["_training_state"]),
-    }
-    if state["_training_state"] is not None:
-        _check_weights(fitted["module_"], state["_training_state"]["weights"])
-    if "code_density_" in state:
-        fitted["code_density_"] = _mixture(state["code_density_"])
-    fitted |= _of_library(state.pop("_array_library"), state, device)
-    _check_sizes(state | fitted)
-    return fitted
-
-
-def _of_library(library, state, device):
+def _tensors_of_library(fitted: Fitted) -> dict[str, Any]:
     """Arrays that were torch's are torch's again; those of any other library stay numpy's."""
-    arrays = {name: state[name] for name in _LIKE_X if name in state}
-    return {k: torch.from_numpy(a.copy()).to(device) for k, a in arrays.items()} if library == "torch" else arrays
-
-
-def _from_format_1(state):
-    """Objects where format 2 has plain data, but for tensors."""
-    config, device = dict(state["_model_config"]), state["_device"] if is_available(state["_device"]) else "cpu"
-    if "network" in config:  # one MLP's parameters, for both
-        config["encoder"] = config["decoder"] = MLP(**config.pop("network"))
-    fitted = {
-        "_model_config": config,
-        "module_": _module(config, state["module_"], device, state["_seed"]),
-        "_device": device,
-        "_score_noise": torch.from_numpy(state["_score_noise"].copy()),
-        "_training_state": _tensors(state["_training_state"]),
-    }
-    _check_sizes(state | fitted)
-    return fitted
+    arrays = {name: getattr(fitted, name) for name in LIKE_X}
+    return {k: a if a is None else torch.from_numpy(a.copy()).to(fitted.device) for k, a in arrays.items()}
 
 
 def _module(config, arrays, device, seed):
@@ -114,13 +79,13 @@ def _module(config, arrays, device, seed):
     Built with the seed of the fit: a user's net may draw what is neither a parameter nor a buffer.
     """
     posterior, prior, objective = (config[name] for name in ("posterior", "prior", "objective"))
-    _check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
-    _check(isinstance(prior, Prior), f"its prior is {prior!r}")
-    _check(isinstance(objective, Objective), f"its objective is {objective!r}")
-    _check_networks(config, arrays)
+    check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
+    check(isinstance(prior, Prior), f"its prior is {prior!r}")
+    check(isinstance(objective, Objective), f"its objective is {objective!r}")
+    check_networks(config, arrays)
     with exclusive(seed):
         module = LatentVariableModel(**config).float()
-    _check_weights(module, arrays)
+    check_weights(module, arrays)
     module.load_state_dict(_tensors(arrays))
     return module.to(device).eval()
 
@@ -130,19 +95,19 @@ def _columns(schema, state):
     columns = Columns(schema, [families[d] for d in range(len(families))], state["scaling"])
     D = len(columns.families)
     for name in ("shift", "scale", "reach"):
-        _check_array(name, state[name], (D,), np.float64)
+        check_array(name, state[name], (D,), np.float64)
         setattr(columns, name, state[name])
     maps = state["maps"]
-    _check(not maps or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
+    check(not maps or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
     columns.maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in maps}
-    _check(all(type(d) is int and 0 <= d < D for d in columns.maps), "it bends columns that it does not have")
+    check(all(type(d) is int and 0 <= d < D for d in columns.maps), "it bends columns that it does not have")
     return columns
 
 
 def _groups(families):
     for description, own in families:
         family = made(description)
-        _check(isinstance(family, Family), f"a column has the likelihood {family!r}")
+        check(isinstance(family, Family), f"a column has the likelihood {family!r}")
         yield family, own
 
 
@@ -151,7 +116,7 @@ def _ordering(columns, state):
     ordering = copy.copy(columns)
     ordering.maps = {}
     for name in ("shift", "scale"):
-        _check_array(name, state[name], columns.shift.shape, np.float64)
+        check_array(name, state[name], columns.shift.shape, np.float64)
         setattr(ordering, name, state[name])
     return ordering
 
@@ -187,12 +152,12 @@ def _records(state):
 def _mixture(state):
     from sklearn.mixture import GaussianMixture  # takes a tenth of a second
 
-    mixture = GaussianMixture(**{name: state[name] for name in _MIXTURE})
-    fitted = {name: value for name, value in state.items() if name not in _MIXTURE}
-    _refuse_methods(mixture, fitted)
-    _check(all(name.endswith("_") for name in fitted), f"its mixture has {sorted(fitted)}")
+    mixture = GaussianMixture(**{name: state[name] for name in MIXTURE})
+    fitted = {name: value for name, value in state.items() if name not in MIXTURE}
+    refuse_methods(mixture, fitted)
+    check(all(name.endswith("_") for name in fitted), f"its mixture has {sorted(fitted)}")
     vars(mixture).update(fitted)
     n, K = mixture.means_.shape
-    _check_array("weights_", mixture.weights_, (n,), np.float64)
-    _check_array("precisions_cholesky_", mixture.precisions_cholesky_, (n, K, K), np.float64)
+    check_array("weights_", mixture.weights_, (n,), np.float64)
+    check_array("precisions_cholesky_", mixture.precisions_cholesky_, (n, K, K), np.float64)
     return mixture

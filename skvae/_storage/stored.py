@@ -1,11 +1,9 @@
-"""A fitted estimator <-> plain data: its parameters, numbers, strings, lists, dicts, numpy arrays, a format version.
+"""How an estimator is kept: the state that pickle, joblib and skops take, and `save` and `load`.
 
-The one place that knows the format. `Stored` has its two faces: the state that pickle, joblib and skops take, and
-`save` and `load`, which write the same state into one file without pickle (`files.py`). In a state everything that
-`fit` has set is plain, built-in components by their names (`registry.py`); no class is imported by what a state says.
-Parameters are as the user has set them, so components among them are objects there, as are the user's own everywhere.
-
-Format 1 (0.1.0 before its release) kept objects of this package's classes instead; it is read, never written.
+The state holds plain data: the parameters, with components of this package by their names (`registry.py`), everything
+that `fit` has learned (`to_plain.py`), and a format version. It names no module of this package but the estimator's,
+and nothing is imported by what a state says. `save` and `load` write the same state into one file without pickle
+(`files.py`). Components of the user's own are objects in it.
 """
 
 import copy
@@ -14,26 +12,27 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._inference.fitted import REFERENCE, HoldsFit, earlier_fit
 from . import files
-from .checks import FORMAT_VERSION, _damage_is_a_value_error, checked_version
-from .from_plain import _fitted, _from_format_1, _refuse_methods
-from .to_plain import _plain
+from .checks import FORMAT_VERSION, checked_version, damage_is_a_value_error, refuse_methods
+from .from_plain import from_plain
+from .registry import described, made
+from .to_plain import to_plain
 
 __all__ = ["Stored"]
 
-_NOT_SAVED = ("_skl_callbacks", "_metadata_request")
+#: Parameters that may be components, or lists with components.
+COMPONENTS = (
+    *("encoder", "decoder", "likelihood", "feature_loss", "posterior", "prior", "objective", "schedule", "checkpoint"),
+)
+NOT_SAVED = ("_skl_callbacks", "_metadata_request")
 
 
-class Stored:
+class Stored(HoldsFit, BaseEstimator):
     """How a fitted estimator is copied, pickled, saved and loaded."""
-
-    def __copy__(self):
-        """Share everything fitted; `copy.copy` would go through `__getstate__` and rebuild the module."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
 
     def __deepcopy__(self, memo):
         """Copy everything, the optimizer's state too: a copy within a process loses nothing, unlike a pickle."""
@@ -41,21 +40,25 @@ class Stored:
         vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
 
-    def __getstate__(self):
-        """Parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
+    def __getstate__(self) -> dict[str, Any]:
+        """Give parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
         state = {**super().__getstate__(), "_format_version": FORMAT_VERSION}
+        state |= {name: described(state[name]) for name in COMPONENTS}
         state["device"] = str(self.device)
-        return state | _plain(self) if "module_" in state else state
+        fitted = earlier_fit(self)
+        return state if fitted is None else state | {REFERENCE: to_plain(fitted, self.keep_optimizer)}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Set everything, or raise a ValueError and set nothing."""
-        version = checked_version(state)
-        with _damage_is_a_value_error():
+        checked_version(state)
+        with damage_is_a_value_error():
             state = {name: value for name, value in state.items() if name != "_format_version"}
-            _refuse_methods(self, state)
+            learned = state.pop(REFERENCE, None)
+            refuse_methods(self, state)
+            state |= {name: made(state[name]) for name in COMPONENTS if name in state}
             state |= _younger(type(self), state)
-            if "module_" in state:
-                state |= _from_format_1(state) if version == 1 else _fitted(state)
+            if learned is not None:
+                state[REFERENCE] = from_plain(learned) if isinstance(learned, dict) else learned
         super().__setstate__(state)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -99,7 +102,7 @@ class Stored:
         True
         """
         check_is_fitted(self)
-        files.write(path, {k: v for k, v in self.__getstate__().items() if k not in _NOT_SAVED})
+        files.write(path, {k: v for k, v in self.__getstate__().items() if k not in NOT_SAVED})
 
     @classmethod
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
@@ -156,11 +159,7 @@ class Stored:
         return vae
 
 
-def _younger(kind, state):
-    """Parameters younger than the state, at their defaults; what the model was made with has them, too."""
+def _younger(kind: type, state: dict[str, Any]) -> dict[str, Any]:
+    """Parameters younger than the state, at their defaults."""
     parameters = inspect.signature(kind).parameters.values()
-    younger = {p.name: p.default for p in parameters if p.name not in state and p.default is not p.empty}
-    if "_made_with" in state:
-        made_with = {name: repr(default) for name, default in younger.items()} | state["_made_with"]
-        return younger | {"_made_with": made_with}
-    return younger
+    return {p.name: p.default for p in parameters if p.name not in state and p.default is not p.empty}

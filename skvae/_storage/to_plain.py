@@ -1,52 +1,47 @@
-"""A fitted estimator -> plain data."""
+"""A fitted value -> plain data: numbers, strings, lists, dicts and numpy arrays."""
+
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn import config_context
 
+from .._inference.fitted import Fitted
 from .._tables.templates import describe, plain_level
 from .._utils.arrays import convert, on_host
 from .registry import described
 
-__all__ = []
+__all__ = ["LIKE_X", "MIXTURE", "arrays_of", "to_plain"]
 
-#: Fitted attributes that are arrays of the library of X, under Array API dispatch.
-_LIKE_X = ("order_", "signs_", "kl_per_component_", "noise_variance_")
-
-
-#: Of the mixture behind `code_density_`.
-_MIXTURE = ("n_components", "reg_covar", "random_state")
+#: Fields of `Fitted` that are arrays of the library of X, under Array API dispatch.
+LIKE_X = ("order", "signs", "kl_per_component", "noise_variance")
+#: Of the mixture behind `code_density`.
+MIXTURE = ("n_components", "reg_covar", "random_state")
 
 
-# ---------------------------------------------------------------- fitted -> plain
-
-
-def _plain(estimator):
-    """The fitted attributes of an estimator that are not plain, as plain data."""
-    attributes = vars(estimator)
-    config = {k: described(v) for k, v in estimator._model_config.items() if k != "likelihood"}
-    ordering = {"shift": estimator._ordering.shift, "scale": estimator._ordering.scale}
-    training_state = estimator._training_state if estimator.keep_optimizer else None
-    state = {
-        "module_": _arrays(estimator.module_.state_dict()),
-        "history_": _by_name(estimator.history_),
-        "likelihoods_": None,  # those of the columns
-        "_schema": _schema_state(estimator._schema),
-        "_columns": _columns_state(estimator._columns),
-        "_ordering": ordering,
-        "_model_config": config,
-        "_score_noise": estimator._score_noise.numpy(),
-        "_training_state": _arrays(training_state),
-        "_array_library": "torch" if isinstance(estimator.order_, torch.Tensor) else "numpy",
+def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
+    """Give every field of a fitted value as plain data."""
+    state = {f.name: getattr(fitted, f.name) for f in fields(fitted)}
+    del state["likelihoods"]  # those of the columns
+    state |= {
+        "module": arrays_of(fitted.module.state_dict()),
+        "history": _by_name(fitted.history),
+        "schema": _schema_state(fitted.schema),
+        "columns": _columns_state(fitted.columns),
+        "ordering": {"shift": fitted.ordering.shift, "scale": fitted.ordering.scale},
+        "config": {k: described(v) for k, v in fitted.config.items() if k != "likelihood"},
+        "score_noise": fitted.score_noise.numpy(),
+        "training_state": arrays_of(fitted.training_state if keep_optimizer else None),
+        "array_library": "torch" if isinstance(fitted.order, torch.Tensor) else "numpy",
+        "code_density": fitted.code_density and _mixture_state(fitted.code_density),
     }
-    with config_context(array_api_dispatch=not isinstance(estimator.order_, (np.ndarray, torch.Tensor))):
-        state |= {name: on_host(attributes[name]) for name in _LIKE_X if name in attributes}
-    if "code_density_" in attributes:
-        state["code_density_"] = _mixture_state(estimator.code_density_)
+    with config_context(array_api_dispatch=not isinstance(fitted.order, (np.ndarray, torch.Tensor))):
+        state |= {name: on_host(state[name]) for name in LIKE_X if state[name] is not None}
     return state
 
 
-def _arrays(tensors):
+def arrays_of(tensors):
     """Tensors in nested lists and dicts as numpy arrays."""
     return convert(tensors, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy())
 
@@ -107,7 +102,7 @@ def _packed(values):
 
 def _mixture_state(mixture):
     fitted = {k: v for k, v in vars(mixture).items() if k.endswith("_") and not k.startswith("_")}
-    parameters = {name: getattr(mixture, name) for name in _MIXTURE}
+    parameters = {name: getattr(mixture, name) for name in MIXTURE}
     return {name: _item(value) for name, value in (parameters | fitted).items()}
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-__all__ = ["Tasks", "fitted_attributes"]
+__all__ = ["Tasks"]
 
 
 class Tasks:
@@ -58,9 +58,3 @@ class Tasks:
         """End the root task, with what the fit has set."""
         if self.root is not None:
             self.root.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes)
-
-
-def fitted_attributes(estimator):
-    """Everything that a fit has set, by name."""
-    parameters = estimator.get_params(deep=False)
-    return {name: value for name, value in vars(estimator).items() if name not in parameters and "callback" not in name}

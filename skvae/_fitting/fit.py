@@ -1,0 +1,239 @@
+"""Fit as a pipeline of values: plan -> prepared -> best start -> trained -> Fitted."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+from .._inference.fitted import REFERENCE, Fitted
+from .._starts.closed_form import EMSteps
+from .._storage.registry import told
+from .._training.batches import Rows
+from .._training.digests import digest, digest_of_rows
+from .._training.optimizers import OPTIMIZERS
+from .._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
+from .._training.resumable import Run
+from .._training.tasks import Tasks
+from .._utils.threads import limited_threads
+from .agreement import agree, compare_calls, compare_tables
+from .compatibility import check_row_wise_model
+from .describe import describe, live_components, warn_of_collapse
+from .plan import Plan
+from .prepare import Prepared, RowsAndWeights, prepare, split
+from .race import Start, best_start, solve
+
+__all__ = ["check_before", "fit_rows", "fit_table"]
+
+#: What a checkpoint is not told of: what the result does not depend on, cannot be compared, or is there resolved.
+NOT_OF_A_RUN = ("callbacks", "checkpoint", "column_weights", "keep_optimizer", "max_iter", "random_state", "verbose")
+
+
+def fit_table(
+    plan: Plan,
+    estimator: BaseEstimator,
+    X: Any,
+    sample_weight: Any = None,
+    X_val: Any = None,
+    earlier: Fitted | None = None,
+    statistics: Any = None,
+    tasks: Tasks | None = None,
+) -> Fitted:
+    """Fit a table in memory, or in a memory-mapped file; parameters as in `prepare` and `fit_rows`."""
+    check_before(plan, earlier)
+    with limited_threads(0):
+        prepared = prepare(plan, estimator, X, sample_weight, earlier, statistics)
+    return fit_rows(plan, estimator, prepared, X_val, earlier, tasks)
+
+
+def check_before(plan: Plan, earlier: Fitted | None) -> None:
+    """Check what can be checked before hours of reading."""
+    compare_calls(plan, earlier)
+    plan.reserve()
+    if earlier is not None:
+        plan.refuse_changes(earlier.made_of, has_state=earlier.training_state is not None)
+
+
+def fit_rows(
+    plan: Plan,
+    estimator: BaseEstimator,
+    prepared: Prepared,
+    X_val: Any,
+    earlier: Fitted | None,
+    tasks: Tasks | None = None,
+) -> Fitted:
+    """Initialise, train and describe the model of prepared rows, or go on with an earlier one.
+
+    Parameters
+    ----------
+    plan : Plan
+    estimator : BaseEstimator
+        The working copy that validates `X_val`.
+    prepared : Prepared
+    X_val : table or None
+    earlier : Fitted or None
+    tasks : Tasks or None
+        For scikit-learn's callbacks.
+    """
+    shape = prepared.rows[0].shape
+    plan.check_parts(prepared.basis.columns.families, prepared.sample[0].shape[0])
+    with limited_threads(plan.work_per_step(*shape) / plan.processes.size):
+        train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
+        compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
+        start = _start(plan, prepared, train_rows, valid, earlier)
+        live = None if earlier else live_components(plan, prepared, start)
+        run = _resumable(plan, start, train_rows, valid, n_epochs, earlier is not None)
+        hook = tasks and tasks.epochs(partial(_snapshot, plan, prepared, start))
+        trained = _trained(plan, start, train_rows, valid, n_epochs, hook, run)
+        if earlier is None and trained.best_iter == 0 and valid is not None and X_val is None:
+            trained = _solved_on_all_rows(plan, prepared, trained)
+        trained = agree(plan.processes, trained)
+        frozen = (earlier.order, earlier.signs) if earlier and plan.single_pass else (None, None)
+        fitted = describe(plan, prepared, trained, *frozen)
+    warn_of_collapse(live, fitted)
+    if run is not None:
+        run.remove()
+    return fitted
+
+
+def _start(
+    plan: Plan,
+    prepared: Prepared,
+    train_rows: RowsAndWeights,
+    valid: RowsAndWeights | None,
+    earlier: Fitted | None,
+) -> Start:
+    """The earlier fit's model, or the best of the closed-form initialisations."""
+    if earlier is not None:
+        return Start.of(earlier, plan)
+    device = plan.device(prepared.table, *train_rows[0].shape)
+    rows = train_rows if prepared.sample is prepared.rows else prepared.sample
+    return agree(plan.processes, best_start(plan, prepared.basis, rows, valid, device))
+
+
+def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
+    """The start, which has won over training, from the held-out rows as well; with the history of the training."""
+    columns = copy.copy(start.columns).fit_units(*prepared.rows)
+    solved = solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
+    trained = {"n_iter": start.n_iter, "best_iter": start.best_iter, "history": start.history}
+    return replace(solved, training_state=start.training_state, **trained)
+
+
+def _trained(
+    plan: Plan,
+    start: Start,
+    train_rows: RowsAndWeights,
+    valid: RowsAndWeights | None,
+    n_epochs: int,
+    hook: Any,
+    run: Run | None,
+) -> Start:
+    """Train the module of a start in place, and give the start with its new history."""
+    if n_epochs == 0:
+        return start
+    if plan.processes.size > 1:
+        check_row_wise_model(start.module)
+    weights = start.config["column_weights"]
+    rows = [part and Rows(*part, start.columns, start.device, weights) for part in (train_rows, valid)]
+    options = _training_options(plan, start, *rows, hook, run)
+    result = train(start.module, *rows, options, n_epochs, start.seed, start.n_iter, start.training_state)
+    first, n_iter = start.n_iter, result.history[-1]["epoch"]
+    # A model that goes on has its last record already.
+    history = start.history + [r for r in result.history if first == 0 or r["epoch"] > first]
+    best_iter = start.best_iter
+    if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
+        best_iter = n_iter if result.best_epoch is None else result.best_epoch
+    return replace(start, n_iter=n_iter, best_iter=best_iter, history=history, training_state=result.state)
+
+
+def _training_options(
+    plan: Plan, start: Start, rows: Rows, valid_rows: Rows | None, hook: Any, run: Run | None
+) -> TrainingOptions:
+    given, n_rows = plan.given, len(rows)
+    exact_step = None
+    if plan.schedule.closed_form:
+        exact_step = EMSteps(start.module, start.columns, rows.working_rows(), rows.weight)
+    return TrainingOptions(
+        objective=plan.parts.objective,
+        schedule=plan.schedule,
+        optimizer=OPTIMIZERS.get(given.optimizer, given.optimizer),
+        learning_rate=plan.learning_rate(n_rows, valid_rows is not None and bool(given.early_stopping), start.init),
+        learning_rate_factor=LEARNING_RATE_SCHEDULES.get(given.learning_rate_schedule, given.learning_rate_schedule),
+        linear_factor=_linear_factor(start),
+        weight_decay=given.weight_decay,
+        batch_size=plan.batch_size(n_rows),
+        patience=given.n_iter_no_change if given.early_stopping else None,
+        tol=given.tol,
+        keeps_start=start.init != "random",
+        precision=given.precision,
+        compile=given.compile,
+        callbacks=given.callbacks or [],
+        on_epoch=hook,
+        verbose=int(given.verbose) if plan.processes.rank == 0 else 0,
+        history=start.history,
+        exact_step=exact_step,
+        processes=plan.processes,
+        run=run,
+    )
+
+
+def _linear_factor(start: Start) -> Callable[[int], float] | None:
+    """Epoch -> factor on the learning rate of what a closed form would have set; None where one has."""
+    has_nets = bool(start.module.net_parameters())
+    return partial(_random_init_factor, has_nets) if start.init == "random" else None
+
+
+def _random_init_factor(has_nets: bool, epoch: int) -> float:
+    """16 for the affine paths, which have no start to keep and would take 1000 epochs at 1e-3; 1 from epoch 48 on.
+
+    Beside MLPs 8, since at 16 the two paths sometimes fight, and Adam throws the model over hundreds of nats.
+    """
+    return 2.0 ** np.clip((48 - epoch) / 5, 0, 3 if has_nets else 4)
+
+
+def _resumable(
+    plan: Plan,
+    start: Start,
+    train_rows: RowsAndWeights,
+    valid_rows: RowsAndWeights | None,
+    n_epochs: int,
+    goes_on: bool,
+) -> Run | None:
+    """This fit to its checkpoint: everything that the result depends on; None without a checkpoint.
+
+    Not the start, unless it comes from an earlier fit: the last bits of a sum depend on the machine.
+    """
+    if plan.checkpoint is None or n_epochs == 0:
+        return None
+    units = [start.columns.shift, start.columns.scale]
+    earlier = [start.n_iter, start.module.state_dict(), start.training_state, units] if goes_on else None
+    resolved = {
+        "column_weights": start.config["column_weights"],
+        "columns": [told(family) for family in start.columns.families],
+        "device": torch.device(start.device).type,
+        "max_iter": n_epochs,
+        "random_state": start.seed,
+        "the earlier fit": digest(earlier),
+        "rows and weights": digest_of_rows(*train_rows),
+        "held-out rows": valid_rows and digest_of_rows(*valid_rows),
+    }
+    parameters = {k: told(v) for k, v in plan.parameters.items() if k not in NOT_OF_A_RUN}
+    made_of = parameters | {name: str(value) for name, value in resolved.items()}
+    return Run(plan.checkpoint, made_of, plan.processes)
+
+
+def _snapshot(plan: Plan, prepared: Prepared, start: Start, net: Any) -> dict[str, Fitted]:
+    """The estimator's reference to the fit as if it had stopped after this epoch of `net`."""
+    epoch = net.epoch + 1
+    now = replace(
+        start,
+        module=copy.deepcopy(net.averaged_).eval(),
+        n_iter=epoch,
+        best_iter=epoch,
+        history=start.history + plain_history(net),
+    )
+    return {REFERENCE: describe(plan, prepared, now)}

@@ -1,0 +1,285 @@
+"""The plan of a fit: the estimator's parameters, checked, with everything "auto" resolved that can be before the rows.
+
+What goes by the number of rows is a method of the plan. No other place resolves "auto".
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral, Real
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from .._starts import closed_form
+from .._storage.registry import told
+from .._tables.scalings import SCALINGS
+from .._training.checkpoints import Checkpoint, reserve
+from .._training.optimizers import OPTIMIZERS
+from .._training.options import LEARNING_RATE_SCHEDULES
+from .._training.processes import OneProcess, joined, warn_without_launch
+from .._utils.arrays import choose_device
+from .._utils.compat import Interval, StrOptions, validate_parameter_constraints
+from .._utils.random import exclusive
+from ..components import COMPONENTS, Parts, component
+from ..families import LIKELIHOODS, Family
+from ..networks import MLP, FeatureLoss, Network
+from ..networks.architectures import ACTIVATIONS, FromFactory, work
+from ..objectives import OBJECTIVES, Objective
+from ..posteriors import Posterior
+from ..priors import Prior
+from ..schedules import SCHEDULES, Schedule
+from .compatibility import check_parts, check_row_wise
+
+__all__ = ["CONSTRAINTS", "Plan"]
+
+MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
+CAUTIOUS_EPOCHS = 30
+WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
+MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
+
+#: What cannot change while a fitted model goes on; the second while its optimizer's state does.
+STRUCTURE = (
+    "n_components",
+    "hidden_layer_sizes",
+    "activation",
+    "dropout",
+    "encoder",
+    "decoder",
+    "categorical_features",
+    "likelihood",
+    "scaling",
+    "feature_loss",
+    "posterior",
+    "prior",
+    "objective",
+)
+OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "encoder": [Network, callable, None],
+    "decoder": [Network, callable, None],
+    "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
+    "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
+    "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
+    "column_weights": ["array-like", dict, None],
+    "feature_loss": [FeatureLoss, None],
+    "posterior": [StrOptions({"auto", *COMPONENTS["posterior"][0]}), Posterior],
+    "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
+    "objective": [StrOptions(set(OBJECTIVES)), Objective],
+    "schedule": [StrOptions(set(SCHEDULES)), Schedule],
+    "init": [StrOptions({"auto", *closed_form.STARTS})],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+    "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "early_stopping": [StrOptions({"auto"}), "boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_score_samples": [Interval(Integral, 1, None, closed="left")],
+    "code_density": [StrOptions({"prior", "mixture"})],
+    "warm_start": ["boolean"],
+    "keep_optimizer": ["boolean"],
+    "device": [str, torch.device],
+    "distributed": ["boolean"],
+    "precision": [StrOptions({"float32", "bfloat16"})],
+    "compile": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "checkpoint": [Checkpoint, str, os.PathLike, None],
+    "verbose": ["verbose"],
+    "random_state": ["random_state"],
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parameters of a fit, and the components that they name.
+
+    Parameters
+    ----------
+    given : SimpleNamespace
+        The parameters as the user has set them.
+    parts : Parts
+    schedule : Schedule
+    likelihood : Family, list of (Family, columns) or "auto"
+    checkpoint : Checkpoint or None
+    single_pass : bool
+        Whether this is `partial_fit`: one epoch, nothing held out, no checkpoint.
+    """
+
+    given: SimpleNamespace
+    parts: Parts
+    schedule: Schedule
+    likelihood: Any
+    checkpoint: Checkpoint | None
+    single_pass: bool = False
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], owner: str, single_pass: bool = False) -> "Plan":
+        """Check parameters, by the name of the estimator's class, and resolve them."""
+        validate_parameter_constraints(CONSTRAINTS, dict(parameters), owner)
+        plan = cls(
+            SimpleNamespace(**parameters),
+            Parts.of(parameters),
+            component("schedule", parameters["schedule"]),
+            component("likelihood", parameters["likelihood"]),
+            None if single_pass else _checkpoint(parameters),
+            single_pass,
+        )
+        if plan.given.distributed and plan.processes.size == 1:
+            warn_without_launch()
+        return plan
+
+    @property
+    def processes(self) -> OneProcess:
+        """Those that share out the batches of a fit."""
+        return joined(self.given.distributed, self.given.device)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters as the user has set them, by name."""
+        return vars(self.given)
+
+    def reserve(self) -> None:
+        """See to it that the checkpoint's folder can be written to; how much room it needs is known later."""
+        if self.checkpoint is not None:
+            folder = self.checkpoint.folder
+            self.processes.done_by_first(lambda: reserve(folder, 1))
+
+    # ---------------------------------------------------------------- networks
+
+    def hidden_layer_sizes(self, n_rows: int) -> tuple[int, ...]:
+        """As a tuple; "auto" by the rows that train."""
+        sizes = self.given.hidden_layer_sizes
+        if isinstance(sizes, str):
+            is_adversarial = self.parts.objective.monitor is None  # nothing would stop a net that overfits
+            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH or is_adversarial else (WIDTH, WIDTH)
+        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+        if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+            raise ValueError(
+                "The 'hidden_layer_sizes' parameter of VAETransformer must be a tuple of ints in the range [1, inf). "
+                f"Got {self.given.hidden_layer_sizes!r} instead."
+            )
+        return tuple(int(n) for n in sizes)
+
+    def networks(self, n_rows: int) -> list[Network]:
+        """Encoder and decoder as components; by default the MLP that the estimator's own parameters describe."""
+        networks = []
+        for given in (self.given.encoder, self.given.decoder):
+            if given is None:
+                given = MLP(self.hidden_layer_sizes(n_rows), self.given.activation, float(self.given.dropout))
+            networks.append(clone(given) if isinstance(given, Network) else FromFactory(given))
+        return networks
+
+    def check_parts(self, families: list[Family], n_rows: int) -> None:
+        """Check every component, alone and with the others, before anything is built."""
+        posterior, prior, objective = self.parts.posterior, self.parts.prior, self.parts.objective
+        check_parts(posterior, prior, objective, self.schedule, families, self.networks(n_rows))
+        for name in ("encoder", "feature_loss"):
+            if objective.posterior is None and getattr(self.given, name) is not None:
+                raise ValueError(f"objective={objective!r} has no encoder, so {name}=... has no effect. Leave it None.")
+        if self.given.feature_loss is not None:
+            self.given.feature_loss.check(families, self.given.scaling)
+        if self.processes.size > 1:
+            check_row_wise(objective, self.schedule)
+
+    def work_per_step(self, n_rows: int, n_features: int) -> int:
+        """Multiply-adds of the nets for one batch, encoder and S times decoder, as if they gave K and D numbers."""
+        widths = n_features, self.given.n_components
+        encoder, decoder = self.networks(n_rows)
+        with exclusive(0):
+            per_row = work(encoder, "encoder", *widths)
+            per_row += self.parts.objective.n_draws * work(decoder, "decoder", *widths[::-1])
+        return self.batch_size(n_rows) * per_row
+
+    def device(self, table: Any, n_rows: int, n_features: int) -> str:
+        """Where the model is trained."""
+        return self.processes.device or choose_device(self.given.device, table, self.work_per_step(n_rows, n_features))
+
+    # ---------------------------------------------------------------- epochs, batches, rates
+
+    def batch_size(self, n_rows: int) -> int:
+        """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 512."""
+        if self.given.batch_size != "auto":
+            return self.given.batch_size
+        return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 9))
+
+    @cached_property
+    def most_epochs(self) -> int:
+        """Epochs at most, before anything is known of the rows."""
+        return MOST_EPOCHS if isinstance(self.given.max_iter, str) else self.given.max_iter
+
+    def max_epochs(self, n_rows: int) -> int:
+        """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least."""
+        if self.given.max_iter != "auto":
+            return self.given.max_iter
+        return int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+
+    def held_out(self, n_rows: int) -> tuple[bool, int]:
+        """Whether rows of the table are held out, and for how many epochs it trains."""
+        n_epochs = 1 if self.single_pass else self.max_epochs(n_rows)
+        early_stopping = self.given.early_stopping
+        if self.single_pass or n_epochs == 0 or not early_stopping:
+            return False, n_epochs
+        if early_stopping == "auto" and n_rows < MIN_ROWS_FOR_VALIDATION:
+            return False, min(n_epochs, CAUTIOUS_EPOCHS)
+        if early_stopping == "auto" and self.parts.objective.monitor is None:
+            return False, n_epochs
+        return True, n_epochs
+
+    def learning_rate(self, n_rows: int, may_stop: bool, init: str) -> float:
+        """Resolve "auto": 4e-3 where a bound is raised from a closed-form start until held-out rows stop it.
+
+        Else 1e-3 for batches of up to 128 rows, beyond in proportion to them (Goyal et al. 2017), up to 4e-3.
+        """
+        if self.given.learning_rate != "auto":
+            return self.given.learning_rate
+        if may_stop and init != "random" and self.parts.objective.needs_density:
+            return 4e-3
+        return 1e-3 * float(np.clip(self.batch_size(n_rows) / 128, 1.0, 4.0))
+
+    # ---------------------------------------------------------------- a fit that goes on
+
+    def made_of(self) -> dict[str, str]:
+        """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
+        made = {name: told(self.parameters[name]) for name in STRUCTURE + OPTIMIZATION}
+        objective = self.parts.objective
+        made |= {"posterior": told(self.parts.posterior), "prior": told(self.parts.prior)}  # "auto" resolved
+        made["objective"] = told(objective) if objective.has_auxiliary else "one without a critic"
+        return made
+
+    def refuse_changes(self, before: Mapping[str, str], has_state: bool) -> None:
+        """Raise where a fit that goes on has other parts; or other optimizers than those whose state it has."""
+        now = self.made_of()
+        for name in STRUCTURE + OPTIMIZATION if has_state else STRUCTURE:
+            if before[name] != now[name]:
+                raise ValueError(
+                    f"The {name!r} parameter of VAETransformer cannot change from {before[name]} to {now[name]} while "
+                    "a fitted model goes on. Fit anew: clone the estimator, or fit with warm_start=False."
+                )
+
+
+def _checkpoint(parameters: Mapping[str, Any]) -> Checkpoint | None:
+    """The `checkpoint` as a component; None without one."""
+    given = parameters["checkpoint"]
+    if given is None:
+        return None
+    checkpoint = given if isinstance(given, Checkpoint) else Checkpoint(given)
+    checkpoint.check()
+    if parameters["random_state"] is None:
+        raise ValueError(
+            "checkpoint=... goes on with the same fit, and random_state=None makes every fit another one: set "
+            "random_state, e.g. random_state=0."
+        )
+    return checkpoint

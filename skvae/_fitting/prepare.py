@@ -1,0 +1,204 @@
+"""From a table of any kind to canonical rows: schema, seed, columns, distinct rows in the order of the fit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from .._inference.fitted import Fitted
+from .._tables.canonical import canonical_rows, n_held_out, sort_rows
+from .._tables.columns import Columns
+from .._tables.lazy import refuse_lazy
+from .._tables.on_disk import mapped_rows
+from .._tables.schema import Schema
+from .._tables.selection import RowSelection, blocks
+from .._tables.validation import validated
+from .._utils.arrays import on_host
+from .._utils.checks import check_weight
+from .._utils.random import draw_seed
+from .plan import Plan
+
+__all__ = ["Basis", "Prepared", "RowsAndWeights", "begin", "prepare", "split"]
+
+RowsAndWeights = tuple[RowSelection, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a fit sets first, and what one that goes on takes over: schema, seed, and the columns of the model.
+
+    Parameters
+    ----------
+    schema : Schema
+    seed : int
+    columns : Columns
+    ordering : Columns
+        Scaled by all rows: a fit that goes on holds the same rows out.
+    missing : list of int
+        Columns with missing values.
+    """
+
+    schema: Schema
+    seed: int
+    columns: Columns
+    ordering: Columns
+    missing: list[int]
+
+    @classmethod
+    def of(cls, earlier: Fitted) -> "Basis":
+        """Take over an earlier fit's."""
+        return cls(earlier.schema, earlier.seed, earlier.columns, earlier.ordering, earlier.config["holes"])
+
+    @classmethod
+    def decide(
+        cls, plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray, margins: Any = None
+    ) -> "Basis":
+        """Decide families and scales by rows; with `margins` these are a sample of a table whose margins they are."""
+        columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins)
+        columns.fit_units(X, weight)
+        has_missing = _has_missing(X) if margins is None else margins.has_holes
+        return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
+
+    def in_order(self, X: RowSelection, weight: np.ndarray) -> RowsAndWeights:
+        """Give the rows in the order of the fit, after a look at their values."""
+        self.columns.check_support(X)
+        return (X, weight) if X.is_on_disk else sort_rows(X, weight, self.ordering.standardize, self.seed)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table that is ready for training.
+
+    Parameters
+    ----------
+    basis : Basis
+    table : array
+        As validated: the kind of array, and the device, of what `fit` sets.
+    rows : (RowSelection, ndarray)
+        Rows and weights of the epochs.
+    sample : (RowSelection, ndarray)
+        Rows and weights that the model starts from and is described by: `rows`, or a sample of what is to come.
+    n_features_in, feature_names_in : object
+        Attributes of the estimator.
+    """
+
+    basis: Basis
+    table: Any
+    rows: RowsAndWeights
+    sample: RowsAndWeights
+    n_features_in: int
+    feature_names_in: np.ndarray | None
+
+
+def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
+    """Give what a new fit sets first: what the table is, and the seed of everything."""
+    return schema, plan.processes.first(draw_seed(plan.given.random_state))
+
+
+def prepare(
+    plan: Plan,
+    estimator: BaseEstimator,
+    X: Any,
+    sample_weight: Any,
+    earlier: Fitted | None,
+    statistics: Any = None,
+) -> Prepared:
+    """Validate a table and bring its rows into order.
+
+    Parameters
+    ----------
+    plan : Plan
+    estimator : BaseEstimator
+        A working copy, which scikit-learn's validation writes number and names of the columns into.
+    X, sample_weight : object
+        As `fit` takes them.
+    earlier : Fitted or None
+        The fit to go on with.
+    statistics : TableStatistics or None
+        Of the table that X is a part of: a new fit starts from its sample of rows.
+    """
+    sample = None
+    if earlier is not None:
+        basis = Basis.of(earlier)
+    elif statistics is not None:
+        basis, sample = from_statistics(plan, statistics)
+    else:
+        basis = None
+        schema, seed = begin(plan, Schema.learn(X, plan.given.categorical_features, _that_count(X, sample_weight)))
+    schema, seed = (schema, seed) if basis is None else (basis.schema, basis.seed)
+    table = validated(estimator, schema, X, reset=basis is None)
+    weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
+    rows = _rows(schema, seed, X, table, weight)
+    if basis is None:
+        basis = Basis.decide(plan, schema, seed, *rows)
+    return prepared(estimator, basis, table, basis.in_order(*rows), sample)
+
+
+def prepared(
+    estimator: BaseEstimator, basis: Basis, table: Any, rows: RowsAndWeights, sample: RowsAndWeights | None = None
+) -> Prepared:
+    """Put together what has been prepared, with what validation has set."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return Prepared(basis, table, rows, rows if sample is None else sample, estimator.n_features_in_, names)
+
+
+def from_statistics(plan: Plan, statistics: Any) -> tuple[Basis, RowsAndWeights]:
+    """Begin a fit from statistics: the basis, and the sample of rows that it starts from."""
+    schema, seed = begin(plan, statistics._outline.schema)
+    X, weight = statistics._rows
+    basis = Basis.decide(plan, schema, seed, X, weight, statistics._margins)
+    return basis, basis.in_order(X, weight)
+
+
+def split(
+    plan: Plan, estimator: BaseEstimator, prepared: Prepared, X_val: Any
+) -> tuple[RowsAndWeights, RowsAndWeights | None, int]:
+    """Give training rows, held-out rows or None, and the number of epochs."""
+    X, weight = prepared.rows
+    if X_val is not None:
+        return (X, weight), _held_out(estimator, prepared.basis, X_val), plan.max_epochs(X.shape[0])
+    holds_out, n_epochs = plan.held_out(X.shape[0])
+    if not holds_out:
+        return (X, weight), None, n_epochs
+    n = n_held_out(X.shape[0], plan.given.validation_fraction)
+    return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+
+
+def _held_out(estimator: BaseEstimator, basis: Basis, X_val: Any) -> RowsAndWeights:
+    refuse_lazy(X_val, "X_val")
+    try:
+        table = validated(estimator, basis.schema, X_val)
+        X, weight = _rows(basis.schema, basis.seed, X_val, table, None)
+        basis.columns.check_support(X)
+    except ValueError as error:
+        raise ValueError(f"X_val: {error}") from error
+    return X, weight
+
+
+def _rows(schema: Schema, seed: int, X: Any, table: Any, weight: np.ndarray | None) -> RowsAndWeights:
+    """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
+    if isinstance(X, np.memmap) and schema.is_plain:
+        return mapped_rows(table, weight, seed)
+    return canonical_rows(on_host(table), weight)
+
+
+def _that_count(X: Any, sample_weight: Any) -> np.ndarray | None:
+    """Which rows have a weight, bool (n,); None for all, and for weights that are refused later."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(on_host(sample_weight))
+    n_rows = X.shape[0] if hasattr(X, "shape") else np.asarray(X, dtype=object).shape[0]
+    return weight != 0 if weight.shape == (n_rows,) and not weight.all() else None
+
+
+def _has_missing(X: RowSelection) -> np.ndarray:
+    """Which columns have a missing cell, bool (D,)."""
+    found = np.zeros(X.shape[1], bool)
+    for _, block in blocks(X):
+        if sparse.issparse(block):
+            found[block.indices[np.isnan(block.data)]] = True
+        else:
+            found |= np.isnan(block).any(0)
+    return found

@@ -1,0 +1,66 @@
+"""What a model says of a table as a whole: means over a random subset of its rows."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._tables.columns import Columns
+from .._tables.selection import RowSelection
+from ..model import LatentVariableModel
+from . import evaluation
+from .fitted import in_precision, inference_dtype
+
+__all__ = ["LIVE", "Inspected", "information", "inspected", "mean_bound", "weighted_mean"]
+
+LIVE = 0.05  # nats: a component with less information is switched off
+
+
+class Inspected(NamedTuple):
+    """A module in float64, where the device has it, rows in model space, and their weights, which sum to one."""
+
+    module: LatentVariableModel
+    x: Tensor
+    mask: Tensor | None
+    w: Tensor
+
+
+def inspected(module: LatentVariableModel, columns: Columns, device: str, X: RowSelection, weight: Any) -> Inspected:
+    """Read at most 10 000 of the rows, which are sorted by hash: a random subset."""
+    dtype = inference_dtype(device, np.dtype("float64"))
+    n_rows = min(10_000, max(1, 10_000_000 // X.shape[1]))
+    x, mask = columns.tensors(X.take(slice(n_rows)), device, dtype)
+    w = torch.as_tensor(weight[:n_rows] / weight[:n_rows].sum(), dtype=dtype, device=device)
+    return Inspected(in_precision(module, dtype), x, mask, w)
+
+
+def weighted_mean(
+    function: Callable, module: LatentVariableModel, x: Tensor, mask: Any, w: Tensor, n_samples: int
+) -> Any:
+    """Give the mean of function(x, mask) over rows of weights w, without gradients, chunk by chunk."""
+    step = evaluation.chunk_rows(module, n_samples)
+    masks = [None] * len(x) if mask is None else mask.split(step)
+    with torch.no_grad():  # a sum, since small results that stay would fragment the heap
+        return sum(share @ function(*pair) for share, *pair in zip(w.split(step), x.split(step), masks, strict=False))
+
+
+def information(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: Tensor, u: Tensor) -> Tensor:
+    """Give the mean KL of each component to the prior, (n,)."""
+    u = u.to(x)
+
+    def kl(x: Tensor, mask: Tensor | None) -> Tensor:
+        return evaluation.kl_per_component(module, x, mask, u)
+
+    return weighted_mean(kl, module, x, mask, w, len(u))
+
+
+def mean_bound(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: Tensor, u: Tensor) -> float:
+    """Give the weighted mean of the evidence lower bound over rows, in nats in model space."""
+    u = u.to(x)
+
+    def bound(x: Tensor, mask: Tensor | None) -> Tensor:
+        return evaluation.elbo(module, x, mask, u)
+
+    return float(weighted_mean(bound, module, x, mask, w, len(u)))

@@ -1,0 +1,250 @@
+"""Cells and rows that are made: impute and sample."""
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._inference.decoded import InDataSpace
+from .._inference.fitted import IMPUTATION_STREAM, HoldsFit, fitted_of
+from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
+from .._inference.reading import over_chunks
+from .._tables.selection import dense
+from .._tables.validation import validated
+from .._utils.arrays import on_host
+from .._utils.checks import check_count
+from .._utils.random import draw_seed, exclusive, torch_generator
+from .offered import offered
+
+__all__ = ["Generation"]
+
+_POOR = 10  # draws: weights worth fewer are nothing to rely on
+_POOR_SHARE = 0.1
+_CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
+_FEW_NODES = 9  # per code, of the means in data space that are averaged over many codes
+
+
+class Generation(HoldsFit):
+    """The methods that fill in cells and draw rows."""
+
+    @offered("codes")
+    def impute(
+        self,
+        X: Any,
+        n_draws: int | None = None,
+        n_importance_samples: int = 500,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Any:
+        r"""Fill the missing cells of X: with conditional means and modes, or with draws.
+
+        Self-normalised importance sampling with codes of the row's posterior and of the prior,
+
+        .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
+            w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
+
+        (Mattei & Frellsen 2019, eq. 10). Codes without a density have no weights: there cells come from the centre.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows with missing cells, of which fit need not have seen any.
+        n_draws : int, optional
+            Give that many tables, the missing cells of each drawn from p(x_mis | x_obs), for multiple imputation; None
+            for one table of conditional means, and modes of categories and booleans.
+        n_importance_samples : int, default=500
+            S, codes per row.
+        random_state : int, RandomState instance or None
+            Of the draws of tables; means are deterministic.
+
+        Returns
+        -------
+        like X, or list of such
+            Observed cells as they were; columns have the dtypes that fit saw, integers are whole and booleans are
+            booleans. A column without any observed cell in fit has no model: numbers become 0, others stay missing.
+
+        Warns
+        -----
+        UserWarning
+            For a tenth of the rows or more, the weights are worth fewer than ten draws.
+
+        See Also
+        --------
+        sample : New rows, with some cells given.
+        reconstruct : The observed cells as the model sees them.
+        sklearn.impute.KNNImputer : Means over the most similar rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> holes = X.copy()
+        >>> holes[0, 2] = np.nan
+        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> bool(abs(vae.impute(holes)[0, 2] - X[0, 2]) < 0.3)
+        True
+        """
+        fitted = fitted_of(self)
+        check_count("n_importance_samples", n_importance_samples, "impute")
+        if n_draws is not None:
+            check_count("n_draws", n_draws, "impute")
+        table = validated(self, fitted.schema, X)
+        values, missing = dense(on_host(table)).astype(np.float64), fitted.schema.missing(on_host(X))
+        rows = np.flatnonzero(missing.any(1))
+        seed = fitted.seed if n_draws is None else draw_seed(random_state)
+        drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed)
+        _warn_of_poor_weights(fitted, sizes)
+        tables = []
+        for draw in drawn:
+            values[rows] = draw
+            tables.append(fitted.schema.fill(X, values, missing))
+        return tables[0] if n_draws is None else tables
+
+    @offered()
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        given: dict | None = None,
+    ) -> Any:
+        """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
+
+        With ``code_density="mixture"``, and for a plain autoencoder, which has no prior, z comes from a Gaussian
+        mixture fitted to the codes, `code_density_`.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None
+            Of the draws; None asks the operating system for a seed.
+        given : dict, optional
+            Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number: the other cells
+            are drawn given these, by importance resampling of codes of their posterior and of the prior.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            A frame's columns have the dtypes that fit saw: integers are whole, floats have as many decimals as the
+            fitted ones, categories their levels.
+
+        Raises
+        ------
+        ValueError
+            An unknown column, or a value that it cannot have.
+
+        Warns
+        -----
+        UserWarning
+            The weights of the given cells are worth fewer than ten draws: a rare combination.
+
+        See Also
+        --------
+        decode : The distribution that rows of given codes are drawn from.
+        impute : Fills the missing cells of rows.
+
+        Examples
+        --------
+        Flowers with a petal of 6 cm have wide ones:
+
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> vae.sample(500, random_state=0).mean(axis=0).round(1)
+        array([5.9, 3. , 3.8, 1.2])
+        >>> vae.sample(500, random_state=0, given={2: 6.0}).mean(axis=0).round(1)
+        array([6.7, 2.8, 6. , 2.1])
+        """
+        fitted = fitted_of(self)
+        check_count("n_samples", n_samples, "sample")
+        module = copy.deepcopy(fitted.module).cpu().double()
+        row = None if given is None else _given_row(fitted, given)
+        with exclusive(draw_seed(random_state)), torch.no_grad():
+            z = (
+                fitted.code_prior(module).sample((n_samples,))
+                if row is None
+                else _codes_given(fitted, module, row, n_samples)
+            )
+            values = fitted.in_data_space(module, z[None]).draw()[0].numpy()
+        if row is None:
+            return fitted.schema.draws(values)
+        is_given = ~np.isnan(row)
+        return fitted.schema.draws(np.where(is_given, row, values), exact=np.flatnonzero(is_given))
+
+
+def _imputed(fitted, table, n_draws, n_importance_samples, seed):
+    """Values (n_draws or 1, n, D) of rows in data units, and the effective sample size of each, (n,)."""
+    n_tables = n_draws or 1
+    if not table.shape[0]:
+        return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
+    n_prior = int(SHARE_OF_THE_PRIOR * n_importance_samples)
+    generator = torch_generator("cpu", seed, IMPUTATION_STREAM)
+    u = torch.randn(n_importance_samples - n_prior, 1, fitted.module.n_noise, generator=generator)
+
+    def imputed(module, x, mask):
+        draws = _draws_given(fitted, module, x, mask, u.to(x), z_prior.to(x))
+        size = effective_size(draws).cpu().double()
+        if n_draws is None:
+            p = InDataSpace(draws.p, module.likelihood, fitted.columns, n_nodes=_FEW_NODES)
+            values = expected_values(p, draws.w)[None]
+        else:
+            values = fitted.in_data_space(module, draws.resampled(n_draws)).draw()
+        return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
+
+    n_samples = n_importance_samples * (_FEW_NODES if fitted.columns.maps else 1)
+    with exclusive(seed, device=fitted.device), torch.no_grad():
+        z_prior = fitted.code_prior(fitted.module).sample((n_prior,))  # the same for all rows, as u is
+        numbers = on_host(over_chunks(fitted, table, imputed, n_samples, dtype=torch.float32))
+    values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
+    return values.astype(np.float64), numbers[:, -1]
+
+
+def _draws_given(fitted, module, x, mask, u, z_prior):
+    """Weighted codes of rows, from noise u and draws z_prior of the prior; without density, the centre alone."""
+    if fitted.parts.lacks("score"):
+        z = module.posterior.center(module.encode(x, mask))[None]
+        return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z))
+    return weighted_draws(module, x, mask, u, z_prior, fitted.code_prior(module))
+
+
+def _warn_of_poor_weights(fitted, sizes):
+    if fitted.parts.lacks("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
+        return
+    warnings.warn(
+        f"The importance weights of {(sizes < _POOR).mean():.0%} of the rows are worth fewer than {_POOR} draws: "
+        "their imputed cells are uncertain. Raise n_importance_samples, or fit on a table that has such holes.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _given_row(fitted, given):
+    """The given cells as a row (1, D) of which the others are missing."""
+    if fitted.parts.lacks("codes") or fitted.parts.lacks("score"):
+        parts = fitted.parts
+        raise ValueError(
+            "sample(given=...) weighs codes by the density of their posterior, which a model with "
+            f"objective={parts.objective!r} and posterior={parts.posterior!r} does not have. Use objective='elbo'."
+        )
+    row = fitted.schema.row(given)
+    fitted.columns.check_support(row)
+    return row
+
+
+def _codes_given(fitted, module, row, n_samples):
+    """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
+    n_each = max(_CANDIDATES, 2 * n_samples)
+    x, mask = fitted.columns.tensors(row, "cpu", torch.float64)
+    u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
+    draws = _draws_given(fitted, module, x, mask, u, fitted.code_prior(module).sample((n_each,)))
+    if effective_size(draws).item() < _POOR:
+        warnings.warn(
+            f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return draws.resampled(n_samples)[:, 0]

@@ -1,0 +1,345 @@
+"""Latent codes and back: transform, encode, decode and what goes through them."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array
+from torch.distributions import Distribution
+
+from .._inference import evaluation
+from .._inference.decoded import InDataSpace
+from .._inference.fitted import Fitted, HoldsFit, fitted_of
+from .._inference.reading import per_row, read
+from .._tables.lazy import refuse_lazy
+from .._utils.arrays import as_tensor, float_dtypes, like, torch_float
+from .._utils.random import draw_seed, exclusive
+from .._utils.threads import limited_threads
+from ..distributions import reordered
+from ..model import LatentVariableModel
+from .offered import offered
+
+__all__ = ["Representation"]
+
+
+class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit):
+    """The methods that go between rows and latent codes."""
+
+    def transform(self, X: Any) -> Any:
+        """Encode rows as the centres of their posteriors, most informative component first.
+
+        The centre is the mean where it is finite, else the median or location; a Monte-Carlo mean with frozen draws
+        for flows and implicit posteriors; the class probabilities of categorical codes.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Codes, float32 for float32 input, else float64; a frame after ``set_output``.
+
+        See Also
+        --------
+        encode : The whole posterior of each row.
+        inverse_transform : The way back.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> iris = load_iris(as_frame=True).data
+        >>> vae = VAETransformer(n_components=2, max_iter=0).set_output(transform="pandas").fit(iris)
+        >>> vae.transform(iris).round(2).head(2)
+           vaetransformer0  vaetransformer1
+        0             -1.36             0.46
+        1             -1.32            -0.72
+        """
+        fitted = fitted_of(self)
+
+        def codes(module, x, mask):
+            center = module.posterior.center(module.encode(x, mask))
+            order, signs = fitted.output_map(center)
+            return center.index_select(1, order).mul_(signs)  # a sixth of the time of center[:, order]
+
+        return per_row(self, X, codes, method="transform")
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit to the rows of X and encode them.
+
+        The same as `fit` and then `transform`; rows that were held out for early stopping are encoded like the others.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+        y : Ignored
+            For the API's sake.
+        **fit_params : dict
+            Further parameters of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        See Also
+        --------
+        fit : Takes the same parameters.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> VAETransformer(n_components=2, max_iter=0).fit_transform(X).shape
+        (150, 2)
+        """
+        return self.fit(X, y, **fit_params).transform(X)
+
+    @offered("codes")
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Name the columns of `transform`: "vaetransformer0", "vaetransformer1", ...
+
+        A one-hot variable has a column for each class, "vaetransformer0_2" for class 2 of variable 0.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            For the API's sake.
+
+        Returns
+        -------
+        ndarray of str
+            One name per column.
+
+        See Also
+        --------
+        transform : Has these names after ``set_output``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> VAETransformer(n_components=2, max_iter=0).fit(X).get_feature_names_out()
+        array(['vaetransformer0', 'vaetransformer1'], dtype=object)
+        """
+        fitted = fitted_of(self)
+        names = super().get_feature_names_out(input_features)
+        n_classes = fitted.module.width // fitted.module.n_components
+        if n_classes == 1:
+            return names
+        return np.array(
+            [f"{name}_{c}" for name in names[: fitted.module.n_components] for c in range(n_classes)], object
+        )
+
+    @offered("codes")
+    def encode(self, X: Any) -> Distribution:
+        """Give q(z given x) of every row as a torch distribution, in the order and signs of `transform`.
+
+        It can be drawn from, and has `log_prob` where the posterior has a density. It outlives later fits.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+
+        Returns
+        -------
+        torch.distributions.Distribution
+            Batch shape (n_samples, n_components) where components are independent, else (n_samples,).
+
+        See Also
+        --------
+        transform : Its centre.
+        decode : The other half of the model.
+
+        Examples
+        --------
+        How well two components are known, where nothing is missing and where only one cell is left:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> X[0, 1:] = np.nan
+        >>> vae.encode(X[:2]).stddev.numpy().round(2)
+        array([[0.42, 0.78],
+               [0.09, 0.31]])
+        """
+        fitted = fitted_of(self)
+        _, module, x, mask = read(self, X, method="encode")
+        module = copy.deepcopy(module).requires_grad_(False)  # q may outlive this call and draw through the module
+        return reordered(module.encode(x, mask), *fitted.output_map(x))
+
+    @offered()
+    def decode(self, Z: Any) -> InDataSpace:
+        """Give p(x given z) of codes as one distribution over the columns, in data units.
+
+        Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a bent
+        column are by quadrature.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes, in the order and signs of `transform`.
+
+        Returns
+        -------
+        InDataSpace
+            A distribution with `log_prob` per column, `mean`, `mode`, `variance` and `sample`; batch shape
+            (n_samples, n_features).
+
+        See Also
+        --------
+        inverse_transform : Its mean, in the types of the table.
+        encode : The other half of the model.
+
+        Examples
+        --------
+        The spread that one code leaves to the columns, beside that of the whole table:
+
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> p = VAETransformer(n_components=2, max_iter=0).fit(X).decode([[0.0, 0.0]])
+        >>> p.variance.sqrt().numpy().round(2)
+        array([[0.33, 0.12, 0.18, 0.2 ]])
+        >>> X.std(axis=0).round(2)
+        array([0.83, 0.43, 1.76, 0.76])
+        """
+        fitted = fitted_of(self)
+        module, z = _codes(fitted, Z)
+        with torch.no_grad():
+            p = module.decode(z)
+        return InDataSpace(p, module.likelihood, fitted.columns)
+
+    @offered("codes")
+    def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
+        """Encode and decode rows: through the centre to the mean, or the stochastic test phase.
+
+        Without draws it is ``inverse_transform(transform(X))``, in one pass. Ghojogh's lecture, "The Test Phase in
+        Variational Autoencoder".
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+        sample : bool, default=False
+            Whether to draw z ~ q(z given x) and then x ~ p(x given z).
+        random_state : int, RandomState instance or None
+            Of the draws; None asks the operating system for a seed.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            Rows as the model sees them, the observed cells, too; means, or draws that are like the table.
+
+        See Also
+        --------
+        impute : Keeps the observed cells.
+        metrics.reconstruction_error : How far the reconstruction is off.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> vae.reconstruct(X[:1]).round(1)
+        array([[5. , 3.5, 1.4, 0.2]])
+        >>> vae.reconstruct(X[:1], sample=True, random_state=0).round(1)
+        array([[4.8, 3.5, 1.2, 0.2]])
+        """
+        fitted = fitted_of(self)
+
+        def through_the_center(module, x, mask):
+            return fitted.in_data_space(module, module.posterior.center(module.encode(x, mask))[None]).mean[0]
+
+        def drawn(module, x, mask):
+            q = module.encode(x, mask)
+            u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
+            return fitted.in_data_space(module, module.posterior.push(q, u)).draw()[0]
+
+        index = X.index if hasattr(X, "iloc") else None
+        with exclusive(draw_seed(random_state) if sample else 0, device=fitted.device):
+            data = per_row(self, X, drawn if sample else through_the_center, "reconstruct", fitted.n_nodes)
+        return fitted.schema.draws(data, index) if sample else fitted.schema.means(data, index)
+
+    @offered("codes")
+    def inverse_transform(self, Z: Any) -> Any:
+        """Decode codes to the mean of p(x given z) in data units; of a category, its most probable level.
+
+        For bent columns the mean is taken after they are bent back, by quadrature.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes, in the order and signs of `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
+            Means are floats, those of booleans probabilities; categories have the levels and the dtype of the fitted
+            column. A pandas frame keeps the index of Z.
+
+        See Also
+        --------
+        decode : The whole distribution.
+        sample : Rows that are like the table.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> iris = load_iris(as_frame=True).data
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(iris)
+        >>> vae.inverse_transform([[0.0, 0.0]]).round(2)
+           sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+        0               5.84              3.06               3.76               1.2
+        """
+        fitted = fitted_of(self)
+        index = Z.index if hasattr(Z, "iloc") else None
+        refuse_lazy(Z, "Z")
+        Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
+        module, z = _codes(fitted, Z)
+        with limited_threads(len(z) * module.work(1)), torch.no_grad():
+            parts = z.split(evaluation.chunk_rows(module, fitted.n_nodes))
+            mean = torch.cat([fitted.in_data_space(module, part[None]).mean[0] for part in parts])
+        return fitted.schema.means(like(mean.to(torch_float(Z.dtype)), Z), index)
+
+    @property
+    def _n_features_out(self) -> int:
+        return fitted_of(self).module.width
+
+
+# Hidden only now: scikit-learn's set_output has to wrap these first.
+Representation.transform = offered("codes")(vars(Representation)["transform"])  # type: ignore[method-assign]
+Representation.fit_transform = offered("codes", to_fit=True)(  # type: ignore[method-assign]
+    vars(Representation)["fit_transform"]
+)
+
+
+def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, torch.Tensor]:
+    """Codes of the estimator's order as (module, z) in the module's own, (n, K)."""
+    refuse_lazy(Z, "Z")
+    Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
+    width, n_components = fitted.module.width, fitted.module.n_components
+    if Z.shape[1] != width:
+        raise ValueError(
+            f"Z has {Z.shape[1]} columns, but this VAETransformer has n_components={width}."
+            if width == n_components
+            else f"Z has {Z.shape[1]} columns, but the codes of this VAETransformer have {width}."
+        )
+    dtype = fitted.inference_dtype(Z.dtype)
+    z = as_tensor(Z).to(fitted.device, dtype)
+    order, signs = fitted.output_map(z)
+    ordered = torch.empty_like(z)
+    ordered[:, order] = z * signs
+    return fitted.module_in(dtype), ordered

@@ -1,0 +1,207 @@
+"""How likely rows and cells are: score_samples, score_columns, score, prior_responsibilities."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._inference import evaluation
+from .._inference.fitted import IMPORTANCE_STREAM, HoldsFit, fitted_of
+from .._inference.reading import per_row
+from .._tables.selection import dense
+from .._utils.arrays import on_host
+from .._utils.checks import check_count, check_weight
+from .._utils.random import torch_generator
+from .offered import offered
+
+__all__ = ["Scoring"]
+
+
+class Scoring(HoldsFit):
+    """The methods that score rows."""
+
+    @offered("codes", "score")
+    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
+        """Give the evidence lower bound of each row in nats and in the units of X.
+
+        The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
+        compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. Deterministic,
+        row by row, and exact for a linear-Gaussian model. Missing cells are left out.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+        n_importance_samples : int, optional
+            Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
+            instead (Burda et al. 2016, section 3): tighter, and equal to log p(x) in the limit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            One bound per row; the lower, the odder the row.
+
+        See Also
+        --------
+        score : Their mean.
+        score_columns : Which cell makes a row odd.
+        metrics.effective_sample_size : Whether the importance weights can be relied upon.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_breast_cancer(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=5, random_state=0).fit(X)
+        >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
+        True
+        """
+        fitted = fitted_of(self)
+        bound, u = evaluation.elbo, fitted.score_noise
+        if n_importance_samples is not None:
+            check_count("n_importance_samples", n_importance_samples, "score_samples")
+            generator = torch_generator("cpu", fitted.seed, IMPORTANCE_STREAM)
+            shape = (n_importance_samples, 1, fitted.module.n_noise)
+            bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        def score(module, x, mask, rows):
+            value = bound(module, x, mask, u.to(x))
+            return value + fitted.columns.log_jacobian(rows, mask).to(value)
+
+        return per_row(self, X, score, "score_samples", len(u), check_support=True, with_rows=True)
+
+    @offered("codes", "score")
+    def score_columns(self, X: Any) -> Any:
+        r"""Give the log-density of each cell, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, to find out which one is odd.
+
+        In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
+        not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
+        seen the cell that it judges: `impute` the row without it to hear what the others say. It follows a column with
+        hardly any noise of its own, and then the row's other cells look odd; ``init="pca"`` makes that rarer. A row
+        that lies far out may have a low score without an odd cell, since the KL is in no column.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Log-densities; NaN where a cell is missing, or holds a category that fit has not seen.
+
+        See Also
+        --------
+        score_samples : One number per row.
+        impute : What should have stood there.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, init="pca", max_iter=20, random_state=0).fit(X)
+        >>> X[0, 2] = 6.5  # a petal five times too long
+        >>> int(vae.score_columns(X)[0].argmin())
+        2
+        """
+        fitted = fitted_of(self)
+
+        def score(module, x, mask, rows):
+            z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
+            log_px = module.decode(z).log_prob(x).logsumexp(0) - math.log(len(z))
+            slopes = torch.from_numpy(fitted.columns.log_slopes(dense(on_host(rows)).astype(np.float64)))
+            log_px = log_px + slopes.to(log_px)
+            return log_px if mask is None else torch.where(mask, log_px, torch.nan)
+
+        n_samples = len(fitted.score_noise)
+        return per_row(self, X, score, "score_columns", n_samples, check_support=True, with_rows=True)
+
+    @offered("codes", "score")
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Give the mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
+
+        A lower bound of the log-likelihood, so that grid searches and comparisons with other densities need no scorer.
+        Where the posterior has no density, the method is not there.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+        y : Ignored
+            For the API's sake.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows in the mean.
+
+        Returns
+        -------
+        float
+            The mean bound, the higher the better.
+
+        See Also
+        --------
+        score_samples : The bound of each row.
+        metrics.marginal_log_likelihood : A tighter bound.
+        metrics.neg_reconstruction_error : A scorer for models without a density.
+
+        Examples
+        --------
+        The start with one noise for all columns is PCA on standardised columns, and the score is in the units of X:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.decomposition import PCA
+        >>> from skvae import Gaussian, VAETransformer
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> vae = VAETransformer(2, likelihood=Gaussian(noise="shared"), init="pca", max_iter=0).fit(X)
+        >>> standardised = (X - X.mean(axis=0)) / X.std(axis=0)
+        >>> exact = PCA(n_components=2).fit(standardised).score(standardised) - np.log(X.std(axis=0)).sum()
+        >>> bool(abs(vae.score(X) - exact) < 0.01)
+        True
+        """
+        bound = on_host(self.score_samples(X)).astype(np.float64)
+        weight = None if sample_weight is None else check_weight(sample_weight, len(bound))
+        return float(np.average(bound, weights=weight))
+
+    @offered("codes", "mixture")
+    def prior_responsibilities(self, X: Any) -> Any:
+        r"""Give the membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
+
+        A soft clustering of the rows, over the draws of `score_samples`. Offered for `NormalMixture` and `VampPrior`
+        only.
+
+        Parameters
+        ----------
+        X : array-like, frame or CSR of shape (n_samples, n_features)
+            Rows; cells may be missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_members)
+            Probabilities; rows sum to one.
+
+        See Also
+        --------
+        NormalMixture : A prior with members.
+        VampPrior : Another one.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import NormalMixture, VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=5, random_state=0).fit(X)
+        >>> vae.prior_responsibilities(X).shape
+        (150, 3)
+        """
+        fitted = fitted_of(self)
+
+        def memberships(module, x, mask):
+            p = module.prior(module.encode)
+            z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
+            return (
+                (p.mixture_distribution.logits + p.component_distribution.log_prob(z[..., None, :])).softmax(-1).mean(0)
+            )
+
+        return per_row(self, X, memberships, method="prior_responsibilities", n_samples=len(fitted.score_noise))
