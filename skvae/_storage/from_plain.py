@@ -13,7 +13,7 @@ from .._tables.columns import Columns
 from .._tables.scalings import SCALINGS
 from .._tables.schema import Schema
 from .._tables.templates import as_level
-from .._utils.arrays import is_available
+from .._utils.arrays import convert, is_available
 from .._utils.random import exclusive
 from ..families.base import Family
 from ..model import LatentVariableModel
