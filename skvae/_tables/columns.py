@@ -136,9 +136,10 @@ class Columns:
                     f"A bool mask in the 'likelihood' parameter has {len(key)} entries; X has {n_features} columns."
                 )
             return [d for d, chosen in enumerate(key) if chosen]
-        return [self._position(k) for k in key]
+        return [self.position(k) for k in key]
 
-    def _position(self, key, parameter="likelihood"):
+    def position(self, key, parameter="likelihood"):
+        """Number of the column that a name or a number stands for; `parameter` is what the error names."""
         if isinstance(key, Integral) and -len(self.families) <= key < len(self.families):
             return int(key) % len(self.families)
         if self.schema.names is not None and key in self.schema.names:
@@ -189,7 +190,7 @@ class Columns:
         weights = [1.0] * len(self.families)
         if isinstance(column_weights, dict):
             for key, weight in column_weights.items():
-                weights[self._position(key, "column_weights")] = weight
+                weights[self.position(key, "column_weights")] = weight
         else:
             weights = list(column_weights)
         are_numbers = all(isinstance(w, Real) and 0 <= w < np.inf for w in weights)
