@@ -49,6 +49,8 @@ class Family(Documented, ABC):
     nominal : bool
         Whether a column holds codes of categories: the encoder then looks them up, and the linear model of the start
         has one indicator column for each of the `n_raw` levels.
+    n_categories : int or None
+        Number of categories where a column holds category indices 0 .. C - 1, else None: `n_raw` of a nominal family.
     location_scale : bool
         Whether the first two numbers, all from the network, are a location and a log squared scale.
     reparameterized : bool
@@ -91,7 +93,7 @@ class Family(Documented, ABC):
 
     @property
     def n_categories(self) -> int | None:
-        """Number of categories where a column holds category indices 0 .. C - 1, else None."""
+        """See the class."""
         return self.n_raw if self.nominal else None
 
     @abstractmethod
