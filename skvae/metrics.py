@@ -1,19 +1,27 @@
-"""Numbers about a fitted VAETransformer on a table: reconstruction, information, distances of codes to the prior.
+"""Numbers about a fitted VAETransformer on a table: reconstruction, information, distance of latent codes to the prior.
 
-Each takes (estimator, X); a Pipeline whose last step is a VAETransformer will do. `neg_reconstruction_error` has the
-signature of a scorer, for GridSearchCV where the model has no `score`.
+Every function takes (estimator, X), where the estimator may also be a Pipeline whose last step is a VAETransformer.
+`neg_reconstruction_error` has the signature of a scorer, for GridSearchCV where the model has no `score`.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.pipeline import Pipeline
+from torch import Tensor
 
-from ._inference import evaluation
+from ._inference import evaluation, summaries
+from ._inference.fitted import Fitted, fitted_of
+from ._inference.last_step import last_step
+from ._inference.reading import per_row, read
+from ._inference.summaries import LIVE
 from ._utils.arrays import on_host
 from ._utils.random import exclusive, torch_generator
 from .distributions.mmd import mmd
+from .estimator import VAETransformer
+from .model import LatentVariableModel
 
 __all__ = [
     "active_units",
@@ -36,23 +44,23 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
 
     .. math:: \frac{1}{N} \sum_{i, d} \left( \frac{X_{id} - \hat X_{id}}{scale_d} \right)^2
 
-    The scales are those of the fit: for real columns under ``scaling="standard"`` it is the share of variance that is
-    not explained. Counts and booleans have scale 1; a class counts 1 where it is wrong. Columns that are bent ("power",
-    "quantile") are compared as the model sees them, with variance 1.
+    The scales are those of the fit: for real columns under ``scaling="standard"`` this is the share of variance that
+    is not explained. Counts and booleans have scale 1, and a category counts 1 where it is wrong. Transformed columns
+    (``scaling="power"`` or "quantile") are compared in model space, where their variance is 1.
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     y : Ignored
-        For the API's sake.
+        Not used; present for API consistency.
 
     Returns
     -------
     float
-        Mean square in units of the squared scales, the lower the better.
+        Mean square relative to the squared scales; lower is better.
 
     See Also
     --------
@@ -68,38 +76,38 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     >>> 0 < metrics.reconstruction_error(vae, X) < 0.2
     True
     """
-    vae, X = _last(estimator, X)
-    module, x, mask = vae._read(X, method="transform")
+    vae, X = _model(estimator, X, caller="reconstruction_error")
+    fitted, module, x, mask = read(vae, X, method="transform")
     with torch.no_grad():
         mean = module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
-    is_class = torch.tensor([hasattr(family, "n_classes") for family in vae._columns.families], device=x.device)
-    squares = torch.where(is_class, (x != mean).to(x), (x - mean).square())
+    is_category = [family.n_categories is not None for family in fitted.columns.families]
+    squares = torch.where(torch.tensor(is_category, device=x.device), (x != mean).to(x), (x - mean).square())
     return float(squares.mean() if mask is None else squares[mask].mean())
 
 
 def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     """Give minus `reconstruction_error`, as a scorer.
 
-    For searches over models without a `score`, such as autoencoders. Wider codes always reconstruct better where
-    nothing overfits: compare models of one width, or look for where the gain ends.
+    It is for searches over models without a `score`, such as autoencoders. More components always reconstruct better
+    where nothing overfits: compare models with the same number of components, or look for where the gain ends.
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     y : Ignored
-        For the API's sake.
+        Not used; present for API consistency.
 
     Returns
     -------
     float
-        Minus the error, the higher the better.
+        Minus the error; higher is better.
 
     See Also
     --------
-    reconstruction_error : What it negates.
+    reconstruction_error : The error that this negates.
     skvae.VAETransformer.score : The scorer for models with a density.
 
     Examples
@@ -116,19 +124,19 @@ def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     return -reconstruction_error(estimator, X)
 
 
-def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
+def live_components(estimator: Any, X: Any, threshold: float = LIVE) -> int:
     """Count the components whose mean KL to the prior is above a threshold: those that carry information.
 
-    The count of `kl_per_component_` above the threshold, for the rows of any table.
+    It is the number of entries of `kl_per_component_` above the threshold, computed for the rows of any table.
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     threshold : float, default=0.05
-        In nats.
+        Mean KL in nats above which a component counts.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
 
     See Also
     --------
-    active_units : Counts components that move.
+    active_units : Counts components whose centre varies.
 
     Examples
     --------
@@ -147,16 +155,16 @@ def live_components(estimator: Any, X: Any, threshold: float = 0.05) -> int:
     >>> metrics.live_components(VAETransformer(5, max_iter=0).fit(X), X)
     5
     """
-    vae, module, x, mask, _ = _codes(estimator, X, "score")
-    information = vae._information(module, x, mask, torch.full((len(x),), 1 / len(x)).to(x))
-    return int((information > threshold).sum())
+    vae, X = _model(estimator, X, "score", caller="live_components")
+    fitted, module, x, mask = read(vae, X, method="transform")
+    w = torch.full((len(x),), 1 / len(x)).to(x)
+    return int((summaries.information(module, x, mask, w, fitted.score_noise.to(x)) > threshold).sum())
 
 
 def active_units(estimator: Any, X: Any, threshold: float = 0.01) -> int:
     """Count the components whose centre varies over the rows, Var_x E[z given x] > threshold: Burda's active units.
 
-    It counts components that move, which is not the same as carrying information: see `live_components`.
-
+    A component whose centre varies does not have to carry information: see `live_components`. The definition is that of
     Burda et al. (2016), section 5.2.
 
     Parameters
@@ -164,14 +172,14 @@ def active_units(estimator: Any, X: Any, threshold: float = 0.01) -> int:
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     threshold : float, default=0.01
-        Of the variance; a standard normal prior has 1.
+        Variance above which a component counts; a standard normal prior has 1.
 
     Returns
     -------
     int
-        Number of active components, at most the width of the code.
+        Number of active components, at most the width of the latent code.
 
     See Also
     --------
@@ -185,30 +193,30 @@ def active_units(estimator: Any, X: Any, threshold: float = 0.01) -> int:
     >>> metrics.active_units(VAETransformer(5, max_iter=0).fit(X), X)
     5
     """
-    vae, X = _last(estimator, X)
+    vae, X = _model(estimator, X, caller="active_units")
     return int((np.var(on_host(vae.transform(X)), axis=0) > threshold).sum())
 
 
 def mutual_information(estimator: Any, X: Any, random_state: int = 0) -> float:
-    r"""Estimate the information of codes about rows, :math:`I(x; z) = E_x KL(q(z|x) \| q(z))`, in nats.
+    r"""Estimate the information of latent codes about rows, :math:`I(x; z) = E_x KL(q(z|x) \| q(z))`, in nats.
 
-    The mean KL to the prior is this and `aggregate_posterior_kl`. q(z) is the mixture over the rows at hand, so it is
-    at most the logarithm of their number, also where the codes could tell more rows apart. Over at most 2000 rows, a
-    random subset. Hoffman & Johnson (2016); He et al. (2019), section 4.
+    The mean KL to the prior is the sum of this and `aggregate_posterior_kl`. q(z) is the mixture over the given rows,
+    so the estimate is at most the logarithm of their number, also where the latent codes could distinguish more rows.
+    It is taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016) and He et al. (2019), section 4.
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     random_state : int, default=0
-        Of the draws and the subset.
+        Seed of the draws and of the subset.
 
     Returns
     -------
     float
-        Nats, at most ln n, and at least 0 but for the noise of one draw per row.
+        Information in nats, at most ln n, and at least 0 up to the noise of one draw per row.
 
     See Also
     --------
@@ -222,30 +230,30 @@ def mutual_information(estimator: Any, X: Any, random_state: int = 0) -> float:
     >>> 1 < metrics.mutual_information(VAETransformer(2, max_iter=0).fit(X), X) < 3
     True
     """
-    return _over_pairs(evaluation.mutual_information, estimator, X, random_state)
+    return _over_pairs(evaluation.mutual_information, estimator, X, random_state, "mutual_information")
 
 
 def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> float:
-    r"""Estimate the KL of all codes together to the prior, :math:`KL(q(z) \| p(z))`, in nats.
+    r"""Estimate the KL of the aggregate posterior to the prior, :math:`KL(q(z) \| p(z))`, in nats.
 
     .. math:: KL(q(z) \| p(z)) = E_x KL(q(z|x) \| p(z)) - I(x; z)
 
-    Where it is large, `sample` draws codes that no row has: see ``code_density="mixture"``. Over at most 2000 rows, a
-    random subset. Hoffman & Johnson (2016).
+    Where it is large, `sample` draws latent codes that no row has: see ``code_density="mixture"``. The estimate is
+    taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016).
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     random_state : int, default=0
-        Of the draws and the subset.
+        Seed of the draws and of the subset.
 
     Returns
     -------
     float
-        Nats, 0 where the codes fill the prior.
+        Divergence in nats, 0 where the latent codes are distributed like the prior.
 
     See Also
     --------
@@ -260,33 +268,34 @@ def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> flo
     >>> metrics.aggregate_posterior_kl(VAETransformer(2, max_iter=0).fit(X), X) < 0.5
     True
     """
-    return _over_pairs(evaluation.aggregate_kl, estimator, X, random_state)
+    return _over_pairs(evaluation.aggregate_kl, estimator, X, random_state, "aggregate_posterior_kl")
 
 
 def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int = 0) -> float:
-    """Estimate the squared maximum mean discrepancy between codes and draws of the prior.
+    """Estimate the squared maximum mean discrepancy between latent codes and draws of the prior.
 
-    Unbiased, so it can be below 0. One draw of z for each of at most 2000 rows. Gretton et al. (2012), lemma 6.
+    The estimate is unbiased, so it can be below 0. It takes one draw of z for each of at most 2000 rows, by Gretton et
+    al. (2012), lemma 6.
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     kernel : {"imq", "rbf"}, default="imq"
-        Means over seven widths of the inverse multiquadratic or the Gaussian kernel.
+        The inverse multiquadratic or the Gaussian kernel, each averaged over seven widths.
     random_state : int, default=0
-        Of the draws and the subset.
+        Seed of the draws and of the subset.
 
     Returns
     -------
     float
-        At most 2, and near 0 where the codes are distributed like the prior.
+        At most 2, and near 0 where the latent codes are distributed like the prior.
 
     See Also
     --------
-    aggregate_posterior_kl : The same question in nats, for codes with a density.
+    aggregate_posterior_kl : The same question in nats, for posteriors with a density.
     skvae.WAEMMD : The objective that keeps it small.
 
     Examples
@@ -297,29 +306,29 @@ def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int 
     >>> metrics.mmd_to_prior(VAETransformer(2, objective="wae_mmd", max_iter=0).fit(X), X) < 0.1
     True
     """
-    generator = torch_generator("cpu", random_state, _DRAWS)
-    vae, module, x, mask, u = _codes(estimator, X, generator=generator)
-    with torch.no_grad(), exclusive(random_state, _DRAWS, device=vae._device):
-        z = module.posterior.push(module.encode(x, mask), u)[0]
+    drawn = _DrawnCodes.of(*_model(estimator, X, caller="mmd_to_prior"), random_state)
+    module = drawn.module
+    with torch.no_grad(), exclusive(random_state, _DRAWS, device=drawn.fitted.device):
+        z = module.posterior.push(module.encode(drawn.x, drawn.mask), drawn.u)[0]
         return float(mmd(z, module.prior(module.encode).sample((len(z),)), kernel).mean())
 
 
 def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 100, random_state: int = 0) -> np.ndarray:
     """Count the independent draws that the importance weights of each row are worth, (sum w)^2 / sum w^2.
 
-    From 1 to S; S where q is the exact posterior. Near 1 the importance-weighted bound of that row rests on a single
-    draw. Kong (1992).
+    The number lies between 1 and S, and is S where q is the exact posterior. Where it is near 1, the
+    importance-weighted bound of that row rests on a single draw. See Kong (1992).
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     n_importance_samples : int, default=100
         Draws of z per row, S.
     random_state : int, default=0
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
@@ -332,7 +341,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
 
     Examples
     --------
-    The start is linear, and its posterior exact:
+    The initialised model is linear, and its posterior is exact:
 
     >>> from sklearn.datasets import load_wine
     >>> from skvae import VAETransformer, metrics
@@ -341,37 +350,41 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
     >>> float(n_effective.min().round())
     100.0
     """
-    vae, X = _last(estimator, X, "score")
+    vae, X = _model(estimator, X, "score", caller="effective_sample_size")
+    n_noise = fitted_of(vae).module.n_noise
     generator = torch_generator("cpu", random_state, _DRAWS)
-    u = torch.randn(n_importance_samples, 1, vae.module_.n_noise, generator=generator, dtype=torch.float64)
-    weights = lambda module, x, mask: evaluation.effective_sample_size(module, x, mask, u.to(x))  # noqa: E731
-    return on_host(vae._per_row(X, weights, method="score_samples", n_samples=len(u)))
+    u = torch.randn(n_importance_samples, 1, n_noise, generator=generator, dtype=torch.float64)
+
+    def size(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
+        return evaluation.effective_sample_size(module, x, mask, u.to(x))
+
+    return on_host(per_row(vae, X, size, method="score_samples", n_samples=len(u)))
 
 
 def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 100) -> float:
-    """Estimate the mean of ln p(x) by importance sampling, in nats and the units of X.
+    """Estimate the mean of ln p(x) by importance sampling, in nats and in data space.
 
-    In expectation a lower bound, which rises to ln p(x) with the number of draws; the farther q is from the exact
-    posterior, the more are needed, which `effective_sample_size` tells. Burda et al. (2016), section 3; Yang's lecture,
-    "Estimation of marginal likelihood".
+    The estimate is in expectation a lower bound, which rises to ln p(x) with the number of draws. The farther q is from
+    the exact posterior, the more draws are needed: see `effective_sample_size`. The method is that of Burda et al.
+    (2016), section 3; see also Yang's lecture, "Estimation of marginal likelihood".
 
     Parameters
     ----------
     estimator : VAETransformer, or Pipeline that ends in one
         A fitted model.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows; cells may be missing.
+        Rows, which may have missing values.
     n_importance_samples : int, default=100
         Draws of z per row.
 
     Returns
     -------
     float
-        Mean over the rows.
+        Mean log-likelihood of the rows.
 
     See Also
     --------
-    effective_sample_size : How far the weights can be relied upon.
+    effective_sample_size : How reliable the importance weights are.
     skvae.VAETransformer.score : The evidence lower bound.
 
     Examples
@@ -383,33 +396,42 @@ def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 
     >>> metrics.marginal_log_likelihood(vae, X) > vae.score(X)
     True
     """
-    vae, X = _last(estimator, X, "score")
+    vae, X = _model(estimator, X, "score", caller="marginal_log_likelihood")
     return float(np.mean(on_host(vae.score_samples(X, n_importance_samples=n_importance_samples))))
 
 
-def _last(estimator, X, *needs):
-    """The VAETransformer, asked for what the number needs, and the table as it sees it."""
-    if isinstance(estimator, Pipeline):
-        estimator, X = estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
-    for what in ("codes", *needs):
-        if reason := estimator._why_no(what):
-            raise ValueError(reason)
-    return estimator, X
+def _model(estimator: Any, X: Any, *needs: str, caller: str) -> tuple[VAETransformer, Any]:
+    """Give a snapshot of the VAETransformer and the table as it sees it; every number needs an encoder."""
+    return last_step(VAETransformer, estimator, X, "codes", *needs, caller=caller)
 
 
-def _codes(estimator, X, *needs, generator=None):
-    """(VAETransformer, module, x, mask, noise) of at most 2000 rows, a random subset where a generator is given."""
-    vae, X = _last(estimator, X, *needs)
-    module, x, mask = vae._read(X, method="transform")
-    if generator is None:
-        return vae, module, x, mask, None
-    rows = torch.randperm(len(x), generator=generator)[:_ROWS_PER_PAIRING].to(x.device)
-    u = torch.randn(1, len(rows), module.n_noise, generator=generator, dtype=torch.float64).to(x)
-    return vae, module, x[rows], None if mask is None else mask[rows], u
+@dataclass(frozen=True)
+class _DrawnCodes:
+    """At most 2000 rows, a random subset, and the noise of one latent code for each."""
+
+    fitted: Fitted
+    module: LatentVariableModel
+    x: Tensor
+    mask: Tensor | None
+    u: Tensor
+
+    @classmethod
+    def of(cls, vae: VAETransformer, X: Any, random_state: int) -> "_DrawnCodes":
+        fitted, module, x, mask = read(vae, X, method="transform")
+        generator = torch_generator("cpu", random_state, _DRAWS)
+        rows = torch.randperm(len(x), generator=generator)[:_ROWS_PER_PAIRING].to(x.device)
+        u = torch.randn(1, len(rows), module.n_noise, generator=generator, dtype=torch.float64).to(x)
+        return cls(fitted, module, x[rows], None if mask is None else mask[rows], u)
 
 
-def _over_pairs(function, estimator, X, random_state):
-    generator = torch_generator("cpu", random_state, _DRAWS)
-    _, module, x, mask, u = _codes(estimator, X, "score", generator=generator)
+def _over_pairs(
+    function: Callable[[LatentVariableModel, Tensor, Tensor | None, Tensor], Tensor],
+    estimator: Any,
+    X: Any,
+    random_state: int,
+    caller: str,
+) -> float:
+    """Apply function(module, x, mask, u) to a random subset of the rows and one draw for each."""
+    drawn = _DrawnCodes.of(*_model(estimator, X, "score", caller=caller), random_state)
     with torch.no_grad():
-        return float(function(module, x, mask, u))
+        return float(function(drawn.module, drawn.x, drawn.mask, drawn.u))

@@ -1,0 +1,79 @@
+"""Numbers about a fitted model: what they need, what they look through, and that each is of one model."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import skvae
+from skvae import Ordinal, VAETransformer, metrics
+
+IRIS = load_iris(as_frame=True).data
+
+
+def test_everything_in_metrics_is_public():
+    own = {name: value for name, value in vars(metrics).items() if getattr(value, "__module__", "") == "skvae.metrics"}
+    assert set(metrics.__all__) == {name for name in own if not name.startswith("_")}
+    assert skvae.metrics is metrics
+
+
+def test_reconstruction_error_is_relative_to_the_scales_of_the_columns():
+    X = IRIS.to_numpy()
+    vae = VAETransformer(2, max_iter=3, random_state=0).fit(X)
+    expected = np.mean(np.square((X - vae.reconstruct(X)) / X.std(0)))
+    assert metrics.reconstruction_error(vae, X) == pytest.approx(expected, rel=0.05)  # scales of the training rows
+    incomplete = np.where(X > 5, np.nan, X)
+    assert np.isfinite(metrics.reconstruction_error(vae, incomplete))
+
+
+def test_wrong_categories_and_grades_count_one():
+    rng = np.random.default_rng(0)
+    table = np.c_[rng.integers(0, 3, 200), rng.integers(0, 4, 200)].astype(float)
+    likelihood = [("categorical", [0]), (Ordinal(), [1])]
+    vae = VAETransformer(1, likelihood=likelihood, max_iter=0, random_state=0).fit(table)
+    expected = np.mean(vae.reconstruct(table) != table)
+    assert metrics.reconstruction_error(vae, table) == pytest.approx(expected)
+
+
+def test_metrics_explain_what_they_lack():
+    ae, gan = (VAETransformer(2, objective=o, max_iter=1, random_state=0).fit(IRIS) for o in ("ae", "gan"))
+    for name in metrics.__all__:
+        with pytest.raises(ValueError, match=f"^({name}|reconstruction_error): .* without an encoder"):
+            getattr(metrics, name)(gan, IRIS)
+    of_densities = ("mutual_information", "aggregate_posterior_kl", "effective_sample_size", "marginal_log_likelihood")
+    for name in ("live_components", *of_densities):
+        with pytest.raises(ValueError, match=f"^{name}: .* has no density"):
+            getattr(metrics, name)(ae, IRIS)
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_metrics_need_a_fitted_vae(name):
+    metric = getattr(metrics, name)
+    for estimator in (VAETransformer(2), make_pipeline(StandardScaler(), VAETransformer(2, objective="gan"))):
+        with pytest.raises(NotFittedError):
+            metric(estimator, IRIS)
+    for estimator in (PCA(2).fit(IRIS), make_pipeline(StandardScaler(), PCA(2)).fit(IRIS)):
+        with pytest.raises(ValueError, match=r"takes a VAETransformer, or a Pipeline that ends in one.* Got PCA"):
+            metric(estimator, IRIS)
+
+
+def test_metrics_transform_the_table_by_earlier_steps():
+    pipe = make_pipeline(StandardScaler(), VAETransformer(2, max_iter=1, random_state=0)).fit(IRIS)
+    scaled = pipe[0].transform(IRIS)
+    for name in metrics.__all__:
+        metric = getattr(metrics, name)
+        np.testing.assert_array_equal(metric(pipe, IRIS), metric(pipe[-1], scaled))
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_a_fit_in_between_does_not_mix_two_models(name):
+    """An earlier step that fits the last one anew stands for a `fit` in another thread."""
+    metric = getattr(metrics, name)
+    vae = VAETransformer(2, max_iter=1, random_state=0).fit(IRIS)
+    expected = metric(vae, IRIS)
+    again = FunctionTransformer(lambda X: vae.set_params(n_components=3).fit(X) and X)
+    np.testing.assert_array_equal(metric(make_pipeline(again, vae), IRIS), expected)
+    assert vae.module_.n_components == 3
