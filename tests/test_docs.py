@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import skvae
+from skvae._fitting.plan import Plan
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -75,8 +76,8 @@ def test_spellings_run(match):
     result = eval(match[1], vars(skvae))
     if isinstance(result, skvae.VAETransformer):
         families = [skvae.Gaussian()] * math.prod(getattr(result.encoder, "image_shape", (1,)))
-        check_parts(*result._parts(), families, result._networks(1000))
-        result._component("likelihood")
+        plan = Plan.of(result.get_params(deep=False), "VAETransformer")
+        plan.check_parts(families, 1000)
 
 
 def rewrite(page):

@@ -228,7 +228,8 @@ def main():
         wrong = [
             f"{case}: {what}" for case in before for what in before[case] if found[case].get(what) != before[case][what]
         ]
-        sys.exit("\n".join(wrong) if wrong else None)
+        if wrong:
+            sys.exit("\n".join(wrong))
     print(f"{len(found)} fits")
 
 

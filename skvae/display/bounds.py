@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from .._inference import evaluation
+from .._inference.fitted import IMPORTANCE_STREAM
 from .._utils.arrays import on_host
 from .._utils.random import torch_generator
-from .._verbs.verbs import IMPORTANCE_STREAM
 from .plotting import COLORS, panels, pyplot, vae_behind
 
 __all__ = ["BoundDisplay"]

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import norm
 from torch.distributions import constraints
 
+from .._inference.summaries import LIVE
 from .._utils.arrays import on_host
-from ..estimator import LIVE
 from .plotting import (
     COLORS,
     codes_of,
