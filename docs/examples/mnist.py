@@ -28,7 +28,7 @@ IDX = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 def idx_images(folder, stem):
-    """Read the rows (n, 784) of one idx file; its name has two common spellings."""
+    """Read the rows (n, 784) of one idx file; its name is spelled in two ways."""
     for name in (stem, stem.replace("-idx", ".idx")):
         for path in (folder / f"{name}.gz", folder / name):
             if path.is_file():
