@@ -43,7 +43,7 @@ html_title = "skvae"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
-html_sidebars = {"start": [], "benchmarks": []}  # sections of one page
+html_sidebars = {"start": [], "benchmarks": [], "glossary": []}  # sections of one page
 toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "navigation_with_keys": False,

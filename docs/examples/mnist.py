@@ -3,9 +3,9 @@
     python docs/examples/mnist.py --data PATH [--network conv] [--n-components 16] [--rows 60000] [--epochs 30]
 
 PATH is a folder with the four files of the data base (train-images-idx3-ubyte.gz and so on, also unpacked), or an npz
-with x_train and x_test, as keras has it, or X. Nothing is downloaded. Pixels are Bernoulli: grey levels over 255 are
-taken for probabilities, and one draw of them is the training set. Writes mnist_manifold.png and mnist_samples.png.
-All rows and 30 epochs are work for a GPU or a long break; --rows 10000 --epochs 10 is a quick look on a CPU.
+with x_train and x_test, as in keras, or X. Nothing is downloaded. Pixels are Bernoulli: grey levels divided by 255 are
+used as probabilities, and one draw of them is the training set. The script writes mnist_manifold.png and
+mnist_samples.png. All rows and 30 epochs need a GPU or a long time; --rows 10000 --epochs 10 is a quick run on a CPU.
 """
 
 import argparse
@@ -28,7 +28,7 @@ IDX = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 def idx_images(folder, stem):
-    """Rows (n, 784) of one idx file; both spellings of its name are about."""
+    """Read the rows (n, 784) of one idx file; its name is spelled in two ways."""
     for name in (stem, stem.replace("-idx", ".idx")):
         for path in (folder / f"{name}.gz", folder / name):
             if path.is_file():
@@ -38,7 +38,7 @@ def idx_images(folder, stem):
 
 
 def load(path):
-    """Training and test images, uint8 (n, 784)."""
+    """Load training and test images, uint8 (n, 784)."""
     if path.is_dir():
         return idx_images(path, IDX["train"]), idx_images(path, IDX["test"])
     with np.load(path) as file:
@@ -53,7 +53,7 @@ def binarized(images, rng):
 
 
 def fit(n_components, X, X_test, args):
-    """A VAE with Bernoulli pixels, and what it is worth."""
+    """Fit a VAE with Bernoulli pixels, and print its score."""
     tick = time.perf_counter()
     vae = VAETransformer(
         n_components,
@@ -74,7 +74,7 @@ def fit(n_components, X, X_test, args):
 
 
 def main():
-    """Train, print, draw."""
+    """Train the models, print their scores and draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of idx files, or an npz")
     parser.add_argument("--network", choices=NETWORKS, default="mlp")

@@ -1,8 +1,9 @@
-"""Anomaly detection: rows that the model did not expect
-=====================================================
+"""Anomaly detection by log-likelihood
+===================================
 
-Trained on normal rows only, a model of the table gives unusual ones a low log-likelihood: ``score_samples``. How good
-a detector is that, beside those of scikit-learn? We train on benign tumours, and see whether malignant ones stand out.
+A model that is trained on normal rows only gives unusual rows a low log-likelihood: ``score_samples``. How good a
+detector is that, compared with those of scikit-learn? We train on benign tumours, and see whether it detects malignant
+ones.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +27,7 @@ X_train, X_benign = train_test_split(tumours.data[~is_malignant], random_state=0
 X_malignant = tumours.data[is_malignant]
 
 # %%
-# All detectors have the same verbs, and none has seen a malignant row.
+# All detectors have the same methods, and none has seen a malignant row.
 detectors = {
     "VAETransformer": VAETransformer(5, random_state=0),
     "IsolationForest": IsolationForest(random_state=0),
@@ -38,22 +39,22 @@ for detector in detectors.values():
     detector.fit(X_train)
 
 # %%
-# Left, the VAE's scores: how many nats a row lies below the median benign one of the training table. Rows to the left
-# of 0 are better than that, the ones far right are not of this kind. Right, the share of malignant rows that are found
-# against the share of benign ones that are accused, as the threshold moves. The VAE does best here, by a small lead on
-# the isolation forest, which is fitted in a moment and the one to try first. The linear model of the same size is
-# behind. Which cells make a row odd, ``score_columns`` says.
+# The left plot shows the VAE's scores: how many nats a row lies below the median benign row of the training table. Rows
+# to the left of 0 are more probable than that, and rows far to the right are unlike the training rows. The right plot
+# is the ROC curve: the rate of malignant rows that are detected against the rate of benign rows that raise a false
+# alarm. The VAE does best here, by a small margin over the isolation forest, which is fitted in a moment and the one to
+# try first. The linear model of the same size is worse. ``score_columns`` says which cells make a row unusual.
 vae = detectors["VAETransformer"]
 median = np.median(vae.score_samples(X_train))
 surprise = [median - vae.score_samples(X) for X in (X_benign, X_malignant)]
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 left.hist(np.clip(surprise[0], None, 200), np.linspace(-20, 200, 45), alpha=0.7, label="benign, held out")
 left.hist(np.clip(surprise[1], None, 200), np.linspace(-20, 200, 45), alpha=0.7, label="malignant")
-left.set(xlabel="surprise, nats (the last bar holds the rest)", ylabel="rows", title="score_samples of the VAE")
+left.set(xlabel="nats below the median (last bar: all larger values)", ylabel="rows", title="score_samples of the VAE")
 left.legend()
 X_test = pd.concat([X_benign, X_malignant])
 y_test = np.repeat([0, 1], [len(X_benign), len(X_malignant)])
 for name, detector in detectors.items():
     RocCurveDisplay.from_predictions(y_test, -detector.score_samples(X_test), name=name, ax=right)
-right.set(xlabel="benign rows accused", ylabel="malignant rows found", title="the detectors")
+right.set(xlabel="false positive rate (benign rows)", ylabel="true positive rate (malignant rows)", title="detectors")
 plt.show()

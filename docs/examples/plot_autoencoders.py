@@ -1,9 +1,10 @@
 """Four autoencoders side by side: AE, VAE, AAE, WAE
 =================================================
 
-An autoencoder squeezes rows through a few codes. What its relatives add is a say on where the codes lie: the
-variational one (VAE) asks each row's code to be near the prior, the adversarial (AAE) and the Wasserstein autoencoder
-(WAE) ask it of all codes together. Here they encode the digits, with the same networks and two components.
+An autoencoder compresses rows to a short latent code. Its variants also constrain the distribution of the codes: the
+variational one (VAE) draws the posterior of each row towards the prior, the adversarial (AAE) and the Wasserstein
+autoencoder (WAE) draw the distribution of all codes together towards it. Here they encode the digits, with the same
+networks and two components.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +18,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, _, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 # %%
-# One argument tells them apart. The depth of the networks is given, since the default is another one for adversarial
-# objectives.
+# They differ in one argument. The depth of the networks is set, since adversarial objectives have a different default.
 models = {
     name: VAETransformer(
         2,
@@ -35,10 +35,10 @@ models = {
 }
 
 # %%
-# The dotted circles hold 39, 86 and 99 % of the prior. Nothing holds the plain autoencoder's codes there: they spread
-# as they like, and draws of the prior hit the few digits in the middle. The others fill the prior, so that its draws
-# decode to all kinds of digits; the maximum mean discrepancy (MMD, 0 is best) measures how well. They hardly pay for it
-# in the squared error on held-out rows, a share of the variance.
+# The dotted circles contain 39, 86 and 99 % of the prior. Nothing keeps the plain autoencoder's codes there: they
+# spread without constraint, and draws of the prior reach only the few digits in the middle. The others fill the prior,
+# so that its draws decode to all kinds of digits; the maximum mean discrepancy (MMD, 0 is best) measures how well. The
+# squared error on held-out rows, as a fraction of the variance, is hardly larger.
 figure, axes = plt.subplots(2, 4, figsize=(12, 4.9), height_ratios=[2.4, 1], layout="constrained")
 angle = np.linspace(0, 2 * np.pi, 100)
 for axis, (name, model) in zip(axes[0], models.items(), strict=True):

@@ -1,8 +1,8 @@
 """Images with a convolutional encoder and decoder
 ===============================================
 
-Do networks that know which pixels are neighbours do better on images? They are one argument away:
-:class:`~skvae.ConvNet` in place of the default networks, on rows that are images, flattened.
+Are networks that know which pixels are neighbours better on images? To find out, replace the default networks by
+:class:`~skvae.ConvNet`, on rows that are flattened images.
 """
 
 import matplotlib.pyplot as plt
@@ -16,10 +16,10 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test = train_test_split((X > 8).astype(float), train_size=900, stratify=y, random_state=0)
 
 # %%
-# In the encoder the first convolution keeps the size of the image, the second halves it, and a dense layer sees what is
-# left; the decoder goes the same way back. Pixels are black or white here, so they are Bernoulli; for grey ones give
-# ``scaling="global"``, one scale for all. Beside the new networks the affine paths stay, and the gates between them are
-# closed at first: the start is that of every other model. The dense networks have as many weights.
+# In the encoder the first convolution keeps the size of the image, the second halves it, and a dense layer follows; the
+# decoder is the reverse. Pixels are black or white here, so they are Bernoulli; for grey ones use ``scaling="global"``,
+# one scale for all. The affine paths remain, and the networks are added through gates that are initially 0, so that the
+# initialisation is that of every other model. The dense networks have as many weights.
 convolutions, dense = ConvNet(image_shape=(8, 8), channels=(16, 32)), MLP((160, 160))
 models = {
     name: VAETransformer(8, encoder=net, decoder=net, max_iter=60, random_state=0).fit(X_train)
@@ -28,9 +28,9 @@ models = {
 
 # %%
 # The curves are the bounds on the tenth of the training rows that ``fit`` holds out; the best state is kept. On images
-# as small and as well centred as these there is little to know about neighbours: expect small differences, at many
-# times the work. Convolutions are for larger images, where dense networks have too many weights and the same stroke
-# may be anywhere.
+# as small and as well centred as these, neighbourhood carries little information: expect small differences, at many
+# times the computation. Convolutions are for larger images, where dense networks have too many weights and the same
+# stroke may occur anywhere.
 figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
 for name, model in models.items():
     bounds = [-epoch["valid_loss"] for epoch in model.history_]
@@ -41,6 +41,7 @@ axis.legend()
 plt.show()
 
 # %%
-# Held-out digits above, the probabilities that their codes of eight numbers give to each pixel below.
+# The upper row shows held-out digits, the lower row the pixel probabilities that the decoder gives for their codes of
+# eight components.
 ReconstructionDisplay.from_estimator(models["convolutional"], X_test, image_shape=(8, 8), cmap="gray_r")
 plt.show()

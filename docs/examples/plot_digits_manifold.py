@@ -1,8 +1,8 @@
 """The two-dimensional manifold of digit images
 ============================================
 
-What do the codes mean between the rows? With two components every point of the plane can be decoded: we walk it on a
-grid and look at the image that belongs to each place.
+What do latent codes between those of the rows mean? With two components every point of the plane can be decoded: we
+decode a grid and look at the image of each point.
 """
 
 import matplotlib.pyplot as plt
@@ -15,19 +15,22 @@ from skvae.display import ManifoldDisplay
 X, y = load_digits(return_X_y=True)
 
 # %%
-# The pixels share a unit and a noise variance, as images do. The decoder may bend, the start may not: with
-# ``max_iter=0`` the model is the linear one, probabilistic PCA.
+# The pixels have a common unit and noise variance, as is usual for images. The decoder is non-linear, but the
+# initialisation is not: with ``max_iter=0`` the model is probabilistic PCA.
 vae = VAETransformer(2, scaling="global", likelihood=Gaussian(noise="shared"), random_state=0)
 linear = clone(vae).set_params(max_iter=0).fit(X)
 vae.fit(X)
-print(f"nats per image: linear {linear.score(X):.1f}, bent {vae.score(X):.1f}")
+print(f"nats per image: linear {linear.score(X):.1f}, non-linear {vae.score(X):.1f}")
 
 # %%
-# A grid goes through the quantiles of the prior, so that about as many rows belong to each picture. The linear model's
-# images are all mixtures of two patterns, and most of them look like no digit. Bent, the plane holds nearly all of the
-# ten digits and turns one into the next. What has little place on a plane is blurred here, too.
+# The grid consists of quantiles of the prior, so that about equally many rows belong to each image. The linear model's
+# images are all mixtures of two patterns, and most of them do not look like digits. The plane of the non-linear model
+# has nearly all of the ten digits, and continuous transitions between them. What two components cannot represent is
+# blurred here, too.
 figure, axes = plt.subplots(1, 2, figsize=(11, 5.9), layout="constrained")
-for axis, (name, model) in zip(axes, {"bent: the VAE": vae, "linear: its start": linear}.items(), strict=True):
+for axis, (name, model) in zip(
+    axes, {"non-linear: the VAE": vae, "linear: its initialisation": linear}.items(), strict=True
+):
     ManifoldDisplay.from_estimator(model, (8, 8), n=12, ax=axis, cmap="gray_r")
     axis.set_title(name)
 plt.show()

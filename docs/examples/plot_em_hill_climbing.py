@@ -1,10 +1,10 @@
-"""EM against backpropagation: two ways up a hill
-==============================================
+"""EM against backpropagation as hill climbing
+===========================================
 
-Training a latent variable model is hill climbing. Expectation maximisation (EM) climbs by turns: the E-step makes the
-bound touch the log-likelihood, the M-step moves to the top of the bound. Backpropagation moves encoder and decoder
-together by small gradient steps. On a linear model with two columns and one component the hill can be drawn, and both
-climbers watched.
+Training a latent variable model is hill climbing. Expectation maximisation (EM) alternates: the E-step makes the bound
+equal to the log-likelihood, and the M-step maximises the bound. Backpropagation updates encoder and decoder together by
+small gradient steps. For a linear model with two columns and one component we can draw the log-likelihood and the paths
+of both methods.
 """
 
 import matplotlib.pyplot as plt
@@ -18,9 +18,9 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 1)) * [1.6, -0.9] + rng.normal(scale=0.7, size=(400, 2))
 
 # %%
-# Without hidden layers the model is :math:`x = w z + \mu + noise`. It starts at random in place of the closed form,
-# which would leave nothing to climb, and ``partial_fit`` goes on by one epoch. In a linear decoder, w is what one unit
-# of z adds to the decoded row.
+# Without hidden layers the model is :math:`x = w z + \mu + noise`. Its initialisation is random, since the closed form
+# would be the maximum already, and ``partial_fit`` trains one more epoch. In a linear decoder, w is what one unit of z
+# adds to the decoded row.
 climber = VAETransformer(
     1,
     hidden_layer_sizes=(),
@@ -28,14 +28,14 @@ climber = VAETransformer(
     likelihood=Gaussian(noise="shared"),
     init="random",
     learning_rate=4e-3,
-    max_iter=0,  # the start alone
+    max_iter=0,  # the initialisation alone
     random_state=0,
 )
 n_epochs = 60
 
 
 def climb(schedule):
-    """The loadings w at the start and after each epoch, (1 + n_epochs, 2), and the bound there."""
+    """Return the initial loadings w and those after each epoch, (1 + n_epochs, 2), and the bound there."""
     model = clone(climber).set_params(schedule=schedule).fit(X)
     path, bounds = [], []
     for epoch in range(n_epochs + 1):
@@ -49,17 +49,17 @@ def climb(schedule):
 climbs = {"backpropagation": climb("joint"), "EM with gradient steps": climb("em"), "EM": climb("exact_em")}
 
 # %%
-# The contours are the log-likelihood of the table at the best noise variance. The hill has two tops, since w and -w are
-# the same model; the ring is the start, in a valley between them. Each bound is the height that the climber believes
-# in: that of EM never falls, and soon reaches probabilistic PCA's maximum, which scikit-learn knows in closed form.
-# Gradient steps first make the loadings small: while the encoder knows nothing of the code, the decoder does better
-# without it, which is how components come to collapse. Then they climb the same hill, whether by turns or together. On
-# a linear model EM is the better climber, and the closed form beats both; with hidden layers only gradients are left.
+# The contours are the log-likelihood of the table at the best noise variance. It has two maxima, since w and -w are the
+# same model; the ring marks the initial loadings, in a valley between them. The right plot shows the bounds: that of EM
+# never falls, and soon reaches the maximum of probabilistic PCA, which scikit-learn computes in closed form. Gradient
+# steps first make the loadings small: while the encoder is uninformative, the decoder does better without the code,
+# which is how components collapse. Then they climb the same hill, whether alternately or jointly. On a linear model EM
+# is faster, and the closed form is better than both; with hidden layers only gradients are available.
 pca = PCA(1).fit(X)
 
 
 def log_likelihood(w):
-    """Mean over the rows of ln N(x; mu, w w' + s I) for loadings w (n, m, 2), at the best s."""
+    """Return the mean over rows of ln N(x; mu, w w' + s I) for loadings w (n, m, 2), at the best s."""
     covariance = np.cov(X.T, bias=True)
     s = np.geomspace(0.2, 4.0, 60).reshape(-1, 1, 1)
     length = (w**2).sum(-1)
@@ -80,6 +80,6 @@ for (name, (path, bounds)), color in zip(climbs.items(), ["C0", "C1", "C3"], str
 left.plot(*path[0], "o", color="black", mfc="none", ms=10)
 left.set(xlabel="loading of column 0", ylabel="loading of column 1", title="loadings after each epoch")
 right.axhline(pca.score(X), color="black", ls=":", label="PCA, closed form")
-right.set(xlabel="epoch", ylabel="bound, nats per row", title="height", ylim=(-4.6, -3.0))
+right.set(xlabel="epoch", ylabel="bound, nats per row", title="bound", ylim=(-4.6, -3.0))
 right.legend()
 plt.show()

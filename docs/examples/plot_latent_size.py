@@ -3,8 +3,7 @@
 
 Reconstruction improves with every component that is added, so it cannot say when to stop. The score of
 :class:`~skvae.VAETransformer` can: it is a bound on the log-likelihood of held-out rows, and falls once a component
-costs more than it explains. We search the latent size for a table of wines, as one searches any parameter in
-scikit-learn.
+costs more than it explains. We search the latent size for a table of wines, like any other parameter in scikit-learn.
 """
 
 import matplotlib.pyplot as plt
@@ -16,11 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer, metrics
 
-X = StandardScaler().fit_transform(load_wine().data)  # for PCA's sake; VAETransformer scales inside
+X = StandardScaler().fit_transform(load_wine().data)  # for PCA; VAETransformer standardises by itself
 
 # %%
-# Two scorers at once: the estimator's own, by which the best size is chosen, and the squared error of the
-# reconstruction, in shares of each column's variance.
+# We use two scorers at once: the estimator's score, by which the best size is chosen, and the squared error of the
+# reconstruction, as a fraction of each column's variance.
 sizes = {"n_components": [1, 2, 3, 4, 6, 8, 12]}
 scoring = {"nats": lambda model, X, y=None: model.score(X), "error": metrics.neg_reconstruction_error}
 folds = KFold(4, shuffle=True, random_state=0)
@@ -30,10 +29,10 @@ print("VAE: ", vae.best_params_, f"{vae.best_score_:.2f} nats per row")
 print("PCA: ", pca.best_params_, f"{pca.best_score_:.2f} nats per row")
 
 # %%
-# The error falls to the end, the score has a top. Folds differ in how easy they are, which is common to all sizes: the
-# bars are standard errors, over the folds, of the difference to the best size. The top is flat, so take a small size
-# from it. PCA has straight axes, and needs about twice as many to say as much of these wines; given them, it is as
-# good.
+# The error falls throughout, whereas the score has a maximum. Folds differ in difficulty, which affects all sizes
+# alike: the bars are standard errors, over the folds, of the difference to the best size. The maximum is flat, so
+# choose a small size near it. PCA is linear, and needs about twice as many components to explain as much of these
+# wines; with them, it is as good.
 n = vae.cv_results_["param_n_components"].data.astype(int)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for name, results, key, color in (("VAE", vae.cv_results_, "nats", "C1"), ("PCA", pca.cv_results_, "score", "C0")):
@@ -43,6 +42,6 @@ for name, results, key, color in (("VAE", vae.cv_results_, "nats", "C1"), ("PCA"
 left.set(xlabel="n_components", ylabel="nats per row, held out", title="score")
 left.legend()
 right.plot(n, -vae.cv_results_["mean_test_error"], "o-", color="C1")
-right.set(xlabel="n_components", ylabel="share of variance, held out", title="error of the VAE's reconstruction")
+right.set(xlabel="n_components", ylabel="fraction of variance, held out", title="reconstruction error of the VAE")
 right.set_ylim(0, None)
 plt.show()

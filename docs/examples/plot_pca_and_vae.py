@@ -1,8 +1,8 @@
 """PCA against VAE: two components of the digits
 =============================================
 
-How much of a table do a few components keep, if they may bend? We encode 8 x 8 images of digits by
-:class:`~sklearn.decomposition.PCA` and by :class:`~skvae.VAETransformer`, which starts as PCA and bends from there,
+How much of a table do a few components keep, if they may be non-linear? We encode 8 x 8 images of digits by
+:class:`~sklearn.decomposition.PCA` and by :class:`~skvae.VAETransformer`, which is initialised as PCA and then trained,
 and look at held-out rows only.
 """
 
@@ -19,10 +19,10 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 # %%
-# Both have the same verbs. PCA leaves the pixels in their common unit, grey levels from 0 to 16, and its noise has one
-# variance for all; ``scaling="global"`` and ``Gaussian(noise="shared")`` ask the same of the VAE. Two numbers measure
-# what the codes keep: how often the ten nearest training codes vote for the right digit, and the mean squared error of
-# the decoded images, per pixel.
+# Both have the same methods. PCA leaves the pixels in their common unit, grey levels from 0 to 16, and has one noise
+# variance for all; ``scaling="global"`` and ``Gaussian(noise="shared")`` do the same for the VAE. Two numbers measure
+# what the codes keep: the accuracy of a classifier by the ten nearest neighbours, and the mean squared error of the
+# decoded images, per pixel.
 sizes = [2, 4, 8, 16]
 vae = VAETransformer(scaling="global", likelihood=Gaussian(noise="shared"), random_state=0)
 models = {
@@ -45,8 +45,8 @@ for name, fitted in models.items():
         print(f"{name}  {k:2} components: accuracy {accuracy(model):.3f}, squared error {squared_error(model):5.2f}")
 
 # %%
-# Two straight axes lay most digits over one another. Two bent ones pull them apart, and the codes fill the plane like
-# the standard normal that the VAE's prior asks for.
+# With two linear components most digits overlap. Two non-linear ones separate them, and the codes fill the plane like
+# the standard normal, which is the VAE's prior.
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
 for axis, (name, fitted) in zip(axes, models.items(), strict=True):
     codes = fitted[0].transform(X_test)
@@ -56,9 +56,9 @@ figure.colorbar(shown, ax=axes, ticks=range(10), label="digit")
 plt.show()
 
 # %%
-# The advantage is one of few components. With sixteen the VAE still draws the images better, but PCA's codes tell the
-# digits apart as well. So bend for a picture or a short code; for sixteen inputs to a classifier PCA is as good, and
-# quicker by far.
+# The advantage holds for few components. With sixteen the VAE still reconstructs the images better, but PCA's
+# components separate the digits as well. So use the VAE for a picture or a short code; for sixteen inputs to a
+# classifier PCA is as good, and far faster.
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for axis, measure, label in zip(axes, (accuracy, squared_error), ("accuracy", "squared error"), strict=True):
     for (name, fitted), marker in zip(models.items(), "so", strict=True):

@@ -1,8 +1,8 @@
-"""Posterior collapse, and what cures it
-=====================================
+"""Posterior collapse and its remedies
+===================================
 
 A component has collapsed when its posterior equals the prior for every row: it carries no information, and the decoder
-ignores it. How does it come about, what keeps components alive, and is a model with more live ones a better model?
+ignores it. Why does this happen, what keeps components alive, and is a model with more live ones a better model?
 """
 
 import warnings
@@ -18,18 +18,18 @@ from skvae import ELBO, Aggressive, LinearAnnealing, VAETransformer, metrics
 X_train, X_test = train_test_split(load_breast_cancer().data, random_state=0)
 
 # %%
-# Twenty components for a table of tumours. A large weight on the KL makes information dear, and most components are not
-# worth their price. A random start loses some as well: while the encoder is still poor, the decoder does better without
-# them. ``fit`` warns of components that the start had and training lost.
+# We fit twenty components to a table of tumours. A large weight on the KL makes information costly, and most components
+# are not worth their cost. A random initialisation loses some as well: while the encoder is still poor, the decoder
+# does better without them. ``fit`` warns of components that the initial model had and training lost.
 common = {"init": "random", "max_iter": 150}
 variants = {
     "beta = 4": {"objective": ELBO(beta=4.0), "max_iter": 150},
-    "random start": common,
+    "random init": common,
     "... annealing": common | {"objective": ELBO(beta=LinearAnnealing(n_epochs=50))},
     "... beta = 0.3": common | {"objective": ELBO(beta=0.3)},
     "... free bits": common | {"objective": ELBO(free_bits=0.3)},
     "... aggressive": common | {"schedule": Aggressive(max_inference_steps=10)},
-    "closed-form start": {},
+    "closed-form init": {},
 }
 models = {}
 for name, parameters in variants.items():
@@ -40,14 +40,14 @@ for name, parameters in variants.items():
         print(f"{name}: {caught[0].message}\n")
 
 # %%
-# Annealing begins without a price, free bits give each component an amount free of charge, a beta below 1 lowers the
-# price, and aggressive training gives the encoder more steps than the decoder. The default needs none of these: in the
-# closed-form start encoder and decoder agree.
+# Annealing begins with a KL weight of 0, free bits exempt an amount of each component's KL from the loss, a beta below
+# 1 lowers the weight, and aggressive training gives the encoder more steps than the decoder. The default needs none of
+# these: in the closed-form initialisation encoder and decoder agree.
 #
-# The bars say what live components are worth: the bound on held-out rows, with weight 1 on the KL for all. It does not
-# go by their number. Annealing ends with fewer live components than the plain random start and scores no worse; what
-# free bits and a small beta force into the code costs more than it explains. The closed-form start keeps all and scores
-# best here. So judge a cure by ``score``, not by the count.
+# The bars show what live components are worth: the bound on held-out rows, with weight 1 on the KL for all. It does not
+# depend on their number alone. Annealing ends with fewer live components than the plain random initialisation and
+# scores no worse; what free bits and a small beta force into the code costs more than it explains. The closed-form
+# initialisation keeps all and scores best here. So judge a remedy by ``score``, not by the count.
 names = list(models)
 information = np.array([model.kl_per_component_ for model in models.values()])
 live = [metrics.live_components(model, X_train) for model in models.values()]

@@ -1,9 +1,9 @@
-"""Synthetic data: rows that nobody has measured
-=============================================
+"""Synthetic data from a fitted model
+==================================
 
-Can a table that must not be given away be replaced by one that a model has made? We make tumours, diagnosis included,
-and ask two things of them: can they be told from real ones, and does a classifier that has learned from them work on
-real ones?
+Can a table that must not be shared be replaced by one that is sampled from a model? We sample tumours, diagnosis
+included, and ask two questions: can they be distinguished from real ones, and does a classifier that was trained on
+them work on real ones?
 """
 
 import matplotlib.pyplot as plt
@@ -21,27 +21,28 @@ table = tumours.data.assign(diagnosis=tumours.target_names[tumours.target])
 train, test = train_test_split(table, stratify=table["diagnosis"], random_state=0)
 
 # %%
-# The thirty numbers are skewed and positive, the diagnosis is a string. ``scaling="quantile"`` bends each column
-# towards the normal and back, so that made columns have the shapes of the real ones. ``max_iter=0`` is the linear model
-# for comparison. ``sample`` gives a frame with the same columns, dtypes and decimals.
+# The thirty numbers are skewed and positive, the diagnosis is a string. ``scaling="quantile"`` transforms each column
+# towards the normal and back, so that synthetic columns have the shapes of the real ones. ``max_iter=0`` is the linear
+# model for comparison. ``sample`` gives a frame with the same columns, dtypes and decimals.
 models = {
     "linear": VAETransformer(10, max_iter=0, random_state=0),
     "default": VAETransformer(10, random_state=0),
     "quantile": VAETransformer(10, scaling="quantile", random_state=0),
 }
-made = {name: model.fit(train).sample(len(train), random_state=0) for name, model in models.items()}
-print(made["quantile"].iloc[:3, [0, 1, 2, 3, -1]])
+synthetic = {name: model.fit(train).sample(len(train), random_state=0) for name, model in models.items()}
+print(synthetic["quantile"].iloc[:3, [0, 1, 2, 3, -1]])
 
 # %%
-# Told from real ones: the area under the curve (AUC) of a classifier that has both tables to learn from. 0.5 is
-# guessing, 1 is no resemblance. Of use: the accuracy on real rows of a forest that has seen made ones only.
+# The first question is answered by the area under the curve (AUC) of a classifier that is trained on both tables: 0.5
+# is guessing, and 1 means that it always can. The second is answered by the accuracy on real rows of a forest that was
+# trained on synthetic ones only.
 
 
-def told_apart(rows):
+def detection(rows):
     both = pd.concat([train, rows]).drop(columns="diagnosis").to_numpy()
-    is_made = np.repeat([0, 1], [len(train), len(rows)])
-    judge = HistGradientBoostingClassifier(max_iter=50, random_state=0)
-    return cross_val_score(judge, both, is_made, cv=3, scoring="roc_auc").mean()
+    is_synthetic = np.repeat([0, 1], [len(train), len(rows)])
+    detector = HistGradientBoostingClassifier(max_iter=50, random_state=0)
+    return cross_val_score(detector, both, is_synthetic, cv=3, scoring="roc_auc").mean()
 
 
 def accuracy(rows):
@@ -49,16 +50,16 @@ def accuracy(rows):
     return forest.score(test.drop(columns="diagnosis"), test["diagnosis"])
 
 
-print(f"{'real':10}                   accuracy {accuracy(train):.3f}")
-for name, rows in made.items():
-    print(f"{name:10} told apart {told_apart(rows):.3f}, accuracy {accuracy(rows):.3f}")
+print(f"{'real':10}                  accuracy {accuracy(train):.3f}")
+for name, rows in synthetic.items():
+    print(f"{name:10} detection {detection(rows):.3f}, accuracy {accuracy(rows):.3f}")
 
 # %%
-# Rows of the linear model give themselves away; those of bent columns do not, and the judge is near guessing. A forest
-# that has learned from them is nearly as good as one that has learned from real rows.
+# Rows of the linear model are easy to detect; those of transformed columns are not, and the detector is near guessing.
+# A forest that was trained on them is nearly as good as one that was trained on real rows.
 #
-# It is no promise of privacy. A quantile map ends at the table's own extremes, and made rows repeat these: see the
-# largest area error. Nothing here adds noise to prevent it.
+# This does not guarantee privacy. A quantile map ends at the extremes of the table, and synthetic rows repeat these:
+# see the largest area error. Nothing here adds noise to prevent it.
 SampleDisplay.from_estimator(
     models["quantile"], train, columns=["mean radius", "mean concavity", "area error", "diagnosis"], random_state=0
 )

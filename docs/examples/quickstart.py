@@ -1,4 +1,4 @@
-"""VAETransformer next to PCA and FactorAnalysis on three tables, then a grid search, reconstructions and samples.
+"""Compare VAETransformer with PCA and FactorAnalysis on three tables; then search, reconstruct and sample.
 
 python docs/examples/quickstart.py          (about a minute on two cores; writes docs/images/quickstart.png)
 """
@@ -27,18 +27,18 @@ PICTURE = Path(__file__).parents[1] / "images" / "quickstart.png"
 
 
 def probe(codes_train, y_train, codes_test, y_test):
-    """Accuracy of a logistic regression on the codes."""
+    """Return the accuracy of a logistic regression on the codes."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return model.fit(codes_train, y_train).score(codes_test, y_test)
 
 
 def compare(name, load):
-    """Held-out score in the table's own units and accuracy of the codes, for three models with K components."""
+    """Print held-out score in data space and accuracy of the codes, for three models with K components."""
     X, y = load(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     scaler = StandardScaler().fit(X_train)
     A, B = scaler.transform(X_train), scaler.transform(X_test)
-    log_jacobian = -np.log(scaler.scale_).sum()  # what scaling does to a density; VAETransformer adds it itself
+    log_jacobian = -np.log(scaler.scale_).sum()  # of the scaling; VAETransformer adds it itself
     for label, model, train, test, jacobian in (
         ("PCA", PCA(K), A, B, log_jacobian),
         ("FactorAnalysis", FactorAnalysis(K), A, B, log_jacobian),
@@ -54,7 +54,7 @@ def compare(name, load):
 
 
 def search():
-    """The latent size by held-out score, the way every scikit-learn estimator is searched."""
+    """Search the latent size by held-out score, as for every scikit-learn estimator."""
     X, _ = load_wine(return_X_y=True)
     pipe = Pipeline([("scale", StandardScaler()), ("vae", VAETransformer(random_state=0))])
     grid = GridSearchCV(pipe, {"vae__n_components": [1, 2, 4, 8]}, cv=4, n_jobs=2, verbose=1).fit(X)
@@ -67,7 +67,7 @@ def search():
 
 
 def draw(vae, X, X_train, y):
-    """One picture: latent space, training curve, held-out digits with their reconstructions, decoded codes."""
+    """Draw latent space, training curve, held-out digits with their reconstructions, and decoded codes."""
     figure = plt.figure(figsize=(10, 7.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[3, 2.1])
     left, right = upper.subplots(1, 2, width_ratios=[1, 1.25])
@@ -84,7 +84,7 @@ def draw(vae, X, X_train, y):
 
 
 def main():
-    """Run the whole road."""
+    """Run the example."""
     print(f"{K} components, held-out quarter\ntable          model           nats per row  accuracy  seconds")
     for name, load in TABLES.items():
         last = compare(name, load)
