@@ -21,7 +21,7 @@ from ._fitting.streams import Streams
 from ._inference import evaluation
 from ._inference.code_density import fit_code_density
 from ._starts import closed_form
-from ._storage.registry import told
+from ._storage.registry import fingerprint
 from ._storage.stored import Stored
 from ._tables.canonical import canonical_rows, n_held_out, sort_rows
 from ._tables.columns import Columns
@@ -31,13 +31,13 @@ from ._tables.sampling import draw_positions
 from ._tables.scalings import SCALINGS
 from ._tables.schema import Schema
 from ._tables.selection import blocks, stored
-from ._training.batches import Rows
+from ._training.batches import TrainingRows
 from ._training.checkpoints import Checkpoint, reserve
 from ._training.digests import digest, digest_of_rows
 from ._training.optimizers import OPTIMIZERS
 from ._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
-from ._training.processes import joined, warn_without_launch
-from ._training.resumable import Run
+from ._training.processes import init_processes, warn_without_launch
+from ._training.resumable import ResumableFit
 from ._training.tasks import Tasks, fitted_attributes
 from ._utils.arrays import as_tensor, choose_device, like, on_host
 from ._utils.checks import check_weight
@@ -719,7 +719,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         self._compare_calls(resume)
         checkpoint = None if single_pass else self._checkpoint()
         if checkpoint is not None:  # how much room it needs is known later
-            self._processes.done_by_first(lambda: reserve(checkpoint.folder, 1))
+            self._processes.on_first(lambda: reserve(checkpoint.folder, 1))
         if resume:
             self._refuse_changes()
 
@@ -789,12 +789,12 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         checkpoint = self._checkpoint()
         if checkpoint is None:
             return None
-        parameters = {k: told(v) for k, v in self.get_params(deep=False).items() if k not in NOT_OF_A_RUN}
+        parameters = {k: fingerprint(v) for k, v in self.get_params(deep=False).items() if k not in NOT_OF_A_RUN}
         units = [self._columns.shift, self._columns.scale]
         earlier = [self.n_iter_, self.module_.state_dict(), self._training_state, units] if resume else None
         resolved = {
             "column_weights": self._model_config["column_weights"],
-            "columns": [told(family) for family in self._columns.families],
+            "columns": [fingerprint(family) for family in self._columns.families],
             "device": torch.device(self._device).type,
             "max_iter": n_epochs,
             "random_state": self._seed,
@@ -803,7 +803,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             "held-out rows": valid_rows and digest_of_rows(*valid_rows),
         }
         made_of = parameters | {name: str(value) for name, value in resolved.items()}
-        return Run(checkpoint, made_of, self._processes)
+        return ResumableFit(checkpoint, made_of, self._processes)
 
     def _check_parts(self, n_rows):
         """Check every component, alone and with the others, before anything is built."""
@@ -820,17 +820,19 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
     @property
     def _processes(self):
         """Those that share out the batches of a fit."""
-        return joined(self.distributed, self.device)
+        return init_processes(self.distributed, self.device)
 
     def _compare_calls(self, resume):
         """Raise a ValueError in every process if they were not called alike; else some would wait for ever."""
         if self._processes.size == 1:
             return
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in MAY_DIFFER}
-        description = {f"the {name!r} parameter": told(value) for name, value in parameters.items()}
+        description = {f"the {name!r} parameter": fingerprint(value) for name, value in parameters.items()}
         is_int = isinstance(self.random_state, Integral)
         description["the 'random_state' parameter"] = self.random_state if is_int else "no int"
-        description["the model that goes on"] = [self._seed, self.n_iter_, told(self.module_)] if resume else None
+        description["the model that goes on"] = (
+            [self._seed, self.n_iter_, fingerprint(self.module_)] if resume else None
+        )
         self._processes.compare(description)
 
     def _compare_tables(self, train, valid):
@@ -838,7 +840,9 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         if self._processes.size == 1:
             return
         description = {}
-        description["the columns"] = [(self._columns.label(d), told(f)) for d, f in enumerate(self._columns.families)]
+        description["the columns"] = [
+            (self._columns.label(d), fingerprint(f)) for d, f in enumerate(self._columns.families)
+        ]
         for name, rows in (("training", train), ("held-out", valid)):
             X, weight = rows or (np.zeros((0, 1)), np.zeros(0))
             description[f"the number of {name} rows"] = X.shape[0]
@@ -853,10 +857,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             return
         numbers = {name: value for name, value in vars(self).items() if name in NUMBERS}
         units = {name: value for name, value in vars(self._columns).items() if name in UNITS}
-        numbers, units = self._processes.first((numbers, units))
+        numbers, units = self._processes.broadcast((numbers, units))
         vars(self).update(numbers)
         vars(self._columns).update(units)
-        self._processes.spread_([*self.module_.parameters(), *self.module_.buffers()])
+        self._processes.broadcast_([*self.module_.parameters(), *self.module_.buffers()])
 
     def _canonical(self, X, sample_weight, resume):
         """Validate the table; give it back with its distinct rows, sorted, and their weights."""
@@ -869,7 +873,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
     def _begin(self, schema):
         """What a new fit sets first: what the table is, and the seed of everything."""
         self._schema = schema
-        self._seed = self._processes.first(draw_seed(self.random_state))
+        self._seed = self._processes.broadcast(draw_seed(self.random_state))
 
     def _in_order(self, X, weight, resume, margins=None):
         """The rows in the order of the fit, after families and units are set, where the fit does not go on.
@@ -1028,10 +1032,10 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
 
     def _what_it_is_made_of(self):
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: told(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
+        made = {name: fingerprint(getattr(self, name)) for name in STRUCTURE + OPTIMIZATION}
         posterior, prior, objective, _ = self._parts()
-        made |= {"posterior": told(posterior), "prior": told(prior)}  # "auto" resolved
-        made["objective"] = told(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {"posterior": fingerprint(posterior), "prior": fingerprint(prior)}  # "auto" resolved
+        made["objective"] = fingerprint(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def _start_prior(self, prior, X, weight):
@@ -1125,7 +1129,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         if self._processes.size > 1:
             check_row_wise_model(self.module_)
         weights = self._model_config["column_weights"]
-        rows = [part and Rows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
+        rows = [part and TrainingRows(*part, self._columns, self._device, weights) for part in (train_rows, valid_rows)]
         options = self._training_options(*rows, hook, run)
         result = train(self.module_, *rows, options, n_epochs, self._seed, self.n_iter_, self._training_state)
         self._training_state = result.state

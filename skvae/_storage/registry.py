@@ -14,7 +14,7 @@ from torch import nn
 
 from .._utils.documented import Documented
 
-__all__ = ["built_in", "described", "is_built_in", "made", "told"]
+__all__ = ["built_in", "described", "fingerprint", "is_built_in", "made"]
 
 _KEYS = {"component", "parameters"}
 
@@ -60,7 +60,7 @@ def made(value):
     return built_in()[name](**parameters)
 
 
-def told(value):
+def fingerprint(value):
     """A parameter as text that is the same after pickling: no addresses, but hashes of functions and modules."""
     with config_context(print_changed_only=True):
         text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -10,7 +10,7 @@ from .._tables.on_disk import draw_runs
 from .._tables.sampling import draw_positions
 from .._tables.selection import RowSelection, blocks, dense, stored
 
-__all__ = ["Batches", "Rows"]
+__all__ = ["Batches", "TrainingRows"]
 
 _DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
 _CELLS_PER_BLOCK = 1 << 20  # gathered at once, and cut into batches
@@ -18,7 +18,7 @@ _CELLS_MIXED = 1 << 21  # of a file: a batch has rows of as many runs as it can
 _CELLS_COPIED = 1 << 22  # 16 MB: a larger table is its own copy, and casting its rows anew is a hundredth of a step
 
 
-class Rows:
+class TrainingRows:
     """Distinct rows of a table with weights: small tables are cast once, others block by block as they are drawn.
 
     On a device other than the CPU, and where columns are bent, which is slow, every dense table is cast once.
@@ -121,7 +121,7 @@ class Batches:
         ends = [*cuts[:-1:n_batches], n_draws]
         for i, positions in enumerate(self._drawn(n_draws, ends)):
             sizes = np.diff(cuts[i * n_batches : (i + 1) * n_batches + 1]).tolist()
-            positions, own_sizes = self.processes.own(positions, sizes)
+            positions, own_sizes = self.processes.shard_batches(positions, sizes)
             x, mask = rows.take(positions)
             masks = [None] * len(sizes) if mask is None else mask.split(own_sizes)
             yield from zip(x.split(own_sizes), masks, sizes, strict=True)
@@ -142,7 +142,7 @@ class Batches:
         weight = self.rows.weight / self.rows.weight.sum()
         n_rows = min(self.size, len(weight))
         positions = rng.choice(len(weight), n_rows, p=weight)
-        return *self.rows.take(positions[self.processes.share(n_rows)]), n_rows
+        return *self.rows.take(positions[self.processes.shard(n_rows)]), n_rows
 
 
 def _cuts(n, n_parts):

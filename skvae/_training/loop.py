@@ -182,7 +182,7 @@ class Net(NeuralNet):
         for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
         if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any
-            information = self.processes.first(self._mutual_information(iterator))
+            information = self.processes.broadcast(self._mutual_information(iterator))
             self.history.record(self.options.schedule.watches, information)
         if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
             kind = "training" if training else "held-out"
@@ -206,7 +206,7 @@ class Net(NeuralNet):
                     raise
                 stop = True
         if method_name == "on_epoch_end":  # a callback that goes by the clock must not leave one process behind
-            stop = self.processes.add_up([], flag=float(stop)) > 0
+            stop = self.processes.all_reduce([], flag=float(stop)) > 0
         if stop:
             raise StopTraining
 
@@ -252,7 +252,7 @@ class Net(NeuralNet):
         """Move by this process's share of a batch of n_rows and what the others add; parts (B,), loss for schedules."""
         optimizer, parameters = self.optimizers[which], self.parameters[which]
         shape = (self.objective.n_draws, n_rows, self.module_.n_noise)
-        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.share(n_rows)]
+        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.shard(n_rows)]
         for p in parameters:
             p.grad = None
         is_auxiliary = "auxiliary" in self.names[which]
@@ -266,7 +266,7 @@ class Net(NeuralNet):
         mean.backward(inputs=parameters if self.has_other_groups else None)
         mean = mean.detach()[None]
         gradients, run = [p.grad for p in parameters if p.grad is not None], self.options.run
-        wishes = self.processes.add_up([*gradients, mean], run.wish() if run else 0.0)
+        wishes = self.processes.all_reduce([*gradients, mean], run.wish() if run else 0.0)
         if run:
             run.agree(wishes)
         clip_(parameters, _MAX_GRADIENT_NORM)
@@ -312,12 +312,12 @@ class Net(NeuralNet):
         totals, total_weight = 0.0, rows.weight.sum()
         self.monitored = torch.zeros(len(rows), device=rows.device)
         step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
-        share = self.processes.share(len(rows))
+        shard = self.processes.shard(len(rows))
         for i in range(0, len(rows), step):
             chunk = slice(i, min(i + step, len(rows)))
             shape = (objective.n_draws, chunk.stop - i, self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=rows.device, dtype=torch.float32)
-            own = slice(max(i, share.start), min(chunk.stop, share.stop))
+            own = slice(max(i, shard.start), min(chunk.stop, shard.stop))
             if own.start >= own.stop:
                 continue
             x, mask = rows.take(own)
@@ -328,7 +328,7 @@ class Net(NeuralNet):
             totals = totals + torch.stack([(weight * part).sum() for part in parts.values()])
             if objective.monitor is not None:
                 self.monitored[own] = parts[objective.monitor]
-        self.processes.add_up([totals, self.monitored])
+        self.processes.all_reduce([totals, self.monitored])
         return dict(zip(parts, totals.tolist(), strict=True))
 
 
@@ -356,7 +356,7 @@ class _Means:
         for name in list(self.kept):
             self._fold(name)
         means = torch.stack([total / self.n_rows[name] for name, total in self.folded.items()])
-        processes.add_up([means])
+        processes.all_reduce([means])
         return dict(zip(self.folded, means.tolist(), strict=True))
 
 

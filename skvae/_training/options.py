@@ -56,8 +56,8 @@ def train(model, train_rows, valid_rows, options, n_epochs, seed, first_epoch=0,
     Parameters
     ----------
     model : LatentVariableModel
-    train_rows : Rows
-    valid_rows : Rows or None
+    train_rows : TrainingRows
+    valid_rows : TrainingRows or None
         Without them, or for an objective without a monitor, the last state is kept.
     options : TrainingOptions
     n_epochs, seed, first_epoch : int

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import torch
 
-__all__ = ["ONE", "OneProcess", "Processes", "joined", "warn_without_launch"]
+__all__ = ["ONE", "OneProcess", "Processes", "init_processes", "warn_without_launch"]
 
 
 class OneProcess:
@@ -26,31 +26,31 @@ class OneProcess:
     device = None  # any
     seeds = ()  # beside those of the fit, for draws that every process makes for its own rows
 
-    def share(self, n_rows):
+    def shard(self, n_rows):
         """The rows of n that this process works on, a slice."""
         return slice(0, n_rows)
 
-    def own(self, positions, sizes):
+    def shard_batches(self, positions, sizes):
         """Of the positions of consecutive batches of these sizes the own ones, and how many there are of each batch."""
         return positions, sizes
 
-    def add_up(self, tensors, flag=0.0):
+    def all_reduce(self, tensors, flag=0.0):
         """Exchange each tensor for its sum over the processes, in place; give back the sum of their flags."""
         return flag
 
-    def first(self, value):
+    def broadcast(self, value):
         """Give what the first process has handed in."""
         return value
 
-    def done_by_first(self, function):
+    def on_first(self, function):
         """Give what a function returns in the first process; an error there is raised in all."""
         return function()
 
-    def gathered(self, value):
+    def all_gather(self, value):
         """What each process has handed in, a list in their order."""
         return [value]
 
-    def spread_(self, tensors):
+    def broadcast_(self, tensors):
         """Exchange each tensor for that of the first process, in place."""
 
     def compare(self, description):
@@ -69,7 +69,7 @@ class Processes(OneProcess):
         self.device = str(accelerator.device)
         self.seeds = (self.rank,)
 
-    def share(self, n_rows):
+    def shard(self, n_rows):
         """Nearly equal parts; none may be empty, since every process takes part in every step."""
         if n_rows < self.size:
             raise ValueError(
@@ -79,13 +79,13 @@ class Processes(OneProcess):
             )
         return slice(self.rank * n_rows // self.size, (self.rank + 1) * n_rows // self.size)
 
-    def own(self, positions, sizes):
+    def shard_batches(self, positions, sizes):
         """The share of each batch."""
         batches = np.split(positions, np.cumsum(sizes)[:-1])
-        parts = [batch[self.share(len(batch))] for batch in batches]
+        parts = [batch[self.shard(len(batch))] for batch in batches]
         return np.concatenate(parts), [len(part) for part in parts]
 
-    def add_up(self, tensors, flag=0.0):
+    def all_reduce(self, tensors, flag=0.0):
         """One message for all: a step has dozens of small tensors, and each message waits for the slowest process."""
         flag = torch.full((1,), flag, dtype=torch.float32, device=self.device)
         total = self.accelerator.reduce(torch.cat([*(t.flatten() for t in tensors), flag]), "sum")
@@ -94,13 +94,13 @@ class Processes(OneProcess):
             torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
         return flags[0]
 
-    def first(self, value):
+    def broadcast(self, value):
         """The value is pickled on its way."""
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
 
-    def done_by_first(self, function):
+    def on_first(self, function):
         """An error travels as the value does: the others would wait for ever."""
         value = error = None
         if self.rank == 0:
@@ -108,18 +108,18 @@ class Processes(OneProcess):
                 value = function()
             except Exception as raised:
                 error = raised
-        value, error = self.first((value, error))
+        value, error = self.broadcast((value, error))
         if error is not None:
             raise error
         return value
 
-    def gathered(self, value):
+    def all_gather(self, value):
         """The values are pickled on their way."""
         from accelerate.utils import gather_object
 
         return gather_object([value])
 
-    def spread_(self, tensors):
+    def broadcast_(self, tensors):
         """One message each: this happens twice in a fit."""
         from accelerate.utils import broadcast
 
@@ -128,7 +128,7 @@ class Processes(OneProcess):
 
     def compare(self, description):
         """All see all descriptions, so that all raise the same error and none waits for the others."""
-        mine, *others = self.gathered(description)
+        mine, *others = self.all_gather(description)
         for name in mine:
             for rank, other in enumerate(others, start=1):
                 if not _agree(mine[name], other.get(name)):
@@ -151,7 +151,7 @@ def _short(value):
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def joined(distributed, device):
+def init_processes(distributed, device):
     """The processes that `torchrun` has started beside this one; `ONE` where they are not wanted or there are none.
 
     Parameters

@@ -22,7 +22,7 @@ from ..schedules import send
 from .checkpoints import reserve
 from .digests import digest
 
-__all__ = ["Run"]
+__all__ = ["ResumableFit"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
 
@@ -39,7 +39,7 @@ _PLAIN = (type(None), bool, int, float, str, torch.Tensor)
 _BEST = ("value", "best_epoch", "monitored", "state")  # of `BestState`
 
 
-class Run:
+class ResumableFit:
     """One fit and its file: when to write, what, and how; and what to do about a termination signal.
 
     Parameters
@@ -65,7 +65,7 @@ class Run:
 
     def start(self, net):
         """Make sure that there is room, and put `net`, which is about to train, where the run's file left it."""
-        state = self.processes.done_by_first(lambda: self._prepared(net))
+        state = self.processes.on_first(lambda: self._prepared(net))
         if state is not None:
             with _damage_is_a_value_error(self.path):
                 restore(net, state)
@@ -99,7 +99,7 @@ class Run:
 
     def at_epoch(self, net):
         """Write if it is time, before the first step of an epoch."""
-        self.agree(self.processes.add_up([], self.wish()))
+        self.agree(self.processes.all_reduce([], self.wish()))
         n, waited = self.checkpoint.every_n_epochs, len(net.history) - 1 - self.n_epochs_kept
         if self.inside is None and (self.is_due or (n is not None and waited >= n)):
             self._save(net, None)
@@ -147,9 +147,9 @@ class Run:
         self.is_due, self.is_ending = bool(wishes > 0), bool(wishes >= _END)
 
     def _save(self, net, inside):
-        inside = self.processes.gathered(_on("cpu", inside))
+        inside = self.processes.all_gather(_on("cpu", inside))
         # The others wait: a launcher kills the first one soon after another one has ended.
-        self.processes.done_by_first(lambda: self.write({"made_of": self.made_of, **collected(net), "inside": inside}))
+        self.processes.on_first(lambda: self.write({"made_of": self.made_of, **collected(net), "inside": inside}))
         self._wait(len(net.history) - 1)
         if self.is_ending:
             self._end()
