@@ -35,10 +35,11 @@ from ._training.batches import TrainingRows
 from ._training.checkpoints import Checkpoint, reserve
 from ._training.digests import digest, digest_of_rows
 from ._training.optimizers import OPTIMIZERS
-from ._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
+from ._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions
 from ._training.processes import init_processes, warn_without_launch
 from ._training.resumable import ResumableFit
 from ._training.tasks import Tasks, fitted_attributes
+from ._training.train import plain_history, train
 from ._utils.arrays import as_tensor, choose_device, like, on_host
 from ._utils.checks import check_weight
 from ._utils.compat import CallbackSupportMixin, Interval, StrOptions, validate_parameter_constraints, with_callbacks

@@ -27,6 +27,7 @@ from skvae import ELBO, Aggressive, Checkpoint, CyclicalAnnealing, Gaussian, Sch
 from skvae._training import digests, resumable
 from skvae._training.loop import Net
 from skvae._training.processes import ONE, OneProcess
+from skvae._training.resumable import Wish
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
@@ -134,7 +135,7 @@ def test_many_steps(monkeypatch, tmp_path):
     whole = VAETransformer(**settings).fit(X)
     assert 0 < whole.best_iter_ < whole.n_iter_
     clock = itertools.count()
-    monkeypatch.setattr(resumable.ResumableFit, "wish", lambda run: float(next(clock) % 9 == 8))
+    monkeypatch.setattr(resumable.ResumableFit, "wish", lambda run: Wish(write=next(clock) % 9 == 8))
     vae = VAETransformer(**settings, checkpoint=Checkpoint(tmp_path))
     assert_same_fit(fit_killed(vae, monkeypatch, [137, 11, 230]), whole)  # the last in the third epoch
 
@@ -625,7 +626,7 @@ def test_no_process_ends_before_the_first_one_has_written(tmp_path, monkeypatch)
     monkeypatch.setattr(resumable, "collected", lambda net: {})
     monkeypatch.setattr(run, "write", lambda state: events.append("write"))
     monkeypatch.setattr(run, "_end", lambda: events.append("end"))
-    run.agree(resumable._END)
+    run.agree(Wish(end=True).encode())
     run._save(SimpleNamespace(history=[]), None)
     assert events == ["write", "wait", "end"]
 

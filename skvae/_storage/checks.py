@@ -1,17 +1,17 @@
 """Whether a stored state fits together."""
 
-from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
 
 from .._tables.columns import Columns
 from .._tables.schema import Schema
+from .._utils.damage import damage_is_a_value_error
 from ..networks.architectures import Network
 from .registry import is_built_in
 from .to_plain import _arrays
 
-__all__ = ["FORMAT_VERSION", "checked_version"]
+__all__ = ["FORMAT_VERSION", "checked_version", "damage_of_state"]
 
 FORMAT_VERSION = 2
 
@@ -32,13 +32,13 @@ def checked_version(state):
 _DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
-@contextmanager
-def _damage_is_a_value_error():
+def damage_of_state():
     """What goes wrong with a malformed state, said as such."""
-    try:
-        yield
-    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(_DAMAGED.format(f"{type(error).__name__}: {error}")) from error
+
+    def message(error):
+        return _DAMAGED.format(f"{type(error).__name__}: {error}")
+
+    return damage_is_a_value_error(message)
 
 
 def _check(holds, what):

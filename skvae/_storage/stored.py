@@ -17,7 +17,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from . import files
-from .checks import FORMAT_VERSION, _damage_is_a_value_error, checked_version
+from .checks import FORMAT_VERSION, checked_version, damage_of_state
 from .from_plain import _fitted, _from_format_1, _refuse_methods
 from .to_plain import _plain
 
@@ -50,7 +50,7 @@ class Stored:
     def __setstate__(self, state):
         """Set everything, or raise a ValueError and set nothing."""
         version = checked_version(state)
-        with _damage_is_a_value_error():
+        with damage_of_state():
             state = {name: value for name, value in state.items() if name != "_format_version"}
             _refuse_methods(self, state)
             state |= _younger(type(self), state)
