@@ -1,7 +1,7 @@
 """The best state on held-out rows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ class Best:
     value: float = math.inf  # of the monitored part, weighted mean over the held-out rows
     epoch: int | None = None  # None: there is no state
     monitored: torch.Tensor | None = None  # the monitored part row by row, (n,)
-    state: dict[str, torch.Tensor] | None = None  # the averaged weights, by name
+    state: dict[str, torch.Tensor] = field(default_factory=dict)  # the averaged weights, by name
 
 
 class BestState(Callback):
@@ -69,7 +69,7 @@ class BestState(Callback):
 
     def restore(self, module: LatentVariableModel) -> bool:
         """Load the best state; False where there is none, and the last one stays."""
-        if self.best.state is None:
+        if self.best.epoch is None:
             return False
         if self.keeps_start and not self._is_sure():
             self.best = self.first

@@ -211,7 +211,7 @@ class Net(NeuralNet):
                     raise
                 stop = True
         if method_name == "on_epoch_end":  # a callback that goes by the clock must not leave one process behind
-            stop = self.processes.all_reduce([], flag=float(stop)) > 0
+            stop = bool(self.processes.all_reduce([], flag=float(stop)) > 0)
         if stop:
             raise StopTraining
 
@@ -326,7 +326,7 @@ class Net(NeuralNet):
         objective = self.options.objective.at(math.inf)
         seed_global(rows.device, self.seed, *self.processes.seeds)  # draws of the prior take no generator
         generator = torch_generator(rows.device, self.seed)
-        totals, total_weight = 0.0, rows.weight.sum()
+        totals, total_weight = torch.zeros((), device=rows.device), rows.weight.sum()
         self.monitored = torch.zeros(len(rows), device=rows.device)
         step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
         shard = self.processes.shard(len(rows))

@@ -95,11 +95,11 @@ class Processes(OneProcess):
 
     def all_reduce(self, tensors: Sequence[torch.Tensor], flag: float = 0.0) -> float | torch.Tensor:
         """One message for all: a step has dozens of small tensors, and each message waits for the slowest process."""
-        flag = torch.full((1,), flag, dtype=torch.float32, device=self.device)
-        total = self.accelerator.reduce(torch.cat([*(t.flatten() for t in tensors), flag]), "sum")
+        last = torch.full((1,), flag, dtype=torch.float32, device=self.device)
+        total = self.accelerator.reduce(torch.cat([*(t.flatten() for t in tensors), last]), "sum")
         *parts, flags = total.split([*(t.numel() for t in tensors), 1])
         if tensors:
-            torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
+            torch._foreach_copy_(list(tensors), [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
         return flags[0]
 
     def broadcast(self, value: T) -> T:
@@ -117,7 +117,7 @@ class Processes(OneProcess):
 
     def on_first(self, function: Callable[[], T]) -> T:
         """An error travels as the value does: the others would wait for ever."""
-        value: T | None = None
+        value: Any = None
         error: Exception | None = None
         if self.rank == 0:
             try:
@@ -183,7 +183,7 @@ def _launched(device: str) -> OneProcess:
     is_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())  # accelerate makes no group else
     processes = Processes(Accelerator(cpu=is_cpu))
     atexit.register(_leave, PartialState())
-    if device == "cuda" and not processes.device.startswith("cuda"):
+    if device == "cuda" and not str(processes.device).startswith("cuda"):
         raise ValueError("device='cuda' is not available on this machine. Use device='auto' or 'cpu'.")
     return processes if processes.size > 1 else ONE
 

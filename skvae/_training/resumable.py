@@ -311,7 +311,7 @@ def _inside(
         "losses": _packed(losses),
         "noise": generator.get_state(),
         "global": global_states(generator.device),
-        "means": _of_fields(replace(means, kept=kept)),
+        "means": {**_of_fields(means), "kept": kept},
     }
 
 
@@ -319,9 +319,9 @@ def _set_inside(state: dict[str, Any], net: "Net", generator: torch.Generator, m
     """The inverse of `_inside`, but for the steps and their losses."""
     generator.set_state(state["noise"].cpu())
     set_global_states({kind: own.cpu() for kind, own in state["global"].items()})
-    for name, value in state["means"].items():
+    kept = {name: _unpacked(parts) for name, parts in state["means"]["kept"].items()}
+    for name, value in {**state["means"], "kept": kept}.items():
         setattr(means, name, value)
-    means.kept = {name: _unpacked(parts) for name, parts in means.kept.items()}
 
 
 def _packed(tensors: Sequence[torch.Tensor | None]) -> dict[str, Any]:

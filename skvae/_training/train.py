@@ -1,4 +1,4 @@
-"""The call that trains a model. The loop itself, and skorch, come only with it: `import skvae` does not wait for them."""
+"""The call that trains a model. The loop and skorch are imported with it: `import skvae` does not wait for them."""
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass

@@ -20,7 +20,8 @@ def damage_is_a_value_error(message: Callable[[Exception], str], *kinds: type[Ex
     *kinds : type of Exception
         What else the reader raises, such as `zipfile.BadZipFile`.
     """
+    caught: tuple[type[Exception], ...] = (*_KINDS, *kinds)
     try:
         yield
-    except (*_KINDS, *kinds) as error:
+    except caught as error:
         raise ValueError(message(error)) from error
