@@ -24,9 +24,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skvae import ELBO, Aggressive, Checkpoint, CyclicalAnnealing, Gaussian, Schedule, VAETransformer, VariationalEM
-from skvae._training import checkpoints
+from skvae._training import digests, resumable
 from skvae._training.loop import Net
 from skvae._training.processes import ONE, OneProcess
+from skvae._training.resumable import Wish
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
@@ -39,7 +40,7 @@ class Killed(BaseException):
 
 
 def assert_same_fit(a, b, X=X):
-    """Weights, history but for the clock, and what the verbs say, to the last bit."""
+    """Weights, history but for the clock, and what the methods say, to the last bit."""
     for name, tensor in a.module_.state_dict().items():
         assert torch.equal(tensor, b.module_.state_dict()[name]), name
     assert clean(a.history_) == clean(b.history_)
@@ -134,7 +135,7 @@ def test_many_steps(monkeypatch, tmp_path):
     whole = VAETransformer(**settings).fit(X)
     assert 0 < whole.best_iter_ < whole.n_iter_
     clock = itertools.count()
-    monkeypatch.setattr(checkpoints.Run, "wish", lambda run: float(next(clock) % 9 == 8))
+    monkeypatch.setattr(resumable.ResumableFit, "wish", lambda run: Wish(write=next(clock) % 9 == 8))
     vae = VAETransformer(**settings, checkpoint=Checkpoint(tmp_path))
     assert_same_fit(fit_killed(vae, monkeypatch, [137, 11, 230]), whole)  # the last in the third epoch
 
@@ -145,7 +146,7 @@ def test_killed_while_it_reads_the_rows_of_steps_that_are_done(monkeypatch, tmp_
     with dying_at_step(8, monkeypatch):
         vae.fit(X)
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(checkpoints.Run, "over", die)
+        patched.setattr(resumable.ResumableFit, "over", die)
         vae.fit(X)
     assert_same_fit(vae.set_params(checkpoint__resume=True).fit(X), VAETransformer(**FAST).fit(X))
 
@@ -185,9 +186,9 @@ def test_epochs_alone(settings, tmp_path):
 
 def test_files_are_as_rare_as_asked(tmp_path, monkeypatch):
     """Also after an interruption: epochs are counted from the last file."""
-    done, write = [], checkpoints.Run.write
+    done, write = [], resumable.ResumableFit.write
     monkeypatch.setattr(
-        checkpoints.Run, "write", lambda run, state: (done.append(len(state["history"])), write(run, state))
+        resumable.ResumableFit, "write", lambda run, state: (done.append(len(state["history"])), write(run, state))
     )
     vae = VAETransformer(**{**FAST, "max_iter": 9}, early_stopping=False)
     vae.set_params(checkpoint=Checkpoint(tmp_path, every_n_epochs=2, every_minutes=None))
@@ -321,8 +322,8 @@ def test_equal_rows_of_other_columns_are_another_run(tmp_path):
 def test_a_digest_tells_shapes_and_types_apart():
     """Zeros have the same bytes in all of them."""
     values = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.zeros(6, np.int64), torch.zeros(12), [0.0] * 6]
-    assert len({checkpoints.digest(value) for value in values}) == len(values)
-    assert checkpoints.digest({"a": 1, "b": values[0]}) == checkpoints.digest({"b": torch.zeros(2, 3).double(), "a": 1})
+    assert len({digests.digest(value) for value in values}) == len(values)
+    assert digests.digest({"a": 1, "b": values[0]}) == digests.digest({"b": torch.zeros(2, 3).double(), "a": 1})
 
 
 def test_other_weights_of_a_file_are_another_run(tmp_path):
@@ -364,8 +365,8 @@ def test_candidates_of_a_search_share_a_folder(tmp_path, monkeypatch):
     search.set_params(estimator__checkpoint=Checkpoint(tmp_path, every_minutes=ALWAYS))
     with dying_at_step(25, monkeypatch):
         search.fit(X)
-    restored, restore = [], checkpoints.restore
-    monkeypatch.setattr(checkpoints, "restore", lambda net, state: restored.append(restore(net, state)))
+    restored, restore = [], resumable.restore
+    monkeypatch.setattr(resumable, "restore", lambda net, state: restored.append(restore(net, state)))
     search.fit(X)
     assert len(restored) == 1  # the candidate that was interrupted; the ones before it had ended
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"])
@@ -458,7 +459,7 @@ def test_the_room_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
     allocated, sizes = [], []
     allocate = lambda file, offset, n_bytes: allocated.append(n_bytes)  # noqa: E731
     monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
-    monkeypatch.setattr(checkpoints, "_SLACK", 0)
+    monkeypatch.setattr(resumable, "_SLACK", 0)
 
     class Weigh(Callback):
         def on_epoch_begin(self, net, **kwargs):
@@ -498,7 +499,7 @@ def test_a_disk_that_fills_up_is_a_warning(tmp_path, monkeypatch):
 def test_a_full_disk_that_torch_tells_as_a_runtime_error(tmp_path):
     """torch's writer hides the reason; the message has it."""
     resource = pytest.importorskip("resource")
-    run = checkpoints.Run(Checkpoint(tmp_path), {}, ONE)
+    run = resumable.ResumableFit(Checkpoint(tmp_path), {}, ONE)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
@@ -570,7 +571,7 @@ def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, kind, t
     assert code == (1 if kind in harness.LAUNCHERS else -signal.SIGTERM)
     (path,) = (tmp_path / "runs").iterdir()
     assert path.stat().st_mtime_ns > sent[0] - 10_000_000  # the clock of files ticks in milliseconds
-    state = checkpoints._read(path)
+    state = resumable._read(path)
     first, *others = (inside and inside["n_steps"] for inside in state["inside"])
     assert first or state["history"]
     assert others == ([first] if kind in harness.LAUNCHERS else [])
@@ -598,13 +599,13 @@ class RaiseSigterm(Callback):
 
 def test_sigterm_writes_first_and_then_does_what_it_did(tmp_path, heard, monkeypatch):
     """Here nothing, so that the fit goes on; the handler is back after it."""
-    handler, n_heard, write = signal.getsignal(signal.SIGTERM), [], checkpoints.Run.write
+    handler, n_heard, write = signal.getsignal(signal.SIGTERM), [], resumable.ResumableFit.write
 
     def write_and_note(run, state):
         n_heard.append(len(heard))
         write(run, state)
 
-    monkeypatch.setattr(checkpoints.Run, "write", write_and_note)
+    monkeypatch.setattr(resumable.ResumableFit, "write", write_and_note)
     vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path), callbacks=[RaiseSigterm()]).fit(X)
     assert n_heard == [0]
     assert heard == [signal.SIGTERM]
@@ -617,15 +618,15 @@ def test_no_process_ends_before_the_first_one_has_written(tmp_path, monkeypatch)
     events = []
 
     class Noting(OneProcess):
-        def done_by_first(self, function):
+        def on_first(self, function):
             function()
             events.append("wait")
 
-    run = checkpoints.Run(Checkpoint(tmp_path), {}, Noting())
-    monkeypatch.setattr(checkpoints, "collected", lambda net: {})
+    run = resumable.ResumableFit(Checkpoint(tmp_path), {}, Noting())
+    monkeypatch.setattr(resumable, "collected", lambda net: {})
     monkeypatch.setattr(run, "write", lambda state: events.append("write"))
     monkeypatch.setattr(run, "_end", lambda: events.append("end"))
-    run.agree(checkpoints._END)
+    run.agree(Wish(end=True).encode())
     run._save(SimpleNamespace(history=[]), None)
     assert events == ["write", "wait", "end"]
 

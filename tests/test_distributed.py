@@ -238,7 +238,7 @@ def several(size, rank=0, reduce=lambda flat, how: flat):
 @pytest.mark.parametrize(("n_rows", "size"), [(2, 2), (7, 2), (7, 3), (512, 4), (513, 4)])
 def test_shares_are_all_rows_once(n_rows, size):
     rows = np.arange(n_rows)
-    shares = [rows[several(size, rank).share(n_rows)] for rank in range(size)]
+    shares = [rows[several(size, rank).shard(n_rows)] for rank in range(size)]
     np.testing.assert_array_equal(np.concatenate(shares), rows)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -247,8 +247,8 @@ def test_own_rows_are_the_shares_of_each_batch():
     positions = np.random.default_rng(0).permutation(17)
     batches = np.split(positions, [6, 12])
     for rank in (0, 1):
-        own, sizes = several(2, rank).own(positions, [6, 6, 5])
-        expected = [batch[several(2, rank).share(len(batch))] for batch in batches]
+        own, sizes = several(2, rank).shard_batches(positions, [6, 6, 5])
+        expected = [batch[several(2, rank).shard(len(batch))] for batch in batches]
         np.testing.assert_array_equal(own, np.concatenate(expected))
         assert sizes == [len(part) for part in expected]
 
@@ -256,7 +256,7 @@ def test_own_rows_are_the_shares_of_each_batch():
 def test_sums_come_back_into_the_tensors_they_came_from():
     tensors = [torch.arange(6.0).view(2, 3), torch.ones(()), torch.ones(2, 2).T]
     wanted = [3 * t for t in tensors]
-    flag = several(3, reduce=lambda flat, how: 3 * flat).add_up(tensors, flag=0.5)
+    flag = several(3, reduce=lambda flat, how: 3 * flat).all_reduce(tensors, flag=0.5)
     assert all(torch.equal(a, b) for a, b in zip(tensors, wanted, strict=True))
     assert float(flag) == 1.5
 

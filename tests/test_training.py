@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skvae import ELBO, Gaussian, Joint, VAETransformer
-from skvae._training.early_stopping import BestState
+from skvae._training.early_stopping import Best, BestState
 from skvae._utils.compat import CallbackSupportMixin
 from skvae._utils.threads import limited_threads
 from skvae._verbs import verbs
@@ -571,7 +571,7 @@ def test_a_start_is_given_up_only_beyond_one_standard_error(factor, expected):
     gain = noise + factor * np.sqrt(share**2 @ noise**2)
     keeper = BestState(patience=5, tol=0.0, objective=ELBO(), keeps_start=True)
     keeper.valid_rows = SimpleNamespace(weight=weight)
-    keeper.first, keeper.monitored = (0, torch.from_numpy(gain), None), torch.zeros(30)
+    keeper.first, keeper.best = Best(0, 0, torch.from_numpy(gain)), Best(0, 1, torch.zeros(30))
     assert keeper._is_sure() == expected
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from skvae import VAETransformer
 from skvae._training import loop
-from skvae._training.batches import Rows
+from skvae._training.batches import TrainingRows
 
 CASES = [(64, (128, 128), 10, 128, 128 * 40), (784, (512, 256), 16, 256, 256 * 8)]
 
@@ -93,7 +93,7 @@ def case(D, hidden, K, batch, n, args):
 
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
     vae.set_params(max_iter=0).fit(X)
-    rows, held_out = (Rows(part, np.ones(len(part)), vae._columns, "cpu") for part in (X, X[: n // 9]))
+    rows, held_out = (TrainingRows(part, np.ones(len(part)), vae._columns, "cpu") for part in (X, X[: n // 9]))
     net = loop.Net(vae.module_, vae._training_options(rows, None, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)

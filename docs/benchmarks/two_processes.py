@@ -48,9 +48,9 @@ class Clock:
 def worker(options):
     """One of the processes: fit, and print what the first one has seen as JSON."""
     device, is_launched = options.device, "RANK" in os.environ
-    own = Processes.add_up
+    own = Processes.all_reduce
     clock = Clock(own, device)
-    Processes.add_up = lambda self, tensors, flag=0.0: clock(self, tensors, flag)
+    Processes.all_reduce = lambda self, tensors, flag=0.0: clock(self, tensors, flag)
     X = np.random.default_rng(0).normal(size=(options.rows, CODES + COLUMNS)).astype(np.float32)
     X = X[:, :CODES] @ X[:CODES, CODES:] + X[:, CODES:]
     vae = VAETransformer(
@@ -67,9 +67,9 @@ def worker(options):
         print("SEEN " + json.dumps(seen), flush=True)
 
 
-def message_alone(vae, add_up, repeats=30):
+def message_alone(vae, all_reduce, repeats=30):
     """Seconds of a sum of tensors like the gradients."""
-    processes, clock = vae._processes, Clock(add_up, vae.device)
+    processes, clock = vae._processes, Clock(all_reduce, vae.device)
     tensors = [torch.zeros_like(p, requires_grad=False) for p in vae.module_.parameters()]
     times = []
     for _ in range(repeats):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._inference.fitted import Fitted
-from .._storage.registry import told
+from .._storage.registry import fingerprint
 from .._tables.columns import Columns
 from .._tables.selection import RowSelection, blocks, stored
 from .._training.processes import OneProcess
@@ -31,10 +31,10 @@ def compare_calls(plan: Plan, earlier: Fitted | None) -> None:
     if plan.processes.size == 1:
         return
     parameters = {k: v for k, v in plan.parameters.items() if k not in MAY_DIFFER}
-    description: dict[str, Any] = {f"the {name!r} parameter": told(value) for name, value in parameters.items()}
+    description: dict[str, Any] = {f"the {name!r} parameter": fingerprint(value) for name, value in parameters.items()}
     seed = plan.given.random_state
     description["the 'random_state' parameter"] = seed if isinstance(seed, Integral) else "no int"
-    goes_on = earlier and [earlier.seed, earlier.n_iter, told(earlier.module)]
+    goes_on = earlier and [earlier.seed, earlier.n_iter, fingerprint(earlier.module)]
     description["the model that goes on"] = goes_on
     plan.processes.compare(description)
 
@@ -46,7 +46,7 @@ def compare_tables(
     if processes.size == 1:
         return
     description: dict[str, Any] = {}
-    description["the columns"] = [(columns.label(d), told(family)) for d, family in enumerate(columns.families)]
+    description["the columns"] = [(columns.label(d), fingerprint(family)) for d, family in enumerate(columns.families)]
     for name, rows in (("training", train), ("held-out", valid)):
         X, weight = rows or (np.zeros((0, 1)), np.zeros(0))
         description[f"the number of {name} rows"] = X.shape[0]
@@ -70,7 +70,7 @@ def agree(processes: OneProcess, start: Start) -> Start:
         return start
     values = {f.name: getattr(start, f.name) for f in fields(start) if f.name not in OWN}
     units = {name: value for name, value in vars(start.columns).items() if name in UNITS}
-    values, units = processes.first((values, units))
+    values, units = processes.broadcast((values, units))
     vars(start.columns).update(units)
-    processes.spread_([*start.module.parameters(), *start.module.buffers()])
+    processes.broadcast_([*start.module.parameters(), *start.module.buffers()])
     return replace(start, **values)

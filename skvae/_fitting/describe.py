@@ -1,6 +1,5 @@
 """From a trained model to `Fitted`: order, signs and information of its components, noise, density of its codes."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .._inference.fitted import SCORE_STREAM, Fitted
 from .._inference.summaries import LIVE, Inspected, information, inspected, weighted_mean
 from .._utils.arrays import as_tensor, like, on_host
 from .._utils.random import torch_generator
+from .._utils.user_warnings import warn_user
 from ..model import LatentVariableModel
 from .plan import MIN_ROWS_FOR_VALIDATION, Plan
 from .prepare import Prepared
@@ -150,11 +150,9 @@ def warn_of_collapse(before: int | None, fitted: Fitted) -> None:
         return
     after = int((on_host(fitted.kl_per_component) > LIVE).sum())
     if after < before:
-        warnings.warn(
+        warn_user(
             f"{before - after} of the {before} components that were live at the start have collapsed: they have no "
             "information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
             "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
             "gives the same model.",
-            UserWarning,
-            stacklevel=6,
         )

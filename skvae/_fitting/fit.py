@@ -12,13 +12,14 @@ from sklearn.base import BaseEstimator
 
 from .._inference.fitted import REFERENCE, Fitted
 from .._starts.closed_form import EMSteps
-from .._storage.registry import told
-from .._training.batches import Rows
+from .._storage.registry import fingerprint
+from .._training.batches import TrainingRows
 from .._training.digests import digest, digest_of_rows
 from .._training.optimizers import OPTIMIZERS
-from .._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions, plain_history, train
-from .._training.resumable import Run
+from .._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions
+from .._training.resumable import ResumableFit
 from .._training.tasks import Tasks
+from .._training.train import plain_history, train
 from .._utils.threads import limited_threads
 from .agreement import agree, compare_calls, compare_tables
 from .compatibility import check_row_wise_model
@@ -130,7 +131,7 @@ def _trained(
     valid: RowsAndWeights | None,
     n_epochs: int,
     hook: Any,
-    run: Run | None,
+    run: ResumableFit | None,
 ) -> Start:
     """Train the module of a start in place, and give the start with its new history."""
     if n_epochs == 0:
@@ -138,7 +139,7 @@ def _trained(
     if plan.processes.size > 1:
         check_row_wise_model(start.module)
     weights = start.config["column_weights"]
-    rows = [part and Rows(*part, start.columns, start.device, weights) for part in (train_rows, valid)]
+    rows = [part and TrainingRows(*part, start.columns, start.device, weights) for part in (train_rows, valid)]
     options = _training_options(plan, start, *rows, hook, run)
     result = train(start.module, *rows, options, n_epochs, start.seed, start.n_iter, start.training_state)
     first, n_iter = start.n_iter, result.history[-1]["epoch"]
@@ -151,7 +152,7 @@ def _trained(
 
 
 def _training_options(
-    plan: Plan, start: Start, rows: Rows, valid_rows: Rows | None, hook: Any, run: Run | None
+    plan: Plan, start: Start, rows: TrainingRows, valid_rows: TrainingRows | None, hook: Any, run: ResumableFit | None
 ) -> TrainingOptions:
     given, n_rows = plan.given, len(rows)
     exact_step = None
@@ -202,7 +203,7 @@ def _resumable(
     valid_rows: RowsAndWeights | None,
     n_epochs: int,
     goes_on: bool,
-) -> Run | None:
+) -> ResumableFit | None:
     """This fit to its checkpoint: everything that the result depends on; None without a checkpoint.
 
     Not the start, unless it comes from an earlier fit: the last bits of a sum depend on the machine.
@@ -213,7 +214,7 @@ def _resumable(
     earlier = [start.n_iter, start.module.state_dict(), start.training_state, units] if goes_on else None
     resolved = {
         "column_weights": start.config["column_weights"],
-        "columns": [told(family) for family in start.columns.families],
+        "columns": [fingerprint(family) for family in start.columns.families],
         "device": torch.device(start.device).type,
         "max_iter": n_epochs,
         "random_state": start.seed,
@@ -221,9 +222,9 @@ def _resumable(
         "rows and weights": digest_of_rows(*train_rows),
         "held-out rows": valid_rows and digest_of_rows(*valid_rows),
     }
-    parameters = {k: told(v) for k, v in plan.parameters.items() if k not in NOT_OF_A_RUN}
+    parameters = {k: fingerprint(v) for k, v in plan.parameters.items() if k not in NOT_OF_A_RUN}
     made_of = parameters | {name: str(value) for name, value in resolved.items()}
-    return Run(plan.checkpoint, made_of, plan.processes)
+    return ResumableFit(plan.checkpoint, made_of, plan.processes)
 
 
 def _snapshot(plan: Plan, prepared: Prepared, start: Start, net: Any) -> dict[str, Fitted]:

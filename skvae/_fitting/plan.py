@@ -16,12 +16,12 @@ import torch
 from sklearn.base import clone
 
 from .._starts import closed_form
-from .._storage.registry import told
+from .._storage.registry import fingerprint
 from .._tables.scalings import SCALINGS
 from .._training.checkpoints import Checkpoint, reserve
 from .._training.optimizers import OPTIMIZERS
 from .._training.options import LEARNING_RATE_SCHEDULES
-from .._training.processes import OneProcess, joined, warn_without_launch
+from .._training.processes import OneProcess, init_processes, warn_without_launch
 from .._utils.arrays import choose_device
 from .._utils.compat import Interval, StrOptions, validate_parameter_constraints
 from .._utils.random import exclusive
@@ -144,7 +144,7 @@ class Plan:
     @property
     def processes(self) -> OneProcess:
         """Those that share out the batches of a fit."""
-        return joined(self.given.distributed, self.given.device)
+        return init_processes(self.given.distributed, self.given.device)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Plan:
         """See to it that the checkpoint's folder can be written to; how much room it needs is known later."""
         if self.checkpoint is not None:
             folder = self.checkpoint.folder
-            self.processes.done_by_first(lambda: reserve(folder, 1))
+            self.processes.on_first(lambda: reserve(folder, 1))
 
     # ---------------------------------------------------------------- networks
 
@@ -253,10 +253,13 @@ class Plan:
 
     def made_of(self) -> dict[str, str]:
         """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
-        made = {name: told(self.parameters[name]) for name in STRUCTURE + OPTIMIZATION}
+        made = {name: fingerprint(self.parameters[name]) for name in STRUCTURE + OPTIMIZATION}
         objective = self.parts.objective
-        made |= {"posterior": told(self.parts.posterior), "prior": told(self.parts.prior)}  # "auto" resolved
-        made["objective"] = told(objective) if objective.has_auxiliary else "one without a critic"
+        made |= {
+            "posterior": fingerprint(self.parts.posterior),
+            "prior": fingerprint(self.parts.prior),
+        }  # "auto" resolved
+        made["objective"] = fingerprint(objective) if objective.has_auxiliary else "one without a critic"
         return made
 
     def refuse_changes(self, before: Mapping[str, str], has_state: bool) -> None:

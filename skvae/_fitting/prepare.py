@@ -94,7 +94,7 @@ class Prepared:
 
 def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
     """Give what a new fit sets first: what the table is, and the seed of everything."""
-    return schema, plan.processes.first(draw_seed(plan.given.random_state))
+    return schema, plan.processes.broadcast(draw_seed(plan.given.random_state))
 
 
 def prepare(

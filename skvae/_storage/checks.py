@@ -1,7 +1,7 @@
 """Whether a stored state fits together."""
 
 import inspect
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from itertools import pairwise
 from typing import get_origin
@@ -9,6 +9,7 @@ from typing import get_origin
 import numpy as np
 
 from .._inference.fitted import Fitted
+from .._utils.damage import damage_is_a_value_error
 from ..networks.architectures import Network
 from .registry import is_built_in
 from .to_plain import arrays_of
@@ -21,7 +22,7 @@ __all__ = [
     "check_networks",
     "check_weights",
     "checked_version",
-    "damage_is_a_value_error",
+    "damage_of_state",
     "refuse_methods",
 ]
 
@@ -44,13 +45,13 @@ def checked_version(state):
 _DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
-@contextmanager
-def damage_is_a_value_error():
+def damage_of_state() -> AbstractContextManager[None]:
     """What goes wrong with a malformed state, said as such."""
-    try:
-        yield
-    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(_DAMAGED.format(f"{type(error).__name__}: {error}")) from error
+
+    def message(error: Exception) -> str:
+        return _DAMAGED.format(f"{type(error).__name__}: {error}")
+
+    return damage_is_a_value_error(message)
 
 
 def check(holds, what):

@@ -17,11 +17,11 @@ Reading looks names up in tables of what exists already, and imports, evaluates 
 import json
 import math
 import os
-from contextlib import contextmanager
 
 import numpy as np
 
 from .._utils.atomic import replacing
+from .._utils.damage import damage_is_a_value_error
 from .registry import is_built_in, made
 
 __all__ = ["read", "write"]
@@ -83,7 +83,7 @@ def read(path, check, components=None):
     known = _by_name(components)
     with open(path, "rb"):  # else a missing file, or a folder, would be an error of safetensors' own
         pass
-    with _damage_is_a_value_error(path, safetensors.SafetensorError):
+    with _damage_of(path, safetensors.SafetensorError):
         tree, arrays = _parts(safetensors, path)
     check(tree)
     if missing := sorted(_own_names(tree) - set(known)):
@@ -91,7 +91,7 @@ def read(path, check, components=None):
             f"{path} holds a model with classes or functions that are not skvae's: {missing}. Pass them: "
             f"VAETransformer.load({str(path)!r}, components=[{', '.join(sorted(_own_names(tree)))}])."
         )
-    with _damage_is_a_value_error(path):
+    with _damage_of(path):
         return _Reader(arrays, known).decode(tree)
 
 
@@ -104,13 +104,11 @@ def _parts(safetensors, path):
         return json.loads(metadata["state"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-@contextmanager
-def _damage_is_a_value_error(path, *kinds):
-    """What goes wrong with a malformed file, said as such."""
-    try:
-        yield
-    except (*kinds, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no file of VAETransformer.save, or it is damaged: {error!r}.") from error
+def _damage_of(path, *kinds):
+    def message(error):
+        return f"{path} is no file of VAETransformer.save, or it is damaged: {error!r}."
+
+    return damage_is_a_value_error(message, *kinds)
 
 
 def _own_names(tree):

@@ -7,6 +7,7 @@ the user's own are no names here: whoever keeps a model has them as objects, or 
 import hashlib
 import inspect
 import re
+from typing import Any
 
 from sklearn import config_context
 from sklearn.base import BaseEstimator
@@ -14,7 +15,7 @@ from torch import nn
 
 from .._utils.documented import Documented
 
-__all__ = ["built_in", "described", "is_built_in", "made", "told"]
+__all__ = ["built_in", "described", "fingerprint", "is_built_in", "made"]
 
 _KEYS = {"component", "parameters"}
 
@@ -60,7 +61,7 @@ def made(value):
     return built_in()[name](**parameters)
 
 
-def told(value):
+def fingerprint(value: Any) -> str:
     """A parameter as text that is the same after pickling: no addresses, but hashes of functions and modules."""
     with config_context(print_changed_only=True):
         text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
@@ -68,7 +69,7 @@ def told(value):
     return text + "".join(_digest(p) for p in parameters if inspect.isfunction(p) or isinstance(p, nn.Module))
 
 
-def _digest(value):
+def _digest(value: Any) -> str:
     """A hash of a function's code and the values that it is made with, or of a module's weights."""
     if inspect.isfunction(value):
         code, enclosed = value.__code__, [cell.cell_contents for cell in value.__closure__ or ()]

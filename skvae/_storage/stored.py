@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._inference.fitted import REFERENCE, HoldsFit, earlier_fit
 from . import files
-from .checks import FORMAT_VERSION, checked_version, damage_is_a_value_error, refuse_methods
+from .checks import FORMAT_VERSION, checked_version, damage_of_state, refuse_methods
 from .from_plain import from_plain
 from .registry import described, made
 from .to_plain import to_plain
@@ -51,7 +51,7 @@ class Stored(HoldsFit, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set everything, or raise a ValueError and set nothing."""
         checked_version(state)
-        with damage_is_a_value_error():
+        with damage_of_state():
             state = {name: value for name, value in state.items() if name != "_format_version"}
             learned = state.pop(REFERENCE, None)
             refuse_methods(self, state)

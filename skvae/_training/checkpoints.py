@@ -1,12 +1,13 @@
-"""Checkpoints: what training has made so far, in one file per run, so that a run that was killed goes on bit for bit.
+"""Checkpoints: what training has made so far, in one file per fit, so that a fit that was killed resumes bit for bit.
 
-Canonical rows, units and the start follow from table, parameters and seed: a run that goes on computes them again. The
-file holds the rest: weights and their average, optimizers, history, the best state; and inside an epoch, which may take
-an hour, how many steps are done, the states of the generators and the sums of the epoch's means. The schedule, a
-generator, cannot be stored: it is run again over the steps that are done, which reads their rows and computes nothing.
+Canonical rows, the scaling and the initialisation follow from table, parameters and seed: a fit that resumes computes
+them again. The file holds the rest: weights and their average, optimizers, history, the best state; and inside an
+epoch, which may take an hour, how many steps are done, the states of the generators and the sums of the epoch's means.
+The schedule, a generator, cannot be stored: it is run again over the steps that are done, which reads their rows and
+computes nothing.
 
 The name of the file is a hash of everything that the result depends on. So another table, parameter or seed is another
-run, and the candidates of a search share a folder.
+file, and the candidates of a search share a folder.
 """
 
 import os
@@ -22,34 +23,37 @@ __all__ = ["Checkpoint", "reserve"]
 
 
 class Checkpoint(Documented):
-    """How often a fit writes down what it has learned, and where, so that it goes on after it was killed.
+    """When and where a fit writes its training state, so that it can resume after it was killed.
 
-    ``VAETransformer(checkpoint=Checkpoint("runs"))``, or ``checkpoint="runs"`` for short. The same call of `fit` again,
-    with the same table, parameters and seed, goes on from the file of the run that was interrupted, wherever that was,
-    and ends bit for bit where it would have ended. A fit that ends well removes its file. Fits that differ in anything
-    have files of their own: one folder is enough for all candidates of a search.
+    Pass one to the estimator, ``VAETransformer(checkpoint=Checkpoint("runs"))``, or ``checkpoint="runs"`` for short.
+    When `fit` is called again with the same table, parameters and seed, it resumes from the file of the interrupted
+    fit, wherever in training that was, and ends bit for bit where the whole fit would have ended. A fit that ends well
+    removes its file. Fits that differ in anything have files of their own, so all candidates of a search can share one
+    folder.
 
-    A termination signal (SIGTERM), which schedulers send before they kill, writes a last checkpoint first.
+    On a termination signal (SIGTERM), which schedulers send before they kill a job, a last checkpoint is written.
 
     Parameters
     ----------
     folder : str or path-like
-        Where the files are; made if it is missing. It needs room for two of them, some twelve times the weights.
+        The folder of the files. It is made if it does not exist, and needs space for two files, each some six times as
+        large as the weights.
     every_n_epochs : int, optional
-        Write after so many epochs.
+        How many epochs there are between two checkpoints.
     every_minutes : float or None, default=10.0
-        Write after so many minutes, inside an epoch, too; None for epochs alone.
+        How many minutes there are between two checkpoints, which may then be written inside an epoch; None writes after
+        whole epochs only.
     resume : {"auto", True, False}, default="auto"
-        "auto" goes on if there is a file of this run; True raises a ValueError if there is none; False starts over.
+        "auto" resumes if there is a file of this fit; True raises a ValueError if there is none; False starts over.
 
     See Also
     --------
-    VAETransformer : Takes it as its parameter `checkpoint`.
-    VAETransformer.save : Keeps a fitted model.
+    VAETransformer : The estimator, which takes it as its parameter `checkpoint`.
+    VAETransformer.save : Store a fitted model.
 
     Examples
     --------
-    A fit that is interrupted in its fourth epoch, and goes on:
+    A fit is interrupted in its fourth epoch, and resumes:
 
     >>> import tempfile
     >>> from sklearn.datasets import load_iris
@@ -78,13 +82,13 @@ class Checkpoint(Documented):
         every_n_epochs: int | None = None,
         every_minutes: float | None = 10.0,
         resume: bool | str = "auto",
-    ):
+    ) -> None:
         self.folder = folder
         self.every_n_epochs = every_n_epochs
         self.every_minutes = every_minutes
         self.resume = resume
 
-    def check(self):
+    def check(self) -> None:
         """Raise a ValueError for a bad parameter."""
         n, minutes = self.every_n_epochs, self.every_minutes
         _check(self, "folder", isinstance(self.folder, (str, os.PathLike)), "a str or a path")
@@ -98,34 +102,34 @@ class Checkpoint(Documented):
             )
 
 
-def _check(checkpoint, name, is_good, must):
+def _check(checkpoint: Checkpoint, name: str, is_good: bool, must: str) -> None:
     if not is_good:
         value = getattr(checkpoint, name)
         raise ValueError(f"The {name!r} parameter of Checkpoint must be {must}. Got {value!r} instead.")
 
 
-def _is_count(n):
-    return isinstance(n, Integral) and not isinstance(n, bool) and n >= 1
+def _is_count(n: object) -> bool:
+    return isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
 
 
-def _is_positive(value):
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+def _is_positive(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < float("inf")
 
 
 # ---------------------------------------------------------------- files and names
 
 
-def reserve(folder, n_bytes):
-    """Make the folder, and see whether it takes a file of so many bytes.
+def reserve(folder: str | os.PathLike, n_bytes: int) -> None:
+    """Make the folder, and find out whether its disk has space for a file of so many bytes.
 
     Raises
     ------
     OSError
-        It does not.
+        It cannot be made or written to, or its disk has not that much space.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:  # without a name: nothing stays if we are killed here
+        with tempfile.TemporaryFile(dir=Path(folder)) as file:  # without a name: nothing stays if we are killed here
             _allocate(file.fileno(), folder, n_bytes)
     except OSError as error:
         need = f", which need {n_bytes:,} bytes" if n_bytes > 1 else ""  # 1: the size is not known yet
@@ -136,7 +140,7 @@ def reserve(folder, n_bytes):
         ) from error
 
 
-def _allocate(file, folder, n_bytes):
+def _allocate(file: int, folder: str | os.PathLike, n_bytes: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, n_bytes)
     elif shutil.disk_usage(folder).free < n_bytes:

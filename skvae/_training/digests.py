@@ -1,24 +1,25 @@
 """Hashes of everything that a fit depends on."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from .._tables.selection import blocks
+from .._tables.selection import RowSelection, blocks
 
 __all__ = ["digest", "digest_of_rows"]
 
 
-def digest(value):
-    """A short name for nested dicts and lists of plain data, tensors and arrays."""
+def digest(value: Any) -> str:
+    """A hash of nested dicts and lists of plain data, tensors and arrays."""
     found = hashlib.sha256()
     _feed(found, value)
     return found.hexdigest()[:20]
 
 
-def _feed(found, value):
+def _feed(found: "hashlib._Hash", value: Any) -> None:
     if isinstance(value, (dict, list, tuple)):
         found.update(f"{type(value).__name__} {len(value)}".encode())
         for part in sorted(value.items()) if isinstance(value, dict) else value:
@@ -30,8 +31,8 @@ def _feed(found, value):
         found.update(f"{value!r} ".encode())
 
 
-def digest_of_rows(X, weight):
-    """The same for a `RowSelection` and its weights, read block by block: rows to the last bit, and their order."""
+def digest_of_rows(X: RowSelection, weight: np.ndarray) -> str:
+    """A `digest` of a `RowSelection` and its weights, read block by block: rows to the last bit, and their order."""
     found = hashlib.sha256()
     for _, block in blocks(X):
         _feed(found, [block.indptr, block.indices, block.data] if sparse.issparse(block) else block)

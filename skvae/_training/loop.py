@@ -11,6 +11,10 @@ ninth of all steps. Without it the noise of constant steps keeps a linear model 
 
 import copy
 import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -18,32 +22,30 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from .._inference import evaluation
 from .._utils.random import seed_global, torch_generator
+from ..model import LatentVariableModel
+from ..objectives.base import Objective
 from ..schedules import send
-from .batches import Batches
+from .batches import Batches, TrainingRows
 from .optimizers import clip_
+from .options import TrainingOptions
+from .processes import OneProcess
 
-__all__ = ["EpochHook", "Net", "StopTraining", "callbacks_around", "in_data_units"]
+__all__ = ["Callback", "EpochHook", "Means", "Net", "StopTraining", "callbacks_around", "in_data_space"]
 
 _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are clipped
-
-
 _AVERAGE_DECAY = 8
-
-
+_AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
 _INFORMATION_ROWS = 1000
-
-
 _STEPS_KEPT = 128
 
-
-_AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
+Parts = dict[str, torch.Tensor]  # of a loss, row by row: (B,) each
 
 
 class StopTraining(Exception):
     """Leaves the epoch loop; not KeyboardInterrupt, which belongs to the user."""
 
 
-def callbacks_around(options, keeper):
+def callbacks_around(options: TrainingOptions, keeper: Callback | None) -> list[tuple[str, Callback] | Callback]:
     """The user's callbacks between ours: the best state (where rows are held out), the clock, tasks and the log."""
     own = [("best_state", keeper)] if keeper else []
     own += [("epoch_timer", EpochTimer())]
@@ -55,16 +57,14 @@ def callbacks_around(options, keeper):
 class EpochHook(Callback):
     """A skorch callback around `begin()` and `end(net)`; the second returns True to stop."""
 
-    def __init__(self, begin, end):
+    def __init__(self, begin: Callable[[], None], end: Callable[["Net"], Any]) -> None:
         self.begin = begin
         self.end = end
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Call the first function."""
+    def on_epoch_begin(self, net: "Net", **kwargs: Any) -> None:
         self.begin()
 
-    def on_epoch_end(self, net, **kwargs):
-        """Call the second function."""
+    def on_epoch_end(self, net: "Net", **kwargs: Any) -> None:
         if self.end(net):
             raise StopTraining
 
@@ -72,7 +72,15 @@ class EpochHook(Callback):
 class Net(NeuralNet):
     """skorch's epochs, history and callbacks around our batches, optimizers and loss."""
 
-    def __init__(self, model, options, *, seed, first_epoch, callbacks):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        options: TrainingOptions,
+        *,
+        seed: int,
+        first_epoch: int,
+        callbacks: Sequence[tuple[str, Callback] | Callback],
+    ) -> None:
         super().__init__(copy.deepcopy(model), criterion=options.objective, callbacks=callbacks, train_split=None,
                          verbose=options.verbose, device=None)  # fmt: skip
         self.average = [model]  # in a list: skorch refuses modules as attributes
@@ -82,19 +90,16 @@ class Net(NeuralNet):
         self.first_epoch = first_epoch
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return []
 
-    def initialize_criterion(self):
+    def initialize_criterion(self) -> "Net":
         """The objective is a value, not a module to build; compiled where asked."""
         self.criterion_ = self.options.objective
-        self.loss_parts = lambda objective, *args: objective(*args)
-        self.auxiliary_parts = lambda objective, *args: objective.auxiliary_loss(*args)
-        if self.options.compile:
-            self.loss_parts = torch.compile(self.loss_parts)
+        self.loss_parts = torch.compile(_loss_parts) if self.options.compile else _loss_parts
         return self
 
-    def initialize_optimizer(self, *args, **kwargs):
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "Net":
         """One optimizer per entry of the schedule's groups."""
         groups = self.module_.groups()
         self.names = self.options.schedule.groups
@@ -108,91 +113,91 @@ class Net(NeuralNet):
         self.clock = main[-1]  # whose steps the average counts: inner steps of the encoder are no time
         return self
 
-    def _optimizer(self, names, parameters):
+    def _optimizer(self, names: Sequence[str], parameters: list[torch.nn.Parameter]) -> Any:
         """None for groups that are empty in this model."""
         options = self.options
         linear = set(self.module_.linear_parameters() if options.linear_factor else ())
         nets = set(self.module_.net_parameters())
-        groups = {}
+        alike: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
         for p in parameters:
             decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
-            groups.setdefault((decay, p in linear), []).append(p)
+            alike.setdefault((decay, p in linear), []).append(p)
         rate = self._learning_rate(names)
         groups = [
             {"params": group, "weight_decay": decay, "is_linear": is_linear, "rate": rate}
-            for (decay, is_linear), group in groups.items()
+            for (decay, is_linear), group in alike.items()
         ]
         if not groups:
             return None
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
-    def _learning_rate(self, names):
+    def _learning_rate(self, names: Sequence[str]) -> float:
         own = self.options.schedule.learning_rate(names)
         if "auxiliary" in names:
             own = self.options.objective.auxiliary_learning_rate
         return self.options.learning_rate if own is None else own
 
     @property
-    def averaged_(self):
+    def averaged_(self) -> LatentVariableModel:
         """The model with the averaged weights: what is validated, kept and returned."""
         return self.average[0]
 
-    def training_state(self):
+    def training_state(self) -> dict[str, Any]:
         """What a later call needs to go on bit for bit."""
         weights = {name: tensor.detach() for name, tensor in self.module_.state_dict().items()}
         optimizers = [o and o.state_dict() for o in self.optimizers]
         return {"weights": weights, "optimizers": optimizers, "n_steps": self.n_steps}
 
-    def load_training_state(self, state):
+    def load_training_state(self, state: dict[str, Any] | None) -> None:
         """Go on from `training_state`; without one the trained weights are the model's."""
         self.n_steps = self.n_averaged = 0 if state is None else state["n_steps"]
         self.averaged_parameters = [p.detach() for p in self.averaged_.parameters() if p.requires_grad]
         self.trained_parameters = [p.detach() for p in self.module_.parameters() if p.requires_grad]
-        nets = [(part.decoder.net, part.encoder and part.encoder.net) for part in (self.averaged_, self.module_)]
-        self.net_buffers = [  # of the user's nets, such as the running means of a BatchNorm: taken over, not averaged
-            pair
-            for own, trained in zip(*nets, strict=True)
-            if own
-            for pair in zip(own.buffers(), trained.buffers(), strict=True)
-        ]
+        # Of the user's nets, such as the running means of a BatchNorm: taken over, not averaged.
+        self.net_buffers = list(zip(_net_buffers(self.averaged_), _net_buffers(self.module_), strict=True))
         if state is not None:
             self.module_.load_state_dict(state["weights"])
             for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
                 if optimizer is not None:
                     optimizer.load_state_dict(optimizer_state)
 
-    def get_split_datasets(self, X, y=None, **fit_params):
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """The caller has split already: X is (training rows, held-out rows or None)."""
         return X
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Rows are cut into batches epoch by epoch, see `run_single_epoch`."""
         return dataset
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """The absolute epoch now running, from 0."""
         return self.first_epoch + len(self.history) - 1
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn=None, **fit_params):
-        """One pass; its parts go into the history as nats per row in data units, after one synchronisation."""
+    def run_single_epoch(
+        self, iterator: TrainingRows | None, training: bool, prefix: str, step_fn: Any = None, **fit_params: Any
+    ) -> None:
+        """One pass; its parts go into the history as nats per row in data space, after one synchronisation."""
         if iterator is None:
             return
         parts = self._training_pass(iterator) if training else self.validate(iterator)
-        for name, value in in_data_units(parts, prefix, iterator, self.options.objective).items():
+        for name, value in in_data_space(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
         if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any
-            information = self.processes.first(self._mutual_information(iterator))
+            information = self.processes.broadcast(self._mutual_information(iterator))
             self.history.record(self.options.schedule.watches, information)
-        if not math.isfinite(self.history[-1, f"{prefix}_loss"]):
-            kind = "training" if training else "held-out"
+        self._refuse_infinity(prefix, "training" if training else "held-out")
+
+    def _refuse_infinity(self, prefix: str, kind: str) -> None:
+        loss = self.history[-1, f"{prefix}_loss"]
+        if not math.isfinite(loss):
             raise ValueError(
-                f"The {kind} loss became {self.history[-1, f'{prefix}_loss']} in epoch {self.epoch + 1}. Try a smaller "
+                f"The {kind} loss became {loss} in epoch {self.epoch + 1}. Try a smaller "
                 "learning_rate, scaling='standard', a larger noise floor, e.g. likelihood=Gaussian(floor=0.01), "
                 "or look for extreme values in X."
             )
 
-    def notify(self, method_name, **cb_kwargs):
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """As skorch; its EarlyStopping speaks through KeyboardInterrupt, which is told apart from Ctrl-C here."""
         getattr(self, method_name)(self, **cb_kwargs)
         stop = False
@@ -206,34 +211,33 @@ class Net(NeuralNet):
                     raise
                 stop = True
         if method_name == "on_epoch_end":  # a callback that goes by the clock must not leave one process behind
-            stop = self.processes.add_up([], flag=float(stop)) > 0
+            stop = bool(self.processes.all_reduce([], flag=float(stop)) > 0)
         if stop:
             raise StopTraining
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Set the learning rate of the absolute epoch."""
+    def on_epoch_begin(self, net: "Net", **kwargs: Any) -> None:
+        """Set the objective and the learning rates of the absolute epoch."""
         epoch = self.first_epoch + len(self.history)
         self.objective = self.options.objective.at(epoch)
         factor = self.options.learning_rate_factor(epoch)
+        linear_factor = self.options.linear_factor(epoch) if self.options.linear_factor else 1.0
         for optimizer in filter(None, self.optimizers):
             for group in optimizer.param_groups:
-                group["lr"] = (
-                    factor * group["rate"] * (self.options.linear_factor(epoch) if group["is_linear"] else 1.0)
-                )
+                group["lr"] = factor * group["rate"] * (linear_factor if group["is_linear"] else 1.0)
         self.history.new_epoch()
         self.history.record("epoch", self.epoch + 1)
 
-    def _training_pass(self, rows):
+    def _training_pass(self, rows: TrainingRows) -> Mapping[str, float]:
         self.module_.train()
         seed_global(rows.device, self.seed, self.epoch, *self.processes.seeds)  # dropout takes no generator
         generator = torch_generator(rows.device, self.seed, self.epoch)
         run = self.options.run
         if run is not None:
             run.at_epoch(self)
-        if self.options.schedule.closed_form:
+        if self.options.exact_step is not None:
             return self.options.exact_step((self.module_, self.averaged_))
         batches = Batches(rows, self.options, (self.seed, self.epoch), self.history)
-        means = _Means()
+        means = Means()
         steps = self.options.schedule.steps(batches)
         if run is not None:
             steps = run.over(steps, self, generator, means)
@@ -248,38 +252,51 @@ class Net(NeuralNet):
         self._average()
         return means.result(self.processes)  # the epoch's one synchronisation
 
-    def _step(self, which, x, mask, n_rows, generator):
-        """Move by this process's share of a batch of n_rows and what the others add; parts (B,), loss for schedules."""
-        optimizer, parameters = self.optimizers[which], self.parameters[which]
-        shape = (self.objective.n_draws, n_rows, self.module_.n_noise)
-        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.share(n_rows)]
-        for p in parameters:
-            p.grad = None
+    def _step(
+        self, which: int, x: torch.Tensor, mask: torch.Tensor | None, n_rows: int, generator: torch.Generator
+    ) -> tuple[Parts, torch.Tensor | None]:
+        """Move by this process's shard of a batch of n_rows and what the others add; parts (B,), loss for schedules."""
         is_auxiliary = "auxiliary" in self.names[which]
-        loss_parts, loss = (self.auxiliary_parts, "auxiliary_loss") if is_auxiliary else (self.loss_parts, "loss")
-        if self.options.precision == "bfloat16":
-            with torch.autocast(x.device.type, torch.bfloat16):
-                parts = loss_parts(self.objective, self.module_, x, mask, u)
-        else:
-            parts = loss_parts(self.objective, self.module_, x, mask, u)
-        mean = parts[loss].sum() / n_rows
-        mean.backward(inputs=parameters if self.has_other_groups else None)
+        u = self._noise(x, n_rows, generator)
+        for p in self.parameters[which]:
+            p.grad = None
+        with self._autocast(x.device):
+            parts = (_auxiliary_parts if is_auxiliary else self.loss_parts)(self.objective, self.module_, x, mask, u)
+        mean = parts["auxiliary_loss" if is_auxiliary else "loss"].sum() / n_rows
+        mean.backward(inputs=self.parameters[which] if self.has_other_groups else None)
         mean = mean.detach()[None]
-        gradients, run = [p.grad for p in parameters if p.grad is not None], self.options.run
-        wishes = self.processes.add_up([*gradients, mean], run.wish() if run else 0.0)
-        if run:
-            run.agree(wishes)
-        clip_(parameters, _MAX_GRADIENT_NORM)
-        optimizer.step()
-        self.n_steps += which == self.clock
-        if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:
-            self._average()
+        self._all_reduce(which, mean)
+        self._move(which)
         if self.has_several_losses and not is_auxiliary:
             parts[f"loss_{self.names[which][0]}"] = parts["loss"]
         parts = {name: part.detach() for name, part in parts.items()}
         return parts, parts.get("loss") if self.processes.size == 1 or is_auxiliary else mean
 
-    def _mutual_information(self, rows):
+    def _noise(self, x: torch.Tensor, n_rows: int, generator: torch.Generator) -> torch.Tensor:
+        """u (S, B, n_noise): every process draws that of the whole batch, so that the stream is that of one process."""
+        shape = (self.objective.n_draws, n_rows, self.module_.n_noise)
+        return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.shard(n_rows)]
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        is_on = self.options.precision == "bfloat16"
+        return torch.autocast(device.type, torch.bfloat16) if is_on else nullcontext()
+
+    def _all_reduce(self, which: int, mean: torch.Tensor) -> None:
+        """Sum gradients and mean over the processes, in place; in the same message go wishes for a checkpoint."""
+        gradients, run = [p.grad for p in self.parameters[which] if p.grad is not None], self.options.run
+        total = self.processes.all_reduce([*gradients, mean], run.request() if run else 0.0)
+        if run:
+            run.agree(total)
+
+    def _move(self, which: int) -> None:
+        """One step of an optimizer, and now and then of the average."""
+        clip_(self.parameters[which], _MAX_GRADIENT_NORM)
+        self.optimizers[which].step()
+        self.n_steps += which == self.clock
+        if self.n_steps - self.n_averaged >= _AVERAGE_EVERY:
+            self._average()
+
+    def _mutual_information(self, rows: TrainingRows) -> float:
         """I(x; z) of the averaged model on up to 1000 rows, in nats."""
         self.averaged_.eval()
         x, mask = rows.take(slice(_INFORMATION_ROWS))  # sorted by hash: a random subset
@@ -288,7 +305,7 @@ class Net(NeuralNet):
         with torch.no_grad():
             return float(evaluation.mutual_information(self.averaged_, x, mask, u))
 
-    def _average(self):
+    def _average(self) -> None:
         """Move the average towards the trained weights, for all steps since the last time."""
         new = self.n_steps - self.n_averaged
         if new == 0:
@@ -300,7 +317,7 @@ class Net(NeuralNet):
         self.n_averaged = self.n_steps
 
     @torch.no_grad()
-    def validate(self, rows):
+    def validate(self, rows: TrainingRows) -> dict[str, float]:
         """Weighted means of the objective's parts over held-out rows, with one antithetic pair of draws per row.
 
         The draws are the same every epoch, so that epochs compare. What is monitored is left row by row in `monitored`.
@@ -309,15 +326,17 @@ class Net(NeuralNet):
         objective = self.options.objective.at(math.inf)
         seed_global(rows.device, self.seed, *self.processes.seeds)  # draws of the prior take no generator
         generator = torch_generator(rows.device, self.seed)
-        totals, total_weight = 0.0, rows.weight.sum()
+        totals, total_weight = torch.zeros((), device=rows.device), rows.weight.sum()
         self.monitored = torch.zeros(len(rows), device=rows.device)
         step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
-        share = self.processes.share(len(rows))
+        shard = self.processes.shard(len(rows))
         for i in range(0, len(rows), step):
             chunk = slice(i, min(i + step, len(rows)))
             shape = (objective.n_draws, chunk.stop - i, self.averaged_.n_noise)
             u = torch.randn(shape, generator=generator, device=rows.device, dtype=torch.float32)
-            own = slice(max(i, share.start), min(chunk.stop, share.stop))
+            # The part of the chunk that lies in this process's shard; the noise was drawn for the whole chunk, so that
+            # it is the same however many processes there are.
+            own = slice(max(i, shard.start), min(chunk.stop, shard.stop))
             if own.start >= own.stop:
                 continue
             x, mask = rows.take(own)
@@ -328,19 +347,22 @@ class Net(NeuralNet):
             totals = totals + torch.stack([(weight * part).sum() for part in parts.values()])
             if objective.monitor is not None:
                 self.monitored[own] = parts[objective.monitor]
-        self.processes.add_up([totals, self.monitored])
+        self.processes.all_reduce([totals, self.monitored])
         return dict(zip(parts, totals.tolist(), strict=True))
 
 
-class _Means:
-    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap."""
+@dataclass
+class Means:
+    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap.
 
-    def __init__(self):
-        self.kept = {}
-        self.folded = {}
-        self.n_rows = {}
+    All its fields, and nothing else, go into a checkpoint that is written inside an epoch.
+    """
 
-    def add(self, parts, n_rows):
+    kept: dict[str, list[torch.Tensor]] = field(default_factory=dict)  # (B,) each, of the last steps
+    folded: Parts = field(default_factory=dict)  # sums over the rows of the steps before
+    n_rows: dict[str, int] = field(default_factory=dict)  # in all processes
+
+    def add(self, parts: Parts, n_rows: int) -> None:
         """Take parts, (B,) each, of a batch that has n_rows in all processes."""
         for name, part in parts.items():
             self.n_rows[name] = self.n_rows.get(name, 0) + n_rows
@@ -348,20 +370,39 @@ class _Means:
             if len(self.kept[name]) == _STEPS_KEPT:
                 self._fold(name)
 
-    def _fold(self, name):
+    def _fold(self, name: str) -> None:
         self.folded[name] = self.folded.get(name, 0.0) + torch.cat(self.kept.pop(name)).sum()
 
-    def result(self, processes):
+    def result(self, processes: OneProcess) -> dict[str, float]:
         """The means over the rows of all processes as plain numbers."""
         for name in list(self.kept):
             self._fold(name)
         means = torch.stack([total / self.n_rows[name] for name, total in self.folded.items()])
-        processes.add_up([means])
+        processes.all_reduce([means])
         return dict(zip(self.folded, means.tolist(), strict=True))
 
 
-def in_data_units(parts, prefix, rows, objective):
+def _loss_parts(objective: Objective, *args: Any) -> Parts:
+    return objective(*args)
+
+
+def _auxiliary_parts(objective: Objective, *args: Any) -> Parts:
+    return objective.auxiliary_loss(*args)
+
+
+def _net_buffers(model: LatentVariableModel) -> list[torch.Tensor]:
+    encoder = [] if model.encoder is None else [model.encoder.net]
+    nets = [net for net in (model.decoder.net, *encoder) if net is not None]
+    return [buffer for net in nets for buffer in net.buffers()]
+
+
+def in_data_space(
+    parts: Mapping[str, float], prefix: str, rows: TrainingRows, objective: Objective
+) -> dict[str, float]:
     """Prefix the parts' names and add the rows' mean log-Jacobian to those that contain the likelihood."""
     signs = objective.log_px_parts
-    sign = lambda name: signs.get("loss" if name.startswith("loss_") else name, 0.0)  # noqa: E731
-    return {f"{prefix}_{name}": value + sign(name) * rows.log_jacobian for name, value in parts.items()}
+    found = {}
+    for name, value in parts.items():
+        sign = signs.get("loss" if name.startswith("loss_") else name, 0.0)
+        found[f"{prefix}_{name}"] = value + sign * rows.log_jacobian
+    return found

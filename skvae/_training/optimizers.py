@@ -5,7 +5,9 @@ than the update itself takes (a tenth of a step of a 64-128-128 network), and th
 torch._dynamo, which takes 1 to 2 seconds.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch.optim.adam import adam
@@ -28,13 +30,22 @@ class Fused:
     lr, weight_decay : float
     """
 
-    def __init__(self, update, slots, groups, lr, weight_decay):
+    def __init__(
+        self,
+        update: Callable[..., None],
+        slots: Sequence[str],
+        groups: Sequence[dict[str, Any]],
+        lr: float,
+        weight_decay: float,
+    ) -> None:
         self.update = update
-        self.param_groups = [{"lr": lr, "weight_decay": weight_decay, **group} for group in groups]
+        self.param_groups: list[dict[str, Any]] = [
+            {"lr": lr, "weight_decay": weight_decay, **group} for group in groups
+        ]
         self.kept = [_zeros(group["params"], slots) for group in groups]
 
     @torch.no_grad()
-    def step(self):
+    def step(self) -> None:
         """Move the parameters that have a gradient."""
         for group, kept in zip(self.param_groups, self.kept, strict=True):
             parameters, gradients = group["params"], [p.grad for p in group["params"]]
@@ -45,11 +56,11 @@ class Fused:
             if gradients:
                 self.update(parameters, gradients, kept, lr=group["lr"], weight_decay=group["weight_decay"])
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """What the updates keep; learning rates are set anew in every epoch."""
         return {"kept": self.kept}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
         for mine, theirs in zip(self.kept, state_dict["kept"], strict=True):
             for name, tensors in mine.items():
@@ -57,27 +68,32 @@ class Fused:
                     tensor.copy_(other)
 
 
-def clip_(parameters, most):
-    """Scale their gradients to a norm of at most `most`: clip_grad_norm_ with a third of its kernels."""
+def clip_(parameters: Sequence[torch.nn.Parameter], most: float) -> None:
+    """Scale the gradients to a norm of at most `most`: clip_grad_norm_ with a third of its kernels."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if gradients:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))
 
 
-def _zeros(parameters, slots):
+Kept = dict[str, list[Any]]  # what an update keeps, by name: a tensor for each parameter
+
+
+def _zeros(parameters: Sequence[torch.nn.Parameter], slots: Sequence[str]) -> Kept:
     kept = {name: [torch.zeros_like(p, requires_grad=False) for p in parameters] for name in slots}
     return kept | {"step": [torch.zeros((), dtype=torch.float32, device=p.device) for p in parameters]}
 
 
-def _adam(function, parameters, gradients, state, **options):
+def _adam(
+    function: Callable, parameters: list[torch.Tensor], gradients: list[torch.Tensor], state: Kept, **options: Any
+) -> None:
     function(
         parameters, gradients, state["exp_avg"], state["exp_avg_sq"], [], state["step"],
         fused=True, amsgrad=False, maximize=False, beta1=0.9, beta2=0.999, eps=1e-8, **options,
     )  # fmt: skip
 
 
-def _sgd(parameters, gradients, state, **options):
+def _sgd(parameters: list[torch.Tensor], gradients: list[torch.Tensor], state: Kept, **options: Any) -> None:
     sgd(
         parameters, gradients, state["momentum_buffer"],
         fused=True, momentum=0.9, dampening=0.0, nesterov=False, maximize=False, **options,
@@ -85,7 +101,7 @@ def _sgd(parameters, gradients, state, **options):
 
 
 #: Short name -> optimizer of (groups, lr=..., weight_decay=...).
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., Fused]] = {
     "adamw": partial(Fused, partial(_adam, adamw), ("exp_avg", "exp_avg_sq")),
     "adam": partial(Fused, partial(_adam, adam), ("exp_avg", "exp_avg_sq")),
     "sgd": partial(Fused, _sgd, ("momentum_buffer",)),

@@ -5,41 +5,65 @@ import pickle
 import signal
 import threading
 import time
-import warnings
 import zipfile
 from collections import OrderedDict
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .._utils.arrays import convert
 from .._utils.atomic import replacing
+from .._utils.damage import damage_is_a_value_error
 from .._utils.random import global_states, set_global_states
+from .._utils.user_warnings import warn_user
 from ..schedules import send
-from .checkpoints import reserve
+from .checkpoints import Checkpoint, reserve
 from .digests import digest
+from .processes import OneProcess
 
-__all__ = ["Run"]
+if TYPE_CHECKING:  # they import skorch
+    from .early_stopping import BestState
+    from .loop import Means, Net
+
+__all__ = ["ResumableFit", "Wish"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
-
-
 _SLACK = 1 << 20  # bytes, for the history and names
-
-
-_END = 2.0**20  # more than all processes of a fit together, so that their sum tells
-
-
 _PLAIN = (type(None), bool, int, float, str, torch.Tensor)
 
 
-_BEST = ("value", "best_epoch", "monitored", "state")  # of `BestState`
+@dataclass(frozen=True)
+class Wish:
+    """What a process asks of the next step; or what the processes of a fit ask of it together.
+
+    It is one number, so that it can travel with the gradients, which are summed over the processes: a message of its
+    own would cost each step a wait. Nobody's wish is 0, a file is 1, and a file and the end are more than all processes
+    together can have files, so that any sum tells whether anyone asked for either. float32 holds all of these exactly.
+    """
+
+    write: bool = False
+    end: bool = False  # write, and then let the signal do what it would have done
+
+    _END = 2.0**20
+
+    def encode(self) -> float:
+        """The number that travels."""
+        return self._END if self.end else float(self.write)
+
+    @classmethod
+    def decode(cls, total: float | torch.Tensor) -> "Wish":
+        """What a sum of such numbers asks for."""
+        total = float(total)
+        return cls(write=total > 0, end=total >= cls._END)
 
 
-class Run:
+class ResumableFit:
     """One fit and its file: when to write, what, and how; and what to do about a termination signal.
 
     Parameters
@@ -51,23 +75,25 @@ class Run:
         Those of the fit: they agree on when to write, and the first one does it.
     """
 
-    def __init__(self, checkpoint, made_of, processes):
+    def __init__(self, checkpoint: Checkpoint, made_of: dict[str, str], processes: OneProcess) -> None:
         self.checkpoint = checkpoint
         self.processes = processes
         self.made_of = {"format": _FORMAT, "processes": str(processes.size), **made_of}
         self.path = Path(checkpoint.folder) / f"skvae-{digest(self.made_of)}.pt"
-        self._before = None  # the handler of SIGTERM, while this process listens itself
         self.is_signalled = False  # this process
-        self.is_due = self.is_ending = False  # all of them
-        self.inside = None  # of the epoch that a file was written in, until that epoch goes on
+        self.agreed = Wish()  # of all processes
+        self.inside: dict[str, Any] | None = None  # of the epoch that a file was written in, until it goes on
+        self.next_time = float("inf")
+        self.n_epochs_kept = 0  # in the last file
+        self._before: Any = None  # the handler of SIGTERM, while this process listens itself
 
-    # ---------------------------------------------------------------- the life of a run
+    # ---------------------------------------------------------------- the life of a fit
 
-    def start(self, net):
-        """Make sure that there is room, and put `net`, which is about to train, where the run's file left it."""
-        state = self.processes.done_by_first(lambda: self._prepared(net))
+    def start(self, net: "Net") -> None:
+        """Make sure that there is room, and put `net`, which is about to train, where the fit's file left it."""
+        state = self.processes.on_first(lambda: self._prepared(net))
         if state is not None:
-            with _damage_is_a_value_error(self.path):
+            with _damage_of(self.path):
                 restore(net, state)
                 self.inside = state["inside"][self.processes.rank]
             if net.verbose:
@@ -75,9 +101,9 @@ class Run:
                 print(f"Going on from {self.path}: {len(net.history)} epochs and {n_steps} steps are done.")
         self._wait(len(net.history))
 
-    def _prepared(self, net):
-        """What the run's file holds, after a look at its folder; None where the run begins."""
-        for orphan in self.path.parent.glob(f".{self.path.name}.*"):  # of a run that was killed while it wrote
+    def _prepared(self, net: "Net") -> dict[str, Any] | None:
+        """What the fit's file holds, after a look at its folder; None where the fit begins."""
+        for orphan in self.path.parent.glob(f".{self.path.name}.*"):  # of a process that was killed while it wrote
             orphan.unlink(missing_ok=True)
         reserve(self.path.parent, (2 - self.path.exists()) * _n_bytes(collected(net)))
         if self.checkpoint.resume is False or (self.checkpoint.resume == "auto" and not self.path.exists()):
@@ -90,21 +116,25 @@ class Run:
             )
         return _read(self.path)
 
-    def _others(self):
-        """The other files of the folder, and how their runs differ from this one."""
+    def _others(self) -> str:
+        """The other files of the folder, and how their fits differ from this one."""
         paths = [path for path in sorted(self.path.parent.glob("skvae-*.pt")) if zipfile.is_zipfile(path)]
         found = {path.name: _read(path)["made_of"] for path in paths}
-        differences = lambda other: sorted(k for k, v in self.made_of.items() if other.get(k) != v)  # noqa: E731
-        return "; ".join(f"{name}, which differs in {differences(other)}" for name, other in found.items())
+        return "; ".join(f"{name}, which differs in {self._differences(other)}" for name, other in found.items())
 
-    def at_epoch(self, net):
+    def _differences(self, other: dict[str, str]) -> list[str]:
+        return sorted(name for name, value in self.made_of.items() if other.get(name) != value)
+
+    def at_epoch(self, net: "Net") -> None:
         """Write if it is time, before the first step of an epoch."""
-        self.agree(self.processes.add_up([], self.wish()))
+        self.agree(self.processes.all_reduce([], self.request()))
         n, waited = self.checkpoint.every_n_epochs, len(net.history) - 1 - self.n_epochs_kept
-        if self.inside is None and (self.is_due or (n is not None and waited >= n)):
+        if self.inside is None and (self.agreed.write or (n is not None and waited >= n)):
             self._save(net, None)
 
-    def over(self, steps, net, generator, means):
+    def over(
+        self, steps: Generator, net: "Net", generator: torch.Generator, means: "Means"
+    ) -> Generator[Any, torch.Tensor | None, None]:
         """The steps of an epoch; those that are done are run through, and before each other one a file may be written.
 
         Parameters
@@ -114,23 +144,26 @@ class Run:
         net : Net
         generator : torch.Generator
             Of the epoch's noise.
-        means : _Means
+        means : Means
             Of the epoch.
 
         Yields
         ------
         (int, batch)
         """
-        step, losses, n_steps = next(steps, None), [], 0
+        step, n_steps = next(steps, None), 0
+        losses: list[torch.Tensor | None] = []
         reads = net.options.schedule.reads_losses
         if self.inside is not None:
             done, self.inside = _on(generator.device, self.inside), None
             n_steps, losses = done["n_steps"], _unpacked(done["losses"])
+            # Each `send` answers the step at hand and brings the next one: after n of them `step` is the first that is
+            # not done, and the schedule, which was sent the very losses that it saw, is in the state that it was in.
             for i in range(n_steps):
                 step = send(steps, losses[i] if reads else None)
             _set_inside(done, net, generator, means)
         while step is not None:
-            if self.is_due:
+            if self.agreed.write:
                 self._save(net, _inside(n_steps, losses, net, generator, means))
             loss = yield step
             n_steps += 1
@@ -138,31 +171,35 @@ class Run:
                 losses.append(loss)
             step = send(steps, loss)
 
-    def wish(self):
-        """What this process asks of the next step: 0, a file (1), or a file and the end (_END). Wishes are added up."""
-        return _END if self.is_signalled else float(time.monotonic() >= self.next_time)
+    def wish(self) -> Wish:
+        """What this process asks of the next step."""
+        return Wish(write=time.monotonic() >= self.next_time, end=self.is_signalled)
 
-    def agree(self, wishes):
-        """Do what any process asks for; `wishes` is the sum of all."""
-        self.is_due, self.is_ending = bool(wishes > 0), bool(wishes >= _END)
+    def request(self) -> float:
+        """The wish as the number that travels with the gradients of a step."""
+        return self.wish().encode()
 
-    def _save(self, net, inside):
-        inside = self.processes.gathered(_on("cpu", inside))
+    def agree(self, total: float | torch.Tensor) -> None:
+        """Do what any process asks for; `total` is the sum of their requests."""
+        self.agreed = Wish.decode(total)
+
+    def _save(self, net: "Net", inside: dict[str, Any] | None) -> None:
+        insides = self.processes.all_gather(_on("cpu", inside))
         # The others wait: a launcher kills the first one soon after another one has ended.
-        self.processes.done_by_first(lambda: self.write({"made_of": self.made_of, **collected(net), "inside": inside}))
+        self.processes.on_first(lambda: self.write({"made_of": self.made_of, **collected(net), "inside": insides}))
         self._wait(len(net.history) - 1)
-        if self.is_ending:
+        if self.agreed.end:
             self._end()
 
-    def _wait(self, n_epochs):
+    def _wait(self, n_epochs: int) -> None:
         """Until the next file; this many epochs are in the last one."""
         minutes = self.checkpoint.every_minutes
         self.next_time = float("inf") if minutes is None else time.monotonic() + 60 * minutes
         self.n_epochs_kept = n_epochs
-        self.is_due = False
+        self.agreed = replace(self.agreed, write=False)
 
-    def write(self, state):
-        """Replace the run's file, wholly or not at all; what hinders it is a warning, since training can go on."""
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the fit's file, wholly or not at all; what hinders it is a warning, since training can go on."""
         _check_plain(state)
         try:
             with replacing(self.path) as temporary, open(temporary, "wb") as file:
@@ -171,14 +208,12 @@ class Run:
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # the latter is torch's word for a full disk
             reason = error.__context__ if isinstance(error.__context__, OSError) else error
-            warnings.warn(
+            warn_user(
                 f"The checkpoint {self.path} could not be written: {reason}. Training goes on, and a file that was "
-                "written before is intact. Free some space in the folder.",
-                UserWarning,
-                stacklevel=2,
+                "written before is intact. Free some space in the folder."
             )
 
-    def remove(self):
+    def remove(self) -> None:
         """Leave nothing behind a fit that has ended well."""
         if self.processes.rank == 0:
             self.path.unlink(missing_ok=True)
@@ -186,7 +221,7 @@ class Run:
     # ---------------------------------------------------------------- the termination signal
 
     @contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Inside the block SIGTERM waits for the next step; only the main thread may listen."""
         before = signal.getsignal(signal.SIGTERM)  # None: of another language, and could not be put back
         if threading.current_thread() is not threading.main_thread() or before is None:
@@ -200,12 +235,12 @@ class Run:
             if self.is_signalled:  # it came after the last step
                 signal.raise_signal(signal.SIGTERM)
 
-    def _hear(self, number, frame):
+    def _hear(self, number: int, frame: FrameType | None) -> None:
         self.is_signalled = True
 
-    def _end(self):
+    def _end(self) -> None:
         """Let the signal do what it would have done; where that is nothing, training goes on."""
-        self.is_signalled = self.is_ending = False
+        self.is_signalled, self.agreed = False, Wish()
         if self._before is None:  # another process was told, and this one does not listen
             return
         signal.signal(signal.SIGTERM, self._before)
@@ -216,87 +251,99 @@ class Run:
 # ---------------------------------------------------------------- what a file holds
 
 
-def collected(net):
+def collected(net: "Net") -> dict[str, Any]:
     """What training has made of a net by the beginning of its running epoch, as plain data and tensors."""
-    best, exact_step = _best_state(net), net.options.exact_step
+    keeper, exact_step = _keeper(net), net.options.exact_step
+    exact_em = exact_step and _of_fields(exact_step.solution)
     return {
         **net.training_state(),
         "n_averaged": net.n_averaged,
         "averaged": net.averaged_.state_dict(),
         "history": [_plain(record) for record in net.history[:-1]],
-        "best": best and {name: getattr(best, name) for name in _BEST},
-        "exact_em": exact_step and {k: torch.as_tensor(v) for k, v in vars(exact_step.solution).items()},
+        "best": keeper and _of_fields(keeper.best),
+        "exact_em": exact_em and {name: torch.as_tensor(array) for name, array in exact_em.items()},
     }
 
 
-def restore(net, state):
+def restore(net: "Net", state: dict[str, Any]) -> None:
     """The inverse of `collected`."""
     net.load_training_state(state)
     net.n_averaged = state["n_averaged"]
     net.averaged_.load_state_dict(state["averaged"])
     net.history.extend({**record, "batches": []} for record in state["history"])
-    if state["best"]:
-        vars(_best_state(net)).update(_on(net.trained_parameters[0].device, state["best"]))
-    if state["exact_em"]:
+    keeper, exact_step = _keeper(net), net.options.exact_step
+    if keeper is not None:
+        keeper.best = replace(keeper.best, **_on(net.trained_parameters[0].device, state["best"]))
+    if exact_step is not None:
         arrays = {name: tensor.numpy() for name, tensor in state["exact_em"].items()}
-        net.options.exact_step.solution = replace(net.options.exact_step.solution, **arrays)
+        exact_step.solution = replace(exact_step.solution, **arrays)
 
 
-def _on(device, state):
-    return convert(state, torch.Tensor, lambda tensor: tensor.to(device))
+def _of_fields(value: Any) -> dict[str, Any]:
+    """A dataclass as a dict: a field that is added later is in the file without further ado."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _best_state(net):
+def _on(device: str | torch.device, state: Any) -> Any:
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(device)
+
+    return convert(state, torch.Tensor, moved)
+
+
+def _keeper(net: "Net") -> "BestState | None":
     return dict(net.callbacks_).get("best_state")
 
 
-def _plain(record):
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
     """A record of the history; numpy's scalars, which callbacks may have put there, are no plain data."""
     record = {k: v for k, v in record.items() if k != "batches"}
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in record.items()}
 
 
-def _inside(n_steps, losses, net, generator, means):
+def _inside(
+    n_steps: int, losses: Sequence[torch.Tensor | None], net: "Net", generator: torch.Generator, means: "Means"
+) -> dict[str, Any]:
     """What belongs to an epoch that is not over."""
+    kept = {name: _packed(parts) for name, parts in means.kept.items()}
     return {
         "n_steps": n_steps,
         "losses": _packed(losses),
         "noise": generator.get_state(),
         "global": global_states(generator.device),
-        "kept": {name: _packed(parts) for name, parts in means.kept.items()},
-        "folded": dict(means.folded),
-        "n_rows": dict(means.n_rows),
+        "means": {**_of_fields(means), "kept": kept},
     }
 
 
-def _set_inside(state, net, generator, means):
+def _set_inside(state: dict[str, Any], net: "Net", generator: torch.Generator, means: "Means") -> None:
     """The inverse of `_inside`, but for the steps and their losses."""
     generator.set_state(state["noise"].cpu())
     set_global_states({kind: own.cpu() for kind, own in state["global"].items()})
-    means.kept = {name: _unpacked(parts) for name, parts in state["kept"].items()}
-    means.folded, means.n_rows = state["folded"], state["n_rows"]
+    kept = {name: _unpacked(parts) for name, parts in state["means"]["kept"].items()}
+    for name, value in {**state["means"], "kept": kept}.items():
+        setattr(means, name, value)
 
 
-def _packed(tensors):
+def _packed(tensors: Sequence[torch.Tensor | None]) -> dict[str, Any]:
     """A list of tensors (B,), or None, as one: thousands of small ones take seconds to write."""
     present = [tensor for tensor in tensors if tensor is not None]
     sizes = [-1 if tensor is None else len(tensor) for tensor in tensors]
     return {"values": torch.cat(present) if present else torch.zeros(0), "sizes": sizes}
 
 
-def _unpacked(packed):
-    """The inverse."""
+def _unpacked(packed: dict[str, Any]) -> list[torch.Tensor | None]:
+    """The inverse of `_packed`."""
     parts = iter(packed["values"].split([size for size in packed["sizes"] if size >= 0]))
     return [None if size < 0 else next(parts) for size in packed["sizes"]]
 
 
-def _n_bytes(state):
+def _n_bytes(state: dict[str, Any]) -> int:
     """What a file of such a state takes at most, later states of the optimizers included."""
     weights = sum(tensor.nbytes for tensor in state["weights"].values())
     return sum(map(_bytes_of, state.values())) + 2 * weights + _SLACK
 
 
-def _bytes_of(value):
+def _bytes_of(value: Any) -> int:
     if isinstance(value, dict):
         return sum(map(_bytes_of, value.values()))
     if isinstance(value, (list, tuple)):
@@ -304,36 +351,26 @@ def _bytes_of(value):
     return value.nbytes if isinstance(value, torch.Tensor) else 0
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any]:
     """A file's state, on the CPU, after a look at its checksums, which torch's reader leaves out."""
-    with _damage_is_a_value_error(path):
+    with _damage_of(path):
         with zipfile.ZipFile(path) as archive:
             if broken := archive.testzip():
                 raise ValueError(f"the checksum of {broken} is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-@contextmanager
-def _damage_is_a_value_error(path):
-    """What goes wrong with a malformed file, said as such."""
-    try:
-        yield
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ValueError(
+def _damage_of(path: Path) -> AbstractContextManager[None]:
+    def message(error: Exception) -> str:
+        return (
             f"{path} is no checkpoint of this fit, or it is damaged: {error!r}. Remove it, or start over with "
             "Checkpoint(..., resume=False)."
-        ) from error
+        )
+
+    return damage_is_a_value_error(message, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
-def _check_plain(value):
+def _check_plain(value: Any) -> None:
     """What torch would write and then refuse to read is found when it is written."""
     if type(value) in (dict, OrderedDict, list, tuple):
         for part in value.values() if isinstance(value, dict) else value:

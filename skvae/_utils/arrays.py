@@ -1,5 +1,8 @@
 """Arrays of any library, and devices: numpy, torch, Array API libraries in; the same library and device out."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -18,12 +21,11 @@ __all__ = [
     "torch_float",
 ]
 
-CUDA_MULTIPLY_ADDS_PER_STEP = (
-    1e8  # device="auto" takes CUDA above this; below, kernel launches cost more than they save
-)
+#: device="auto" takes CUDA above this; below, kernel launches cost more than they save.
+CUDA_MULTIPLY_ADDS_PER_STEP = 1e8
 
 
-def is_available(device):
+def is_available(device: str | torch.device) -> bool:
     """Whether this machine has the device."""
     kind, _, index = str(device).partition(":")
     if kind == "cuda":
@@ -31,7 +33,7 @@ def is_available(device):
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
 
 
-def choose_device(device, table, work):
+def choose_device(device: str | torch.device, table: Any, work: float) -> str:
     """Resolve "auto": the table's own device under Array API dispatch, CUDA when a step is worth it, else the CPU.
 
     Parameters
@@ -50,24 +52,24 @@ def choose_device(device, table, work):
     return "cuda" if work > CUDA_MULTIPLY_ADDS_PER_STEP and torch.cuda.is_available() else "cpu"
 
 
-def accepted_dtypes(array):
+def accepted_dtypes(array: Any) -> Any:
     """What validation leaves as it is: `float_dtypes`, and numpy's ints and bools, which are cast block by block."""
     is_numpy = isinstance(array, np.ndarray) or sparse.issparse(array)
     return "numeric" if is_numpy and array.dtype.kind in "biu" else float_dtypes(array)
 
 
-def float_dtypes(array):
+def float_dtypes(array: Any) -> list[Any]:
     """float64 and float32 of the array's library, the first for everything that is neither."""
     xp, _, _ = get_namespace_and_device(array)
     return [xp.float64, xp.float32]
 
 
-def torch_float(dtype):
+def torch_float(dtype: Any) -> torch.dtype:
     """float32 stays float32, everything else is float64, for dtypes of any array library."""
     return torch.float32 if str(dtype).endswith("float32") else torch.float64
 
 
-def on_host(array):
+def on_host(array: Any) -> Any:
     """Bring an array of any library to numpy; CSR and lists pass through."""
     if isinstance(array, torch.Tensor):
         return array.detach().cpu().numpy()
@@ -75,12 +77,12 @@ def on_host(array):
     return convert_to_numpy(array, xp) if is_array_api else array
 
 
-def as_tensor(array):
+def as_tensor(array: Any) -> torch.Tensor:
     """Share memory with torch where torch can; a read-only numpy array is copied."""
     return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.require(on_host(array), requirements="W"))
 
 
-def like(tensor, array):
+def like(tensor: torch.Tensor, array: Any) -> Any:
     """Give a torch result the library and device of `array`; numpy where Array API dispatch is off."""
     if isinstance(array, torch.Tensor):
         return tensor.to(array.device)
@@ -89,7 +91,7 @@ def like(tensor, array):
     return xp.asarray(result, device=device) if is_array_api else result
 
 
-def convert(value, kind, function):
+def convert(value: Any, kind: type | tuple[type, ...], function: Callable[[Any], Any]) -> Any:
     """Apply function to every instance of `kind` inside nested lists and dictionaries."""
     if isinstance(value, kind):
         return function(value)

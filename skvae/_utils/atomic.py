@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +10,7 @@ __all__ = ["replacing"]
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A path to write to, in the same folder; it takes the place of `path` at the end of the block, if all goes well.
 
     Parameters

@@ -1,5 +1,8 @@
 """The lines that differ between scikit-learn versions, and the private names we use, in one place."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sklearn.utils._array_api import _convert_to_numpy as convert_to_numpy
 from sklearn.utils._array_api import get_namespace_and_device
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
@@ -8,10 +11,12 @@ try:  # scikit-learn >= 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
-    class CallbackSupportMixin:
+    class NoCallbacks:
         """Before scikit-learn 1.9 there is no `set_callbacks`."""
 
-    def with_callbacks(method):
+    CallbackSupportMixin = NoCallbacks
+
+    def with_callbacks(method: Callable) -> Callable:
         """Run the method as it is."""
         return method
 
@@ -20,7 +25,7 @@ try:  # scikit-learn >= 1.8
     from sklearn.utils._array_api import check_same_namespace
 except ImportError:
 
-    def check_same_namespace(X, estimator, *, attribute, method):
+    def check_same_namespace(X: Any, estimator: Any, *, attribute: str, method: str) -> None:
         """Accept any namespace."""
 
 

@@ -2,7 +2,9 @@
 
 import math
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +23,10 @@ __all__ = [
 
 _lock = threading.RLock()
 _depth = 0
-_saved = {}  # device -> state of its global generator before the first of the open blocks
+_saved: dict[str, torch.Tensor] = {}  # device -> state of its global generator before the first of the open blocks
 
 
-def draw_seed(random_state):
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """Turn scikit-learn's `random_state` into one int; None asks the operating system, not numpy's global generator."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
@@ -34,13 +36,13 @@ def draw_seed(random_state):
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def torch_generator(device, *keys):
+def torch_generator(device: str | torch.device, *keys: int) -> torch.Generator:
     """Make a generator on `device` whose stream depends on the ints `keys` only, e.g. (seed, epoch)."""
     high, low = np.random.SeedSequence(keys).generate_state(2)
     return torch.Generator(device=device).manual_seed((int(high) << 31) ^ int(low))
 
 
-def seed_global(device, *keys):
+def seed_global(device: str | torch.device, *keys: int) -> None:
     """Seed torch's global generators of the CPU and of `device`; only inside `isolated`."""
     seed = int(np.random.SeedSequence(keys).generate_state(1)[0])
     with _lock:  # not while another thread is `exclusive`
@@ -49,12 +51,12 @@ def seed_global(device, *keys):
             _generator_module(device).manual_seed(seed)
 
 
-def global_states(device):
+def global_states(device: str | torch.device) -> dict[str, torch.Tensor]:
     """States of torch's global generators of the CPU and of `device`, by the kind of device."""
     return {kind: _generator_module(kind).get_rng_state() for kind in {"cpu", torch.device(device).type}}
 
 
-def set_global_states(states):
+def set_global_states(states: Mapping[str, torch.Tensor]) -> None:
     """Go on from `global_states`; only inside `isolated`."""
     for kind, state in states.items():
         _generator_module(kind).set_rng_state(state)
@@ -73,7 +75,7 @@ def whitened_pairs(n_samples: int, n_noise: int, generator: torch.Generator) -> 
 
 
 @contextmanager
-def isolated(device, *keys):
+def isolated(device: str | torch.device, *keys: int) -> Iterator[None]:
     """Seed torch's global generators inside the block and put them back after it.
 
     Dropout, `nn.Module` constructors and some samplers of torch.distributions take no generator. Overlapping blocks
@@ -99,12 +101,12 @@ def isolated(device, *keys):
 
 
 @contextmanager
-def exclusive(*keys, device="cpu"):
+def exclusive(*keys: int, device: str | torch.device = "cpu") -> Iterator[None]:
     """`isolated`, one thread at a time: for building modules and drawing samples."""
     with _lock, isolated(device, *keys):
         yield
 
 
-def _generator_module(device):
+def _generator_module(device: str | torch.device) -> Any:
     kind = torch.device(device).type
     return torch if kind == "cpu" else getattr(torch, kind)

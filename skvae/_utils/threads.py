@@ -2,7 +2,7 @@
 
 Two threads that wait for each other spin: on a machine that is busy with something else, as in a search with several
 jobs, a small step on two threads can take ten times as long as on one, and on an idle machine it gains little. So
-threads are limited by the work at hand, inside `fit` and the verbs, and restored after. There are never more than the
+threads are limited by the work at hand, inside `fit` and the methods, and restored after. There are never more than the
 caller has: what the user, joblib or the environment has set is respected.
 
 OpenMP keeps its number per thread of Python, and so do we: fits in several threads do not see each other's limits, and
@@ -10,6 +10,7 @@ none is left behind whatever the order in which they end.
 """
 
 import ctypes
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -22,7 +23,7 @@ WORK_PER_THREAD = 1e9  # multiply-adds
 
 
 @contextmanager
-def limited_threads(work):
+def limited_threads(work: float) -> Iterator[None]:
     """Leave one thread for every `WORK_PER_THREAD` of the given multiply-adds, at least one."""
     n_threads = max(1, int(work / WORK_PER_THREAD))
     if n_threads >= torch.get_num_threads():
@@ -33,7 +34,7 @@ def limited_threads(work):
 
 
 @contextmanager
-def _limited_mkl(n_threads):
+def _limited_mkl(n_threads: int) -> Iterator[None]:
     """Limit torch's MKL in this thread: after `torch.set_num_threads` it does not ask OpenMP any more."""
     before = _set_mkl_threads()(n_threads)
     try:
@@ -43,13 +44,13 @@ def _limited_mkl(n_threads):
 
 
 @cache
-def _controller():
+def _controller() -> ThreadpoolController:
     """The process's thread pools: looking for them takes milliseconds, and torch's own was there before us."""
     return ThreadpoolController()
 
 
 @cache
-def _set_mkl_threads():
+def _set_mkl_threads() -> Callable[[int], int]:
     """MKL's function n -> the number before, both of this thread alone, 0 for none; without MKL one that does nothing.
 
     threadpoolctl finds MKL by the name of its file, but in torch's wheels it is a part of torch's own.

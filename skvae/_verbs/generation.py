@@ -1,7 +1,6 @@
 """Cells and rows that are made: impute and sample."""
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from .._tables.validation import validated
 from .._utils.arrays import on_host
 from .._utils.checks import check_count
 from .._utils.random import draw_seed, exclusive, torch_generator
+from .._utils.user_warnings import warn_user
 from .offered import offered
 
 __all__ = ["Generation"]
@@ -214,11 +214,9 @@ def _draws_given(fitted, module, x, mask, u, z_prior):
 def _warn_of_poor_weights(fitted, sizes):
     if fitted.parts.lacks("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
         return
-    warnings.warn(
+    warn_user(
         f"The importance weights of {(sizes < _POOR).mean():.0%} of the rows are worth fewer than {_POOR} draws: "
         "their imputed cells are uncertain. Raise n_importance_samples, or fit on a table that has such holes.",
-        UserWarning,
-        stacklevel=3,
     )
 
 
@@ -242,9 +240,7 @@ def _codes_given(fitted, module, row, n_samples):
     u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
     draws = _draws_given(fitted, module, x, mask, u, fitted.code_prior(module).sample((n_each,)))
     if effective_size(draws).item() < _POOR:
-        warnings.warn(
+        warn_user(
             f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",
-            UserWarning,
-            stacklevel=3,
         )
     return draws.resampled(n_samples)[:, 0]
