@@ -22,6 +22,7 @@ from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
 from skvae._tables.moments import moments
 from skvae._tables.schema import Schema
 from skvae._tables.statistics import Sample, _name
+from skvae._tables.union import union
 from skvae._training.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
@@ -165,18 +166,18 @@ def test_statistics_keep_their_memory(monkeypatch):
 # Schemas
 
 
-def union(*frames):
+def united(*frames):
     schema = Schema.learn(frames[0])
     for other in frames[1:]:
-        schema = schema.union(Schema.learn(other))
+        schema = union(schema, Schema.learn(other))
     return schema
 
 
 def test_a_union_is_the_schema_of_the_whole():
     X = frame()
-    assert union(*[part for part in cut(X, 4) if len(part)]) == Schema.learn(X)
+    assert united(*[part for part in cut(X, 4) if len(part)]) == Schema.learn(X)
     X = pl.from_pandas(X)
-    assert union(X[:30], X[30:]) == Schema.learn(X)
+    assert united(X[:30], X[30:]) == Schema.learn(X)
 
 
 def test_a_column_without_values_takes_the_others_kind():
@@ -185,31 +186,31 @@ def test_a_column_without_values_takes_the_others_kind():
     for nothing in (pd.DataFrame({"a": [np.nan, np.nan]}), pd.DataFrame({"a": [None, None]}, dtype=object)):
         for known in (words, numbers):
             schema = Schema.learn(known)
-            assert union(nothing, known) == union(known, nothing) == union(nothing, known, nothing) == schema
-    assert union(pd.DataFrame({"a": [np.nan]}), pd.DataFrame({"a": [np.nan]})).kinds == ["real"]
+            assert united(nothing, known) == united(known, nothing) == united(nothing, known, nothing) == schema
+    assert united(pd.DataFrame({"a": [np.nan]}), pd.DataFrame({"a": [np.nan]})).kinds == ["real"]
 
 
 def test_digits_of_a_union():
     ints, floats = pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1.25, np.nan]})
-    assert union(ints, ints).integer == {0}
-    assert union(ints, floats).integer == set()
-    assert union(ints, floats).decimals == union(floats, ints).decimals == {0: 2}
-    assert union(floats, pd.DataFrame({"a": [1 / 3]})).decimals == {0: None}
-    assert union(ints, floats).template["a"].dtype == np.float64
-    assert union(ints.astype(np.int8), ints.astype(np.uint8)).template["a"].dtype == np.int16
-    both = union(pl.DataFrame({"a": [1]}, schema={"a": pl.Int8}), pl.DataFrame({"a": [1]}, schema={"a": pl.Int32}))
+    assert united(ints, ints).integer == {0}
+    assert united(ints, floats).integer == set()
+    assert united(ints, floats).decimals == united(floats, ints).decimals == {0: 2}
+    assert united(floats, pd.DataFrame({"a": [1 / 3]})).decimals == {0: None}
+    assert united(ints, floats).template["a"].dtype == np.float64
+    assert united(ints.astype(np.int8), ints.astype(np.uint8)).template["a"].dtype == np.int16
+    both = united(pl.DataFrame({"a": [1]}, schema={"a": pl.Int8}), pl.DataFrame({"a": [1]}, schema={"a": pl.Int32}))
     assert both.template["a"].dtype == pl.Int32
 
 
 def test_declared_levels_of_a_union_keep_their_order():
     a, b = (pd.DataFrame({"k": pd.Categorical(list(own), categories=list(own))}) for own in ("cb", "da"))
-    schema = union(a, b)
+    schema = united(a, b)
     assert schema.levels[0].tolist() == list("cbda")
     assert schema.template["k"].cat.categories.tolist() == list("cbda")
     a, b = (pl.DataFrame({"k": list(own)}, schema={"k": pl.Enum(list(own))}) for own in ("cb", "cb"))
-    assert union(a, b).template["k"].dtype == pl.Enum(["c", "b"])
+    assert united(a, b).template["k"].dtype == pl.Enum(["c", "b"])
     with pytest.raises(ValueError, match=r"'k' has ordered categories 'a', 'b', but they were 'a', 'c' before"):
-        union(*[pd.DataFrame({"k": pd.Categorical(["a"], list(own), ordered=True)}) for own in ("ac", "ab")])
+        united(*[pd.DataFrame({"k": pd.Categorical(["a"], list(own), ordered=True)}) for own in ("ac", "ab")])
 
 
 @pytest.mark.parametrize(

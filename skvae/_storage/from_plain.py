@@ -157,20 +157,18 @@ def _ordering(columns, state):
 
 
 def _schema(state):
-    schema = Schema()
-    for name in ("names", "library", "kinds", "is_plain"):
-        setattr(schema, name, state[name])
-    schema.levels = {d: _level_array(levels) for d, levels in state["levels"]}
-    schema.ordered, schema.integer = set(state["ordered"]), set(state["integer"])
-    schema.decimals = dict(state["decimals"])
-    schema._number_type = {d: _NUMBER_TYPES[name] for d, name in state["number_types"]}
-    schema._is_numeric = state["is_numeric"]
     template = state["template"]
-    if template is None or "frame" in template:
-        schema._template = template and template["frame"]
-    else:
-        schema._template, schema._template_description = None, template
-    return schema
+    is_frame = template is not None and "frame" in template
+    return Schema(
+        **{name: state[name] for name in ("names", "library", "kinds", "is_plain", "is_numeric")},
+        levels={d: _level_array(levels) for d, levels in state["levels"]},
+        ordered=set(state["ordered"]),
+        integer=set(state["integer"]),
+        decimals=dict(state["decimals"]),
+        number_types={d: _NUMBER_TYPES[name] for d, name in state["number_types"]},
+        frame=template["frame"] if is_frame else None,
+        description=None if is_frame else template,
+    )
 
 
 def _level_array(levels):

@@ -19,6 +19,8 @@ from .._inference import evaluation
 from .._inference.code_density import as_normal_mixture
 from .._inference.decoded import N_NODES, InDataSpace
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
+from .._tables import decoding, encoding
+from .._tables.encoding import encode
 from .._tables.lazy import refuse_lazy
 from .._tables.selection import dense
 from .._utils.arrays import accepted_dtypes, as_tensor, float_dtypes, like, on_host, torch_float
@@ -299,7 +301,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         index = X.index if hasattr(X, "iloc") else None
         with exclusive(draw_seed(random_state) if sample else 0, device=getattr(self, "_device", "cpu")):
             data = self._per_row(X, drawn if sample else through_the_center, "reconstruct", self._n_nodes)
-        return self._schema.draws(data, index) if sample else self._schema.means(data, index)
+        return decoding.draws(self._schema, data, index) if sample else decoding.means(self._schema, data, index)
 
     @_if_has("codes", "mixture")
     def prior_responsibilities(self, X: Any) -> Any:
@@ -381,7 +383,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         with limited_threads(len(z) * module.work(1)), torch.no_grad():
             parts = z.split(evaluation.chunk_rows(module, self._n_nodes))
             mean = torch.cat([self._in_data_units(module, part[None]).mean[0] for part in parts])
-        return self._schema.means(like(mean.to(torch_float(Z.dtype)), Z), index)
+        return decoding.means(self._schema, like(mean.to(torch_float(Z.dtype)), Z), index)
 
     @_if_has("codes", "score")
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
@@ -543,7 +545,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if n_draws is not None:
             check_count("n_draws", n_draws, "impute")
         table = self._validate(X, reset=False)
-        values, missing = dense(on_host(table)).astype(np.float64), self._schema.missing(on_host(X))
+        values, missing = dense(on_host(table)).astype(np.float64), encoding.missing(self._schema, on_host(X))
         rows = np.flatnonzero(missing.any(1))
         seed = self._seed if n_draws is None else draw_seed(random_state)
         drawn, sizes = self._imputed(table[rows], n_draws, n_importance_samples, seed)
@@ -551,7 +553,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         tables = []
         for draw in drawn:
             values[rows] = draw
-            tables.append(self._schema.fill(X, values, missing))
+            tables.append(decoding.fill(self._schema, X, values, missing))
         return tables[0] if n_draws is None else tables
 
     def _imputed(self, table, n_draws, n_importance_samples, seed):
@@ -710,9 +712,9 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
             values = self._in_data_units(module, z[None]).draw()[0].numpy()
         if row is None:
-            return self._schema.draws(values)
+            return decoding.draws(self._schema, values)
         is_given = ~np.isnan(row)
-        return self._schema.draws(np.where(is_given, row, values), exact=np.flatnonzero(is_given))
+        return decoding.draws(self._schema, np.where(is_given, row, values), exact=np.flatnonzero(is_given))
 
     def _given_row(self, given):
         """The given cells as a row (1, D) of which the others are missing."""
@@ -722,7 +724,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 "sample(given=...) weighs codes by the density of their posterior, which a model with "
                 f"objective={objective!r} and posterior={posterior!r} does not have. Use objective='elbo'."
             )
-        row = self._schema.row(given)
+        row = encoding.given_row(self._schema, given)
         self._columns.check_support(row)
         return row
 
@@ -787,14 +789,18 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._module(dtype), *self._columns.tensors(table, self._device, dtype)
 
     def _validate(self, X, reset):
-        """X as scikit-learn validates it, a float array with one number per column; see `Schema.encode`."""
+        """X as scikit-learn validates it, a float array with one number per column; see `encode`."""
         refuse_lazy(X)
         rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
         if self._schema.is_plain or self._schema.is_numeric:
             X = validate_data(self, X, dtype=accepted_dtypes(X), reset=reset, **rules)
-            return X if self._schema.is_plain else like(as_tensor(self._schema.encode(X)).to(torch_float(X.dtype)), X)
+            return (
+                X
+                if self._schema.is_plain
+                else like(as_tensor(encode(self._schema, X)).to(torch_float(X.dtype)), X)
+            )
         validate_data(self, X, skip_check_array=True, reset=reset)
-        return check_array(self._schema.encode(X), dtype=np.float64, estimator=self, input_name="X", **rules)
+        return check_array(encode(self._schema, X), dtype=np.float64, estimator=self, input_name="X", **rules)
 
     def _per_row(self, X, function, method, n_samples=1, check_support=False, with_rows=False):
         """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type.
