@@ -83,7 +83,7 @@ def assert_same(a, b):
 @pytest.mark.parametrize("cells", [100, 1 << 22])
 def test_any_cut_order_and_tree_of_merges_gives_the_same_statistics(monkeypatch, seed, cells):
     """The sample holds few rows in one case and all of them in the other."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", cells)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", cells)
     X, rng = frame(), np.random.default_rng(seed)
     whole = statistics_of([X])
     assert_same(statistics_of(cut(X.sample(frac=1, random_state=seed), 7, seed)), whole)
@@ -118,7 +118,7 @@ def test_moments_know_constants_and_columns_without_values():
 
 
 def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 4000)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 4000)
     rng = np.random.default_rng(0)
     distinct = rng.normal(size=(20_000, 2))
     times = rng.integers(1, 4, len(distinct))
@@ -132,7 +132,7 @@ def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
 
 
 def test_copies_of_the_last_row_that_has_a_place_are_counted(monkeypatch):
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 6)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 6)
     X = np.random.default_rng(0).permutation(np.tile(np.random.default_rng(1).normal(size=(30, 2)), (5, 1)))
     assert statistics_of(np.split(X, 150))._sample.count.tolist() == [5, 5, 5]
 
@@ -156,7 +156,7 @@ def test_zeros_of_both_signs_are_one():
 
 def test_statistics_keep_their_memory(monkeypatch):
     """Three samples and three chunks, of a table 20 times as large as a sample."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1 << 17)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 1 << 17)
     rng = np.random.default_rng(0)
     chunk = 8 * 5000 * 30
     assert peak_of(lambda: statistics_of(rng.normal(size=(5000, 30)) for _ in range(20))) < 3 * 2**20 + 4 * chunk
@@ -285,7 +285,7 @@ def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
 
 def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
     """One row in thousands has the last class, one cell of a table of zeros and ones is neither."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1000)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 1000)
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, (4000, 2)).astype(float)
     rows = statistics_of([codes])._sample.rows

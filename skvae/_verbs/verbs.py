@@ -794,11 +794,7 @@ class Verbs(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
         if self._schema.is_plain or self._schema.is_numeric:
             X = validate_data(self, X, dtype=accepted_dtypes(X), reset=reset, **rules)
-            return (
-                X
-                if self._schema.is_plain
-                else like(as_tensor(encode(self._schema, X)).to(torch_float(X.dtype)), X)
-            )
+            return X if self._schema.is_plain else like(as_tensor(encode(self._schema, X)).to(torch_float(X.dtype)), X)
         validate_data(self, X, skip_check_array=True, reset=reset)
         return check_array(encode(self._schema, X), dtype=np.float64, estimator=self, input_name="X", **rules)
 
