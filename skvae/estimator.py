@@ -5,6 +5,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from numbers import Integral, Real
@@ -855,7 +856,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         units = {name: value for name, value in vars(self._columns).items() if name in UNITS}
         numbers, units = self._processes.first((numbers, units))
         vars(self).update(numbers)
-        vars(self._columns).update(units)
+        self._columns = replace(self._columns, **units)
         self._processes.spread_([*self.module_.parameters(), *self.module_.buffers()])
 
     def _canonical(self, X, sample_weight, resume):
@@ -877,8 +878,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
         With `margins` the rows are a sample of a table of which these are known exactly.
         """
         if not resume:
-            self._columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling, margins)
-            self._columns.fit_units(X, weight)
+            columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling, margins)
+            self._columns = columns.fitted_to(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
             has_holes = _has_holes(X) if margins is None else margins.has_holes
             self._holes = np.flatnonzero(has_holes).tolist()
@@ -992,7 +993,7 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
 
     def _set_units(self, X, weight):
         """Units of the given rows; once for all racers, since that is several passes over a large table."""
-        self._columns = copy.copy(self._columns).fit_units(X, weight)
+        self._columns = self._columns.fitted_to(X, weight)
 
     def _start(self, init, X, weight):
         """Closed-form start from the given rows, in a new module."""

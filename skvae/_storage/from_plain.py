@@ -1,8 +1,8 @@
 """Plain data -> a fitted estimator."""
 
-import copy
 import inspect
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -127,16 +127,14 @@ def _module(config, arrays, device, seed):
 
 def _columns(schema, state):
     families = {d: family for family, own in _groups(state["families"]) for d in own}
-    columns = Columns(schema, [families[d] for d in range(len(families))], state["scaling"])
-    D = len(columns.families)
-    for name in ("shift", "scale", "reach"):
-        _check_array(name, state[name], (D,), np.float64)
-        setattr(columns, name, state[name])
-    maps = state["maps"]
-    _check(not maps or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
-    columns.maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in maps}
-    _check(all(type(d) is int and 0 <= d < D for d in columns.maps), "it bends columns that it does not have")
-    return columns
+    D = len(families)
+    arrays = {name: state[name] for name in ("shift", "scale", "reach")}
+    for name, array in arrays.items():
+        _check_array(name, array, (D,), np.float64)
+    _check(not state["maps"] or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
+    maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in state["maps"]}
+    _check(all(type(d) is int and 0 <= d < D for d in maps), "it transforms columns that it does not have")
+    return Columns(schema, [families[d] for d in range(D)], state["scaling"], maps=maps, **arrays)
 
 
 def _groups(families):
@@ -148,12 +146,10 @@ def _groups(families):
 
 def _ordering(columns, state):
     """Units of all rows, by which a warm start sorts them: no more of them is used, and no map."""
-    ordering = copy.copy(columns)
-    ordering.maps = {}
-    for name in ("shift", "scale"):
-        _check_array(name, state[name], columns.shift.shape, np.float64)
-        setattr(ordering, name, state[name])
-    return ordering
+    arrays = {name: state[name] for name in ("shift", "scale")}
+    for name, array in arrays.items():
+        _check_array(name, array, columns.shift.shape, np.float64)
+    return replace(columns, maps={}, **arrays)
 
 
 def _schema(state):

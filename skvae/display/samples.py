@@ -284,4 +284,4 @@ def _chosen_columns(vae, columns, most):
     """Column numbers behind names or numbers; the first `most` for None."""
     if columns is None:
         return list(range(min(most, len(vae._columns.families))))
-    return [vae._columns._position(key, "columns") for key in columns]
+    return [vae._columns.position(key, "columns") for key in columns]

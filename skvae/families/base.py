@@ -89,6 +89,11 @@ class Family(Documented, ABC):
     location_scale = False
     reparameterized = True
 
+    @property
+    def n_categories(self) -> int | None:
+        """Number of categories where a column holds category indices 0 .. C - 1, else None."""
+        return self.n_raw if self.nominal else None
+
     @abstractmethod
     def distribution(self, *numbers):
         """Map raw numbers to a distribution with one variable per column or component.

@@ -188,6 +188,11 @@ class Ordinal(Family):
         self.n_classes = n_classes
 
     @property
+    def n_categories(self) -> int:
+        """C, the number of grades."""
+        return self._n_thresholds() + 1
+
+    @property
     def support(self):
         """The codes 0 .. C - 1."""
         return constraints.integer_interval(0, self._n_thresholds())
