@@ -587,7 +587,8 @@ def test_likelihood_stays_finite_at_extreme_numbers(make, dtype):
 def test_a_gradient_reaches_every_number_of_a_likelihood(make):
     family = make()
     model = LatentVariableModel(5, 2, MeanField(), StandardNormal(), [(family, range(5))], MLP((6,)), MLP((6,)))
-    columns = Columns(Schema.learn(table(family)), [family] * 5, "standard").fit_units(table(family), np.ones(150))
+    columns = Columns.unscaled(Schema.learn(table(family)), [family] * 5, "standard")
+    columns = columns.fitted_to(table(family), np.ones(150))
     x, _ = columns.tensors(table(family)[:9], "cpu", torch.float32)
     check_gradients(model, x, torch.rand(9, 5, generator=torch.Generator().manual_seed(0)) < 0.8)
 

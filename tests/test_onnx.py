@@ -6,6 +6,7 @@ model is tested in torch, and so is what stands for operators that ONNX lacks; t
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -132,7 +133,7 @@ def test_skl2onnx_alone_converts_at_its_own_opset(holes):
     """Numbers so far from 0 that units in float32 would cost four digits."""
     vae = VAETransformer(2, max_iter=5, random_state=0).fit(holes)
     X = (holes + 1e4).astype(np.float32)
-    vae._columns.shift = vae._columns.shift + 1e4
+    vae._columns = replace(vae._columns, shift=vae._columns.shift + 1e4)
     graph = skl2onnx.to_onnx(vae, X[:1])
     assert graph.opset_import[0].version == skl2onnx.get_latest_tested_opset_version()
     assert_same(only(run(graph, X)), vae.transform(X))

@@ -22,6 +22,7 @@ from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
 from skvae._tables.moments import moments
 from skvae._tables.schema import Schema
 from skvae._tables.statistics import Sample, _name
+from skvae._tables.union import union
 from skvae._training.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
@@ -82,7 +83,7 @@ def assert_same(a, b):
 @pytest.mark.parametrize("cells", [100, 1 << 22])
 def test_any_cut_order_and_tree_of_merges_gives_the_same_statistics(monkeypatch, seed, cells):
     """The sample holds few rows in one case and all of them in the other."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", cells)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", cells)
     X, rng = frame(), np.random.default_rng(seed)
     whole = statistics_of([X])
     assert_same(statistics_of(cut(X.sample(frac=1, random_state=seed), 7, seed)), whole)
@@ -117,7 +118,7 @@ def test_moments_know_constants_and_columns_without_values():
 
 
 def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 4000)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 4000)
     rng = np.random.default_rng(0)
     distinct = rng.normal(size=(20_000, 2))
     times = rng.integers(1, 4, len(distinct))
@@ -131,7 +132,7 @@ def test_the_sample_is_a_fair_one_with_every_copy_counted(monkeypatch):
 
 
 def test_copies_of_the_last_row_that_has_a_place_are_counted(monkeypatch):
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 6)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 6)
     X = np.random.default_rng(0).permutation(np.tile(np.random.default_rng(1).normal(size=(30, 2)), (5, 1)))
     assert statistics_of(np.split(X, 150))._sample.count.tolist() == [5, 5, 5]
 
@@ -155,7 +156,7 @@ def test_zeros_of_both_signs_are_one():
 
 def test_statistics_keep_their_memory(monkeypatch):
     """Three samples and three chunks, of a table 20 times as large as a sample."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1 << 17)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 1 << 17)
     rng = np.random.default_rng(0)
     chunk = 8 * 5000 * 30
     assert peak_of(lambda: statistics_of(rng.normal(size=(5000, 30)) for _ in range(20))) < 3 * 2**20 + 4 * chunk
@@ -165,18 +166,18 @@ def test_statistics_keep_their_memory(monkeypatch):
 # Schemas
 
 
-def union(*frames):
+def united(*frames):
     schema = Schema.learn(frames[0])
     for other in frames[1:]:
-        schema = schema.union(Schema.learn(other))
+        schema = union(schema, Schema.learn(other))
     return schema
 
 
 def test_a_union_is_the_schema_of_the_whole():
     X = frame()
-    assert union(*[part for part in cut(X, 4) if len(part)]) == Schema.learn(X)
+    assert united(*[part for part in cut(X, 4) if len(part)]) == Schema.learn(X)
     X = pl.from_pandas(X)
-    assert union(X[:30], X[30:]) == Schema.learn(X)
+    assert united(X[:30], X[30:]) == Schema.learn(X)
 
 
 def test_a_column_without_values_takes_the_others_kind():
@@ -185,31 +186,31 @@ def test_a_column_without_values_takes_the_others_kind():
     for nothing in (pd.DataFrame({"a": [np.nan, np.nan]}), pd.DataFrame({"a": [None, None]}, dtype=object)):
         for known in (words, numbers):
             schema = Schema.learn(known)
-            assert union(nothing, known) == union(known, nothing) == union(nothing, known, nothing) == schema
-    assert union(pd.DataFrame({"a": [np.nan]}), pd.DataFrame({"a": [np.nan]})).kinds == ["real"]
+            assert united(nothing, known) == united(known, nothing) == united(nothing, known, nothing) == schema
+    assert united(pd.DataFrame({"a": [np.nan]}), pd.DataFrame({"a": [np.nan]})).kinds == ["real"]
 
 
 def test_digits_of_a_union():
     ints, floats = pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1.25, np.nan]})
-    assert union(ints, ints).integer == {0}
-    assert union(ints, floats).integer == set()
-    assert union(ints, floats).decimals == union(floats, ints).decimals == {0: 2}
-    assert union(floats, pd.DataFrame({"a": [1 / 3]})).decimals == {0: None}
-    assert union(ints, floats).template["a"].dtype == np.float64
-    assert union(ints.astype(np.int8), ints.astype(np.uint8)).template["a"].dtype == np.int16
-    both = union(pl.DataFrame({"a": [1]}, schema={"a": pl.Int8}), pl.DataFrame({"a": [1]}, schema={"a": pl.Int32}))
+    assert united(ints, ints).integer == {0}
+    assert united(ints, floats).integer == set()
+    assert united(ints, floats).decimals == united(floats, ints).decimals == {0: 2}
+    assert united(floats, pd.DataFrame({"a": [1 / 3]})).decimals == {0: None}
+    assert united(ints, floats).template["a"].dtype == np.float64
+    assert united(ints.astype(np.int8), ints.astype(np.uint8)).template["a"].dtype == np.int16
+    both = united(pl.DataFrame({"a": [1]}, schema={"a": pl.Int8}), pl.DataFrame({"a": [1]}, schema={"a": pl.Int32}))
     assert both.template["a"].dtype == pl.Int32
 
 
 def test_declared_levels_of_a_union_keep_their_order():
     a, b = (pd.DataFrame({"k": pd.Categorical(list(own), categories=list(own))}) for own in ("cb", "da"))
-    schema = union(a, b)
+    schema = united(a, b)
     assert schema.levels[0].tolist() == list("cbda")
     assert schema.template["k"].cat.categories.tolist() == list("cbda")
     a, b = (pl.DataFrame({"k": list(own)}, schema={"k": pl.Enum(list(own))}) for own in ("cb", "cb"))
-    assert union(a, b).template["k"].dtype == pl.Enum(["c", "b"])
+    assert united(a, b).template["k"].dtype == pl.Enum(["c", "b"])
     with pytest.raises(ValueError, match=r"'k' has ordered categories 'a', 'b', but they were 'a', 'c' before"):
-        union(*[pd.DataFrame({"k": pd.Categorical(["a"], list(own), ordered=True)}) for own in ("ac", "ab")])
+        united(*[pd.DataFrame({"k": pd.Categorical(["a"], list(own), ordered=True)}) for own in ("ac", "ab")])
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
 
 def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
     """One row in thousands has the last class, one cell of a table of zeros and ones is neither."""
-    monkeypatch.setattr(skvae.statistics, "_CELLS_SAMPLED", 1000)
+    monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 1000)
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 3, (4000, 2)).astype(float)
     rows = statistics_of([codes])._sample.rows

@@ -69,8 +69,7 @@ def agree(processes: OneProcess, start: Start) -> Start:
     if processes.size == 1:
         return start
     values = {f.name: getattr(start, f.name) for f in fields(start) if f.name not in OWN}
-    units = {name: value for name, value in vars(start.columns).items() if name in UNITS}
+    units = {name: getattr(start.columns, name) for name in UNITS}
     values, units = processes.broadcast((values, units))
-    vars(start.columns).update(units)
     processes.broadcast_([*start.module.parameters(), *start.module.buffers()])
-    return replace(start, **values)
+    return replace(start, columns=replace(start.columns, **units), **values)

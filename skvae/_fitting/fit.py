@@ -118,7 +118,7 @@ def _start(
 
 def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
     """The start, which has won over training, from the held-out rows as well; with the history of the training."""
-    columns = copy.copy(start.columns).fit_units(*prepared.rows)
+    columns = start.columns.fitted_to(*prepared.rows)
     solved = solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
     trained = {"n_iter": start.n_iter, "best_iter": start.best_iter, "history": start.history}
     return replace(solved, training_state=start.training_state, **trained)

@@ -56,8 +56,7 @@ class Basis:
         cls, plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray, margins: Any = None
     ) -> "Basis":
         """Decide families and scales by rows; with `margins` these are a sample of a table whose margins they are."""
-        columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins)
-        columns.fit_units(X, weight)
+        columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins).fitted_to(X, weight)
         has_missing = _has_missing(X) if margins is None else margins.has_holes
         return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
 

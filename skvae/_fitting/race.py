@@ -89,7 +89,7 @@ def best_start(plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWei
     So the fit is bit for bit that of ``init=init_``. The columns are scaled once for all, since that is several passes
     over a large table.
     """
-    columns = copy.copy(basis.columns).fit_units(*rows)
+    columns = basis.columns.fitted_to(*rows)
     if plan.given.init != "auto":
         return solve(plan, basis, columns, plan.given.init, rows, device)
     racers = [solve(plan, basis, columns, init, rows, device) for init in closed_form.RACE]

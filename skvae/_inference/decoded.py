@@ -3,6 +3,8 @@
 import torch
 from torch.distributions import Distribution
 
+from .._tables.encoding import encode
+
 __all__ = ["N_NODES", "InDataSpace"]
 
 N_NODES = 41  # of the trapezoid rule behind means of bent columns
@@ -58,7 +60,7 @@ class InDataSpace(Distribution):
 
     def log_prob(self, value):
         """log p(x_d given z) for every column, in nats, of a table like the fitted one; 0 for a missing cell."""
-        value = self.columns.schema.encode(value)
+        value = encode(self.columns.schema, value)
         x, mask = self.columns.filled(torch.from_numpy(self.columns.working_array(value)))
         log_px = self.p.log_prob(x.to(self.p.mean)).cpu().double() + torch.from_numpy(self.columns.log_slopes(value))
         return log_px if mask is None else torch.where(mask, log_px, 0.0)

@@ -10,6 +10,7 @@ that multiple correspondence analysis and factor analysis of mixed data give it 
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from .._tables.moments import column_sums, moments
 from .._tables.sampling import draw_positions
 from .._tables.selection import blocks
 from .._utils.random import torch_generator
+from .indicators import indicators, information_noise, per_indicator, smoothed, sums, tied_noise
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 
 __all__ = ["RACE", "STARTS", "EMSteps", "start"]
@@ -56,11 +58,11 @@ def start(model, columns, X, weight, init, seed):
     n_indicators = int(columns.n_levels.sum())
     n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
     X, weight = X[:n_rows].mapped(columns.working_array), weight[:n_rows]
-    indicators = X.mapped(columns.indicators, n_indicators)
-    mean, variance = moments(indicators, weight)
-    mean = columns.smoothed(mean, max(weight.sum(), len(weight)))
+    widened = X.mapped(partial(indicators, columns), n_indicators)
+    mean, variance = moments(widened, weight)
+    mean = smoothed(columns, mean, max(weight.sum(), len(weight)))
     unit = _units(columns, mean, variance)
-    centred = indicators.mapped(lambda rows: (rows - mean) / unit)
+    centred = widened.mapped(lambda rows: (rows - mean) / unit)
 
     with torch.no_grad():
         _set_encoder_units(model, columns, mean, unit)
@@ -75,15 +77,15 @@ def start(model, columns, X, weight, init, seed):
 
 def _units(columns, mean, variance):
     """What every indicator is divided by for the linear solution, (D',)."""
-    unit = np.where(columns.per_indicator(columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
-    return np.where(columns.per_indicator(columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
+    unit = np.where(per_indicator(columns, columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
+    return np.where(per_indicator(columns, columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
 
 
 def _set_encoder_units(model, columns, mean, unit):
     """Fill missing numbers with the mean; shift and divide those that are large."""
     if not model.encoder:
         return
-    numbers = columns.per_indicator(columns.is_number)
+    numbers = per_indicator(columns, columns.is_number)
     mean, unit = mean[numbers], unit[numbers]
     large = columns.has_units("scale")[columns.is_number] | (unit > 1)
     model.encoder.fill.copy_(torch.from_numpy(mean))
@@ -93,7 +95,7 @@ def _set_encoder_units(model, columns, mean, unit):
 
 def _solve(model, columns, centred, weight, init, seed):
     """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
-    n_components, tie_noise = model.n_components, columns.tie_noise
+    n_components, tie_noise = model.n_components, partial(tied_noise, columns)
     second = SecondMoments(centred.mapped(np.nan_to_num), weight)
     if init == "factor_analysis":
         max_iter = _affordable_em_steps(model, second)
@@ -143,7 +145,7 @@ class EMSteps:
     @torch.no_grad()
     def __call__(self, models):
         """One step, written into each model; the loss is the exact negative log-likelihood, which never rises."""
-        self.solution = self.rows.em_step(self.solution, self.columns.tie_noise)
+        self.solution = self.rows.em_step(self.solution, partial(tied_noise, self.columns))
         for module in models:
             _write(module, self.columns, self.solution, self.mean, np.ones(len(self.mean)), self.resolution)
         return {"loss": -self.rows.log_likelihood(self.solution)}
@@ -197,13 +199,13 @@ def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
     x, mask = columns.filled(torch.from_numpy(working))
     u = torch.randn(1, len(x), model.n_noise, generator=torch_generator("cpu", seed, 1))
     z = model.posterior.push(model.encode(x.float(), mask), u)[0].double().numpy()
-    X = columns.indicators(working)
+    X = indicators(columns, working)
     X = np.where(np.isnan(X), mean, X)
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
     z = (z - center) / scale
     loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (X - mean)).T
     noise = np.square(X - mean - z @ loadings.T).mean(0)
-    weight, bias = model.likelihood.start(mean, loadings, columns.tie_noise(noise), resolution)
+    weight, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution)
     model.decoder.affine.weight.copy_(weight / torch.from_numpy(scale))
     model.decoder.affine.bias.copy_(bias - weight @ torch.from_numpy(center / scale))
 
@@ -214,7 +216,7 @@ def _write(model, columns, solution, mean, unit, resolution):
     The decoder has the solution's noise, the encoder what its columns tell of z: for Gaussian ones that is the same.
     """
     mean = mean + solution.mean * unit
-    told = columns.information_noise(mean, solution.noise * np.square(unit)) / np.square(unit)
+    told = information_noise(columns, mean, solution.noise * np.square(unit)) / np.square(unit)
     solution = solution.rotated(told).padded(model.n_components)
     inference = replace(solution, noise=told)
     projection, covariance = inference.posterior()
@@ -222,7 +224,7 @@ def _write(model, columns, solution, mean, unit, resolution):
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     if model.encoder:
         basis, offset = _write_encoder(model, columns, projection, covariance, mean)
-        precision = columns.sums(inference.precisions())
+        precision = sums(columns, inference.precisions())
         model.encoder.precision.copy_(torch.from_numpy(precision))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
@@ -233,7 +235,7 @@ def _write(model, columns, solution, mean, unit, resolution):
 def _write_encoder(model, columns, projection, covariance, mean):
     """The code N(projection (x - mean), covariance): x are numbers, shifted and divided, and indicators."""
     encoder = model.encoder
-    numbers = columns.per_indicator(columns.is_number)
+    numbers = per_indicator(columns, columns.is_number)
     encoder.fill.copy_(torch.from_numpy(mean[numbers]))
     center, size = (buffer.cpu().double().numpy() for buffer in (encoder.center, encoder.unit))
     projection = projection.copy()
@@ -244,7 +246,7 @@ def _write_encoder(model, columns, projection, covariance, mean):
     encoder.affine.bias.copy_(torch.from_numpy(bias))
     if not columns.is_number.all():
         # An average row adds nothing, and a missing category is one.
-        average = columns.sums((weight * mean).T)[~columns.is_number]
+        average = sums(columns, (weight * mean).T)[~columns.is_number]
         owner = np.repeat(np.arange(len(average)), columns.n_levels[~columns.is_number])
         encoder.table[:-1].copy_(torch.from_numpy(weight[:, ~numbers].T - average[owner]))
         encoder.table[-1].zero_()

@@ -1,6 +1,5 @@
 """Plain data -> a fitted value. No class is imported by what the data say."""
 
-import copy
 from collections import deque
 from dataclasses import replace
 from typing import Any
@@ -92,16 +91,14 @@ def _module(config, arrays, device, seed):
 
 def _columns(schema, state):
     families = {d: family for family, own in _groups(state["families"]) for d in own}
-    columns = Columns(schema, [families[d] for d in range(len(families))], state["scaling"])
-    D = len(columns.families)
-    for name in ("shift", "scale", "reach"):
-        check_array(name, state[name], (D,), np.float64)
-        setattr(columns, name, state[name])
-    maps = state["maps"]
-    check(not maps or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
-    columns.maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in maps}
-    check(all(type(d) is int and 0 <= d < D for d in columns.maps), "it bends columns that it does not have")
-    return columns
+    D = len(families)
+    arrays = {name: state[name] for name in ("shift", "scale", "reach")}
+    for name, array in arrays.items():
+        check_array(name, array, (D,), np.float64)
+    check(not state["maps"] or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
+    maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in state["maps"]}
+    check(all(type(d) is int and 0 <= d < D for d in maps), "it transforms columns that it does not have")
+    return Columns(schema, [families[d] for d in range(D)], state["scaling"], maps=maps, **arrays)
 
 
 def _groups(families):
@@ -113,29 +110,25 @@ def _groups(families):
 
 def _ordering(columns, state):
     """Units of all rows, by which a warm start sorts them: no more of them is used, and no map."""
-    ordering = copy.copy(columns)
-    ordering.maps = {}
-    for name in ("shift", "scale"):
-        check_array(name, state[name], columns.shift.shape, np.float64)
-        setattr(ordering, name, state[name])
-    return ordering
+    arrays = {name: state[name] for name in ("shift", "scale")}
+    for name, array in arrays.items():
+        check_array(name, array, columns.shift.shape, np.float64)
+    return replace(columns, maps={}, **arrays)
 
 
 def _schema(state):
-    schema = Schema()
-    for name in ("names", "library", "kinds", "is_plain"):
-        setattr(schema, name, state[name])
-    schema.levels = {d: _level_array(levels) for d, levels in state["levels"]}
-    schema.ordered, schema.integer = set(state["ordered"]), set(state["integer"])
-    schema.decimals = dict(state["decimals"])
-    schema._number_type = {d: _NUMBER_TYPES[name] for d, name in state["number_types"]}
-    schema._is_numeric = state["is_numeric"]
     template = state["template"]
-    if template is None or "frame" in template:
-        schema._template = template and template["frame"]
-    else:
-        schema._template, schema._template_description = None, template
-    return schema
+    is_frame = template is not None and "frame" in template
+    return Schema(
+        **{name: state[name] for name in ("names", "library", "kinds", "is_plain", "is_numeric")},
+        levels={d: _level_array(levels) for d, levels in state["levels"]},
+        ordered=set(state["ordered"]),
+        integer=set(state["integer"]),
+        decimals=dict(state["decimals"]),
+        number_types={d: _NUMBER_TYPES[name] for d, name in state["number_types"]},
+        frame=template["frame"] if is_frame else None,
+        description=None if is_frame else template,
+    )
 
 
 def _level_array(levels):

@@ -58,9 +58,9 @@ def _columns_state(columns):
 
 
 def _schema_state(schema):
-    template = schema._template_description
-    if template is None and schema.template is not None:
-        template = describe(schema.template) or {"frame": schema.template}  # of a dtype that we have no words for
+    template = schema.description
+    if template is None and schema.frame is not None:
+        template = describe(schema.frame) or {"frame": schema.frame}  # of a dtype that we have no words for
     return {
         "names": schema.names,
         "library": schema.library,
@@ -69,9 +69,9 @@ def _schema_state(schema):
         "ordered": sorted(schema.ordered),
         "integer": sorted(schema.integer),
         "decimals": [list(pair) for pair in schema.decimals.items()],
-        "number_types": [[d, np.dtype(t).name] for d, t in schema._number_type.items()],
+        "number_types": [[d, np.dtype(t).name] for d, t in schema.number_types.items()],
         "is_plain": bool(schema.is_plain),
-        "is_numeric": bool(schema._is_numeric),
+        "is_numeric": bool(schema.is_numeric),
         "template": template,
     }
 

@@ -1,11 +1,14 @@
-"""Columns of a fitted table: likelihood family, units, missing cells, log-Jacobian.
+"""Columns of a fitted table: likelihood family, shift and scale, missing cells, log-Jacobian.
 
-The model sees x = (X - shift) / scale, computed in float64 before any cast to float32, and then perhaps bent by a
-monotone map (`scalings.py`); so densities in data units carry the log-Jacobian sum_d ln dx_d / dX_d over the observed
-cells. Categories are code numbers here, and X has one number per column: `tables.py` made them.
+The model sees x = (X - shift) / scale, computed in float64 before any cast to float32, and then perhaps transformed by
+a monotone map (`scalings`): x is in model space, X in data space. So densities in data space carry the log-Jacobian
+sum_d ln dx_d / dX_d over the observed cells. Categories are category indices here, and X has one number per column:
+`encoding` made them.
 """
 
-from numbers import Integral, Real
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,171 +16,100 @@ from scipy import sparse
 
 from .._utils.arrays import on_host
 from ..families.base import Family
-from ..families.discrete import Bernoulli, Categorical
-from ..families.real import Gaussian
+from .assignment import assigned_families, position
 from .moments import largest_deviation, moments
-from .scalings import SCALINGS
-from .selection import blocks, column, dense, stored
+from .scalings import SCALINGS, Scaling
+from .schema import Schema
+from .selection import RowSelection, blocks, column, dense
 
 __all__ = ["Columns"]
 
-_ROWS_BENT = 1 << 20  # a map of a column is learned from these: the first, in a random order
+_ROWS_OF_A_MAP = 1 << 20  # a map of a column is learned from these: the first, in a random order
 
 
+@dataclass(frozen=True, eq=False)
 class Columns:
-    """Units and likelihood family of every column of one fitted table.
+    """Likelihood family, shift, scale and map of every column of one fitted table.
+
+    `decide` chooses the families; `fitted_to` gives the same columns with the shifts, scales and maps of some rows.
 
     Parameters
     ----------
     schema : Schema
     families : list of Family (D,)
     scaling : {"standard", "global", "power", "quantile", None}
+    shift, scale : ndarray (D,), float64
+    maps : dict of int -> Scaling
+        Of the columns that are transformed after shift and scale.
+    reach : ndarray (D,), float64, optional
+        The largest deviation of each column from its mean, 1 for a constant one, in the rows that the columns were
+        fitted to first; None before.
     margins : Margins, optional
         What is known exactly of the columns of a table of which the rows at hand are a sample.
-
-    Attributes
-    ----------
-    shift, scale : ndarray (D,), float64
-    maps : dict of int -> map
-        The columns that are bent after shift and scale.
-    is_number : ndarray of bool (D,)
-        Whether the column holds numbers, not codes of categories.
-    n_levels : ndarray of int (D,)
-        Levels of each category, 1 for numbers: how many indicators stand for the column in a linear model.
     """
 
-    def __init__(self, schema, families, scaling, margins=None):
-        self.schema = schema
-        self.families = families
-        self.scaling = scaling
-        self.margins = margins
+    schema: Schema
+    families: list[Family]
+    scaling: str | None
+    shift: np.ndarray
+    scale: np.ndarray
+    maps: dict[int, Scaling] = field(default_factory=dict)
+    reach: np.ndarray | None = None
+    margins: Any = None
 
     @classmethod
-    def decide(cls, X, schema, likelihood, scaling, margins=None):
-        """Choose a family for each column of the validated table X.
+    def decide(cls, X: RowSelection, schema: Schema, likelihood: Any, scaling: Any, margins: Any = None) -> "Columns":
+        """Choose a family for each column of the validated table X; shift and scale are 0 and 1.
 
         Parameters
         ----------
+        X : RowSelection (n, D)
+        schema : Schema
         likelihood : "auto", Family, or list of ("auto" or Family, columns)
             Columns as in ColumnTransformer: a name or names of a frame, or an int, ints, a slice or a bool mask. Those
             that no entry names are "auto", and so are categories under a single family of numbers.
+        scaling : {"standard", "global", "power", "quantile", None}
+        margins : Margins, optional
         """
-        columns = cls(schema, _automatic(X, schema, margins), scaling, margins)
-        if not isinstance(likelihood, list):
-            if not isinstance(likelihood, str):
-                columns._assign(likelihood, [d for d in range(X.shape[1]) if d not in schema.levels], X)
-            return columns
-        named = set()
-        for family, key in likelihood:
-            positions = columns._positions(key)
-            for d in positions:
-                if d in named:
-                    raise ValueError(f"The 'likelihood' parameter names column {columns.label(d)!r} twice.")
-                named.add(d)
-            if not isinstance(family, str):
-                columns._assign(family, positions, X)
-        return columns
+        return cls.unscaled(schema, assigned_families(X, schema, likelihood, margins), scaling, margins)
 
-    def _assign(self, family, positions, X):
-        """Give a family to columns: one object for all that agree, since equal columns share one distribution."""
-        if not family.observable:
-            names = [self.label(d) for d in positions[:3]]
-            raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
-        if type(family).for_column is Family.for_column:  # a wide table is not cut into columns for nothing
-            for d in positions:
-                self._refuse_numbers_for_a_category(family, d)
-                self.families[d] = family
-            return
-        agreeing = {}
-        for d in positions:
-            if d in self.schema.levels:
-                own = self._for_levels(family, d)
-            else:
-                own = family.for_column(self._observed(X, d))
-            self.families[d] = agreeing.setdefault(repr(own), own)
-
-    def _observed(self, X, d):
-        """The values in a column; of a sample, also the least and the largest of the whole table."""
-        values = column(X, d)
-        if self.margins is not None:
-            values = np.append(values, [self.margins.lowest[d], self.margins.highest[d]])
-        return values[~np.isnan(values)]
-
-    def _for_levels(self, family, d):
-        """The family for a category of which the levels are known, observed or not."""
-        self._refuse_numbers_for_a_category(family, d)
-        C = self.schema.n_levels[d]
-        own = family.for_column(np.array([C - 1.0]))
-        if own.n_classes != C:
-            raise ValueError(
-                f"Column {self.label(d)!r} has {C} levels; its likelihood {family!r} has {own.n_classes}. "
-                f"Leave n_classes away."
-            )
-        return own
-
-    def _refuse_numbers_for_a_category(self, family, d):
-        if d in self.schema.levels and not hasattr(family, "n_classes"):
-            raise ValueError(
-                f"Column {self.label(d)!r} is a category; its likelihood cannot be {family!r}, a family of numbers. "
-                "Use 'categorical' or 'ordinal', or leave it out of categorical_features."
-            )
-
-    def _positions(self, key):
-        """Column numbers behind a name, an int, a list of either, a slice or a bool mask."""
-        n_features = len(self.families)
-        if isinstance(key, slice) and not isinstance(key.start, str) and not isinstance(key.stop, str):
-            return list(range(n_features)[key])
-        if isinstance(key, str) or not hasattr(key, "__iter__"):
-            key = [key]
-        key = list(key)
-        if key and all(isinstance(k, (bool, np.bool_)) for k in key):
-            if len(key) != n_features:
-                raise ValueError(
-                    f"A bool mask in the 'likelihood' parameter has {len(key)} entries; X has {n_features} columns."
-                )
-            return [d for d, chosen in enumerate(key) if chosen]
-        return [self.position(k) for k in key]
-
-    def position(self, key, parameter="likelihood"):
-        """Number of the column that a name or a number stands for; `parameter` is what the error names."""
-        if isinstance(key, Integral) and -len(self.families) <= key < len(self.families):
-            return int(key) % len(self.families)
-        if self.schema.names is not None and key in self.schema.names:
-            return self.schema.names.index(key)
-        has = (
-            f"columns {self.schema.names}"
-            if self.schema.names is not None
-            else f"{len(self.families)} columns without names"
-        )
-        raise ValueError(f"The {parameter!r} parameter names the column {key!r}, which X does not have: it has {has}.")
+    @classmethod
+    def unscaled(cls, schema: Schema, families: list[Family], scaling: Any, margins: Any = None) -> "Columns":
+        """Columns of these families with shift 0 and scale 1."""
+        shift, scale = np.zeros(len(families)), np.ones(len(families))
+        return cls(schema, families, scaling, shift, scale, margins=margins)
 
     @property
-    def is_number(self):
-        """See the class."""
+    def is_number(self) -> np.ndarray:
+        """Whether each column holds numbers and not category indices, (D,) bool."""
         return np.array([not family.nominal for family in self.families])
 
     @property
-    def n_levels(self):
-        """See the class."""
+    def n_levels(self) -> np.ndarray:
+        """Levels of each category, 1 for numbers: how many indicators stand for a column in a linear model, (D,)."""
         return np.array([family.n_raw if family.nominal else 1 for family in self.families])
 
     @property
-    def groups(self):
+    def groups(self) -> list[tuple[Family, list[int]]]:
         """Columns that share a family, as (Family, list of int)."""
-        groups = {}
+        groups: dict[int, tuple[Family, list[int]]] = {}
         for d, family in enumerate(self.families):
             groups.setdefault(id(family), (family, []))[1].append(d)
         return list(groups.values())
 
-    def has_units(self, *units):
+    def has_units(self, *units: str) -> np.ndarray:
         """Which columns belong to a family with one of these `units`, (D,) bool."""
         return np.array([family.units in units for family in self.families])
 
-    def label(self, d):
+    def label(self, d: int) -> Any:
         """The column's name, or "x3" for the fourth column of an array."""
         return self.schema.label(d)
 
-    def weights(self, column_weights):
+    def position(self, key: Any, parameter: str = "likelihood") -> int:
+        """The number of the column that a parameter names by its name or number."""
+        return position(self.schema, key, parameter)
+
+    def weights(self, column_weights: Any) -> list[float] | None:
         """What each column's log-prob counts in training, list of float (D,); None for 1 each.
 
         Parameters
@@ -187,7 +119,7 @@ class Columns:
         """
         if column_weights is None:
             return None
-        weights = [1.0] * len(self.families)
+        weights: list[Any] = [1.0] * len(self.families)
         if isinstance(column_weights, dict):
             for key, weight in column_weights.items():
                 weights[self.position(key, "column_weights")] = weight
@@ -201,38 +133,44 @@ class Columns:
             )
         return [float(w) for w in weights]
 
-    # ---------------------------------------------------------------- units
+    # ---------------------------------------------------------------- data space <-> model space
 
-    def fit_units(self, X, weight):
-        """Set shift, scale and maps from rows X (n, D), NaN for missing, and their weights.
+    def fitted_to(self, X: RowSelection, weight: np.ndarray) -> "Columns":
+        """The same columns with the shifts, scales and maps of rows X (n, D), NaN for missing, with their weights.
 
-        A constant column has scale 1. The first call sees all rows; one that a later call finds constant in a part of
-        them is scaled by its largest deviation, so that what the other part holds there does not depend on the unit.
+        A constant column has scale 1. The columns are fitted to all rows first; one that a later call finds constant in
+        a part of them is scaled by its largest deviation, so that what the other part holds there does not depend on
+        the unit.
         """
         mean, variance = moments(X, weight) if self.margins is None else self.margins.moments()
+        self._refuse_overflow(variance)
+        reach = self._reach(X, mean, variance) if self.reach is None else self.reach
+        shift, scale = np.zeros(len(mean)), np.ones(len(mean))
+        shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
+        if self.scaling is not None and scaled.any():
+            shift[shifted] = mean[shifted]
+            spread = variance[scaled].mean() if self.scaling == "global" else variance[scaled]
+            scale[scaled] = np.sqrt(spread)
+            scale = np.where(scale > 0, scale, reach)
+        fitted = replace(self, shift=shift, scale=scale, reach=reach, maps={})
+        if self.scaling not in SCALINGS:
+            return fitted
+        return replace(fitted, maps={int(d): fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted)})
+
+    def _refuse_overflow(self, variance: np.ndarray) -> None:
         too_large = ~np.isfinite(variance)
         if too_large.any():
             name = self.label(int(too_large.argmax()))
             raise ValueError(
                 f"Column {name!r} has values whose variance overflows float64. Rescale or clip the column."
             )
-        if not hasattr(self, "reach"):
-            deviation = largest_deviation(X if self.margins is None else self.margins.extremes(), mean)
-            self.reach = np.where(variance > 0, deviation, 1.0)
-        self.shift, self.scale = np.zeros(len(mean)), np.ones(len(mean))
-        shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
-        if self.scaling is not None and scaled.any():
-            self.shift[shifted] = mean[shifted]
-            spread = variance[scaled].mean() if self.scaling == "global" else variance[scaled]
-            self.scale[scaled] = np.sqrt(spread)
-            self.scale = np.where(self.scale > 0, self.scale, self.reach)
-        self.maps = {}
-        if self.scaling in SCALINGS:
-            self.maps = {int(d): self._fit_map(X, weight, d) for d in np.flatnonzero(shifted)}
-        return self
 
-    def _fit_map(self, X, weight, d):
-        n_rows = min(X.shape[0], _ROWS_BENT)
+    def _reach(self, X: RowSelection, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        deviation = largest_deviation(X if self.margins is None else self.margins.extremes(), mean)
+        return np.where(variance > 0, deviation, 1.0)
+
+    def _fitted_map(self, X: RowSelection, weight: np.ndarray, d: int) -> Scaling:
+        n_rows = min(X.shape[0], _ROWS_OF_A_MAP)
         values, weight = column(X[:n_rows], d).astype(np.float64), weight[:n_rows]
         seen = ~np.isnan(values)
         return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
@@ -246,12 +184,12 @@ class Columns:
         x = self.standardize(dense(X).astype(np.float64))
         for d, bend in self.maps.items():
             x[:, d] = bend.map(x[:, d])
-        for d in self._loose_codes:
+        for d in self.loose_categories:
             x[:, d] = np.where(self.families[d].support.check(torch.from_numpy(x[:, d])), x[:, d], np.nan)
         return x
 
     @property
-    def _loose_codes(self):
+    def loose_categories(self):
         """Columns of code numbers that did not come out of `Schema.encode`: an unknown one counts as missing too."""
         return [d for d in np.flatnonzero(~self.is_number) if d not in self.schema.levels]
 
@@ -293,7 +231,7 @@ class Columns:
 
     def tensors(self, X, device, dtype):
         """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None without holes."""
-        if self.maps or self._loose_codes:
+        if self.maps or self.loose_categories:
             x = torch.from_numpy(self.working_array(on_host(X)))
         elif sparse.issparse(X):
             x = torch.from_numpy(self._standardized_csr(X))
@@ -336,50 +274,6 @@ class Columns:
             return x, None
         return torch.where(mask, x, torch.tensor([family.interior for family in self.families]).to(x)), mask
 
-    # ---------------------------------------------------------------- indicators
-
-    def indicators(self, X):
-        """Rows in the model's units (n, D) -> (n, D'): numbers as they are, a category as one column per level."""
-        if self.is_number.all():
-            return X
-        parts = []
-        for d, (C, is_number) in enumerate(zip(self.n_levels, self.is_number, strict=True)):
-            column = X[:, [d]]
-            parts.append(column if is_number else np.where(np.isnan(column), np.nan, column == np.arange(C)))
-        return np.concatenate(parts, axis=1)
-
-    def per_indicator(self, values):
-        """Repeat what is known of a column (D,) for each of its indicators, (D',)."""
-        return np.repeat(values, self.n_levels)
-
-    def sums(self, values):
-        """Sums over the indicators of each column, (D', ...) -> (D, ...)."""
-        return np.add.reduceat(values, np.r_[0, self.n_levels.cumsum()[:-1]], axis=0)
-
-    def smoothed(self, mean, n_rows):
-        """Means of indicators with half a row more for each level of a category: none is impossible."""
-        levels = self.per_indicator(self.n_levels)
-        return np.where(self.per_indicator(self.is_number), mean, (mean * n_rows + 0.5) / (n_rows + 0.5 * levels))
-
-    def tie_noise(self, noise):
-        """Project noise variances of indicators (D',) on those that each column's family can have."""
-        noise = noise.copy()
-        for family, own in self._indicator_groups():
-            noise[own] = family.tie_noise(noise[own])
-        return noise
-
-    def information_noise(self, mean, noise):
-        """`Family.information_noise` of indicators with these means and noise variances, (D',) each."""
-        noise = noise.copy()
-        for family, own in self._indicator_groups():
-            noise[own] = family.information_noise(mean[own], noise[own])
-        return noise
-
-    def _indicator_groups(self):
-        """Each family with the indicators of its columns, bool (D',)."""
-        owner = np.repeat(np.arange(len(self.families)), self.n_levels)
-        return [(family, np.isin(owner, columns)) for family, columns in self.groups]
-
     def check_support(self, X):
         """Raise where a cell lies outside the support of its column's family."""
         bounded = [(family, columns) for family, columns in self.groups if family.units != "standard"]
@@ -397,32 +291,3 @@ class Columns:
                 f"support of its likelihood {family!r}. Use another likelihood, e.g. likelihood='gaussian', or "
                 "correct the values."
             )
-
-
-def _automatic(X, schema, margins):
-    """By kind: Categorical for categories, Bernoulli for booleans and for arrays of zeros and ones, else Gaussian."""
-    gaussian, bernoulli = Gaussian(), Bernoulli()
-    categorical = {}
-    families = []
-    for d, kind in enumerate(schema.kinds):
-        if kind == "category":
-            C = schema.n_levels[d]
-            families.append(categorical.setdefault(C, Categorical(C)))
-        else:
-            families.append(bernoulli if kind == "boolean" else gaussian)
-    if schema.names is not None or schema.levels:
-        return families
-    is_binary = _only_zeros_and_ones(X) if margins is None else margins.is_binary
-    return [bernoulli] * X.shape[1] if is_binary else families
-
-
-def _only_zeros_and_ones(X):
-    """Whether some cell is observed, and all that are hold 0 or 1."""
-    some = False
-    for _, block in blocks(X):
-        values = stored(block)
-        missing = np.isnan(values)
-        if not np.all((values == 0) | (values == 1) | missing):
-            return False
-        some = some or not missing.all()
-    return some

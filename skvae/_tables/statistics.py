@@ -18,10 +18,12 @@ from sklearn.utils.validation import check_array
 
 from .._utils.arrays import accepted_dtypes, on_host
 from .canonical import distinct, row_hash
+from .encoding import encode, recoded
 from .frames import as_frame, as_table
 from .moments import settled
 from .schema import Schema
 from .selection import RowSelection, blocks, dense
+from .union import union
 
 __all__ = ["Outline", "TableStatistics", "count_rows", "named"]
 
@@ -243,7 +245,7 @@ class Outline:
         both = copy.copy(other if self.schema is None else self)
         both.n_rows, both.n_chunks = self.n_rows + other.n_rows, self.n_chunks + other.n_chunks
         if self.schema is not None and other.schema is not None:
-            both.schema = self.schema.union(other.schema)
+            both.schema = union(self.schema, other.schema)
             both.dtype = np.promote_types(self.dtype, other.dtype) if both.schema.is_plain else np.dtype(np.float64)
         return both
 
@@ -362,7 +364,7 @@ class Sample:
 
     def recoded(self, new, old):
         """The same rows in the codes of another schema."""
-        return Sample(new.recoded(self.rows, old), self.first, self.second, self.count)
+        return Sample(recoded(new, self.rows, old), self.first, self.second, self.count)
 
     @property
     def threshold(self):
@@ -398,7 +400,7 @@ def encoded(chunk, schema):
     rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan", "input_name": "X"}
     if schema.is_plain:
         return dense(on_host(check_array(chunk, dtype=accepted_dtypes(chunk), **rules)))
-    return check_array(schema.encode(chunk), dtype=np.float64, **rules)
+    return check_array(encode(schema, chunk), dtype=np.float64, **rules)
 
 
 def count_rows(chunk):

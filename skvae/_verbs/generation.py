@@ -10,6 +10,7 @@ from .._inference.decoded import InDataSpace
 from .._inference.fitted import IMPUTATION_STREAM, HoldsFit, fitted_of
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._inference.reading import over_chunks
+from .._tables import decoding, encoding
 from .._tables.selection import dense
 from .._tables.validation import validated
 from .._utils.arrays import on_host
@@ -92,7 +93,7 @@ class Generation(HoldsFit):
         if n_draws is not None:
             check_count("n_draws", n_draws, "impute")
         table = validated(self, fitted.schema, X)
-        values, missing = dense(on_host(table)).astype(np.float64), fitted.schema.missing(on_host(X))
+        values, missing = dense(on_host(table)).astype(np.float64), encoding.missing(fitted.schema, on_host(X))
         rows = np.flatnonzero(missing.any(1))
         seed = fitted.seed if n_draws is None else draw_seed(random_state)
         drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed)
@@ -100,7 +101,7 @@ class Generation(HoldsFit):
         tables = []
         for draw in drawn:
             values[rows] = draw
-            tables.append(fitted.schema.fill(X, values, missing))
+            tables.append(decoding.fill(fitted.schema, X, values, missing))
         return tables[0] if n_draws is None else tables
 
     @offered()
@@ -171,9 +172,9 @@ class Generation(HoldsFit):
             )
             values = fitted.in_data_space(module, z[None]).draw()[0].numpy()
         if row is None:
-            return fitted.schema.draws(values)
+            return decoding.draws(fitted.schema, values)
         is_given = ~np.isnan(row)
-        return fitted.schema.draws(np.where(is_given, row, values), exact=np.flatnonzero(is_given))
+        return decoding.draws(fitted.schema, np.where(is_given, row, values), exact=np.flatnonzero(is_given))
 
 
 def _imputed(fitted, table, n_draws, n_importance_samples, seed):
@@ -228,7 +229,7 @@ def _given_row(fitted, given):
             "sample(given=...) weighs codes by the density of their posterior, which a model with "
             f"objective={parts.objective!r} and posterior={parts.posterior!r} does not have. Use objective='elbo'."
         )
-    row = fitted.schema.row(given)
+    row = encoding.given_row(fitted.schema, given)
     fitted.columns.check_support(row)
     return row
 

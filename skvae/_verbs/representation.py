@@ -13,6 +13,7 @@ from .._inference import evaluation
 from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted, HoldsFit, fitted_of
 from .._inference.reading import per_row, read
+from .._tables import decoding
 from .._tables.lazy import refuse_lazy
 from .._utils.arrays import as_tensor, float_dtypes, like, torch_float
 from .._utils.random import draw_seed, exclusive
@@ -270,7 +271,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         index = X.index if hasattr(X, "iloc") else None
         with exclusive(draw_seed(random_state) if sample else 0, device=fitted.device):
             data = per_row(self, X, drawn if sample else through_the_center, "reconstruct", fitted.n_nodes)
-        return fitted.schema.draws(data, index) if sample else fitted.schema.means(data, index)
+        return decoding.draws(fitted.schema, data, index) if sample else decoding.means(fitted.schema, data, index)
 
     @offered("codes")
     def inverse_transform(self, Z: Any) -> Any:
@@ -312,7 +313,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         with limited_threads(len(z) * module.work(1)), torch.no_grad():
             parts = z.split(evaluation.chunk_rows(module, fitted.n_nodes))
             mean = torch.cat([fitted.in_data_space(module, part[None]).mean[0] for part in parts])
-        return fitted.schema.means(like(mean.to(torch_float(Z.dtype)), Z), index)
+        return decoding.means(fitted.schema, like(mean.to(torch_float(Z.dtype)), Z), index)
 
     @property
     def _n_features_out(self) -> int:

@@ -93,7 +93,7 @@ class Family(Documented, ABC):
 
     @property
     def n_categories(self) -> int | None:
-        """See the class."""
+        """Number of categories where a column holds category indices 0 .. C - 1, else None."""
         return self.n_raw if self.nominal else None
 
     @abstractmethod

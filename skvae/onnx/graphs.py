@@ -237,7 +237,7 @@ class Units(nn.Module):
         self.register_buffer("shift", torch.from_numpy(columns.shift))
         self.register_buffer("scale", torch.from_numpy(columns.scale))
         self.register_buffer("interior", torch.tensor([float(f.interior) for f in columns.families], dtype=dtype))
-        self.loose_codes = [(int(d), columns.families[d].support) for d in columns._loose_codes]
+        self.loose_categories = [(int(d), columns.families[d].support) for d in columns.loose_categories]
         self.bounded = [(f.support, list(own)) for f, own in columns.groups if f.units != "standard"]
         self.bent = sorted(columns.maps)
         self.bends = _bends([columns.maps[d] for d in self.bent]) if self.bent else None
@@ -247,7 +247,7 @@ class Units(nn.Module):
 
     def tensors(self, X):
         """`Columns.tensors`: (x, mask) in the model's units."""
-        if self.bends is None and not self.loose_codes and self.dtype == torch.float32:
+        if self.bends is None and not self.loose_categories and self.dtype == torch.float32:
             x = (X.double() - self.shift).float() / self.scale.float()
         else:
             x = self._working(X).to(self.dtype)
@@ -261,7 +261,7 @@ class Units(nn.Module):
         x = self._standardized(X)
         if self.bends is not None:
             x = self._replace(x, self.bends.map(x[..., self.bent]))
-        for d, support in self.loose_codes:
+        for d, support in self.loose_categories:
             known = torch.where(support.check(x[:, d]), x[:, d], torch.nan)
             x = torch.cat([x[:, :d], known[:, None], x[:, d + 1 :]], 1)
         return x

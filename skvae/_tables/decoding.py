@@ -1,0 +1,162 @@
+"""One number per cell -> a table like the one that fit saw: its library, names, dtypes, levels and decimals."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .._utils.arrays import like, on_host
+from .encoding import missing
+from .frames import Column, as_frame, frame_like, kinds_of, replace_columns
+from .schema import Schema
+from .tables import array_on_host, columns_of
+
+__all__ = ["draws", "fill", "means"]
+
+
+def means(schema: Schema, values: Any, index: Any = None) -> Any:
+    """A table of expected values: real and boolean columns as floats, categories as the levels of the given indices.
+
+    Parameters
+    ----------
+    schema : Schema
+    values : float array (n, D)
+        Returned as it is where fit saw an array without categories.
+    index : pandas.Index, optional
+        Of the pandas frame.
+    """
+    return _table(schema, values, index, as_floats=True)
+
+
+def draws(schema: Schema, values: Any, index: Any = None, exact: Collection[int] = ()) -> Any:
+    """A table as fit saw it, every column in its own dtype: ints rounded, floats to the decimals that fit saw.
+
+    Parameters
+    ----------
+    schema : Schema
+    values : float array (n, D)
+        Returned as it is where fit saw an array without categories.
+    index : pandas.Index, optional
+        Of the pandas frame.
+    exact : collection of int
+        Float columns that are not rounded.
+    """
+    return _table(schema, values, index, as_floats=False, exact=exact)
+
+
+def fill(schema: Schema, X: Any, values: np.ndarray, where: Any = None) -> Any:
+    """X with its missing cells replaced by draws; every other cell stays as it is, X itself is not written to.
+
+    A column with missing values takes the dtype that fit saw if that holds all its cells exactly, else it keeps its
+    own; so does a float column of whole numbers that fit saw as ints. Other columns are untouched.
+
+    Parameters
+    ----------
+    schema : Schema
+    X : table (n, D)
+    values : float array (n, D)
+    where : bool array (n, D), optional
+        The cells to replace, if not the missing ones.
+
+    Returns
+    -------
+    table : the library of X; an ndarray for a list
+    """
+    where = missing(schema, X) if where is None else np.asarray(where, dtype=bool)
+    if (frame := as_frame(X)) is None:
+        return _filled_array(schema, X, values, where)
+    fitted: list[Any] = [None] * len(schema.kinds)
+    if frame.implementation.name.lower() == schema.library:
+        fitted = columns_of(schema.template, schema.names)
+    columns = {
+        d: _filled_column(schema, d, column, fitted[d], values[:, d], where[:, d])
+        for d, column in enumerate(columns_of(X, schema.names))
+    }
+    return replace_columns(frame.to_native(), {d: column for d, column in columns.items() if column is not None})
+
+
+def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -> np.ndarray:
+    """One column of draws (n,) as numbers, or as an object array with None where it is missing."""
+    gone = np.isnan(values) | (schema.kinds[d] == "empty")
+    if gone.any():
+        cells = np.full(len(values), None)
+        cells[~gone] = _drawn(schema, d, values[~gone], is_exact) if not gone.all() else None
+        return cells
+    if schema.kinds[d] == "category":
+        return schema.levels[d][values.astype(np.int64)]
+    if schema.kinds[d] == "boolean":
+        return values >= 0.5
+    if d in schema.integer:
+        return _drawn_integers(schema.number_types[d], values)
+    k = None if is_exact else schema.decimals.get(d)
+    return (values if k is None else np.round(values, k) + 0.0).astype(schema.number_types[d], copy=False)
+
+
+def _drawn_integers(dtype: type, values: np.ndarray) -> np.ndarray:
+    info = np.iinfo(dtype)
+    below = np.nextafter(float(info.max), 0) if float(info.max) > info.max else info.max  # 2^63 is no int64
+    return np.clip(np.rint(values.astype(np.float64)), info.min, below).astype(info.dtype)
+
+
+def _drawn_cells(schema: Schema, values: np.ndarray) -> np.ndarray:
+    """Draws as an object array (n, D), NaN for missing: numpy's own way to say so."""
+    cells = np.empty(values.shape, dtype=object)
+    for d in range(values.shape[1]):
+        cells[:, d] = _drawn(schema, d, values[:, d])
+    cells[np.equal(cells, None)] = np.nan
+    return cells
+
+
+def _table(schema: Schema, values: Any, index: Any, as_floats: bool, exact: Collection[int] = ()) -> Any:
+    if schema.names is None:
+        return values if schema.is_plain else _array(schema, values, as_floats)
+    columns = []
+    for d, fitted in enumerate(columns_of(schema.template, schema.names)):
+        is_float = as_floats and schema.kinds[d] in ("real", "boolean")
+        own = values[:, d]
+        columns.append(fitted.series(own) if is_float else fitted.hold(_drawn(schema, d, own, d in exact)))
+    return frame_like(schema.template, columns, index)
+
+
+def _array(schema: Schema, values: Any, as_floats: bool) -> Any:
+    if not isinstance(values, np.ndarray):  # of an Array API library, and to stay there
+        return like(torch.from_numpy(_array(schema, on_host(values), as_floats)), values)
+    is_numeric = schema.is_numeric
+    table = values.astype(np.result_type(values, np.float32)) if is_numeric else _drawn_cells(schema, values)
+    for d, kind in enumerate(schema.kinds):
+        if is_numeric and kind == "category":
+            table[:, d] = _drawn(schema, d, values[:, d])
+        elif not is_numeric and as_floats and kind in ("real", "boolean"):
+            table[:, d] = values[:, d]
+    return table
+
+
+def _filled_column(
+    schema: Schema, d: int, column: Column, fitted: Column | None, values: np.ndarray, where: np.ndarray
+) -> Any:
+    """The native column with the cells `where` (n,) replaced, or None if it is to stay as it is."""
+    is_filled = where.any() and schema.kinds[d] != "empty"
+    was_integer = fitted is not None and d in schema.integer and column.storage == "float"
+    if not is_filled and not was_integer:
+        return None
+    cells = column.cells()
+    if is_filled:
+        cells[where] = _drawn(schema, d, values[where])
+    if fitted is not None and fitted.admits(cells):
+        return fitted.like(cells)
+    return column.hold(cells) if is_filled else None
+
+
+def _filled_array(schema: Schema, X: Any, values: np.ndarray, where: np.ndarray) -> Any:
+    if sparse.issparse(X):
+        X = X.tocsr(copy=True)
+        X[where] = values[where]
+        return X
+    filled = np.array(array_on_host(X))
+    drawn = draws(schema, values) if schema.names is None else _drawn_cells(schema, values)
+    if not kinds_of(drawn[where]) <= {"real", "boolean"}:
+        filled = filled.astype(object)
+    filled[where] = drawn[where]
+    return filled if isinstance(X, (np.ndarray, list, tuple)) else like(torch.from_numpy(filled), X)
