@@ -72,7 +72,7 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     module, x, mask = vae._read(X, method="transform")
     with torch.no_grad():
         mean = module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
-    is_class = torch.tensor([hasattr(family, "n_classes") for family in vae._columns.families], device=x.device)
+    is_class = torch.tensor([family.n_categories is not None for family in vae._columns.families], device=x.device)
     squares = torch.where(is_class, (x != mean).to(x), (x - mean).square())
     return float(squares.mean() if mask is None else squares[mask].mean())
 

@@ -105,18 +105,18 @@ class Columns:
 
     def _for_levels(self, family, d):
         """The family for a category of which the levels are known, observed or not."""
-        self._refuse_numbers_for_a_category(family, d)
         C = self.schema.n_levels[d]
         own = family.for_column(np.array([C - 1.0]))
-        if own.n_classes != C:
+        self._refuse_numbers_for_a_category(own, d)
+        if own.n_categories != C:
             raise ValueError(
-                f"Column {self.label(d)!r} has {C} levels; its likelihood {family!r} has {own.n_classes}. "
+                f"Column {self.label(d)!r} has {C} levels; its likelihood {family!r} has {own.n_categories}. "
                 f"Leave n_classes away."
             )
         return own
 
     def _refuse_numbers_for_a_category(self, family, d):
-        if d in self.schema.levels and not hasattr(family, "n_classes"):
+        if d in self.schema.levels and family.n_categories is None:
             raise ValueError(
                 f"Column {self.label(d)!r} is a category; its likelihood cannot be {family!r}, a family of numbers. "
                 "Use 'categorical' or 'ordinal', or leave it out of categorical_features."
