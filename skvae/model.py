@@ -150,5 +150,5 @@ class LatentVariableModel(nn.Module):
 
 def _work(coder):
     """Multiply-adds of a row: the linear path, with the table of categories, and the net."""
-    linear = [coder.affine.weight, *(coder.tables() if hasattr(coder, "tables") else ())]
+    linear = [coder.affine.weight, *coder.tables()]
     return sum(p.numel() for p in linear) + (coder.net.work if coder.net else 0)

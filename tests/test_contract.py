@@ -46,7 +46,7 @@ from skvae import (
 )
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.estimator import COMPONENTS
-from skvae.families.base import Family, FamilyHead
+from skvae.families.base import FamilyHead
 from skvae.families.likelihood import ColumnLikelihood
 from skvae.model import LatentVariableModel
 
@@ -441,43 +441,3 @@ def test_columns_are_grouped_by_family():
     for statistic in (p.mean, p.mode, p.variance, p.sample()):
         assert statistic.shape == (2, 5, 4)
     torch.testing.assert_close(p.mean[..., [0, 3]], raw[..., :2])
-
-
-class MyPrior(skvae.Prior):
-    """A user's own component: no registration, picklable."""
-
-    def __init__(self, scale=2.0):
-        self.scale = scale
-
-    def build(self, n_components):
-        return _Scaled(n_components, self.scale)
-
-
-class _Scaled(torch.nn.Module):
-    def __init__(self, n, scale):
-        super().__init__()
-        self.log_scale = torch.nn.Parameter(torch.full((n,), float(np.log(scale))))
-
-    def forward(self, encode=None):
-        return Normal(torch.zeros_like(self.log_scale), self.log_scale.exp())
-
-
-class Laplace(Family):
-    """A user's own family in a few lines."""
-
-    def distribution(self, loc, log_scale):
-        return torch.distributions.Laplace(loc, log_scale.exp(), validate_args=False)
-
-    def own_numbers(self, n):
-        return [(np.zeros(n), True)]
-
-    def start(self, mean, loadings, noise, resolution=None):
-        return loadings, mean, [0.5 * np.log(noise / 2)]
-
-
-def test_a_users_own_components_work_everywhere(cancer):
-    vae = VAETransformer(3, prior=MyPrior(), likelihood=Laplace(), max_iter=30, random_state=0).fit(cancer)
-    assert pickle.loads(pickle.dumps(vae)).score(cancer) == vae.score(cancer)
-    assert vae.score(cancer) > VAETransformer(3, max_iter=0).fit(cancer).score(cancer)
-    assert not torch.equal(vae.module_.prior.log_scale, MyPrior().build(3).log_scale)
-    assert clone(vae).set_params(prior__scale=1.0).prior.scale == 1.0

@@ -202,17 +202,17 @@ def check_model(model, posterior, prior, objective):
             "to report. Leave prior='auto', and not objective='avb'."
         )
     is_closed = has_closed_form(q, p)
-    estimator = getattr(objective, "kl", "joint")
-    needs_log_q = not is_closed or estimator not in ("auto", "analytic")
+    needs_log_q = not (is_closed and objective.takes_closed_form)
     if isinstance(q, OneHots) and objective.needs_density and objective.needs_pathwise and needs_log_q:
         raise ValueError(
             f"objective={objective!r} needs the density of a draw, which a relaxed code does not have: with {pair} use "
             "gradient='score_function', or ELBO(kl='analytic') with prior='auto'."
         )
-    if estimator == "analytic" and not is_closed:
-        raise ValueError(f"{pair} have no KL in closed form. Use ELBO(kl='auto'), 'joint' or 'monte_carlo'.")
-    if getattr(objective, "free_bits", 0.0) and not objective.needs_pathwise and not is_closed:
-        raise ValueError(f"{pair} have no KL in closed form, which free_bits with the score function needs.")
+    if objective.needs_closed_form and not is_closed:
+        raise ValueError(
+            f"{pair} have no KL in closed form, which objective={objective!r} needs. Use ELBO(kl='auto'), 'joint' or "
+            "'monte_carlo', and free_bits with gradient='pathwise' only."
+        )
 
 
 def _probe(model, raw):

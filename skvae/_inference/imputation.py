@@ -73,7 +73,7 @@ def expected_values(p, w: Tensor) -> Tensor:
     exact = exact / exact.sum(0)  # an offset of 1e9 counts the seventh digit of a sum of weights
     values = (exact[..., None] * p.mean).sum(0)
     for family, columns, part in p.likelihood.parts(p.p):
-        if hasattr(family, "n_classes"):
+        if family.n_categories is not None:
             probabilities = (w[..., None, None] * part.probs).sum(0)
             values[:, columns] = probabilities.argmax(-1).cpu().double()
         elif family.support is torch.distributions.constraints.boolean:

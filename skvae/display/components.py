@@ -321,7 +321,7 @@ def _level_probabilities(p):
     found = {}
     for family, columns, part in p.likelihood.parts(p.p):
         for i, d in enumerate(columns):
-            C = getattr(p.columns.families[d], "n_classes", 2 if family.units is None else None)
+            C = p.columns.families[d].n_categories or (2 if family.support is constraints.boolean else None)
             if C is None:
                 continue
             of_level = [part.log_prob(torch.full_like(part.mean, c))[..., i].exp() for c in range(C)]

@@ -178,8 +178,8 @@ def columns_of(vae):
 def _levels(schema, d, family):
     if d in schema.levels:
         return [str(level) for level in schema.levels[d]]
-    if hasattr(family, "n_classes"):
-        return [str(c) for c in range(family.n_classes)]
+    if family.n_categories is not None:
+        return [str(c) for c in range(family.n_categories)]
     if isinstance(family, Bernoulli):
         return ["False", "True"] if schema.kinds[d] == "boolean" else ["0", "1"]
     return None

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import nn
 from torch.distributions import Distribution, constraints
 
@@ -47,10 +46,15 @@ class Family(Documented, ABC):
         Whether a column can be of this family: its support does not move with the numbers, and mean and variance are
         finite.
     nominal : bool
-        Whether a column holds codes of categories: the encoder then looks them up, and the linear model of the start
-        has one indicator column for each of the `n_raw` levels.
+        Whether a column holds category indices without an order: the encoder then looks them up, the linear model of
+        the initialisation has one indicator column for each of the `n_raw` categories, and the distribution offers
+        their probabilities as `probs`, (..., n, n_raw).
     n_categories : int or None
-        Number of categories where a column holds category indices 0 .. C - 1, else None: `n_raw` of a nominal family.
+        C, where cells are category indices 0, ..., C - 1, so that the most probable one is imputed and errors are
+        counted; None for numbers. A family for which it is set has a distribution with `probs`, (..., n, C).
+    shares_softmax : bool
+        Whether the distribution is the softmax of the logits that `split` gives, so that columns of several such
+        families may be computed in one.
     location_scale : bool
         Whether the first two numbers, all from the network, are a location and a log squared scale.
     reparameterized : bool
@@ -88,12 +92,27 @@ class Family(Documented, ABC):
     n_raw = 1
     observable = True
     nominal = False
+    shares_softmax = False
     location_scale = False
     reparameterized = True
 
     @property
     def n_categories(self) -> int | None:
-        """Number of categories where a column holds category indices 0 .. C - 1, else None."""
+        """The number of categories C where cells are category indices, None where they are numbers.
+
+        By default a nominal family has as many categories as numbers from the network. A family of ordered grades,
+        which needs fewer numbers, says otherwise. It is asked of families that know their column, after `for_column`.
+
+        See Also
+        --------
+        for_column : Takes the number of categories from the data where it is left open.
+
+        Examples
+        --------
+        >>> from skvae import Categorical, Gaussian, Ordinal
+        >>> Categorical(n_classes=3).n_categories, Ordinal(n_classes=3).n_categories, Gaussian().n_categories
+        (3, 3, None)
+        """
         return self.n_raw if self.nominal else None
 
     @abstractmethod
@@ -336,7 +355,8 @@ class Family(Documented, ABC):
         Returns
         -------
         Family
-            A copy with ``noise="row"`` and the floor of a posterior, or the family itself where nothing is owned.
+            By default the family itself, which owns no numbers. The families of this package that do give a copy with
+            ``noise="row"`` and the floor of a posterior.
 
         See Also
         --------
@@ -348,8 +368,7 @@ class Family(Documented, ABC):
         >>> Laplace().amortized()
         Laplace(floor=1e-09, noise='row')
         """
-        family = clone(self)
-        return family.set_params(noise="row") if isinstance(getattr(family, "noise", None), str) else family
+        return self
 
     def push(self, q, u):
         """Turn base noise into exact draws: by default the inverse CDF of Phi(u).

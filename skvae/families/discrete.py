@@ -102,6 +102,7 @@ class Categorical(Family):
 
     units = None
     nominal = True
+    shares_softmax = True
     reparameterized = False
 
     def __init__(self, n_classes: int | None = None):
@@ -207,6 +208,11 @@ class Ordinal(Family):
         """Ordered codes with thresholds first, first + exp(log_gaps[0]), ..."""
         numbers = torch.stack([first, *(positive(log_gap) for log_gap in log_gaps)], -1)
         return densities.OrderedCodes(eta, *numbers.split([1, len(log_gaps)], -1))
+
+    @property
+    def n_categories(self):
+        """C."""
+        return self._n_thresholds() + 1
 
     def own_numbers(self, n):
         """theta_0 and the log increments, trained; as they stand, thresholds with distance 1 around 0."""

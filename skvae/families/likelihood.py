@@ -129,8 +129,8 @@ def _together(families):
     """
     groups = {}
     for i, family in enumerate(families):
-        is_narrow = family.nominal and not _is_wide(family)
-        groups.setdefault(math.ceil(math.log(family.n_raw, 4)) if is_narrow else f"alone {i}", []).append(i)
+        shares = family.shares_softmax and not _is_wide(family)
+        groups.setdefault(math.ceil(math.log(family.n_raw, 4)) if shares else f"alone {i}", []).append(i)
     return list(groups.values())
 
 

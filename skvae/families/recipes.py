@@ -14,6 +14,7 @@ from numbers import Real
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from .base import Family
 
@@ -57,6 +58,10 @@ class NoiseFamily(Family):
     def own_numbers(self, n):
         """The other numbers, trained, unless the network gives them."""
         return [] if self.noise == "row" else [(np.zeros(n), True) for _ in range(self.n_more)]
+
+    def amortized(self):
+        """Every number comes from the network."""
+        return clone(self).set_params(noise="row")
 
     def start(self, mean, loadings, noise, resolution=None):
         """Lay out what `margins` gives."""

@@ -48,6 +48,10 @@ class Decoder(nn.Module):
         spread = [torch.randn(C, self.bottleneck) / self.bottleneck**0.5 for C in wide]
         self.spread = nn.ParameterList(spread if self.net else [])
 
+    def tables(self):
+        """None: only an encoder looks categories up."""
+        return []
+
     def forward(self, z):
         """The two paths added: a list of the plain numbers (S, B, R) and the logits (S, B, C) of each wide category."""
         return [raw.unflatten(0, z.shape[:-1]) for raw in self._of_rows(z.flatten(0, -2))]

@@ -41,6 +41,10 @@ class Objective(Documented, ABC):
         Whether draws of q that are differentiable in its numbers are needed.
     estimates_kl : bool
         Whether a KL to the prior is estimated without ln q(z given x), so that q must be spread out inside the prior.
+    takes_closed_form : bool
+        Whether a KL in closed form, where one is registered, takes the place of ln q(z given x) at draws.
+    needs_closed_form : bool
+        Whether it does not work without one.
     uses_prior : bool
         Whether codes are drawn towards the prior, so that `sample` may draw from it.
     auxiliary_learning_rate : float or None
@@ -86,6 +90,8 @@ class Objective(Documented, ABC):
     needs_density = False
     needs_pathwise = True
     estimates_kl = False
+    takes_closed_form = False
+    needs_closed_form = False
     uses_prior = True
     auxiliary_learning_rate: float | None = None
     is_row_wise = True

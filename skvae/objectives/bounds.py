@@ -93,6 +93,16 @@ class ELBO(Objective):
         return self.gradient == "pathwise"
 
     @property
+    def takes_closed_form(self):
+        """The other two estimators of the KL go by draws."""
+        return self.kl in ("auto", "analytic")
+
+    @property
+    def needs_closed_form(self):
+        """Where it is asked for, and for free bits with a gradient that knows of no draws."""
+        return self.kl == "analytic" or (bool(self.free_bits) and not self.needs_pathwise)
+
+    @property
     def n_draws(self):
         """S, and S more for a KL with draws of its own."""
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
@@ -148,7 +158,7 @@ class ELBO(Objective):
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl_qp}
 
     def _divergence(self, q, p, z):
-        return kl(q, p, z) if self.kl in ("auto", "analytic") else monte_carlo_kl(q, p, z)
+        return kl(q, p, z) if self.takes_closed_form else monte_carlo_kl(q, p, z)
 
     def _charged(self, kl_qp, width):
         """A component below the free amount costs that amount and has no gradient."""
@@ -157,7 +167,7 @@ class ELBO(Objective):
 
     def _score_function_terms(self, q, p, z, z_kl, log_px):
         """Zero in value; its gradient in phi is that of every expectation over draws in the bound."""
-        if has_closed_form(q, p) and self.kl in ("auto", "analytic"):
+        if has_closed_form(q, p) and self.takes_closed_form:
             return score_function(log_px, joint_log_prob(q, z))
         log_qz = joint_log_prob(q, z_kl)
         log_ratio = self.beta * (joint_log_prob(p, z_kl) - log_qz)
