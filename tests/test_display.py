@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skvae import NormalMixture, VAETransformer, display
 from skvae.display import (
@@ -45,7 +46,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def frame():
-    """200 rows with numbers, a category, a boolean and holes."""
+    """200 rows with numbers, a category, a boolean and missing values."""
     rng = np.random.default_rng(0)
     kind = rng.choice(["cat", "dog", "emu"], 200)
     weight = np.select([kind == "cat", kind == "dog"], [4.0, 20.0], 40.0) + rng.normal(size=200).round(1)
@@ -121,8 +122,9 @@ def test_axes_without_a_grid_cannot_be_divided(vae):
 @pytest.mark.parametrize("cls", DRAWN)
 def test_a_display_refuses_what_is_no_fitted_vae(cls, vae):
     draw, _ = DRAWN[cls]
-    with pytest.raises(NotFittedError):
-        draw(VAETransformer())
+    for estimator in (VAETransformer(), make_pipeline(StandardScaler(), VAETransformer(objective="gan"))):
+        with pytest.raises(NotFittedError):
+            draw(estimator)
     with pytest.raises(ValueError, match=f"{cls.__name__} takes a VAETransformer.* Got PCA"):
         draw(PCA().fit(X))
     assert plt.get_fignums() == []
@@ -138,6 +140,26 @@ def test_a_pipeline_transforms_the_table_first(cls):
     for name in ("codes", "observed", "effects", "real", "bounds", "history"):
         if name in ours:
             np.testing.assert_equal(ours[name], theirs[name])
+
+
+def test_the_plane_needs_a_fitted_vae():
+    with pytest.raises(NotFittedError):
+        ManifoldDisplay.from_estimator(VAETransformer(2), (2, 2))
+    with pytest.raises(ValueError, match="ManifoldDisplay takes a VAETransformer"):
+        ManifoldDisplay.from_estimator(PCA().fit(X), (2, 2))
+
+
+@pytest.mark.parametrize("cls", [cls for cls in DRAWN if cls not in (ManifoldDisplay, TrainingCurveDisplay)])
+def test_a_fit_in_between_does_not_mix_two_models(cls):
+    """An earlier step that fits the last one anew stands for a `fit` in another thread."""
+    draw, _ = DRAWN[cls]
+    vae = VAETransformer(n_components=2, max_iter=1, random_state=0).fit(X)
+    expected = vars(draw(vae))
+    again = FunctionTransformer(lambda X: vae.set_params(n_components=3).fit(X) and X)
+    drawn = vars(draw(make_pipeline(again, vae)))
+    for name in {"codes", "reconstructed", "effects", "sampled", "bounds"} & set(drawn):
+        np.testing.assert_array_equal(drawn[name], expected[name])
+    assert vae.module_.n_components == 3
 
 
 def _drawn_of(cls, vae, table):
@@ -167,7 +189,8 @@ def test_latent_space_draws_the_codes_and_names_their_information(vae):
     drawn = LatentSpaceDisplay.from_estimator(vae, X, components=(1, 0))
     np.testing.assert_array_equal(drawn.scatter_[0].get_offsets(), vae.transform(X)[:, [1, 0]])
     assert drawn.ax_.get_xlabel() == f"Component 1 (KL {vae.kl_per_component_[1]:.2f} nats)"
-    assert drawn.legend_ is None and drawn.colorbar_ is None
+    assert drawn.legend_ is None
+    assert drawn.colorbar_ is None
     autoencoder = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(X)
     assert LatentSpaceDisplay.from_estimator(autoencoder, X).ax_.get_xlabel() == "Component 0"
 
@@ -352,7 +375,8 @@ def test_levels_take_weights_and_held_out_rows_and_refuse_another_table():
 def test_curves_without_held_out_rows_have_no_levels():
     vae = VAETransformer(2, max_iter=2, early_stopping=False, random_state=0).fit(X)
     drawn = TrainingCurveDisplay.from_estimator(vae)
-    assert drawn.levels == {} and set(drawn.lines_) == {"train", "train_reconstruction", "train_kl"}
+    assert drawn.levels == {}
+    assert set(drawn.lines_) == {"train", "train_reconstruction", "train_kl"}
     assert drawn.best_line_ is None
     with pytest.raises(ValueError, match="held no rows out"):
         TrainingCurveDisplay.from_estimator(vae, X)
@@ -410,12 +434,12 @@ def test_bounds_and_errors_are_those_of_the_scores(vae):
 
 def test_small_bounds_are_means_over_blocks_of_the_same_draws():
     """So they rise with the draws, and that of one draw is the ELBO, up to an error that many draws make small."""
-    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
-    vae = VAETransformer(2, max_iter=5, scaling="power", random_state=0).fit(holes)
-    drawn = BoundDisplay.from_estimator(vae, holes, n_draws=(1, 2, 4, 400))
+    incomplete = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    vae = VAETransformer(2, max_iter=5, scaling="power", random_state=0).fit(incomplete)
+    drawn = BoundDisplay.from_estimator(vae, incomplete, n_draws=(1, 2, 4, 400))
     assert (np.diff(drawn.bounds) > 0).all()
     assert drawn.bounds[0] == pytest.approx(drawn.elbo, abs=0.1)
-    assert drawn.bounds[-1] == pytest.approx(vae.score_samples(holes, n_importance_samples=400).mean())
+    assert drawn.bounds[-1] == pytest.approx(vae.score_samples(incomplete, n_importance_samples=400).mean())
 
 
 def test_bounds_need_a_score():
@@ -437,7 +461,8 @@ def test_reconstruction_scores_are_r2_and_agreement(pets, frame):
     assert drawn.scores_[2] == pytest.approx((frame["tame"] == (means["tame"] > 0.5)).mean())
     assert drawn.scores_[drawn.columns_].tolist() == sorted(drawn.scores_)
     titles = [ax.get_title() for ax in drawn.axes_]
-    assert f"weight\nR² {drawn.scores_[1]:.2f}" in titles and f"kind\nagree {drawn.scores_[0]:.2f}" in titles
+    assert f"weight\nR² {drawn.scores_[1]:.2f}" in titles
+    assert f"kind\nagree {drawn.scores_[0]:.2f}" in titles
 
 
 def test_shares_of_levels_are_those_within_an_observed_level(pets, frame):
@@ -449,7 +474,7 @@ def test_shares_of_levels_are_those_within_an_observed_level(pets, frame):
 
 
 def test_columns_come_worst_best_or_in_order(vae):
-    draw = lambda **options: ReconstructionDisplay.from_estimator(vae, X, **options)  # noqa: E731
+    draw = partial(ReconstructionDisplay.from_estimator, vae, X)
     worst = draw(max_columns=2)
     assert len(worst.axes_) == 2
     assert draw(max_columns=4, order="best").columns_ == draw(max_columns=4).columns_[::-1]
@@ -468,7 +493,8 @@ def test_many_levels_are_the_frequent_ones_and_others():
     assert [tick.get_text() for tick in drawn.axes_[0].get_yticklabels()][-1] == "other"
     sampled = SampleDisplay(codes, codes, levels=levels).plot()
     heights = [bar.get_height() for bar in sampled.axes_[0, 0].patches]
-    assert sum(heights) == pytest.approx(2.0) and len(heights) == 16
+    assert sum(heights) == pytest.approx(2.0)
+    assert len(heights) == 16
 
 
 def test_images_stand_over_their_reconstruction(digits):
@@ -544,7 +570,8 @@ def test_a_column_without_a_value_is_left_out():
     table = np.column_stack([X[:, 0], np.full(150, np.nan)])
     vae = VAETransformer(1, max_iter=0, random_state=0).fit(table)
     drawn = ReconstructionDisplay.from_estimator(vae, table)
-    assert drawn.columns_ == [0] and np.isnan(drawn.scores_[1])
+    assert drawn.columns_ == [0]
+    assert np.isnan(drawn.scores_[1])
     SampleDisplay.from_estimator(vae, table, random_state=0).figure_.canvas.draw()
     assert ComponentDisplay.from_estimator(vae, table).effects.shape == (2, 1)
 
@@ -577,6 +604,14 @@ def test_effects_on_levels_are_changes_of_probability(pets, frame):
         assert drawn.effects[row, 0] == pytest.approx((high - low) / 0.5, abs=1e-6)
     assert np.abs(drawn.effects[[0, 1, 2, 4]]).max() <= 2
     assert drawn.effects[:3].sum(0) == pytest.approx([0, 0], abs=1e-6)  # levels share one probability
+
+
+def test_grades_have_a_row_for_each_level():
+    rng = np.random.default_rng(0)
+    table = np.c_[rng.integers(0, 4, 200), rng.normal(size=200)]
+    vae = VAETransformer(1, likelihood=[("ordinal", [0])], max_iter=0, random_state=0).fit(table)
+    drawn = ComponentDisplay.from_estimator(vae, table)
+    assert drawn.names == ["x0 = 0", "x0 = 1", "x0 = 2", "x0 = 3", "x1"]
 
 
 def test_rows_and_components_are_those_with_the_most_to_say():

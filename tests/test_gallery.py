@@ -21,7 +21,8 @@ def test_an_example_has_a_title_and_ends_in_a_picture(script):
     tree = ast.parse(script.read_text())
     compile(tree, str(script), "exec")
     title, underline, *_ = ast.get_docstring(tree).splitlines()
-    assert len(underline) == len(title) and set(underline) == {"="}
+    assert len(underline) == len(title)
+    assert set(underline) == {"="}
     assert ast.unparse(tree.body[-1]) == "plt.show()"
     last_cell = script.read_text().split("\n# %%\n")[-1]
     assert re.search(r"plt\.subplots\(|Display\.from_estimator\(", last_cell)
@@ -44,6 +45,7 @@ def test_an_example_has_a_seed_wherever_it_draws(script):
         name = ast.unparse(call.func).split(".")[-1]
         keywords = {keyword.arg for keyword in call.keywords}
         if name in ("VAETransformer", "sample") and "random_state" not in keywords:
-            assert None in keywords and "'random_state': 0" in ast.unparse(tree), ast.unparse(call)
+            assert None in keywords, ast.unparse(call)
+            assert "'random_state': 0" in ast.unparse(tree), ast.unparse(call)
         if name == "default_rng":
             assert call.args, ast.unparse(call)

@@ -1,9 +1,10 @@
-"""Pictures of a fitted model, as scikit-learn's Display classes.
+"""Pictures of a fitted model, as Display classes in the manner of scikit-learn.
 
-Each has ``from_estimator(estimator, X, ..., ax=None)``, which computes the numbers and draws them, and ``plot``, which
-draws them again. Numbers are attributes, and so are the artists, with an underscore at the end. A display of several
-panels takes an array of axes, or a single one, which it divides. matplotlib is imported when something is drawn
-(``pip install skvae[plot]``). Estimators are fitted VAETransformers, or Pipelines that end in one.
+Each class has ``from_estimator(estimator, X, ..., ax=None)``, which computes the numbers and draws them, and ``plot``,
+which draws them again. Its parameters are numbers and are stored as attributes; attributes with an underscore at the
+end are matplotlib's artists. A display of several panels takes an array of axes, or a single one, which it divides.
+matplotlib is imported when something is drawn (extra "plot"). Estimators are fitted VAETransformers, or Pipelines that
+end in one.
 """
 
 from .bounds import BoundDisplay

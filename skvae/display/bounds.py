@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._inference import evaluation
-from .._inference.fitted import IMPORTANCE_STREAM
+from .._inference.fitted import IMPORTANCE_STREAM, fitted_of
+from .._inference.reading import per_row
 from .._utils.arrays import on_host
 from .._utils.random import torch_generator
+from ..estimator import VAETransformer
+from ..model import LatentVariableModel
 from .plotting import COLORS, panels, pyplot, vae_behind
 
 __all__ = ["BoundDisplay"]
@@ -20,9 +24,9 @@ __all__ = ["BoundDisplay"]
 class BoundDisplay:
     r"""Importance-weighted bounds over the number of draws, and their gap to the ELBO.
 
-    Left, the mean of each bound over the rows with its standard error, and the ELBO as a line. Right, how much each
-    bound gains on the ELBO, whose standard error is that of the mean difference and so much smaller. Where the curve
-    flattens, the bound is near the log-likelihood. All parameters are stored as attributes.
+    The left panel shows the mean of each bound over the rows with its standard error, and the ELBO as a line. The right
+    panel shows how much each bound exceeds the ELBO, with the standard error of the mean difference, which is much
+    smaller. Where the curve flattens, the bound is near the log-likelihood. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -85,7 +89,16 @@ class BoundDisplay:
     True
     """
 
-    def __init__(self, n_draws, bounds, *, bound_errors, elbo, elbo_error, gap_errors):
+    def __init__(
+        self,
+        n_draws: np.ndarray,
+        bounds: np.ndarray,
+        *,
+        bound_errors: np.ndarray,
+        elbo: float,
+        elbo_error: float,
+        gap_errors: np.ndarray,
+    ) -> None:
         self.n_draws = n_draws
         self.bounds = bounds
         self.bound_errors = bound_errors
@@ -103,20 +116,20 @@ class BoundDisplay:
         ax: Any = None,
         line_kw: dict | None = None,
     ) -> "BoundDisplay":
-        """Score a table with more and more draws, and draw the bounds.
+        """Score a table with increasing numbers of draws, and plot the bounds.
 
-        The work is that of decoding every row ``max(n_draws)`` times.
+        The cost is that of decoding every row ``max(n_draws)`` times.
 
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted, with a score.
+            A fitted model that has a score.
         X : array-like, frame or CSR of shape (n_samples, n_features)
             The table.
         n_draws : sequence of int, default=(1, 2, 5, 10, 50, 100, 500)
-            Draws per row, of each bound.
+            Number of draws per row for each bound.
         ax : matplotlib Axes, array of 2 such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         line_kw : dict or None, default=None
             Further arguments of ``Axes.errorbar``.
 
@@ -161,12 +174,12 @@ class BoundDisplay:
     def plot(self, ax: Any = None, *, line_kw: dict | None = None) -> "BoundDisplay":
         """Draw the display.
 
-        Bars, and the band of the ELBO, are one standard error over the rows to each side.
+        The bars and the band of the ELBO extend by one standard error over the rows to each side.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of 2 such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         line_kw : dict or None, default=None
             Further arguments of ``Axes.errorbar``.
 
@@ -207,31 +220,32 @@ class BoundDisplay:
         return self
 
 
-def _importance_weighted(vae, X, n_draws):
+def _importance_weighted(vae: VAETransformer, X: Any, n_draws: Sequence[int]) -> np.ndarray:
     """Bound of each number of draws for each row, (n_bounds, n), from one set of max(n_draws) draws.
 
     Few draws that all rows share would leave the small bounds to chance: on adult that of one draw came out 0.3 nats
     below the ELBO, with a standard error over the rows of 0.01.
     """
-    generator = torch_generator("cpu", vae._seed, IMPORTANCE_STREAM)  # the draws of score_samples
-    u = torch.randn((max(n_draws), 1, vae.module_.n_noise), generator=generator, dtype=torch.float64)
+    fitted = fitted_of(vae)
+    generator = torch_generator("cpu", fitted.seed, IMPORTANCE_STREAM)  # the draws of score_samples
+    u = torch.randn((max(n_draws), 1, fitted.module.n_noise), generator=generator, dtype=torch.float64)
 
-    def bounds(module, x, mask, rows):
+    def bounds(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
         log_w = evaluation.log_weights(module, x, mask, u.to(x))
         value = torch.stack([_mean_over_blocks(log_w, n) for n in n_draws], -1)
-        jacobian = vae._columns.log_jacobian(rows, mask).to(value)
+        jacobian = fitted.columns.log_jacobian(rows, mask).to(value)
         return value + jacobian.reshape(-1, 1)
 
-    values = vae._per_row(X, bounds, "score_samples", len(u), check_support=True, with_rows=True)
+    values = per_row(vae, X, bounds, "score_samples", len(u), check_support=True, with_rows=True)
     return np.asarray(on_host(values), dtype=np.float64).T
 
 
-def _mean_over_blocks(log_w, n):
+def _mean_over_blocks(log_w: Tensor, n: int) -> Tensor:
     """Mean over blocks of n draws of ln of their mean weight; log_w (S, B), the result (B,)."""
     blocks = log_w[: len(log_w) // n * n].unflatten(0, (-1, n))
     return (blocks.logsumexp(1) - math.log(n)).mean(0)
 
 
-def _standard_error(values):
+def _standard_error(values: np.ndarray) -> np.ndarray:
     """Of the mean over rows, the last axis."""
     return values.std(-1, ddof=1) / np.sqrt(values.shape[-1])

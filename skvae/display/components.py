@@ -1,17 +1,21 @@
-"""`ComponentDisplay`: how much each component knows, and what it does to the columns."""
+"""`ComponentDisplay`: how much information each component carries, and what it does to the columns."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy.stats import norm
 from torch.distributions import constraints
 
+from .._inference.decoded import InDataSpace
+from .._inference.fitted import Fitted, fitted_of
 from .._inference.summaries import LIVE
 from .._utils.arrays import on_host
+from ..estimator import VAETransformer
 from .plotting import (
     COLORS,
+    ColumnOfTable,
     codes_of,
     columns_of,
     contrast,
@@ -25,6 +29,9 @@ from .plotting import (
     vae_behind,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["ComponentDisplay"]
 
 _OFF = "#B0B0B0"
@@ -34,9 +41,10 @@ _MOST_WITH_NUMBERS = 12  # components; of more, the heat map does not write its 
 class ComponentDisplay:
     r"""Information of each component, and what it does to the columns.
 
-    Left, the mean KL of each component to the prior in nats; those below `threshold` are switched off and grey. Right,
-    a heat map of latent traversals: each component goes from the low to the high end of its codes, the others stay at
-    their mean, and the columns answer. For images, right is a strip of decoded images per component instead.
+    The left panel shows the mean KL of each component to the prior in nats; components below `threshold` carry no
+    information and are grey. The right panel is a heat map of latent traversals: each component goes from the low to
+    the high end of its latent codes while the others stay at their mean, and the map shows how the columns change. For
+    images, the right panel has a strip of decoded images per component instead.
 
     Parameters
     ----------
@@ -53,7 +61,7 @@ class ComponentDisplay:
     image_shape : tuple of int or None, default=None
         Shape of an image, (H, W) or (C, H, W).
     threshold : float, default=0.05
-        Nats below which a component is switched off.
+        Nats below which a component counts as carrying no information.
 
     Attributes
     ----------
@@ -73,8 +81,8 @@ class ComponentDisplay:
 
     Notes
     -----
-    With the codes' quantiles :math:`a_k, b_k` at :math:`\Phi(-2)` and :math:`\Phi(2)`, which for normal codes are the
-    mean plus and minus two standard deviations, the effect on a column of numbers is
+    With the quantiles :math:`a_k, b_k` of the latent codes at :math:`\Phi(-2)` and :math:`\Phi(2)`, which for normal
+    codes are the mean minus and plus two standard deviations, the effect on a column of numbers is
 
     .. math:: (E[x_d | z_k = b_k] - E[x_d | z_k = a_k]) / sd(x_d)
 
@@ -98,15 +106,15 @@ class ComponentDisplay:
 
     def __init__(
         self,
-        information,
+        information: np.ndarray,
         *,
-        has_kl=True,
-        effects=None,
-        names=(),
-        traversals=None,
-        image_shape=None,
-        threshold=LIVE,
-    ):
+        has_kl: bool = True,
+        effects: np.ndarray | None = None,
+        names: Sequence[str] = (),
+        traversals: np.ndarray | None = None,
+        image_shape: Sequence[int] | None = None,
+        threshold: float = LIVE,
+    ) -> None:
         self.information = information
         self.has_kl = has_kl
         self.effects = effects
@@ -128,17 +136,17 @@ class ComponentDisplay:
         threshold: float = LIVE,
         ax: Any = None,
     ) -> "ComponentDisplay":
-        """Move every component over its codes, and draw what that does.
+        """Move every component over the range of its latent codes, and draw what that does.
 
-        Components are those with the most information; where rows are many, those that move most are kept, in the
-        order of the table.
+        The components are those with the most information. Where the heat map has too many rows, those with the largest
+        effects are kept, in the order of the table.
 
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted.
+            A fitted model.
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            The table whose codes span the traversals.
+            The table whose latent codes span the traversals.
         image_shape : tuple of int or None, default=None
             For images, their shape (H, W) or (C, H, W).
         max_components : int, default=10
@@ -148,9 +156,9 @@ class ComponentDisplay:
         n_steps : int, default=9
             Images per component.
         threshold : float, default=0.05
-            Nats below which a component is switched off.
+            Nats below which a component counts as carrying no information.
         ax : matplotlib Axes, array of 2 such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
 
         Returns
         -------
@@ -175,41 +183,30 @@ class ComponentDisplay:
         pyplot(caller)
         vae, X = vae_behind(estimator, X, "codes", caller=caller)
         Z = codes_of(vae, X)
-        _refuse_codes_off_the_line(vae, caller)
-        information, has_kl = _information(vae, Z)
+        fitted = fitted_of(vae)
+        _refuse_codes_off_the_line(fitted, caller)
+        information, has_kl = _information(fitted, Z)
         n = min(max_components, Z.shape[1])
+        display = cls(information[:n], has_kl=has_kl, image_shape=image_shape, threshold=threshold)
         if image_shape is not None:
             steps = norm.cdf(np.linspace(-2, 2, n_steps))
-            traversals = np.stack([decoded_means(vae, _traversal(Z, k, steps)) for k in range(n)])
-            image_values(traversals, image_shape, caller)
-            display = cls(
-                information[:n],
-                has_kl=has_kl,
-                traversals=traversals,
-                image_shape=image_shape,
-                threshold=threshold,
-            )
+            display.traversals = np.stack([decoded_means(vae, _traversal(Z, k, steps)) for k in range(n)])
+            image_values(display.traversals, image_shape, caller)
             return display.plot(ax)
         effects, names = _effects(vae, Z, numbers_of(vae, X), n)
         rows = np.sort(np.argsort(-np.abs(effects).max(1), kind="stable")[:max_rows])
-        display = cls(
-            information[:n],
-            has_kl=has_kl,
-            effects=effects[rows],
-            names=[names[r] for r in rows],
-            threshold=threshold,
-        )
+        display.effects, display.names = effects[rows], [names[r] for r in rows]
         return display.plot(ax)
 
     def plot(self, ax: Any = None, *, cmap: str = "RdBu_r") -> "ComponentDisplay":
         """Draw the display.
 
-        The heat map writes its values where components are few, but for those that round to 0.0.
+        The heat map writes its values where there are few components, except for those that round to 0.0.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of 2 such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         cmap : str, default="RdBu_r"
             Diverging colours of the heat map.
 
@@ -236,10 +233,15 @@ class ComponentDisplay:
         self.axes_ = panels(ax, (1, 2), (9.5, max(height, 2.8)), type(self).__name__, ratios)[0]
         self.figure_ = self.axes_[0].figure
         self._bars(self.axes_[0])
-        self._heat_map(self.axes_[1], cmap) if self.traversals is None else self._strips(self.axes_[1])
+        if self.traversals is not None and self.image_shape is not None:
+            self._strips(self.axes_[1], self.traversals, self.image_shape)
+        elif self.effects is not None:
+            self._heat_map(self.axes_[1], self.effects, cmap)
+        else:
+            raise ValueError("ComponentDisplay needs 'effects', or 'traversals' and their 'image_shape'.")
         return self
 
-    def _bars(self, ax):
+    def _bars(self, ax: "Axes") -> None:
         numbers = np.arange(len(self.information))
         live = self.information > self.threshold if self.has_kl else np.ones(len(numbers), bool)
         self.bars_ = ax.barh(numbers, self.information, color=np.where(live, COLORS[0], _OFF))
@@ -251,64 +253,64 @@ class ComponentDisplay:
             ax.set_title(f"{live.sum()} of {len(live)} live", fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
 
-    def _heat_map(self, ax, cmap):
-        n_rows, n = self.effects.shape
-        largest = max(np.abs(self.effects).max(initial=0), 1e-9)
-        self.image_ = ax.imshow(self.effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
-        ax.set_xticks(range(n), range(n))
+    def _heat_map(self, ax: "Axes", effects: np.ndarray, cmap: str) -> None:
+        n_rows, n = effects.shape
+        largest = max(np.abs(effects).max(initial=0), 1e-9)
+        self.image_ = ax.imshow(effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
+        ax.set_xticks(range(n), [str(k) for k in range(n)])
         ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small")
         ax.set_xlabel("Component")
         ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
         self.figure_.colorbar(self.image_, ax=ax)
         if n <= _MOST_WITH_NUMBERS:
-            for r, k in np.argwhere(np.abs(self.effects) >= 0.05):
-                color = "white" if abs(self.effects[r, k]) > 0.6 * largest else "#222222"
-                ax.text(k, r, f"{self.effects[r, k]:.1f}", ha="center", va="center", color=color, fontsize=7)
+            for r, k in np.argwhere(np.abs(effects) >= 0.05):
+                color = "white" if abs(effects[r, k]) > 0.6 * largest else "#222222"
+                ax.text(k, r, f"{effects[r, k]:.1f}", ha="center", va="center", color=color, fontsize=7)
 
-    def _strips(self, ax):
-        images = image_values(self.traversals, self.image_shape, type(self).__name__)
+    def _strips(self, ax: "Axes", traversals: np.ndarray, image_shape: Sequence[int]) -> None:
+        images = image_values(traversals, image_shape, type(self).__name__)
         steps = [""] * images.shape[1]
         steps[0], steps[-1] = "low", "high"
         self.image_ = draw_mosaic(ax, images, contrast(images), range(len(images)), steps)
 
 
-def _refuse_codes_off_the_line(vae, caller):
-    """Classes and points of a simplex have no low and high end while the others stay."""
-    module = vae.module_
+def _refuse_codes_off_the_line(fitted: Fitted, caller: str) -> None:
+    """Refuse one-hot codes and points of a simplex: they have no low and high end while the others stay."""
+    module, posterior = fitted.module, fitted.parts.posterior
     if module.width != module.n_components:
-        raise ValueError(f"{caller} moves codes along a line, but {vae._fitted_parts()[0]!r} has classes.")
+        raise ValueError(f"{caller} moves codes along a line, but {posterior!r} has classes.")
     if module.prior(module.encode).support is constraints.simplex:
-        raise ValueError(
-            f"{caller} moves one component while the others stay, which codes of {vae._fitted_parts()[0]!r} cannot."
-        )
+        raise ValueError(f"{caller} moves one component while the others stay, which codes of {posterior!r} cannot.")
 
 
-def _information(vae, Z):
-    """(numbers (K,), whether they are a KL)."""
-    if hasattr(vae, "kl_per_component_"):
-        return np.asarray(on_host(vae.kl_per_component_), dtype=np.float64), True
+def _information(fitted: Fitted, Z: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Information of each component, (K,), and whether it is a KL."""
+    if fitted.kl_per_component is not None:
+        return np.asarray(on_host(fitted.kl_per_component), dtype=np.float64), True
     return Z.var(0), False
 
 
-def _traversal(Z, k, shares):
-    """Codes (n_steps, K): component k at quantiles of its codes, the others at their mean."""
+def _traversal(Z: np.ndarray, k: int, shares: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Latent codes (n_steps, K): component k at quantiles of its codes, the others at their mean."""
     path = np.tile(Z.mean(0), (len(shares), 1))
     path[:, k] = np.quantile(Z[:, k], shares)
     return path
 
 
-def _effects(vae, Z, X, n):
+def _effects(vae: VAETransformer, Z: np.ndarray, X: np.ndarray, n: int) -> tuple[np.ndarray, list[str]]:
     """Effects (R, n) and names of the rows: one per column of numbers, one per level of the others."""
     ends = np.concatenate([_traversal(Z, k, norm.cdf([-2, 2])) for k in range(n)])
+    columns = columns_of(fitted_of(vae))
     p = vae.decode(ends)
-    mean, probabilities = p.mean.numpy(), _level_probabilities(p)
-    rows, names = [], []
-    for d, column in enumerate(columns_of(vae)):
+    mean, probabilities = p.mean.numpy(), _level_probabilities(p, columns)
+    rows: list[np.ndarray] = []
+    names: list[str] = []
+    for d, column in enumerate(columns):
         if column.levels is None:
             sd = np.nanstd(X[:, d]) if not np.isnan(X[:, d]).all() else 0.0
             rows.append((mean[1::2, d] - mean[::2, d]) / (sd or 1.0))
             names.append(column.name)
-        elif d in probabilities:
+        else:
             change = 2 * (probabilities[d][1::2] - probabilities[d][::2])
             kept = [1] if len(column.levels) == 2 else range(len(column.levels))
             rows.extend(change[:, c] for c in kept)
@@ -316,14 +318,13 @@ def _effects(vae, Z, X, n):
     return np.stack(rows), names
 
 
-def _level_probabilities(p):
-    """Column number -> P(level given z) (n, C), of categories and of zeros and ones."""
+def _level_probabilities(p: InDataSpace, columns: list[ColumnOfTable]) -> dict[int, np.ndarray]:
+    """Column number -> P(level given z) (n, C), of columns that have levels."""
     found = {}
-    for family, columns, part in p.likelihood.parts(p.p):
-        for i, d in enumerate(columns):
-            C = p.columns.families[d].n_categories or (2 if family.support is constraints.boolean else None)
-            if C is None:
-                continue
-            of_level = [part.log_prob(torch.full_like(part.mean, c))[..., i].exp() for c in range(C)]
-            found[d] = torch.stack(of_level, -1).double().cpu().numpy()
+    for _, own, part in p.likelihood.parts(p.p):
+        for i, d in enumerate(own):
+            levels = columns[d].levels
+            if levels is not None:
+                of_level = [part.log_prob(torch.full_like(part.mean, c))[..., i].exp() for c in range(len(levels))]
+                found[d] = torch.stack(of_level, -1).double().cpu().numpy()
     return found

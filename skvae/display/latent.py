@@ -1,5 +1,6 @@
-"""`LatentSpaceDisplay`: where the rows of a table lie in two components of the code."""
+"""`LatentSpaceDisplay`: where the rows of a table lie in two components of the latent code."""
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
+from .._inference.fitted import Fitted, fitted_of
 from .._tables.frames import gone
 from .._utils.arrays import on_host
+from ..estimator import VAETransformer
 from .plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
 
 __all__ = ["LatentSpaceDisplay"]
@@ -20,11 +23,11 @@ _MISSING = "#D4D4D4"
 
 
 class LatentSpaceDisplay:
-    r"""Posterior centres of rows in two components of the code.
+    r"""Posterior centres of rows in two components of the latent code.
 
-    Each row is a point at the centre of its posterior, coloured by `y`. Where rows are many, hexagons count them
-    instead. Ellipses show how sure the encoder is of a row: two standard deviations of :math:`q(z | x)` hold 86 % of
-    it. It is recommended to use :meth:`from_estimator`; all parameters are stored as attributes.
+    Each row is a point at the centre of its posterior, coloured by `y`. Where there are many rows, hexagons count them
+    instead. Ellipses show how certain the encoder is of a row: two standard deviations of :math:`q(z | x)` contain 86 %
+    of its mass. It is recommended to use :meth:`from_estimator`; all parameters are stored as attributes.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class LatentSpaceDisplay:
     kl : ndarray of shape (2,) or None, default=None
         Their mean KL to the prior in nats, for the axis labels.
     y : array-like of shape (n_samples,) or None, default=None
-        What rows are coloured by: strings, booleans, categories and up to 12 distinct whole numbers are classes,
+        Values that colour the rows: strings, booleans, categories and up to 12 distinct whole numbers are classes,
         other numbers are continuous.
     ellipse_rows : ndarray of int or None, default=None
         Rows with an ellipse.
@@ -76,7 +79,16 @@ class LatentSpaceDisplay:
     ['0', '1', '2']
     """
 
-    def __init__(self, codes, *, components=(0, 1), kl=None, y=None, ellipse_rows=None, covariances=None):
+    def __init__(
+        self,
+        codes: np.ndarray,
+        *,
+        components: tuple[int, int] = (0, 1),
+        kl: np.ndarray | None = None,
+        y: Any = None,
+        ellipse_rows: np.ndarray | None = None,
+        covariances: np.ndarray | None = None,
+    ) -> None:
         self.codes = codes
         self.components = components
         self.kl = kl
@@ -91,7 +103,7 @@ class LatentSpaceDisplay:
         X: Any,
         y: Any = None,
         *,
-        components: tuple[int, int] = (0, 1),
+        components: Sequence[int] = (0, 1),
         ellipses: bool | int = False,
         density: bool | str = "auto",
         n_std: float = 2.0,
@@ -106,7 +118,7 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted.
+            A fitted model.
         X : array-like, frame or CSR of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or None, default=None
@@ -122,7 +134,7 @@ class LatentSpaceDisplay:
         random_state : int, RandomState instance or None, default=0
             Choice of the rows with ellipses.
         ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         scatter_kw : dict or None, default=None
             Further arguments of ``Axes.scatter``.
 
@@ -152,9 +164,9 @@ class LatentSpaceDisplay:
         pair = _checked_components(components, Z.shape[1])
         rows = _drawn(ellipses, len(Z), random_state)
         covariances = None if rows is None else _covariances(vae, X, rows)[:, pair][:, :, pair]
-        display = cls(
-            Z[:, pair], components=tuple(pair), kl=_kl(vae, pair), y=y, ellipse_rows=rows, covariances=covariances
-        )
+        kl = _kl(fitted_of(vae), pair)
+        first, second = pair
+        display = cls(Z[:, pair], components=(first, second), kl=kl, y=y, ellipse_rows=rows, covariances=covariances)
         return display.plot(ax, density=density, n_std=n_std, scatter_kw=scatter_kw)
 
     def plot(
@@ -162,12 +174,12 @@ class LatentSpaceDisplay:
     ) -> "LatentSpaceDisplay":
         """Draw the display.
 
-        Points get smaller and fainter the more there are.
+        The more points there are, the smaller and fainter they get.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         density : bool or "auto", default="auto"
             Whether hexagons stand for points; "auto" from 20 000 rows on.
         n_std : float, default=2.0
@@ -194,16 +206,23 @@ class LatentSpaceDisplay:
         """
         self.ax_ = panels(ax, (1, 1), (6.4, 4.8), type(self).__name__)[0, 0]
         self.figure_ = self.ax_.figure
-        self.scatter_, self.density_, self.ellipses_, self.legend_, self.colorbar_ = [], None, None, None, None
+        self.scatter_: list[Any] = []
+        self.density_: Any = None
+        self.ellipses_: Any = None
+        self.legend_: Any = None
+        self.colorbar_: Any = None
         colors = _Colors(self.y, len(self.codes))
         is_dense = len(self.codes) > _MANY_ROWS if density == "auto" else density
-        self._hexagons(colors) if is_dense else self._points(colors, scatter_kw or {})
-        if self.covariances is not None:
-            self._ellipses(colors, n_std)
+        if is_dense:
+            self._hexagons(colors)
+        else:
+            self._points(colors, scatter_kw or {})
+        if self.covariances is not None and self.ellipse_rows is not None:
+            self._ellipses(colors, n_std, self.ellipse_rows, self.covariances)
         self._label(colors)
         return self
 
-    def _points(self, colors, scatter_kw):
+    def _points(self, colors: "_Colors", scatter_kw: dict) -> None:
         n = len(self.codes)
         style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
         for name, rows, color, marker in colors.groups():
@@ -216,7 +235,7 @@ class LatentSpaceDisplay:
             self.colorbar_ = self.figure_.colorbar(self.scatter_[-1], ax=self.ax_, label=colors.label)
             self.colorbar_.solids.set_alpha(1)
 
-    def _hexagons(self, colors):
+    def _hexagons(self, colors: "_Colors") -> None:
         x, y = self.codes.T
         grid = {"gridsize": _GRID, "mincnt": 1, "linewidths": 0.1}
         if colors.kind == "continuous":
@@ -231,25 +250,25 @@ class LatentSpaceDisplay:
         else:
             self.colorbar_ = self.figure_.colorbar(self.density_, ax=self.ax_, label=label)
 
-    def _color_by_majority(self, colors, grid):
-        """Each hexagon in the colour of its most frequent class, fainter where rows are few."""
+    def _color_by_majority(self, colors: "_Colors", grid: dict) -> None:
+        """Give each hexagon the colour of its most frequent class, fainter where there are few rows."""
         from matplotlib.colors import to_rgba
 
-        most = self.ax_.hexbin(*self.codes.T, C=colors.codes, reduce_C_function=_majority, **grid)
+        most = self.ax_.hexbin(*self.codes.T, C=colors.classes, reduce_C_function=_majority, **grid)
         winners = most.get_array().astype(int)
         most.remove()
         counts = np.asarray(self.density_.get_array())
         alpha = 0.35 + 0.65 * np.log1p(counts) / np.log1p(counts.max())
         faces = [to_rgba(colors.color_of(c), a) for c, a in zip(winners, alpha, strict=True)]
         self.density_.set(facecolors=faces, edgecolors="none")
-        self.density_.update_scalarmappable = lambda: None  # the counts stay readable, the colours are ours
+        self.density_.update_scalarmappable = _keep_colors  # the counts stay readable, the colours are ours
         for name, _, color, _ in colors.groups():
             self.ax_.scatter([], [], color=color, marker="h", s=60, label=name)
 
-    def _ellipses(self, colors, n_std):
+    def _ellipses(self, colors: "_Colors", n_std: float, rows: np.ndarray, covariances: np.ndarray) -> None:
         from matplotlib.collections import EllipseCollection
 
-        variances, directions = np.linalg.eigh(self.covariances)  # ascending
+        variances, directions = np.linalg.eigh(covariances)  # ascending
         width, height = 2 * n_std * np.sqrt(np.clip(variances[:, ::-1].T, 0, None))
         angle = np.degrees(np.arctan2(directions[:, 1, 1], directions[:, 0, 1]))
         self.ellipses_ = EllipseCollection(
@@ -257,19 +276,19 @@ class LatentSpaceDisplay:
             height,
             angle,
             units="xy",
-            offsets=self.codes[self.ellipse_rows],
+            offsets=self.codes[rows],
             offset_transform=self.ax_.transData,
             facecolors="none",
-            edgecolors=colors.of_rows(self.ellipse_rows),
+            edgecolors=colors.of_rows(rows),
             linewidths=1.1,
         )
         self.ax_.add_collection(self.ellipses_)
-        reach = n_std * np.sqrt(np.clip(np.diagonal(self.covariances, axis1=1, axis2=2), 0, None))
-        centers = self.codes[self.ellipse_rows]  # the collection itself counts these alone as its extent
+        reach = n_std * np.sqrt(np.clip(np.diagonal(covariances, axis1=1, axis2=2), 0, None))
+        centers = self.codes[rows]  # the collection itself counts these alone as its extent
         self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
         self.ax_.autoscale_view()
 
-    def _label(self, colors):
+    def _label(self, colors: "_Colors") -> None:
         labels = [f"Component {k}" for k in self.components]
         if self.kl is not None:
             labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
@@ -286,18 +305,20 @@ class _Colors:
 
     Attributes
     ----------
+    kind : {"classes", "continuous"} or None
     label : str or None
         Name of a Series.
     numbers : ndarray (n,)
-        Of a continuous y, NaN for missing.
-    codes, names : ndarray of int (n,), list of str
-        Of classes; a missing one comes last.
+        Of a continuous y, NaN where a value is missing.
+    classes, names : ndarray of int (n,), list of str
+        Index of each row's class, and the names of the classes; missing values are the last class.
     """
 
-    def __init__(self, y, n_rows):
-        self.kind, self.label, self.names = None, None, []
+    def __init__(self, y: Any, n_rows: int) -> None:
+        self.kind: str | None = None
+        self.label: str | None = None
+        self.names: list[str] = []
         if y is None:
-            self.n_rows = n_rows
             return
         cells = np.asarray(y, dtype=object).ravel()
         if len(cells) != n_rows:
@@ -310,40 +331,44 @@ class _Colors:
             self.numbers = np.full(n_rows, np.nan)
             self.numbers[~is_gone] = cells[~is_gone].astype(np.float64)
         else:
-            code = {level: c for c, level in enumerate(levels)}
-            self.codes = np.array([len(levels) if g else code[c] for c, g in zip(cells, is_gone, strict=True)])
+            index = {level: c for c, level in enumerate(levels)}
+            self.classes = np.array([len(levels) if g else index[c] for c, g in zip(cells, is_gone, strict=True)])
             self.names = [_name(level) for level in levels] + ["missing"] * bool(is_gone.any())
             self.n_levels = len(levels)
 
-    def groups(self):
-        """(label, rows, colour or numbers, marker) of every collection of points."""
+    def groups(self) -> list[tuple[str | None, Any, Any, str]]:
+        """List (label, rows, colour or numbers, marker) of every collection of points."""
         if self.kind is None:
             return [(None, slice(None), COLORS[0], "o")]
         if self.kind == "continuous":
             is_gone = np.isnan(self.numbers)
-            missing = [("missing", is_gone, _MISSING, "o")] if is_gone.any() else []
-            return [*missing, (None, ~is_gone, self.numbers[~is_gone], "o")]
+            known = (None, ~is_gone, self.numbers[~is_gone], "o")
+            return [("missing", is_gone, _MISSING, "o"), known] if is_gone.any() else [known]
         markers = [MARKERS[(c // len(self.palette)) % len(MARKERS)] for c in range(len(self.names))]
-        return [(name, self.codes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
+        return [(name, self.classes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
 
     @property
-    def palette(self):
+    def palette(self) -> tuple[str, ...]:
         """Colours of classes."""
         return COLORS if self.n_levels <= len(COLORS) else TEN_COLORS
 
-    def color_of(self, code):
+    def color_of(self, c: int) -> Any:
         """Colour of a class."""
-        if code == self.n_levels:
+        if c == self.n_levels:
             return _MISSING
-        color, turn = self.palette[code % len(self.palette)], code // len(self.palette)
+        color, turn = self.palette[c % len(self.palette)], c // len(self.palette)
         return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
 
-    def of_rows(self, rows):
+    def of_rows(self, rows: np.ndarray) -> Any:
         """Edge colours of ellipses."""
-        return [shade(self.color_of(c), 0.3) for c in self.codes[rows]] if self.kind == "classes" else "#333333"
+        return [shade(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else "#333333"
 
 
-def _class_levels(y, cells):
+def _keep_colors() -> None:
+    """Stand for a method that would colour hexagons by their counts."""
+
+
+def _class_levels(y: Any, cells: np.ndarray) -> list | None:
     """The classes in their order; None for continuous numbers."""
     declared = getattr(getattr(y, "dtype", None), "categories", None)
     if declared is not None:
@@ -358,16 +383,19 @@ def _class_levels(y, cells):
     return None
 
 
-def _name(level):
+def _name(level: Any) -> str:
+    """Name of a class in the legend; whole numbers without a decimal point."""
     is_whole = isinstance(level, (float, np.floating)) and level == int(level)
     return short(str(int(level) if is_whole else level), 24)
 
 
-def _majority(codes):
-    return np.bincount(np.asarray(codes, dtype=int)).argmax()
+def _majority(classes: Any) -> Any:
+    """Index of the most frequent class."""
+    return np.bincount(np.asarray(classes, dtype=int)).argmax()
 
 
-def _checked_components(components, n):
+def _checked_components(components: Sequence[int], n: int) -> list[int]:
+    """The numbers of two components, counted from the first."""
     pair = list(components)
     if len(pair) != 2 or not all(isinstance(k, Integral) and -n <= k < n for k in pair):
         raise ValueError(
@@ -377,16 +405,16 @@ def _checked_components(components, n):
     return [int(k) % n for k in pair]
 
 
-def _kl(vae, pair):
-    """KL of the components; those of classes share their variable's."""
-    if not hasattr(vae, "kl_per_component_"):
+def _kl(fitted: Fitted, pair: list[int]) -> np.ndarray | None:
+    """KL of the components; the columns of a one-hot code share the KL of their variable."""
+    if fitted.kl_per_component is None:
         return None
-    n_classes = vae.module_.width // vae.module_.n_components
-    return np.asarray(on_host(vae.kl_per_component_), dtype=np.float64)[[k // n_classes for k in pair]]
+    n_classes = fitted.module.width // fitted.module.n_components
+    return np.asarray(on_host(fitted.kl_per_component), dtype=np.float64)[[k // n_classes for k in pair]]
 
 
-def _drawn(ellipses, n_rows, random_state):
-    """Row numbers, or None."""
+def _drawn(ellipses: bool | int, n_rows: int, random_state: Any) -> np.ndarray | None:
+    """Numbers of the rows that have an ellipse; None without ellipses."""
     if ellipses is False or ellipses is None:
         return None
     if not isinstance(ellipses, (bool, Integral)) or ellipses < 0:
@@ -395,21 +423,22 @@ def _drawn(ellipses, n_rows, random_state):
     return np.sort(check_random_state(random_state).permutation(n_rows)[:n])
 
 
-def _covariances(vae, X, rows):
+def _covariances(vae: VAETransformer, X: Any, rows: np.ndarray) -> np.ndarray:
     """Covariance of q(z given x) of some rows, (m, K, K)."""
     q = vae.encode(_taken(X, rows))
+    posterior = fitted_of(vae).parts.posterior
     if isinstance(q, MultivariateNormal):
         return q.covariance_matrix.double().cpu().numpy()
     reason = "Use ellipses=False."
     if q.event_shape:
-        raise ValueError(f"posterior={vae._fitted_parts()[0]!r} has no covariance to draw ellipses of. {reason}")
+        raise ValueError(f"posterior={posterior!r} has no covariance to draw ellipses of. {reason}")
     variance = q.variance.double().cpu().numpy()
     if not np.isfinite(variance).all():
-        raise ValueError(f"posterior={vae._fitted_parts()[0]!r} has no finite variance. {reason}")
+        raise ValueError(f"posterior={posterior!r} has no finite variance. {reason}")
     return variance[:, :, None] * np.eye(variance.shape[1])
 
 
-def _taken(X, rows):
+def _taken(X: Any, rows: np.ndarray) -> Any:
     """Rows of a table of any library."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]

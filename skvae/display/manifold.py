@@ -1,11 +1,13 @@
-"""`ManifoldDisplay`: images that the decoder makes of codes of the prior."""
+"""`ManifoldDisplay`: images decoded from latent codes of the prior."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from .._inference.fitted import Fitted, fitted_of
 from .._utils.random import draw_seed, exclusive
 from .plotting import contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
 
@@ -15,11 +17,11 @@ _LARGE = 16  # pixels; smaller images run together without a gap
 
 
 class ManifoldDisplay:
-    r"""Images that the decoder makes of codes of the prior.
+    r"""Images decoded from latent codes of the prior.
 
-    Of one model with two components, the picture of Kingma & Welling (2014, figure 4): a regular grid in the unit
-    square goes through the quantile function of the prior, and each point is decoded. Of several models, decoded draws
-    of their priors side by side (their figure 5).
+    For one model with two components this is the picture of Kingma & Welling (2014, figure 4): a regular grid in the
+    unit square goes through the quantile function of the prior, and each point is decoded. For several models it shows
+    decoded draws of their priors side by side (their figure 5).
 
     Parameters
     ----------
@@ -28,9 +30,9 @@ class ManifoldDisplay:
     image_shape : tuple of int
         Shape of an image, (H, W) or (C, H, W).
     titles : list of str, default=()
-        Of the panels.
+        Titles of the panels.
     coordinates : ndarray of shape (n, 2) or None, default=None
-        Of a grid, the codes in its columns and rows.
+        For a grid, the latent codes of its columns and rows.
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class ManifoldDisplay:
     See Also
     --------
     ComponentDisplay : One component at a time, for any number of them.
-    skvae.VAETransformer.decode : Codes to distributions over the columns.
+    skvae.VAETransformer.decode : Latent codes to distributions over the columns.
 
     Notes
     -----
@@ -68,7 +70,14 @@ class ManifoldDisplay:
     (5, 5, 64)
     """
 
-    def __init__(self, means, image_shape, *, titles=(), coordinates=None):
+    def __init__(
+        self,
+        means: list[np.ndarray],
+        image_shape: Sequence[int],
+        *,
+        titles: Sequence[str] = (),
+        coordinates: np.ndarray | None = None,
+    ) -> None:
         self.means = means
         self.image_shape = image_shape
         self.titles = titles
@@ -85,15 +94,15 @@ class ManifoldDisplay:
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted, with two components. Of a Pipeline, images are what the last step sees.
+            A fitted model with two components. Behind a Pipeline, images are the rows that its last step sees.
         image_shape : tuple of int
             Shape of an image, (H, W) or (C, H, W).
         n : int, default=15
             Images a side.
         ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         cmap : str, default="gray"
-            Colours of images without colours.
+            Colour map of images with one channel.
 
         Returns
         -------
@@ -117,7 +126,7 @@ class ManifoldDisplay:
         caller = cls.__name__
         pyplot(caller)
         vae, _ = vae_behind(estimator, caller=caller)
-        quantiles = _prior_quantiles(vae, n, caller)
+        quantiles = _prior_quantiles(fitted_of(vae), n, caller)
         grid = np.stack(np.meshgrid(*quantiles.T), -1)[::-1]  # the second component rises upwards
         means = decoded_means(vae, grid.reshape(-1, 2)).reshape(n, n, -1)
         image_values(means, image_shape, caller)
@@ -142,19 +151,19 @@ class ManifoldDisplay:
         Parameters
         ----------
         estimators : list of VAETransformer, or of Pipelines that end in one
-            Fitted, of any number of components.
+            Fitted models with any number of components.
         image_shape : tuple of int
             Shape of an image, (H, W) or (C, H, W).
         n : int, default=8
             Images a side.
         labels : list of str or None, default=None
-            Titles; None tells the number of components.
+            Titles; with None they give the number of components.
         random_state : int, RandomState instance or None, default=0
-            Of the draws.
+            Seed of the draws.
         ax : matplotlib Axes, array of one per estimator or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         cmap : str, default="gray"
-            Colours of images without colours.
+            Colour map of images with one channel.
 
         Returns
         -------
@@ -181,7 +190,7 @@ class ManifoldDisplay:
         if labels is not None and len(labels) != len(vaes):
             raise ValueError(f"'labels' has {len(labels)} entries for {len(vaes)} estimators.")
         seed = draw_seed(random_state)
-        means = [decoded_means(vae, _prior_draws(vae, n * n, seed)).reshape(n, n, -1) for vae in vaes]
+        means = [decoded_means(vae, _prior_draws(fitted_of(vae), n * n, seed)).reshape(n, n, -1) for vae in vaes]
         for panel in means:
             image_values(panel, image_shape, caller)
         titles = [f"{vae.n_components} components" for vae in vaes] if labels is None else list(labels)
@@ -190,14 +199,15 @@ class ManifoldDisplay:
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> "ManifoldDisplay":
         """Draw the display.
 
-        Black and white are the smallest and largest value of each panel, but for a hundredth of the pixels.
+        Black and white stand for the smallest and the largest value of each panel, except for a hundredth of the pixels
+        at each end.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of one per panel or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         cmap : str, default="gray"
-            Colours of images without colours.
+            Colour map of images with one channel.
 
         Returns
         -------
@@ -227,30 +237,29 @@ class ManifoldDisplay:
             if len(self.titles):
                 ax_i.set_title(self.titles[i])
         if self.coordinates is not None:
-            self._label_grid()
+            self._label_grid(self.coordinates)
         return self
 
-    def _label_grid(self):
-        n = len(self.coordinates)
+    def _label_grid(self, coordinates: np.ndarray) -> None:
+        n = len(coordinates)
         gapped = np.linspace(0, 1, 2 * n + 1)[1::2]  # middles of the images, as shares of the side
         shown = np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int))
         (left, right), (bottom, top) = self.ax_.get_xlim(), self.ax_.get_ylim()
-        first, second = self.coordinates[shown].T
+        first, second = coordinates[shown].T
         self.ax_.set_xticks(left + gapped[shown] * (right - left), [f"{z:.1f}" for z in first])
         self.ax_.set_yticks(bottom + gapped[shown] * (top - bottom), [f"{z:.1f}" for z in second])
         self.ax_.xaxis.set_ticks_position("bottom")
         self.ax_.set(xlabel="Component 0", ylabel="Component 1")
 
 
-def _prior_quantiles(vae, n, caller):
+def _prior_quantiles(fitted: Fitted, n: int, caller: str) -> np.ndarray:
     """Quantiles (n, 2) of the prior's two components in the order of `transform`."""
-    module = vae.module_
+    module, prior, objective = fitted.module, fitted.parts.prior, fitted.parts.objective
     if module.width != 2:
         raise ValueError(
             f"{caller} draws a plane of codes: it takes n_components=2, but the model has {module.width}. For others "
             "see ManifoldDisplay.from_estimators and ComponentDisplay."
         )
-    _, prior, objective = vae._fitted_parts()
     if not objective.uses_prior:
         raise ValueError(f"{caller} takes quantiles of the prior, to which objective={objective!r} draws no code.")
     u = (np.arange(n) + 0.5) / n
@@ -265,14 +274,17 @@ def _prior_quantiles(vae, n, caller):
                 f"{caller} needs a prior with independent components and quantiles, as prior='normal' or 'uniform'. "
                 f"prior={prior!r} has none; ManifoldDisplay.from_estimators([vae], ...) shows draws of it."
             ) from None
-    order, signs = vae._output_map(z)
-    return np.sort((z[:, order] * signs).double().cpu().numpy(), axis=0)
+    return np.sort(_in_order(fitted, z), axis=0)
 
 
-def _prior_draws(vae, n, seed):
-    """Codes (n, K) in the order of `transform`, from where `sample` takes them."""
-    module = vae.module_
-    with exclusive(seed, device=vae._device), torch.no_grad():
-        z = vae._code_prior(module).sample((n,))
-    order, signs = vae._output_map(z)
+def _prior_draws(fitted: Fitted, n: int, seed: int) -> np.ndarray:
+    """Latent codes (n, K) in the order of `transform`, from where `sample` takes them."""
+    with exclusive(seed, device=fitted.device), torch.no_grad():
+        z = fitted.code_prior(fitted.module).sample((n,))
+    return _in_order(fitted, z)
+
+
+def _in_order(fitted: Fitted, z: Tensor) -> np.ndarray:
+    """Latent codes (n, K) of the module in the order and the signs of `transform`."""
+    order, signs = fitted.output_map(z)
     return (z[:, order] * signs).double().cpu().numpy()

@@ -3,17 +3,28 @@
 matplotlib is imported where something is drawn, never before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from .._inference.fitted import Fitted, fitted_of
+from .._inference.last_step import last_step
+from .._tables.schema import Schema
 from .._tables.selection import dense
+from .._tables.validation import validated
 from .._utils.arrays import on_host
 from ..estimator import VAETransformer
+from ..families import Family
 from ..families.discrete import Bernoulli
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+    from matplotlib.legend import Legend
 
 __all__ = [
     "COLORS",
@@ -50,8 +61,8 @@ _MOST_POINTS = 2000
 _MOST_LEVELS = 8
 
 
-def pyplot(caller):
-    """matplotlib.pyplot, or an error that says how to get it."""
+def pyplot(caller: str) -> ModuleType:
+    """Import matplotlib.pyplot, or raise an error that says how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -59,8 +70,10 @@ def pyplot(caller):
     return plt
 
 
-def panels(ax, shape, size, caller, width_ratios=None):
-    """Axes as an object array of `shape`: new ones, those that were given, or parts of the one that was given.
+def panels(
+    ax: Any, shape: tuple[int, int], size: tuple[float, float], caller: str, width_ratios: Sequence[float] | None = None
+) -> np.ndarray:
+    """Give axes as an object array of `shape`: new ones, those that were given, or parts of the one that was given.
 
     Parameters
     ----------
@@ -89,7 +102,8 @@ def panels(ax, shape, size, caller, width_ratios=None):
     return _divided(ax, shape, caller, width_ratios)
 
 
-def _divided(ax, shape, caller, width_ratios):
+def _divided(ax: "Axes", shape: tuple[int, int], caller: str, width_ratios: Sequence[float] | None) -> np.ndarray:
+    """Axes on a grid in the place of one."""
     spec = ax.get_subplotspec()
     if spec is None:
         raise ValueError(
@@ -97,19 +111,19 @@ def _divided(ax, shape, caller, width_ratios):
             "Figure.add_subplot make them."
         )
     ax.set_axis_off()
-    space = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
+    space: dict[str, Any] = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
     grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
     axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
     return np.array(axes, dtype=object).reshape(shape)
 
 
-def has_layout(ax):
+def has_layout(ax: "Axes") -> bool:
     """Whether the figure makes room for what stands outside of its axes."""
     return ax.figure.get_layout_engine() is not None
 
 
-def place_legend(ax, inside=None, **options):
-    """The legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
+def place_legend(ax: "Axes", inside: "Axes | None" = None, **options: Any) -> "Legend":
+    """Draw the legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
 
     Parameters
     ----------
@@ -121,61 +135,43 @@ def place_legend(ax, inside=None, **options):
     return (inside or ax).legend(loc="best", **options)
 
 
-def vae_behind(estimator, X=None, *needs, caller):
-    """The fitted VAETransformer, asked for what the picture needs, and the table as it sees it.
-
-    Parameters
-    ----------
-    estimator : VAETransformer, or Pipeline that ends in one
-    X : table or None
-    *needs : {"codes", "score"}
-    """
-    vae = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(vae, VAETransformer):
-        raise ValueError(
-            f"{caller} takes a VAETransformer, or a Pipeline that ends in one; of a search, its best_estimator_. "
-            f"Got {type(vae).__name__} instead."
-        )
-    check_is_fitted(vae)
-    for what in needs:
-        if reason := vae._why_no(what):
-            raise ValueError(f"{caller}: {reason}")
-    if vae is not estimator and X is not None and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
-    return vae, X
+def vae_behind(estimator: Any, X: Any = None, *needs: str, caller: str) -> tuple[VAETransformer, Any]:
+    """Give a snapshot of the fitted VAETransformer, and the table as it sees it; see `last_step`."""
+    return last_step(VAETransformer, estimator, X, *needs, caller=caller)
 
 
-def codes_of(vae, X):
-    """`transform` as an ndarray (n, K), whatever `set_output` says."""
+def codes_of(vae: VAETransformer, X: Any) -> np.ndarray:
+    """Give the latent codes that `transform` gives as an ndarray (n, K), whatever `set_output` says."""
     return np.asarray(on_host(vae.transform(X)), dtype=np.float64)
 
 
-def numbers_of(vae, X):
-    """The table as float64 (n, D), one number per cell: codes of categories, NaN where it is missing."""
-    return dense(on_host(vae._validate(X, reset=False))).astype(np.float64)
+def numbers_of(vae: VAETransformer, X: Any) -> np.ndarray:
+    """Give the table as float64 (n, D), one number per cell: category indices, and NaN for missing values."""
+    return dense(on_host(validated(vae, fitted_of(vae).schema, X))).astype(np.float64)
 
 
-def decoded_means(vae, Z):
-    """E[x given z] of codes Z (n, K) in the numbers of `numbers_of`, (n, D)."""
+def decoded_means(vae: VAETransformer, Z: np.ndarray) -> np.ndarray:
+    """E[x given z] of latent codes Z (n, K) in the numbers of `numbers_of`, (n, D)."""
     parts = [Z[i : i + _ROWS_AT_ONCE] for i in range(0, len(Z), _ROWS_AT_ONCE)]
     return np.concatenate([vae.decode(part).mean.numpy() for part in parts])
 
 
 @dataclass
 class ColumnOfTable:
-    """Name of a column, and the names of its levels where it is one of categories or booleans."""
+    """Name of a column, and the names of its levels where it holds categories or booleans."""
 
     name: str
-    levels: list | None = None
+    levels: list[str] | None = None
 
 
-def columns_of(vae):
-    """The columns of the fitted table, list of ColumnOfTable (D,)."""
-    schema, families = vae._schema, vae._columns.families
+def columns_of(fitted: Fitted) -> list[ColumnOfTable]:
+    """Describe the columns of the fitted table."""
+    schema, families = fitted.schema, fitted.columns.families
     return [ColumnOfTable(str(schema.label(d)), _levels(schema, d, family)) for d, family in enumerate(families)]
 
 
-def _levels(schema, d, family):
+def _levels(schema: Schema, d: int, family: Family) -> list[str] | None:
+    """Names of the levels of column d; None where it holds numbers."""
     if d in schema.levels:
         return [str(level) for level in schema.levels[d]]
     if family.n_categories is not None:
@@ -185,12 +181,12 @@ def _levels(schema, d, family):
     return None
 
 
-def grouped_levels(codes, levels):
-    """Places of levels in a picture: of many, the frequent ones have their own, the others share the last.
+def grouped_levels(indices: np.ndarray, levels: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Give levels their places in a picture: of many, the frequent ones have their own, the others share the last.
 
     Parameters
     ----------
-    codes : ndarray (n,), without NaN
+    indices : ndarray (n,) of category indices, without NaN
     levels : list of str (C,)
 
     Returns
@@ -199,26 +195,26 @@ def grouped_levels(codes, levels):
     names : list of str, one per place
     """
     most = len(levels) if len(levels) <= _MOST_LEVELS else _MOST_LEVELS - 1
-    counts = np.bincount(codes.astype(int), minlength=len(levels))
+    counts = np.bincount(indices.astype(int), minlength=len(levels))
     kept = np.sort(np.argsort(-counts, kind="stable")[:most])
     place = np.full(len(levels), len(kept))
     place[kept] = np.arange(len(kept))
     return place, [levels[c] for c in kept] + ["other"] * (len(kept) < len(levels))
 
 
-def thinned(n):
-    """Numbers of at most 2000 of n rows, evenly chosen."""
+def thinned(n: int) -> np.ndarray:
+    """Choose at most 2000 of n row numbers, evenly."""
     return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(int))
 
 
-def short(text, most=18):
-    """The text, cut in the middle where it is long: many names differ at their ends."""
+def short(text: str, most: int = 18) -> str:
+    """Give the text, cut in the middle where it is long: many names differ at their ends."""
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"
 
 
-def shade(color, amount):
-    """A colour mixed with black, or for negative amounts with white, as RGB."""
+def shade(color: Any, amount: float) -> tuple[float, ...]:
+    """Mix a colour with black, or for negative amounts with white, as RGB."""
     from matplotlib.colors import to_rgb
 
     return tuple((1 - abs(amount)) * c + (abs(amount) if amount < 0 else 0.0) for c in to_rgb(color))
@@ -227,8 +223,8 @@ def shade(color, amount):
 # ---------------------------------------------------------------- images
 
 
-def image_values(values, image_shape, caller):
-    """Rows (..., D) as images (..., H, W), or (..., H, W, 3) for colours.
+def image_values(values: np.ndarray, image_shape: Sequence[int], caller: str) -> np.ndarray:
+    """Reshape rows (..., D) to images (..., H, W), or (..., H, W, 3) for colours.
 
     Parameters
     ----------
@@ -250,13 +246,21 @@ def image_values(values, image_shape, caller):
     return images[..., 0, :, :] if shape[0] == 1 else np.moveaxis(images, -3, -1)
 
 
-def contrast(images):
-    """(low, high) of what is drawn black and white: all but a hundredth of the pixels at each end."""
+def contrast(images: np.ndarray) -> tuple[float, float]:
+    """Choose the values that are drawn black and white: all but a hundredth of the pixels at each end lie between."""
     low, high = np.quantile(images, [0.01, 0.99])
     return low, high if high > low else low + 1
 
 
-def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
+def draw_mosaic(
+    ax: "Axes",
+    images: np.ndarray,
+    limits: tuple[float, float],
+    rows: Sequence = (),
+    columns: Sequence = (),
+    cmap: str = "gray",
+    gap: int | None = None,
+) -> "AxesImage":
     """Draw images (R, C, H, W) or (R, C, H, W, 3) as one picture with gaps; give the AxesImage.
 
     Parameters
@@ -270,18 +274,29 @@ def draw_mosaic(ax, images, limits, rows=(), columns=(), cmap="gray", gap=None):
     """
     n_rows, n_columns, height, width = images.shape[:4]
     gap = max(1, round(0.06 * max(height, width))) if gap is None else gap
-    picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap, *images.shape[4:]), np.nan)
-    for r, c in np.ndindex(n_rows, n_columns):
-        top, left = r * (height + gap), c * (width + gap)
-        picture[top : top + height, left : left + width] = images[r, c]
+    picture = _tiled(images, gap)
     if picture.ndim == 3:
         low, high = limits
         picture = np.nan_to_num(np.clip((picture - low) / (high - low), 0, 1), nan=1.0)
     artist = ax.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    middle = lambda n, size: [i * (size + gap) + (size - 1) / 2 for i in range(n)]  # noqa: E731
-    ax.set_yticks(middle(n_rows, height) if len(rows) else [], rows if len(rows) else [])
-    ax.set_xticks(middle(n_columns, width) if len(columns) else [], columns if len(columns) else [])
+    ax.set_yticks(_middles(n_rows, height, gap) if len(rows) else [], rows if len(rows) else [])
+    ax.set_xticks(_middles(n_columns, width, gap) if len(columns) else [], columns if len(columns) else [])
     ax.xaxis.set_ticks_position("top")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return artist
+
+
+def _tiled(images: np.ndarray, gap: int) -> np.ndarray:
+    """Images (R, C, H, W, ...) beside and below each other, with NaN in the gaps."""
+    n_rows, n_columns, height, width = images.shape[:4]
+    picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap, *images.shape[4:]), np.nan)
+    for r, c in np.ndindex(n_rows, n_columns):
+        top, left = r * (height + gap), c * (width + gap)
+        picture[top : top + height, left : left + width] = images[r, c]
+    return picture
+
+
+def _middles(n: int, size: int, gap: int) -> list[float]:
+    """Where the middles of n images of this size lie, in pixels."""
+    return [i * (size + gap) + (size - 1) / 2 for i in range(n)]

@@ -1,12 +1,13 @@
-"""`ReconstructionDisplay`: rows of a table, or images, against what is left of them after the code."""
+"""`ReconstructionDisplay`: rows of a table, or images, against their reconstruction through the latent code."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import r2_score
 
+from .._inference.fitted import fitted_of
 from .plotting import (
     COLORS,
     codes_of,
@@ -23,21 +24,26 @@ from .plotting import (
     vae_behind,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.image import AxesImage
+
 __all__ = ["ReconstructionDisplay"]
 
 
 class ReconstructionDisplay:
-    r"""Rows of a table against their reconstruction through the code.
+    r"""Rows of a table against their reconstruction through the latent code.
 
-    Columns of numbers are observed values against reconstructed ones, with :math:`R^2`; columns of categories and
-    booleans are a matrix of shares, observed level by reconstructed level, with the rate at which both agree. Images
-    are rows of originals over their reconstructions. Missing cells are left out. All parameters are stored as
-    attributes.
+    A column of numbers shows observed values against reconstructed ones, with :math:`R^2`; a column of categories or
+    booleans shows a matrix of shares, observed level by reconstructed level, with the rate at which both agree. Images
+    are drawn as a row of originals over a row of reconstructions. Missing values are left out. All parameters are
+    stored as attributes.
 
     Parameters
     ----------
     observed : ndarray of shape (n_samples, n_features)
-        Numbers, and level codes of categories; NaN where missing.
+        Numbers, and indices of categories; NaN where a value is missing.
     reconstructed : ndarray of shape (n_samples, n_features)
         The same cells after encoding and decoding to the mean; probabilities for booleans.
     names : list of str or None, default=None
@@ -62,7 +68,7 @@ class ReconstructionDisplay:
 
     See Also
     --------
-    SampleDisplay : The table against rows that the model makes up.
+    SampleDisplay : The table against rows that the model draws.
     skvae.metrics.reconstruction_error : One number for the whole table.
 
     Notes
@@ -82,7 +88,15 @@ class ReconstructionDisplay:
     ['magnesium', 'malic_acid', 'nonflavanoid_phenols', 'proanthocyanins']
     """
 
-    def __init__(self, observed, reconstructed, *, names=None, levels=None, image_shape=None):
+    def __init__(
+        self,
+        observed: np.ndarray,
+        reconstructed: np.ndarray,
+        *,
+        names: Sequence[str] | None = None,
+        levels: Sequence[list[str] | None] | None = None,
+        image_shape: Sequence[int] | None = None,
+    ) -> None:
         self.observed = observed
         self.reconstructed = reconstructed
         self.names = names
@@ -109,7 +123,7 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted.
+            A fitted model.
         X : array-like, frame or CSR of shape (n_samples, n_features)
             The table.
         image_shape : tuple of int or None, default=None
@@ -121,9 +135,9 @@ class ReconstructionDisplay:
         order : {"worst", "best"} or None, default="worst"
             Which columns come first: by their score, or None as in the table.
         ax : matplotlib Axes, array of one per panel or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         cmap : str, default="gray"
-            Colours of images without colours.
+            Colour map of images with one channel.
 
         Returns
         -------
@@ -151,7 +165,7 @@ class ReconstructionDisplay:
         if image_shape is not None:
             X = X[:n_images]
         observed, reconstructed = numbers_of(vae, X), decoded_means(vae, codes_of(vae, X))
-        columns = columns_of(vae)
+        columns = columns_of(fitted_of(vae))
         display = cls(
             observed,
             reconstructed,
@@ -171,13 +185,13 @@ class ReconstructionDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, array of one per panel or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         max_columns : int, default=12
             Columns to show.
         order : {"worst", "best"} or None, default="worst"
             Which columns come first: by their score, or None as in the table.
         cmap : str, default="gray"
-            Colours of images without colours.
+            Colour map of images with one channel.
 
         Returns
         -------
@@ -199,26 +213,31 @@ class ReconstructionDisplay:
         """
         if order not in ("worst", "best", None):
             raise ValueError(f"'order' must be 'worst', 'best' or None. Got {order!r} instead.")
-        return self._plot_images(ax, cmap) if self.image_shape is not None else self._plot_table(ax, max_columns, order)
+        if self.image_shape is not None:
+            return self._plot_images(ax, cmap, self.image_shape)
+        return self._plot_table(ax, max_columns, order)
 
-    def _plot_images(self, ax, cmap):
+    def _plot_images(self, ax: Any, cmap: str, image_shape: Sequence[int]) -> "ReconstructionDisplay":
         caller = type(self).__name__
-        images = image_values(np.stack([self.observed, self.reconstructed]), self.image_shape, caller)
+        images = image_values(np.stack([self.observed, self.reconstructed]), image_shape, caller)
         n = images.shape[1]
         self.axes_ = panels(
             ax, (1, 1), (max(3.0, 0.75 * n + 1.2), 1.7 * min(images.shape[2] / images.shape[3], 2) + 0.1), caller
         )[0]
-        self.figure_, self.columns_ = self.axes_[0].figure, []
+        self.figure_ = self.axes_[0].figure
+        self.columns_: list[int] = []
         limits = np.nanmin(images[0]), np.nanmax(images[0])
-        self.artists_ = [draw_mosaic(self.axes_[0], images, limits, ("original", "reconstruction"), cmap=cmap)]
+        self.artists_: list[Any] = [
+            draw_mosaic(self.axes_[0], images, limits, ("original", "reconstruction"), cmap=cmap)
+        ]
         return self
 
-    def _plot_table(self, ax, max_columns, order):
+    def _plot_table(self, ax: Any, max_columns: int, order: str | None) -> "ReconstructionDisplay":
         n_features = self.observed.shape[1]
         levels = [None] * n_features if self.levels is None else self.levels
         names = [f"x{d}" for d in range(n_features)] if self.names is None else self.names
         pairs = [self._pair(d, levels[d]) for d in range(n_features)]
-        self.scores_ = np.array([_score(*pair, levels[d]) for d, pair in enumerate(pairs)])
+        self.scores_ = np.array([_score(*pairs[d], levels[d]) for d in range(n_features)])
         self.columns_ = self._ordered(order)[:max_columns]
         n = len(self.columns_)
         n_columns = n if n <= 3 else min(4, math.ceil(math.sqrt(n)))
@@ -226,26 +245,33 @@ class ReconstructionDisplay:
         axes = panels(ax, shape, (2.9 * shape[1], 2.8 * shape[0]), type(self).__name__).ravel()
         for unused in axes[n:]:
             unused.set_axis_off()
-        self.axes_, self.figure_, self.artists_ = axes[:n], axes[0].figure, []
-        for panel, d in zip(self.axes_, self.columns_, strict=True):
-            draw = _draw_numbers if levels[d] is None else _draw_levels
-            self.artists_.append(draw(panel, *pairs[d], levels[d]))
-            what = "R²" if levels[d] is None else "agree"
-            panel.set_title(f"{short(names[d], 20)}\n{what} {self.scores_[d]:.2f}", fontsize="medium")
-            panel.tick_params(labelsize="small")
-            if levels[d] is None:
-                panel.locator_params(axis="x", nbins=3)
-                panel.locator_params(axis="y", nbins=5)
+        self.axes_, self.figure_ = axes[:n], axes[0].figure
+        self.artists_ = [
+            self._draw_column(panel, pairs[d], levels[d], short(names[d], 20), self.scores_[d])
+            for panel, d in zip(self.axes_, self.columns_, strict=True)
+        ]
         self._label(axes, shape, n)
         return self
 
-    def _pair(self, d, levels):
-        """Observed and reconstructed cells of a column, where they are observed; levels as codes."""
+    def _draw_column(
+        self, ax: "Axes", pair: tuple[np.ndarray, np.ndarray], levels: list[str] | None, name: str, score: float
+    ) -> "PathCollection | AxesImage":
+        """Draw one column under its name and score."""
+        artist = _draw_numbers(ax, *pair) if levels is None else _draw_levels(ax, *pair, levels)
+        ax.set_title(f"{name}\n{'R²' if levels is None else 'agree'} {score:.2f}", fontsize="medium")
+        ax.tick_params(labelsize="small")
+        if levels is None:
+            ax.locator_params(axis="x", nbins=3)
+            ax.locator_params(axis="y", nbins=5)
+        return artist
+
+    def _pair(self, d: int, levels: list[str] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Observed and reconstructed cells of a column, where they are observed; categories as indices."""
         seen = ~np.isnan(self.observed[:, d])
         observed, reconstructed = self.observed[seen, d], self.reconstructed[seen, d]
         return observed, reconstructed if levels is None else np.round(reconstructed)
 
-    def _ordered(self, order):
+    def _ordered(self, order: str | None) -> list[int]:
         known = np.flatnonzero(~np.isnan(self.scores_))
         if not len(known):
             raise ValueError("ReconstructionDisplay needs a column with at least two observed cells.")
@@ -253,7 +279,7 @@ class ReconstructionDisplay:
             return known.tolist()
         return known[np.argsort(self.scores_[known] * (1 if order == "worst" else -1), kind="stable")].tolist()
 
-    def _label(self, axes, shape, n):
+    def _label(self, axes: np.ndarray, shape: tuple[int, int], n: int) -> None:
         for i, ax in enumerate(axes[:n]):
             if i % shape[1] == 0:
                 ax.set_ylabel("Reconstructed")
@@ -261,13 +287,15 @@ class ReconstructionDisplay:
                 ax.set_xlabel("Observed")
 
 
-def _score(observed, reconstructed, levels):
+def _score(observed: np.ndarray, reconstructed: np.ndarray, levels: list[str] | None) -> float:
+    """R2 of a column of numbers, agreement of a column of levels; NaN where fewer than two cells are observed."""
     if len(observed) < 2:
         return np.nan
     return r2_score(observed, reconstructed) if levels is None else float(np.mean(observed == reconstructed))
 
 
-def _draw_numbers(ax, observed, reconstructed, _):
+def _draw_numbers(ax: "Axes", observed: np.ndarray, reconstructed: np.ndarray) -> "PathCollection":
+    """Draw observed against reconstructed numbers."""
     rows = thinned(len(observed))
     size = float(np.clip(6000 / len(rows), 4, 14))
     points = ax.scatter(observed[rows], reconstructed[rows], s=size, alpha=0.4, linewidths=0, color=COLORS[0])
@@ -276,8 +304,8 @@ def _draw_numbers(ax, observed, reconstructed, _):
     return points
 
 
-def _draw_levels(ax, observed, reconstructed, levels):
-    """Shares of the reconstructed level within each observed one; rare levels together as "other"."""
+def _draw_levels(ax: "Axes", observed: np.ndarray, reconstructed: np.ndarray, levels: list[str]) -> "AxesImage":
+    """Draw shares of the reconstructed level within each observed one; rare levels stand together as "other"."""
     place, names = grouped_levels(observed, levels)
     counts = np.zeros((len(names), len(names)))
     np.add.at(counts, (place[reconstructed.astype(int)], place[observed.astype(int)]), 1)

@@ -1,12 +1,16 @@
-"""`SampleDisplay`: a table against rows that the model makes up."""
+"""`SampleDisplay`: a table against rows that the model draws."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._inference.fitted import Fitted, fitted_of
 from .plotting import COLORS, columns_of, grouped_levels, numbers_of, panels, pyplot, short, thinned, vae_behind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SampleDisplay"]
 
@@ -15,16 +19,16 @@ _REAL, _SAMPLED = COLORS[6], COLORS[1]
 
 
 class SampleDisplay:
-    """A table against rows that the model makes up: each column, and each pair.
+    """A table against rows that the model draws: each column, and each pair of columns.
 
-    On the diagonal are the columns: histograms of numbers, bars of the shares of levels. Below it, real rows and
-    sampled ones in the same axes; levels are spread a little, so that points do not hide each other. Missing cells are
-    left out. All parameters are stored as attributes.
+    The diagonal shows the columns, as histograms of numbers and as bars of the shares of levels. Below it, real and
+    sampled rows share the same axes; levels are spread a little, so that points do not hide each other. Missing values
+    are left out. All parameters are stored as attributes.
 
     Parameters
     ----------
     real : ndarray of shape (n_samples, n_columns)
-        Numbers, and level codes of categories; NaN where missing.
+        Numbers, and indices of categories; NaN where a value is missing.
     sampled : ndarray of shape (n_drawn, n_columns)
         The same columns of rows that were drawn.
     names : list of str or None, default=None
@@ -58,7 +62,14 @@ class SampleDisplay:
     (200, 4)
     """
 
-    def __init__(self, real, sampled, *, names=None, levels=None):
+    def __init__(
+        self,
+        real: np.ndarray,
+        sampled: np.ndarray,
+        *,
+        names: Sequence[str] | None = None,
+        levels: Sequence[list[str] | None] | None = None,
+    ) -> None:
         self.real = real
         self.sampled = sampled
         self.names = names
@@ -76,14 +87,15 @@ class SampleDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
     ) -> "SampleDisplay":
-        """Draw rows from the model, and draw them beside a table.
+        """Sample rows from the model, and draw them beside a table.
 
-        Rows come from ``sample``, so with ``code_density="mixture"`` their codes come from the fitted mixture.
+        The rows come from ``sample``, so with ``code_density="mixture"`` their latent codes come from the fitted
+        mixture.
 
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted.
+            A fitted model.
         X : array-like, frame or CSR of shape (n_samples, n_features)
             The table.
         n_samples : int or None, default=None
@@ -93,9 +105,9 @@ class SampleDisplay:
         max_columns : int, default=4
             How many the first ones are.
         random_state : int, RandomState instance or None, default=None
-            Of the draws.
+            Seed of the draws.
         ax : matplotlib Axes, array of n_columns squared such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
 
         Returns
         -------
@@ -123,7 +135,8 @@ class SampleDisplay:
         real = numbers_of(vae, X)
         n = min(len(real), 10_000) if n_samples is None else n_samples
         sampled = numbers_of(vae, vae.sample(n, random_state=random_state))
-        chosen, known = _chosen_columns(vae, columns, max_columns), columns_of(vae)
+        fitted = fitted_of(vae)
+        chosen, known = _chosen_columns(fitted, columns, max_columns), columns_of(fitted)
         display = cls(
             real[:, chosen],
             sampled[:, chosen],
@@ -141,7 +154,7 @@ class SampleDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, array of n_columns squared such or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         bins : int, default=30
             Bins of a histogram.
 
@@ -170,19 +183,21 @@ class SampleDisplay:
         levels = [None] * n if self.levels is None else self.levels
         views = [_Axis(self.real[:, d], self.sampled[:, d], levels[d]) for d in range(n)]
         for i, j in np.ndindex(n, n):
+            ax_ij: Any = self.axes_[i, j]
             if j > i:
-                self.axes_[i, j].set_axis_off()
+                ax_ij.set_axis_off()
             elif i == j:
-                _draw_marginal(self.axes_[i, i], views[i], bins)
+                _draw_marginal(ax_ij, views[i], bins)
             else:
-                _draw_pair(self.axes_[i, j], views[j], views[i])
+                _draw_pair(ax_ij, views[j], views[i])
         self._label(views)
         return self
 
-    def _label(self, views):
+    def _label(self, views: "list[_Axis]") -> None:
         n = len(views)
         names = [f"x{d}" for d in range(n)] if self.names is None else self.names
-        for i, j in zip(*np.tril_indices(n), strict=True):
+        lower = [(i, j) for i in range(n) for j in range(i + 1)]
+        for i, j in lower:
             ax = self.axes_[i, j]
             ax.tick_params(labelsize="small")
             views[j].put_ticks(ax, "x", shown=i == n - 1)
@@ -198,15 +213,15 @@ class SampleDisplay:
 
 
 class _Axis:
-    """One column of both tables: its cells, range, and where levels stand.
+    """One column of both tables: its cells, its range, and the places of its levels.
 
     Levels that are rare in the real column stand together as the last one.
     """
 
-    def __init__(self, real, sampled, levels):
+    def __init__(self, real: np.ndarray, sampled: np.ndarray, levels: list[str] | None) -> None:
         self.is_number = levels is None
         self.cells = {"real": real, "sampled": sampled}
-        if self.is_number:
+        if levels is None:
             seen = real[~np.isnan(real)] if not np.isnan(real).all() else np.zeros(1)
             low, high = np.quantile(seen, _SHOWN[0], method="lower"), np.quantile(seen, _SHOWN[1], method="higher")
             self.step = next((10.0**-k for k in range(4) if (seen == np.round(seen, k)).all()), None)
@@ -219,22 +234,25 @@ class _Axis:
         self.cells = {name: place[np.where(np.isnan(x), len(levels), x).astype(int)] for name, x in self.cells.items()}
         self.limits = -0.6, len(self.names) - 0.4
 
-    def edges(self, bins):
-        """Of a histogram; a column with few decimals has bins that hold as many of its values each, or it is a comb."""
+    def edges(self, bins: int) -> np.ndarray:
+        """Edges of a histogram.
+
+        In a column with few decimals every bin holds as many of its values as the others, or it would look like a comb.
+        """
         low, high = self.limits
         if self.step is None:
             return np.linspace(low, high, bins + 1)
         width = math.ceil((high - low) / bins / self.step) * self.step
         return np.arange(math.floor(low / self.step) * self.step - self.step / 2, high + width, width)
 
-    def spread(self, name, rows, rng):
-        """Cells of some rows; levels moved a little at random."""
+    def spread(self, name: str, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Cells of some rows; levels are moved a little at random."""
         cells = self.cells[name][rows]
         return cells if self.is_number else cells + rng.uniform(-0.3, 0.3, len(cells))
 
-    def put_ticks(self, ax, which, shown):
-        """Limits and ticks of the x or y axis; without labels where they are not `shown`."""
-        axis = ax.xaxis if which == "x" else ax.yaxis
+    def put_ticks(self, ax: "Axes", which: str, shown: bool) -> None:
+        """Set limits and ticks of the x or y axis; without labels where they are not `shown`."""
+        axis: Any = ax.xaxis if which == "x" else ax.yaxis
         (ax.set_xlim if which == "x" else ax.set_ylim)(self.limits)
         if not self.is_number:
             axis.set_ticks(range(len(self.names)), [short(name, 10) for name in self.names])
@@ -243,14 +261,16 @@ class _Axis:
         axis.set_tick_params(labelbottom=shown, labelleft=shown, rotation=90 if which == "x" and self._is_long else 0)
 
     @property
-    def _is_long(self):
+    def _is_long(self) -> bool:
         return not self.is_number and sum(min(len(name), 10) for name in self.names) > 8
 
 
-def _draw_marginal(ax, view, bins):
+def _draw_marginal(ax: "Axes", view: _Axis, bins: int) -> None:
+    """Draw the histogram of a column, or the shares of its levels, for both tables."""
     if view.is_number:
-        edges = view.edges(bins)
-        filled, line = {"color": _REAL, "alpha": 0.45}, {"histtype": "step", "color": _SAMPLED, "linewidth": 1.4}
+        edges: Any = view.edges(bins)
+        filled: dict[str, Any] = {"color": _REAL, "alpha": 0.45}
+        line: dict[str, Any] = {"histtype": "step", "color": _SAMPLED, "linewidth": 1.4}
         for name, style in (("real", filled), ("sampled", line)):
             cells = view.cells[name]
             cells = cells[(cells >= edges[0]) & (cells <= edges[-1])]  # also no NaN
@@ -265,8 +285,8 @@ def _draw_marginal(ax, view, bins):
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_pair(ax, across, up):
-    """Points of both tables in one shuffled pile, so that neither hides the other."""
+def _draw_pair(ax: "Axes", across: _Axis, up: _Axis) -> None:
+    """Draw the points of both tables in one shuffled order, so that neither hides the other."""
     rng = np.random.default_rng(0)
     points, colors = [], []
     for name, color in (("real", _REAL), ("sampled", _SAMPLED)):
@@ -280,8 +300,8 @@ def _draw_pair(ax, across, up):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _chosen_columns(vae, columns, most):
+def _chosen_columns(fitted: Fitted, columns: Sequence | None, most: int) -> list[int]:
     """Column numbers behind names or numbers; the first `most` for None."""
     if columns is None:
-        return list(range(min(most, len(vae._columns.families))))
-    return [vae._columns.position(key, "columns") for key in columns]
+        return list(range(min(most, len(fitted.columns.families))))
+    return [fitted.columns.position(key, "columns") for key in columns]

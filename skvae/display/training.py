@@ -1,12 +1,19 @@
 """`TrainingCurveDisplay`: the bound over the epochs, against linear models."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
+from .._inference.fitted import fitted_of
+from ..estimator import VAETransformer
 from ..objectives.bounds import ELBO, IWAE
 from .plotting import COLORS, panels, place_legend, pyplot, vae_behind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["TrainingCurveDisplay"]
 
@@ -24,22 +31,23 @@ _NAMES = {"train": "training rows", "valid": "held-out rows"}
 
 
 class TrainingCurveDisplay:
-    """Course of the bound over the epochs, against the linear models that it began with.
+    """Course of the bound over the epochs, against the linear models that it is initialised with.
 
-    The first panel has the number that training is about, the others its parts: reconstruction and KL for bounds,
-    whatever the objective has for others. Horizontal lines are the start and, where they were asked for, PCA and factor
-    analysis on the same held-out rows and in the same units. All parameters are stored as attributes.
+    The first panel shows the quantity that training optimises, the others show its parts: reconstruction and KL for
+    bounds, and for other objectives the parts that they report. Horizontal lines show the initialised model ("start")
+    and, on request, PCA and factor analysis on the same held-out rows and in data space. All parameters are stored as
+    attributes.
 
     Parameters
     ----------
     history : list of dict
-        One record per epoch, as ``VAETransformer.history_``.
+        One record per epoch, as in ``VAETransformer.history_``.
     best_iter : int or None, default=None
         The epoch whose state was kept.
     kind : {"elbo", "bound", "loss"}, default="elbo"
-        What the first panel draws: reconstruction minus KL, minus the loss, or the loss.
+        Quantity in the first panel: reconstruction minus KL, minus the loss, or the loss.
     label : str, default="ELBO (nats per row)"
-        Its axis label.
+        Axis label of the first panel.
     levels : dict of str to float or None, default=None
         Horizontal lines of the first panel.
 
@@ -66,11 +74,11 @@ class TrainingCurveDisplay:
 
     Notes
     -----
-    Training rows are measured while the weights move, with the draws that the steps take and with dropout; held-out
-    rows after the epoch, with the averaged weights that are kept. So the first curve may lie below the second. The
-    ELBO has weight 1 on the KL, whatever weight was trained, and no free bits. Held-out numbers, the levels among them,
-    come from one pair of draws per row, the same in every epoch and for every level: differences are more exact than
-    the numbers themselves.
+    Training rows are measured during the epoch, with the draws that the steps take and with dropout; held-out rows are
+    measured after the epoch, with the averaged weights that are kept. So the first curve may lie below the second. The
+    ELBO has weight 1 on the KL, whatever weight was trained, and no free bits. Held-out numbers and levels come from
+    one pair of draws per row, which is the same in every epoch and for every level, so that differences are more exact
+    than the numbers themselves.
 
     Examples
     --------
@@ -84,7 +92,15 @@ class TrainingCurveDisplay:
     ['start', 'PCA', 'factor analysis']
     """
 
-    def __init__(self, history, *, best_iter=None, kind="elbo", label="ELBO (nats per row)", levels=None):
+    def __init__(
+        self,
+        history: list[dict[str, Any]],
+        *,
+        best_iter: int | None = None,
+        kind: str = "elbo",
+        label: str = "ELBO (nats per row)",
+        levels: dict[str, float] | None = None,
+    ) -> None:
         self.history = history
         self.best_iter = best_iter
         self.kind = kind
@@ -105,24 +121,25 @@ class TrainingCurveDisplay:
     ) -> "TrainingCurveDisplay":
         """Draw the history of a fit.
 
-        With the table of the fit, the levels of PCA and of factor analysis are added: a clone with the same seed, and
-        so with the same held-out rows, starts from each, and its bound before the first step is taken, which is the
-        log-likelihood of that linear model. A clone with the model's own start checks that the table is the same.
+        With the table of the fit, the levels of PCA and of factor analysis are added. For each, a clone with the same
+        seed, and so with the same held-out rows, is initialised by it, and the level is its bound before the first
+        step, which is the log-likelihood of that linear model. A clone with the initialisation of the model itself
+        checks that the table is the same.
 
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            Fitted.
+            A fitted model.
         X : array-like, frame or CSR of shape (n_samples, n_features), default=None
             The table that `fit` saw, for the levels of the linear models.
         X_val : array-like, frame or CSR of shape (n_val, n_features), default=None
-            The held-out rows, where `fit` was given some.
+            The held-out rows, if `fit` was given some.
         sample_weight : array-like of shape (n_samples,), default=None
-            The weights, where `fit` was given some.
+            The weights, if `fit` was given some.
         parts : bool, default=True
             Whether to draw a panel for each part of the objective.
         ax : matplotlib Axes, array of one per panel or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         line_kw : dict or None, default=None
             Further arguments of ``Axes.plot`` for the curves.
 
@@ -143,7 +160,7 @@ class TrainingCurveDisplay:
         >>> X, _ = load_wine(return_X_y=True)
         >>> vae = VAETransformer(n_components=2, max_iter=3, random_state=0).fit(X)
         >>> display = TrainingCurveDisplay.from_estimator(vae, parts=False)
-        >>> len(display.lines_["valid"].get_xdata())  # the start and three epochs
+        >>> len(display.lines_["valid"].get_xdata())  # the initialised model and three epochs
         4
         """
         caller = cls.__name__
@@ -151,7 +168,7 @@ class TrainingCurveDisplay:
         vae, X = vae_behind(estimator, X, caller=caller)
         if not vae.history_:
             raise ValueError(f"{caller}: no epoch was trained (max_iter={vae.max_iter}), so there is no history_.")
-        if X_val is not None and vae is not estimator and len(estimator) > 1:
+        if X_val is not None and isinstance(estimator, Pipeline) and len(estimator) > 1:
             X_val = estimator[:-1].transform(X_val)
         kind, label = _kind(vae)
         levels = {"start": _value(vae.history_[0], "valid", kind)} if _has_start(vae) else {}
@@ -163,12 +180,12 @@ class TrainingCurveDisplay:
     def plot(self, ax: Any = None, *, parts: bool = True, line_kw: dict | None = None) -> "TrainingCurveDisplay":
         """Draw the display.
 
-        A first epoch far off does not squeeze the rest: the axis then leaves it out at the bottom.
+        Where the first epochs are much worse than the rest, the axis leaves them out at the bottom.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of one per panel or None, default=None
-            Where to draw; a single one is divided, None makes a figure.
+            Axes to draw on; a single one is divided, and None makes a figure.
         parts : bool, default=True
             Whether to draw a panel for each part of the objective.
         line_kw : dict or None, default=None
@@ -194,7 +211,8 @@ class TrainingCurveDisplay:
         n = 1 + len(names)
         self.axes_ = panels(ax, (1, n), (6.6 if n == 1 else 5.6 + 3.1 * (n - 1), 3.5), type(self).__name__)[0]
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
-        self.lines_, self.level_lines_ = {}, {}
+        self.lines_: dict[str, Any] = {}
+        self.level_lines_: dict[str, Any] = {}
         for prefix in ("train", "valid"):
             main = [_value(record, prefix, self.kind) for record in self.history]
             self._curve(self.ax_, prefix, prefix, main, line_kw)
@@ -206,8 +224,9 @@ class TrainingCurveDisplay:
         self._label(names)
         return self
 
-    def _curve(self, ax, key, prefix, values, line_kw):
-        values = np.array(values, dtype=np.float64)
+    def _curve(self, ax: "Axes", key: str, prefix: str, numbers: list[float], line_kw: dict | None) -> None:
+        """Draw one number over the epochs that have it."""
+        values = np.array(numbers, dtype=np.float64)
         seen = ~np.isnan(values)
         if not seen.any():
             return
@@ -218,13 +237,13 @@ class TrainingCurveDisplay:
             options = {"marker": "o", "markersize": 4, **options}
         (self.lines_[key],) = ax.plot(epochs, values[seen], **options)
 
-    def _draw_levels(self):
+    def _draw_levels(self) -> None:
         for i, (name, value) in enumerate(_merged(self.levels or {}).items()):
             style, color = ("--", ":", "-.", (0, (1, 3)))[i % 4], (COLORS[6], COLORS[1], COLORS[2], COLORS[3])[i % 4]
             line = self.ax_.axhline(value, color=color, linestyle=style, linewidth=1.4, label=f"{name}: {value:.2f}")
             self.level_lines_[name] = line
 
-    def _mark_best(self):
+    def _mark_best(self) -> None:
         self.best_line_ = None
         if self.best_iter is None:
             return
@@ -233,7 +252,7 @@ class TrainingCurveDisplay:
             line = ax.axvline(self.best_iter, color="#999999", linewidth=1.0, zorder=0, label=label)
             self.best_line_ = line if i == 0 else self.best_line_
 
-    def _label(self, names):
+    def _label(self, names: list[str]) -> None:
         for ax, label in zip(self.axes_, [self.label, *[_LABELS.get(name, name) for name in names]], strict=True):
             ax.set(xlabel="Epoch", ylabel=label)
             ax.spines[["top", "right"]].set_visible(False)
@@ -243,7 +262,7 @@ class TrainingCurveDisplay:
         handles, names = self.ax_.get_legend_handles_labels()
         self.legend_ = place_legend(self.axes_[-1], self.ax_, handles=handles, labels=names, fontsize="small")
 
-    def _leave_out_a_bad_beginning(self):
+    def _leave_out_a_bad_beginning(self) -> None:
         """Let the bottom of the axis follow the curves' lower twentieth, where their lowest point is far below it."""
         curves = [self.lines_[prefix].get_ydata() for prefix in ("train", "valid") if prefix in self.lines_]
         values = np.concatenate([*curves, list((self.levels or {}).values())])
@@ -253,9 +272,9 @@ class TrainingCurveDisplay:
             self.ax_.set_ylim(low - 0.1 * (high - low), high + 0.05 * (high - low))
 
 
-def _kind(vae):
-    """(kind, axis label) of what a fitted model was trained for."""
-    objective = vae._fitted_parts()[2]
+def _kind(vae: VAETransformer) -> tuple[str, str]:
+    """Kind and axis label of what a fitted model was trained for."""
+    objective = fitted_of(vae).parts.objective
     weighted = "" if vae.column_weights is None else ", columns weighted"
     if isinstance(objective, ELBO):
         return "elbo", f"ELBO (nats per row{weighted})"
@@ -266,30 +285,32 @@ def _kind(vae):
     return "loss", f"Loss of {type(objective).__name__}{weighted}"
 
 
-def _value(record, prefix, kind):
+def _value(record: Mapping[str, Any], prefix: str, kind: str) -> float:
     """The number of the first panel; NaN where the record has none."""
     if kind == "elbo":
         return record.get(f"{prefix}_reconstruction", np.nan) - record.get(f"{prefix}_kl", np.nan)
     return (1 if kind == "loss" else -1) * record.get(f"{prefix}_loss", np.nan)
 
 
-def _parts_of(history):
+def _parts_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the objective's parts in their order, without the loss."""
     prefixed = [key.partition("_") for key in history[-1] if key.startswith(("train_", "valid_"))]
     return list(dict.fromkeys(name for _, _, name in prefixed if name != "loss" and not name.startswith("loss_")))
 
 
-def _has_start(vae):
-    """Whether the history opens with the start on held-out rows."""
+def _has_start(vae: VAETransformer) -> bool:
+    """Whether the history opens with the initialised model on held-out rows."""
     return vae.history_[0]["epoch"] == 0 and "valid_loss" in vae.history_[0]
 
 
-def _best(vae):
+def _best(vae: VAETransformer) -> int | None:
     """The epoch that was kept; None where nothing was there to choose by."""
     return vae.best_iter_ if "event_best" in vae.history_[-1] else None
 
 
-def _linear_levels(vae, X, X_val, sample_weight, kind, caller):
+def _linear_levels(
+    vae: VAETransformer, X: Any, X_val: Any, sample_weight: Any, kind: str, caller: str
+) -> dict[str, float]:
     """The value of each closed-form linear model on the held-out rows."""
     if not _has_start(vae):
         raise ValueError(
@@ -300,8 +321,8 @@ def _linear_levels(vae, X, X_val, sample_weight, kind, caller):
     own, first = vae.history_[0], _first_record(vae, vae.init_, X, X_val, sample_weight)
     if not np.isclose(first["valid_loss"], own["valid_loss"], rtol=1e-4, atol=1e-4):
         raise ValueError(
-            f"{caller}: the start of this table has a held-out loss of {first['valid_loss']:.4f}, that of the fit "
-            f"{own['valid_loss']:.4f}: X, X_val or sample_weight are not those that fit saw."
+            f"{caller}: the model that this table initialises has the held-out loss {first['valid_loss']:.4f}, that of "
+            f"the fit {own['valid_loss']:.4f}: X, X_val or sample_weight are not those that fit saw."
         )
     records = {vae.init_: first}
     for init in ("pca", "factor_analysis"):
@@ -309,15 +330,15 @@ def _linear_levels(vae, X, X_val, sample_weight, kind, caller):
     return {_LEVELS[init]: _value(records[init], "valid", kind) for init in ("pca", "factor_analysis")}
 
 
-def _first_record(vae, init, X, X_val, sample_weight):
-    """What the start `init` is worth on the rows that the fit of `vae` held out.
+def _first_record(vae: VAETransformer, init: str, X: Any, X_val: Any, sample_weight: Any) -> dict[str, Any]:
+    """What the model initialised by `init` is worth on the rows that the fit of `vae` held out.
 
-    `_seed` is the int that the fit's `random_state` became, also where that is None: it decides which rows are held
-    out. A start enters the history with the first epoch, whose steps are made too small to move it.
+    The fitted seed is the int that the fit's `random_state` became, also where that is None: it decides which rows are
+    held out. The initialised model enters the history with the first epoch, whose steps are made too small to move it.
     """
     twin = clone(vae).set_params(
         init=init,
-        random_state=vae._seed,
+        random_state=fitted_of(vae).seed,
         max_iter=1,
         learning_rate=1e-12,
         warm_start=False,
@@ -328,9 +349,9 @@ def _first_record(vae, init, X, X_val, sample_weight):
     return twin.fit(X, sample_weight=sample_weight, X_val=X_val).history_[0]
 
 
-def _merged(levels):
-    """Levels of one value under one name: where the start is PCA, "start, PCA"."""
-    merged = {}
+def _merged(levels: Mapping[str, float]) -> dict[str, float]:
+    """Put levels of one value under one name: where the model is initialised by PCA, "start, PCA"."""
+    merged: dict[str, float] = {}
     for name, value in levels.items():
         same = next((other for other, number in merged.items() if np.isclose(number, value, rtol=1e-6)), None)
         if same is not None:
