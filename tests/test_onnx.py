@@ -1,9 +1,11 @@
-"""Graphs of the verbs: through onnxruntime they give what the estimator gives.
+"""Graphs of the methods: through onnxruntime they give what the estimator gives.
 
-A conversion takes seconds, so few are made here. That the verbs of `graphs.py` equal the estimator's for every kind of
-model is tested in torch, and so is what stands for operators that ONNX lacks; the slow sweep converts all of them.
+A conversion takes seconds, so few are made here. That the modules of `graphs.py` equal the methods of the estimator for
+every kind of model is tested in torch, and so is what stands for operators that ONNX lacks; the slow sweep converts all
+of them.
 """
 
+import copy
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,7 +29,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skvae import ConvNet, Gaussian, VAETransformer
 from skvae.onnx.converters import OPSET, to_onnx
 from skvae.onnx.decompositions import DECOMPOSITIONS
-from skvae.onnx.graphs import VERBS
+from skvae.onnx.graphs import METHODS
 
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 TYPES = {
@@ -74,8 +76,8 @@ def assert_same(actual, expected, rounding=0.0):
 
 
 @pytest.fixture(scope="module")
-def holes():
-    """Iris with holes, far from 0."""
+def incomplete():
+    """Iris with missing values, far from 0."""
     X = load_iris().data * 10.0 + 1000.0
     X[3, 1] = X[5, 0] = X[5, 1] = np.nan
     X[9] = np.nan
@@ -84,7 +86,7 @@ def holes():
 
 @pytest.fixture(scope="module")
 def mixed():
-    """A frame of every kind of column, with holes."""
+    """A frame of every kind of column, with missing values."""
     rng = np.random.default_rng(0)
     kind = rng.choice(["Katze", "dog", "ærfugl"], 200)
     frame = pd.DataFrame(
@@ -113,11 +115,11 @@ def fitted_mixed(mixed):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("method", VERBS)
-def test_a_pipeline_of_numbers_with_holes(holes, method, dtype, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pipeline_of_numbers_with_missing_values(incomplete, method, dtype, tmp_path):
     pipeline = Pipeline([("scale", StandardScaler()), ("vae", VAETransformer(2, max_iter=5, random_state=0))])
-    pipeline.fit(holes)
-    X = holes.astype(dtype)
+    pipeline.fit(incomplete)
+    X = incomplete.astype(dtype)
     X = pipeline.transform(X) if method == "inverse_transform" else X
     onnx.save(to_onnx(pipeline, X[:2], method=method), tmp_path / "graph.onnx")
     graph = onnx.load(tmp_path / "graph.onnx")
@@ -129,11 +131,13 @@ def test_a_pipeline_of_numbers_with_holes(holes, method, dtype, tmp_path):
     assert opsets["ai.onnx.ml"] <= OPSET["ai.onnx.ml"]  # skl2onnx writes the oldest one that will do
 
 
-def test_skl2onnx_alone_converts_at_its_own_opset(holes):
-    """Numbers so far from 0 that units in float32 would cost four digits."""
-    vae = VAETransformer(2, max_iter=5, random_state=0).fit(holes)
-    X = (holes + 1e4).astype(np.float32)
-    vae._columns = replace(vae._columns, shift=vae._columns.shift + 1e4)
+def test_skl2onnx_alone_converts_at_its_own_opset(incomplete):
+    """Numbers so far from 0 that a shift in float32 would cost four digits."""
+    vae = VAETransformer(2, max_iter=5, random_state=0).fit(incomplete)
+    X = (incomplete + 1e4).astype(np.float32)
+    columns = copy.copy(vae.fitted_.columns)
+    columns.shift = columns.shift + 1e4
+    vae.fitted_ = replace(vae.fitted_, columns=columns)
     graph = skl2onnx.to_onnx(vae, X[:1])
     assert graph.opset_import[0].version == skl2onnx.get_latest_tested_opset_version()
     assert_same(only(run(graph, X)), vae.transform(X))
@@ -145,7 +149,7 @@ def test_skl2onnx_alone_converts_a_frame(mixed):
     assert_same(only(run(skl2onnx.to_onnx(vae, frame[:1]), frame)), vae.transform(frame))
 
 
-@pytest.mark.parametrize("method", VERBS)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_mixed_frame(mixed, fitted_mixed, method):
     frame = mixed.assign(kind=mixed["kind"].where(mixed.index != 10, "a kind that fit has not seen"))
     if method != "inverse_transform":
@@ -230,7 +234,7 @@ MODELS = {
     "power, student_t": ("line", {"scaling": "power", "likelihood": "student_t"}),
 }
 
-#: Verbs that have no graph, and why: draws and quantiles of these are scipy's.
+#: Methods that have no graph, and why: draws and quantiles of these are scipy's.
 REFUSED = {
     **{name: {"score_samples"} for name in ("student_t", "gamma", "dirichlet", "elliptical")},
     "power, student_t": {"inverse_transform"},
@@ -238,22 +242,23 @@ REFUSED = {
 
 
 def cases(name):
-    """A fitted model and (method, argument) of each verb that it has."""
+    """A fitted model and (method, argument) of each method that it has."""
     table, parameters = MODELS[name]
     X = tables()[table]
     vae = VAETransformer(2, max_iter=3, random_state=0, **parameters).fit(X)
-    vae.order_, vae.signs_ = vae.order_[::-1].copy(), vae.signs_ * [1, -1]  # whatever fit finds, one that matters
-    for method in VERBS:
+    fitted = vae.fitted_  # whatever order and signs fit finds, here are some that matter
+    vae.fitted_ = replace(fitted, order=fitted.order[::-1].copy(), signs=fitted.signs * [1, -1])
+    for method in METHODS:
         if hasattr(vae, method):
             yield vae, method, vae.transform(X) if method == "inverse_transform" else X
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_verbs_in_torch_are_the_estimators(name):
+def test_methods_in_torch_are_the_estimators(name):
     for vae, method, X in cases(name):
         for dtype in (np.float64, np.float32):
             A = torch.from_numpy(X.astype(dtype))
-            assert_same(VERBS[method](vae, A.dtype)(A).numpy(), getattr(vae, method)(A.numpy()))
+            assert_same(METHODS[method](vae, A.dtype)(A).numpy(), getattr(vae, method)(A.numpy()))
 
 
 @pytest.mark.slow
@@ -264,12 +269,12 @@ def test_every_model_converts_or_says_what_cannot(name):
             with pytest.raises(NotImplementedError, match="has no ONNX graph"):
                 to_onnx(vae, X, method=method)
             continue
-        verb = getattr(vae, method)
+        of_estimator = getattr(vae, method)
         for dtype in (np.float64, np.float32):
             A = X.astype(dtype)
             # Log-gamma functions of large numbers nearly cancel: some scores know fewer digits in float32 themselves.
-            rounding = np.abs(verb(A) - verb(A.astype(np.float64))).max()
-            assert_same(only(run(to_onnx(vae, A, method=method), A)), verb(A), 4 * rounding)
+            rounding = np.abs(of_estimator(A) - of_estimator(A.astype(np.float64))).max()
+            assert_same(only(run(to_onnx(vae, A, method=method), A)), of_estimator(A), 4 * rounding)
 
 
 @pytest.mark.slow
@@ -278,7 +283,7 @@ def test_convolutions(dtype):
     X = load_digits().data.astype(dtype)
     net = ConvNet(image_shape=(8, 8), channels=(4, 8))
     vae = VAETransformer(3, encoder=net, decoder=net, scaling="global", max_iter=2, random_state=0).fit(X)
-    for method in VERBS:
+    for method in METHODS:
         A = vae.transform(X) if method == "inverse_transform" else X
         assert_same(only(run(to_onnx(vae, A, method=method), A[:50])), getattr(vae, method)(A[:50]))
 
@@ -341,35 +346,35 @@ def test_matrix_functions_that_onnx_lacks():
 # ---------------------------------------------------------------- refused
 
 
-def test_errors(mixed, fitted_mixed, holes):
-    vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(holes)
+def test_errors(mixed, fitted_mixed, incomplete):
+    vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(incomplete)
     with pytest.raises(ValueError, match="'method' parameter of to_onnx must be one of"):
-        to_onnx(vae, holes, method="score")
+        to_onnx(vae, incomplete, method="score")
     with pytest.raises(NotFittedError):
-        to_onnx(clone(vae), holes)
+        to_onnx(clone(vae), incomplete)
     with pytest.raises(AttributeError, match="score"):
-        to_onnx(clone(vae).set_params(objective="ae").fit(holes), holes, method="score_samples")
+        to_onnx(clone(vae).set_params(objective="ae").fit(incomplete), incomplete, method="score_samples")
     with pytest.raises(ValueError, match="last step is a VAETransformer"):
-        to_onnx(make_pipeline(vae, LogisticRegression()), holes, method="score_samples")
+        to_onnx(make_pipeline(vae, LogisticRegression()), incomplete, method="score_samples")
     with pytest.raises(NotImplementedError, match=r"'minmaxscaler'.* has no graph of its inverse_transform"):
-        to_onnx(make_pipeline(MinMaxScaler(), vae).fit(holes), np.zeros((1, 2)), method="inverse_transform")
+        to_onnx(make_pipeline(MinMaxScaler(), vae).fit(incomplete), np.zeros((1, 2)), method="inverse_transform")
     with pytest.raises(ValueError, match="inputs have 3 columns; the VAETransformer has 4"):
-        to_onnx(vae, holes[:, :3])
+        to_onnx(vae, incomplete[:, :3])
     with pytest.raises(ValueError, match="at least 18"):
-        to_onnx(vae, holes, target_opset=17)
+        to_onnx(vae, incomplete, target_opset=17)
     with pytest.raises(ValueError, match="array of objects"):
-        to_onnx(vae, holes.astype(object))
+        to_onnx(vae, incomplete.astype(object))
     with pytest.raises(ValueError, match="'x0' holds numbers, but its input is a tensor of strings"):
-        to_onnx(vae, holes.astype(str))
+        to_onnx(vae, incomplete.astype(str))
     types = [(name, skl2onnx.common.data_types.Int64TensorType([None, 1])) for name in mixed]
     with pytest.raises(ValueError, match="'kind' is a category of strings, but its input is a Int64TensorType"):
         skl2onnx.to_onnx(fitted_mixed, initial_types=types)
 
 
-def test_what_has_no_graph_says_so(holes):
-    vae = VAETransformer(2, posterior="gamma", max_iter=0).fit(holes)
+def test_what_has_no_graph_says_so(incomplete):
+    vae = VAETransformer(2, posterior="gamma", max_iter=0).fit(incomplete)
     with pytest.raises(NotImplementedError, match=r"score_samples.*posterior=MeanField\(family='gamma'\).*scipy"):
-        to_onnx(vae, holes, method="score_samples")
+        to_onnx(vae, incomplete, method="score_samples")
 
 
 def test_importing_skvae_imports_no_onnx():
@@ -381,9 +386,9 @@ def test_importing_skvae_imports_no_onnx():
 # ---------------------------------------------------------------- the recipes of docs/deployment.md
 
 
-def test_networks_export_with_torch(tmp_path, holes):
-    vae = VAETransformer(2, max_iter=5, random_state=0).fit(holes)
-    x, mask = vae._columns.tensors(holes, "cpu", torch.float32)
+def test_networks_export_with_torch(tmp_path, incomplete):
+    vae = VAETransformer(2, max_iter=5, random_state=0).fit(incomplete)
+    x, mask = vae.fitted_.columns.tensors(incomplete, "cpu", torch.float32)
     rows = torch.export.Dim("rows")
     encoder, decoder = vae.module_.encoder, vae.module_.decoder
     programs = {
@@ -399,9 +404,9 @@ def test_networks_export_with_torch(tmp_path, holes):
         torch.testing.assert_close(loaded["decoder"](z), decoder(z))
 
 
-def test_verbs_export_with_torch(holes):
-    vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(holes)
-    X = torch.from_numpy(holes)
-    verb = VERBS["transform"](vae, X.dtype)
-    program = torch.export.export(verb, (X[:2],), dynamic_shapes=({0: torch.export.Dim("rows")},))
-    assert_same(program.module()(X).numpy(), vae.transform(holes))
+def test_verbs_export_with_torch(incomplete):
+    vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(incomplete)
+    X = torch.from_numpy(incomplete)
+    module = METHODS["transform"](vae, X.dtype)
+    program = torch.export.export(module, (X[:2],), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    assert_same(program.module()(X).numpy(), vae.transform(incomplete))

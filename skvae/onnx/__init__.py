@@ -1,4 +1,4 @@
-"""Export of fitted models to ONNX."""
+"""Export of fitted models to ONNX (extra "onnx")."""
 
 from .converters import OPSET, to_onnx
 

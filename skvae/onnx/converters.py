@@ -2,29 +2,31 @@
 
 After ``import skvae.onnx`` plain ``skl2onnx.to_onnx`` converts a pipeline with a `VAETransformer` in it. `to_onnx` here
 also gives the graphs of `inverse_transform` and `score_samples`, reads the column types of a frame, and pins the opset.
-torch's own exporter translates the networks; `graphs.py` says in torch what a verb does, and `decompositions.py` what
-ONNX lacks. Needs the extra: ``pip install skvae[onnx]``.
+torch's own exporter translates the networks; `graphs.py` says in torch what a method does, and `decompositions.py` what
+ONNX lacks. It needs the extra "onnx".
 
-Precision is that of the verb: a float32 array has a float32 graph, everything else a float64 one.
+The precision is that of the method: a float32 array has a float32 graph, everything else a float64 one.
 
-What cells are in a graph:
+How the values of a table enter a graph:
 
-- A missing number or boolean is NaN, in a float tensor.
-- A category of strings is a string tensor; a string that fit has not seen counts as missing, as in the estimator. ONNX
-  has no missing strings: use the empty string.
-- A category of numbers or bools is a tensor of these, its values, never pandas' codes.
-- A graph does not raise: a row outside the support of a column's family has the score NaN, where the estimator refuses
-  it, and what else the estimator refuses (infinite numbers, a boolean column that holds 2) gives numbers without
-  meaning.
+- A missing number or boolean is NaN in a float tensor.
+- A category of strings is a string tensor. A string that `fit` has not seen counts as missing, as in the estimator.
+  ONNX has no missing strings: use the empty string.
+- A category of numbers or booleans is a tensor of its values, never of category indices.
+- A graph does not raise errors: a row outside the support of a column's family has the score NaN, where the estimator
+  refuses it, and whatever else the estimator refuses (infinite numbers, a boolean column that holds 2) gives numbers
+  without meaning.
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxscript  # noqa: F401 - torch's exporter asks for it late
 import skl2onnx
 import torch
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
@@ -36,10 +38,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from .._inference.fitted import fitted_of
 from .._tables.frames import Column, as_frame
+from .._tables.schema import Schema
 from ..estimator import VAETransformer
 from .decompositions import plain_program
-from .graphs import VERBS
+from .graphs import METHODS
 
 __all__ = ["OPSET", "to_onnx"]
 
@@ -49,44 +53,46 @@ OPSET = {"": 18, "ai.onnx.ml": 3}
 _ALIAS = "SkvaeVAETransformer"
 
 
-def to_onnx(model, X, method="transform", target_opset=None, **options):
-    """Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its verbs.
+def to_onnx(
+    model: Any, X: Any, method: str = "transform", target_opset: int | Mapping[str, int] | None = None, **options: Any
+) -> ModelProto:
+    """Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its methods.
 
-    An array, of rows or of codes, is one input tensor "X" of shape (n, D); a frame is one tensor of shape (n, 1) for
-    each column, in their order, and skl2onnx puts "_" for what is no letter or digit in their names.
-    `inverse_transform` gives one tensor for a table of numbers, and one for each column, under its name, for a table
-    that also has categories or booleans. The number of rows is free.
+    An array of rows or of latent codes is one input tensor "X" of shape (n, D). A frame is one tensor of shape (n, 1)
+    for each column, in their order, and skl2onnx replaces characters of their names that are no letters or digits by
+    "_". `inverse_transform` gives one tensor for a table of numbers, and one for each column, under its name, for a
+    table that also has categories or booleans. The number of rows is free.
 
     Parameters
     ----------
     model : VAETransformer or Pipeline
-        Fitted. Steps behind the `VAETransformer` are those that skl2onnx knows.
+        A fitted model. Steps behind the `VAETransformer` must be known to skl2onnx.
     X : array-like or frame of shape (n_samples, n_features)
-        A table as the verb takes it, of which only the types of the columns count: rows, or codes for
+        A table as the method takes it, of which only the types of the columns count: rows, or latent codes for
         `inverse_transform`.
     method : {"transform", "inverse_transform", "score_samples"}, default="transform"
-        The verb of the `VAETransformer`. With "transform" the graph is that of the whole pipeline, whatever its last
-        step; the others need the `VAETransformer` to be the last. Codes are inverted through earlier steps that are
-        `StandardScaler`.
+        Method of the `VAETransformer`. With "transform" the graph is that of the whole pipeline, whatever its last
+        step; the others need the `VAETransformer` to be the last. `inverse_transform` goes back through earlier steps
+        that are `StandardScaler`.
     target_opset : int or dict, optional
         Operator sets, at least 18; `OPSET` if not given.
     **options : dict
-        Of `skl2onnx.to_onnx`, such as ``options={"zipmap": False}`` for a classifier.
+        Further arguments of `skl2onnx.to_onnx`, such as ``options={"zipmap": False}`` for a classifier.
 
     Returns
     -------
     onnx.ModelProto
-        With the outputs "codes" (n, K), "bound" (n,) in nats, "X_out" (n, D) or the columns (n, 1); those of a
-        pipeline's other last step are skl2onnx's.
+        A graph with the output "codes" (n, K), "bound" (n,) in nats, "X_out" (n, D) or the columns (n, 1); the outputs
+        of another last step of a pipeline are those of skl2onnx.
 
     Raises
     ------
     AttributeError
-        The model has no such verb.
+        The model has no such method.
     NotImplementedError
         A part of the model has no graph; the message says which.
     ValueError
-        A verb that is not one of the three, or columns that do not fit the estimator.
+        A method that is not one of the three, or columns that do not fit the estimator.
 
     See Also
     --------
@@ -94,9 +100,9 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
 
     Notes
     -----
-    Posteriors whose draws come from scipy (gamma and its kin, Student t) have a graph of `transform` and
-    `inverse_transform`, and none of `score_samples`. Nor has `inverse_transform` with ``scaling="power"`` or
-    "quantile" where a bent column is Student t.
+    Posteriors whose draws come from scipy (the gamma family and Student t) have graphs of `transform` and
+    `inverse_transform`, but none of `score_samples`. With ``scaling="power"`` or "quantile", `inverse_transform` has no
+    graph where a transformed column is Student t.
 
     Examples
     --------
@@ -113,8 +119,8 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
     >>> np.allclose(bound, vae.score_samples(X), rtol=1e-10)
     True
     """
-    if method not in VERBS:
-        raise ValueError(f"The 'method' parameter of to_onnx must be one of {list(VERBS)}. Got {method!r} instead.")
+    if method not in METHODS:
+        raise ValueError(f"The 'method' parameter of to_onnx must be one of {list(METHODS)}. Got {method!r} instead.")
     if method != "transform":
         vae = model.steps[-1][1] if isinstance(model, Pipeline) else model
         if not isinstance(vae, VAETransformer):
@@ -127,14 +133,14 @@ def to_onnx(model, X, method="transform", target_opset=None, **options):
     return skl2onnx.to_onnx(model, initial_types=_input_types(X), target_opset=target_opset, **options)
 
 
-def _inverted(model):
+def _inverted(model: Any) -> Pipeline:
     """The steps of a pipeline backwards, the `VAETransformer` first."""
     steps = model.steps if isinstance(model, Pipeline) else [("vae", model)]
     steps = [(name, step) for name, step in steps if step is not None and step != "passthrough"]
     return Pipeline([(name, step if i == 0 else _inverse(name, step)) for i, (name, step) in enumerate(steps[::-1])])
 
 
-def _inverse(name, step):
+def _inverse(name: str, step: Any) -> StandardScaler:
     """The scaler that undoes a scaler: (x + mean / scale) / (1 / scale) = scale x + mean."""
     if type(step) is not StandardScaler:
         raise NotImplementedError(
@@ -151,7 +157,7 @@ def _inverse(name, step):
 # ---------------------------------------------------------------- input types
 
 
-def _input_types(X):
+def _input_types(X: Any) -> list[tuple[str, Any]]:
     """Name and type of each input tensor."""
     frame = as_frame(X)
     if frame is not None:
@@ -166,8 +172,8 @@ def _input_types(X):
     return [("X", kinds[letter]([None, X.shape[1]]))]
 
 
-def _column_type(column):
-    """int64 and bool for numpy's own dtypes, which have no missing cells; float32; float64 for all other numbers."""
+def _column_type(column: Column) -> Any:
+    """int64 and bool for numpy's own dtypes, which have no missing values; float32; float64 for all other numbers."""
     if column.kind() == "category":
         levels = column.levels()
         if levels.dtype == object or not len(levels):
@@ -183,7 +189,7 @@ def _column_type(column):
 # ---------------------------------------------------------------- skl2onnx
 
 
-def _parse(scope, model, inputs, custom_parsers=None):
+def _parse(scope: Any, model: VAETransformer, inputs: list, custom_parsers: Any = None) -> list:
     """Declare the operator and its outputs."""
     operator = scope.declare_local_operator(_ALIAS, model)
     operator.inputs = inputs
@@ -192,39 +198,40 @@ def _parse(scope, model, inputs, custom_parsers=None):
     return operator.outputs
 
 
-def _method(holder, model):
+def _method(holder: Any, model: VAETransformer) -> str:
+    """Name of the method that the options of a scope or a container ask for."""
     return holder.get_options(model, {"method": "transform"})["method"]
 
 
-def _outputs(model, method, inputs):
+def _outputs(model: VAETransformer, method: str, inputs: list) -> list[tuple[str, Any]]:
     """Name and type of each output tensor."""
-    check_is_fitted(model)
-    getattr(model, method)  # raises where the model has no such verb, and says why
-    schema = model._schema
+    fitted = fitted_of(model)
+    getattr(model, method)  # raises where the model has no such method, and says why
+    schema = fitted.schema
     number = _number_type(schema, inputs)
     if method == "score_samples":
         return [("bound", number([None]))]
     if method == "transform":
-        return [("codes", number([None, model._n_features_out]))]
+        return [("codes", number([None, fitted.module.width]))]
     if not _is_by_column(schema):
         return [("X_out", number([None, len(schema.kinds)]))]
     kinds = {"U": StringTensorType, "i": Int64TensorType, "b": BooleanTensorType}
     letters = {d: _levels(schema, d).dtype.kind for d in schema.levels}
-    return [(schema.label(d), kinds.get(letters.get(d), number)([None, 1])) for d in range(len(schema.kinds))]
+    return [(schema.label(d), kinds.get(letters.get(d, ""), number)([None, 1])) for d in range(len(schema.kinds))]
 
 
-def _is_by_column(schema):
+def _is_by_column(schema: Schema) -> bool:
     """Whether means are one tensor per column: in a table of several types."""
     return not (schema.is_plain or schema.is_numeric)
 
 
-def _number_type(schema, inputs):
-    """float32 for float32 arrays, as the verbs have it, else float64."""
+def _number_type(schema: Schema, inputs: list) -> Any:
+    """float32 for float32 arrays, as the methods have it, else float64."""
     is_single = all(isinstance(variable.type, FloatTensorType) for variable in inputs)
     return FloatTensorType if is_single and (schema.is_plain or schema.is_numeric) else DoubleTensorType
 
 
-def _levels(schema, d):
+def _levels(schema: Schema, d: int) -> np.ndarray:
     """The levels of a category as an array of strings, int64, float64 or bools."""
     levels = schema.levels[d]
     if levels.dtype == object and all(isinstance(level, str) for level in levels):
@@ -234,50 +241,52 @@ def _levels(schema, d):
     return levels.astype({"u": np.int64, "i": np.int64, "f": np.float64, "b": np.bool_}[levels.dtype.kind])
 
 
-def _calculate_shapes(operator):
+def _calculate_shapes(operator: Any) -> None:
     """Types and shapes are known since `_parse`."""
 
 
-def _convert(scope, operator, container):
+def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Table -> numbers -> torch's graph -> outputs."""
     model, inputs, outputs = operator.raw_operator, operator.inputs, operator.outputs
-    method = _method(container, model)
-    nodes = _Nodes(scope, container)
-    is_single = _number_type(model._schema, inputs) is FloatTensorType
-    dtype = torch.float32 if is_single else torch.float64
-    width = model._n_features_out if method == "inverse_transform" else len(model._schema.kinds)
+    fitted, method, nodes = fitted_of(model), _method(container, model), _Nodes(scope, container)
+    schema = fitted.schema
+    dtype = torch.float32 if _number_type(schema, inputs) is FloatTensorType else torch.float64
     if method == "inverse_transform":
-        table = nodes.cast(nodes.side_by_side([v.full_name for v in inputs]), dtype)
+        width, table = fitted.module.width, nodes.cast(nodes.side_by_side([v.full_name for v in inputs]), dtype)
     else:
-        table = _numbers(nodes, model._schema, inputs, dtype)
+        width, table = len(schema.kinds), _numbers(nodes, schema, inputs, dtype)
     proto = _exported(model, method, dtype, width, container.target_opset_any_domain(""))
     (result,) = nodes.graft(proto, [table])
-    if method == "inverse_transform" and model._schema.levels:
-        _give_levels(nodes, model._schema, result, outputs, dtype)
-    elif method == "inverse_transform" and _is_by_column(model._schema):
+    if method == "inverse_transform" and schema.levels:
+        _give_levels(nodes, schema, result, outputs, dtype)
+    elif method == "inverse_transform" and _is_by_column(schema):
         for d, output in enumerate(outputs):
             nodes.add("Identity", [nodes.column(result, d)], output.full_name)
     else:
         nodes.add("Identity", [result], outputs[0].full_name)
 
 
-def _exported(model, method, dtype, width, opset):
-    """torch's graph of a verb: one input (n, width) and one output."""
+def _exported(model: VAETransformer, method: str, dtype: torch.dtype, width: int, opset: int) -> ModelProto:
+    """torch's graph of a method: one input (n, width) and one output."""
     if opset < OPSET[""]:
         raise ValueError(f"target_opset must be at least {OPSET['']} for a VAETransformer. Got {opset}.")
     example, shapes = (torch.zeros(3, width, dtype=dtype),), ({0: torch.export.Dim("rows")},)
     try:
         with warnings.catch_warnings():  # torch's exporter copies its own deprecated objects
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-            program = plain_program(VERBS[method](model, dtype), example, shapes)
-            return torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False).model_proto
+            program = plain_program(METHODS[method](model, dtype), example, shapes)
+            exported: Any = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
     except RuntimeError as error:
         raise NotImplementedError(_why_not(model, method, error)) from error
+    return exported.model_proto
 
 
-def _why_not(model, method, error):
-    posterior, prior, _ = model._fitted_parts()
-    parts = f"posterior={posterior!r}, prior={prior!r}, likelihood={model.likelihood!r} and scaling={model.scaling!r}"
+def _why_not(model: VAETransformer, method: str, error: RuntimeError) -> str:
+    """Say which parts of a model have no graph, and why."""
+    of = fitted_of(model).parts
+    parts = (
+        f"posterior={of.posterior!r}, prior={of.prior!r}, likelihood={model.likelihood!r} and scaling={model.scaling!r}"
+    )
     reason = f"torch's exporter says {type(error).__name__}: {str(error).splitlines()[0]}"
     if ".numpy()" in reason:
         reason = "draws or quantiles of one of these families are scipy's, which a graph cannot hold. Choose another."
@@ -287,8 +296,8 @@ def _why_not(model, method, error):
 # ---------------------------------------------------------------- tables
 
 
-def _numbers(nodes, schema, inputs, dtype):
-    """The input tensors as one table of numbers (n, D), categories as codes."""
+def _numbers(nodes: "_Nodes", schema: Schema, inputs: list, dtype: torch.dtype) -> str:
+    """Put the input tensors together to one table of numbers (n, D), categories as indices."""
     widths = [variable.type.shape[1] or 1 for variable in inputs]
     if sum(widths) != len(schema.kinds):
         raise ValueError(f"The graph's inputs have {sum(widths)} columns; the VAETransformer has {len(schema.kinds)}.")
@@ -296,7 +305,7 @@ def _numbers(nodes, schema, inputs, dtype):
         for variable in inputs:
             _check_numbers(schema.label(0), variable)
         return nodes.side_by_side([nodes.cast(variable.full_name, dtype) for variable in inputs])
-    parts = []
+    parts: list[str] = []
     for variable, width in zip(inputs, widths, strict=True):
         for j in range(width):
             d = len(parts)
@@ -305,7 +314,8 @@ def _numbers(nodes, schema, inputs, dtype):
     return nodes.side_by_side(parts)
 
 
-def _column_numbers(nodes, schema, d, variable, tensor, dtype):
+def _column_numbers(nodes: "_Nodes", schema: Schema, d: int, variable: Any, tensor: str, dtype: torch.dtype) -> str:
+    """Column d as numbers (n, 1): a category as its index."""
     if d not in schema.levels:
         _check_numbers(schema.label(d), variable)
         numbers = nodes.cast(tensor, dtype)
@@ -319,22 +329,23 @@ def _column_numbers(nodes, schema, d, variable, tensor, dtype):
             f"{type(variable.type).__name__}. Convert with skvae.onnx.to_onnx, or give initial_types."
         )
     if is_text:
-        codes = np.arange(len(levels), dtype=np.float32).tolist()
+        indices = np.arange(len(levels), dtype=np.float32).tolist()
         found = nodes.add(
             "LabelEncoder", [tensor], op_domain="ai.onnx.ml", op_version=2, keys_strings=levels.tolist(),
-            values_floats=codes, default_float=float("nan"),
+            values_floats=indices, default_float=float("nan"),
         )  # fmt: skip
         return nodes.cast(found, dtype)
-    return _position(nodes, tensor, levels, dtype)
+    return _index(nodes, tensor, levels, dtype)
 
 
-def _check_numbers(label, variable):
+def _check_numbers(label: Any, variable: Any) -> None:
+    """Refuse strings for a column of numbers."""
     if isinstance(variable.type, StringTensorType):
         raise ValueError(f"Column {label!r} holds numbers, but its input is a tensor of strings.")
 
 
-def _position(nodes, tensor, levels, dtype):
-    """The position of each cell (n, 1) among levels that are numbers, NaN where it is none of them."""
+def _index(nodes: "_Nodes", tensor: str, levels: np.ndarray, dtype: torch.dtype) -> str:
+    """Index of each cell (n, 1) among levels that are numbers, NaN where it is none of them."""
     values = nodes.constant(levels.astype(np.float64)[None], torch.float64)
     is_level = nodes.cast(nodes.add("Equal", [nodes.cast(tensor, torch.float64), values]), dtype)
     axis = nodes.constant(np.array([1]), torch.int64)
@@ -343,18 +354,16 @@ def _position(nodes, tensor, levels, dtype):
     return nodes.add("Div", [nodes.add("Mul", [numbered, found]), found])  # 0 / 0 is NaN
 
 
-def _give_levels(nodes, schema, result, outputs, dtype):
-    """Means (n, D) with categories as codes -> outputs: levels by position."""
+def _give_levels(nodes: "_Nodes", schema: Schema, result: str, outputs: Sequence, dtype: torch.dtype) -> None:
+    """Write means (n, D), in which categories are indices, to the outputs, with levels for indices."""
     columns = []
     for d in range(len(schema.kinds)):
         column = nodes.column(result, d)
         if d in schema.levels:
             levels = _levels(schema, d)
-            codes = nodes.cast(nodes.add("Round", [column]), torch.int64)
-            if schema.is_numeric:
-                column = nodes.add("Gather", [nodes.constant(levels, dtype), codes])
-            else:
-                column = nodes.add("Gather", [nodes.constant(levels), codes])
+            indices = nodes.cast(nodes.add("Round", [column]), torch.int64)
+            constant = nodes.constant(levels, dtype if schema.is_numeric else None)
+            column = nodes.add("Gather", [constant, indices])
         columns.append(column)
     if _is_by_column(schema):
         for column, output in zip(columns, outputs, strict=True):
@@ -372,18 +381,18 @@ class _Nodes:
         torch.int64: TensorProto.INT64,
     }
 
-    def __init__(self, scope, container):
+    def __init__(self, scope: Any, container: Any) -> None:
         self.scope, self.container = scope, container
 
-    def add(self, op_type, inputs, output=None, **attributes):
-        """A node; the name of its output."""
+    def add(self, op_type: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        """Add a node; give the name of its output."""
         output = output or self.scope.get_unique_variable_name(f"skvae_{op_type.lower()}")
         name = self.scope.get_unique_operator_name(f"skvae_{op_type}")
         self.container.add_node(op_type, inputs, [output], name=name, **attributes)
         return output
 
-    def constant(self, array, dtype=None):
-        """An initializer of this torch dtype, or as the array is; its name."""
+    def constant(self, array: np.ndarray, dtype: torch.dtype | None = None) -> str:
+        """Add an initializer of this torch dtype, or as the array is; give its name."""
         name = self.scope.get_unique_variable_name("skvae_constant")
         if dtype is not None:
             array = array.astype(str(dtype).removeprefix("torch."))
@@ -394,20 +403,20 @@ class _Nodes:
             self.container.initializers.append(numpy_helper.from_array(array, name))
         return name
 
-    def cast(self, tensor, dtype):
-        """A tensor in another type."""
+    def cast(self, tensor: str, dtype: torch.dtype) -> str:
+        """Give a tensor another type."""
         return self.add("Cast", [tensor], to=self._TYPES[dtype])
 
-    def column(self, tensor, j):
-        """Column j of (n, D) as (n, 1)."""
+    def column(self, tensor: str, j: int) -> str:
+        """Take column j of (n, D) as (n, 1)."""
         return self.add("Gather", [tensor, self.constant(np.array([j]), torch.int64)], axis=1)
 
-    def side_by_side(self, tensors):
-        """Columns as one table."""
+    def side_by_side(self, tensors: list[str]) -> str:
+        """Join columns to one table."""
         return tensors[0] if len(tensors) == 1 else self.add("Concat", tensors, axis=1)
 
-    def graft(self, proto, inputs):
-        """Take over another model's graph, renamed; the names of its outputs."""
+    def graft(self, proto: ModelProto, inputs: list[str]) -> list[str]:
+        """Take over another model's graph under new names; give the names of its outputs."""
         graph = proto.graph
         if proto.functions or any(a.HasField("g") for node in graph.node for a in node.attribute):
             raise NotImplementedError("torch's exporter wrote functions or subgraphs, which skl2onnx does not take.")
@@ -426,7 +435,8 @@ class _Nodes:
             self.container.node_domain_version_pair_sets.add((opset.domain, opset.version))
         return [names[value.name] for value in graph.output]
 
-    def _take(self, node, names):
+    def _take(self, node: NodeProto, names: dict[str, str]) -> None:
+        """Add a copy of a node under new names, which are added to `names`."""
         for name in node.output:
             if name:
                 names[name] = self.scope.get_unique_variable_name(f"skvae_{name}")
@@ -441,5 +451,5 @@ class _Nodes:
 
 
 skl2onnx.update_registered_converter(
-    VAETransformer, _ALIAS, _calculate_shapes, _convert, parser=_parse, options={"method": list(VERBS)}
+    VAETransformer, _ALIAS, _calculate_shapes, _convert, parser=_parse, options={"method": list(METHODS)}
 )

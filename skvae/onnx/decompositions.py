@@ -7,8 +7,12 @@ are good to 1e-13.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.nn.functional import pad
 
@@ -41,7 +45,7 @@ _LANCZOS = (0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.323
 # ---------------------------------------------------------------- matrices
 
 
-def cholesky(A, *, upper=False):
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """L with L L' = A, a column per step: A loses the outer product of each."""
     K = A.shape[-1]
     columns = []
@@ -53,26 +57,26 @@ def cholesky(A, *, upper=False):
     return L.mT if upper else L
 
 
-def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """X with A X = B, B (..., K, M): a row of X per step; X A = B if not `left`."""
     if not left:
         return solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
     K = A.shape[-1]
-    rows = [None] * K
+    rows: dict[int, Tensor] = {}
     for j in reversed(range(K)) if upper else range(K):
         row = B[..., j : j + 1, :]
         rows[j] = row if unitriangular else row / A[..., j : j + 1, j, None]
         B = B - A[..., :, j, None] * rows[j]
-    return torch.cat(rows, -2)
+    return torch.cat([rows[j] for j in range(K)], -2)
 
 
-def cholesky_solve(B, L, upper=False):
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with L L' X = B."""
     L = L.mT if upper else L
     return solve_triangular(L.mT, solve_triangular(L, B, upper=False), upper=True)
 
 
-def cholesky_inverse(L, upper=False):
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of L L'."""
     return cholesky_solve(torch.eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper)
 
@@ -80,7 +84,17 @@ def cholesky_inverse(L, upper=False):
 # ---------------------------------------------------------------- images
 
 
-def convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Any:
     """In float64, for which onnxruntime has no kernel: windows gathered, then one product with the weights."""
     if x.dtype != torch.float64 or x.ndim != 4 or transposed or groups != 1:
         return NotImplemented
@@ -93,13 +107,15 @@ def convolution(x, weight, bias, stride, padding, dilation, transposed, output_p
     return (product if bias is None else product + bias).permute(0, 3, 1, 2)
 
 
-def _window(size, kernel, stride, dilation):
+def _window(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, Tensor]:
     """How many windows there are along an axis, and the position of each cell of each, by cell and then window."""
     n = (size - dilation * (kernel - 1) - 1) // stride + 1
     return n, (dilation * torch.arange(kernel)[:, None] + stride * torch.arange(n)).flatten()
 
 
-def upsample_nearest2d(x, output_size, scales_h=None, scales_w=None):
+def upsample_nearest2d(
+    x: Tensor, output_size: Sequence[int], scales_h: float | None = None, scales_w: float | None = None
+) -> Tensor:
     """Rows and columns by number; ONNX's Resize has no float64 kernel, and an empty input, which skl2onnx refuses."""
     for axis, n, scale in zip((2, 3), output_size, (scales_h, scales_w), strict=True):
         number = torch.arange(n)
@@ -108,35 +124,43 @@ def upsample_nearest2d(x, output_size, scales_h=None, scales_w=None):
     return x
 
 
-def upsample_nearest2d_vec(x, output_size, scale_factors):
+def upsample_nearest2d_vec(
+    x: Tensor, output_size: Sequence[int] | None, scale_factors: Sequence[float] | None
+) -> Tensor:
     """The same with either a size or factors."""
-    factors = scale_factors or (None, None)
-    sizes = output_size or [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
-    return upsample_nearest2d(x, sizes, *factors)
+    if output_size:
+        return upsample_nearest2d(x, output_size, *(scale_factors or ()))
+    factors = scale_factors or ()
+    return upsample_nearest2d(x, [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)], *factors)
 
 
 # ---------------------------------------------------------------- functions
 
 
-def clamp(x, min=None, max=None):
+def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """As two operators: one that lacks an end has an empty input in ONNX, which skl2onnx does not take."""
     x = x if min is None else torch.maximum(x, x.new_full((), min))
     return x if max is None else torch.minimum(x, x.new_full((), max))
 
 
-def tan(x):
+def clamp_max(x: Tensor, max: float) -> Tensor:
+    """`clamp` at the upper end alone."""
+    return clamp(x, max=max)
+
+
+def tan(x: Tensor) -> Tensor:
     """sin / cos."""
     return x.sin() / x.cos()
 
 
-def log1p(x):
+def log1p(x: Tensor) -> Tensor:
     """ln(1 + x): what rounding takes from 1 + x is put back (Kahan)."""
     u = 1 + x
     is_one = u == 1
     return torch.where(is_one, x, u.log() * (x / torch.where(is_one, 1.0, u - 1)))
 
 
-def expm1(x):
+def expm1(x: Tensor) -> Tensor:
     """e^x - 1: as `log1p`; from 1 on nothing cancels."""
     near = x.clamp(-1.0, 1.0)
     u = near.exp()
@@ -145,52 +169,53 @@ def expm1(x):
     return torch.where(x.abs() < 1, inner, x.exp() - 1)
 
 
-def softplus(x, beta=1, threshold=20):
+def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """ln(1 + e^x)."""
     x = x * beta
     return (x.clamp(min=0) + log1p((-x.abs()).exp())) / beta
 
 
-def log_sigmoid(x):
+def log_sigmoid(x: Tensor) -> Tensor:
     """-softplus(-x)."""
     return -softplus(-x)
 
 
-def logaddexp(x, y):
+def logaddexp(x: Tensor, y: Tensor) -> Tensor:
     """ln(e^x + e^y)."""
     return torch.maximum(x, y) + log1p((-(x - y).abs()).exp())
 
 
-def elu(x, alpha=1, scale=1, input_scale=1):
+def elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
     """x, and alpha (e^x - 1) below 0."""
     return scale * torch.where(x > 0, x, alpha * expm1((x * input_scale).clamp(max=0)))
 
 
-def _ratio(above, below, x):
+def _ratio(above: Sequence[float], below: Sequence[float], x: Tensor) -> Tensor:
     """A rational function by Horner's rule."""
     return _polynomial(above, x) / _polynomial(below, x)
 
 
-def _polynomial(coefficients, x):
+def _polynomial(coefficients: Sequence[float], x: Tensor) -> Any:
+    """Horner's rule, the highest power first."""
     first, *others = coefficients
-    value = first
+    value: Any = first
     for c in others:
         value = value * x + c
     return value
 
 
-def erf(x):
+def erf(x: Tensor) -> Tensor:
     """1 - erfc, but near 0."""
     near = x.double().clamp(-1.0, 1.0)
     return torch.where(x.abs() < 1, near * _ratio(_T, _U, near.square()), 1 - _erfc(x.double())).to(x.dtype)
 
 
-def erfc(x):
+def erfc(x: Tensor) -> Tensor:
     """Accurate in the upper tail, down to e^-700."""
     return _erfc(x.double()).to(x.dtype)
 
 
-def _erfc(x):
+def _erfc(x: Tensor) -> Tensor:
     near = x.clamp(-1.0, 1.0)
     z = x.abs().clamp(1.0, 26.0)
     tail = (-z.square()).exp() * torch.where(z < 8, _ratio(_P, _Q, z), _ratio(_R, _S, z))
@@ -198,29 +223,29 @@ def _erfc(x):
     return torch.where(x.abs() < 1, inner, torch.where(x < 0, 2 - tail, tail))
 
 
-def log_ndtr(x):
+def log_ndtr(x: Tensor) -> Tensor:
     """ln Phi(x), |x| < 36."""
     tail = _erfc(x.double().abs() / math.sqrt(2)) / 2
     return torch.where(x < 0, tail.log(), log1p(-tail)).to(x.dtype)
 
 
-def gelu(x, *, approximate="none"):
+def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
     """x Phi(x)."""
     if approximate == "tanh":
         return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     return x * erfc(-x / math.sqrt(2)) / 2
 
 
-def lgamma(x):
+def lgamma(x: Tensor) -> Tensor:
     """Ln of the gamma function of positive x, from that of x + 1."""
     z = x.double()
     t = z + 7.5
-    series = _LANCZOS[0] + sum(c / (z + i) for i, c in enumerate(_LANCZOS[1:], start=1))
+    series: Any = _LANCZOS[0] + sum(c / (z + i) for i, c in enumerate(_LANCZOS[1:], start=1))
     return ((z + 0.5) * t.log() - t + 0.5 * math.log(2 * math.pi) + series.log() - z.log()).to(x.dtype)
 
 
 #: Operator -> function.
-DECOMPOSITIONS = {
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.linalg_cholesky.default: cholesky,
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.cholesky_solve.default: cholesky_solve,
@@ -230,7 +255,7 @@ DECOMPOSITIONS = {
     aten.upsample_nearest2d.vec: upsample_nearest2d_vec,
     aten.clamp.default: clamp,
     aten.clamp_min.default: clamp,
-    aten.clamp_max.default: lambda x, max: clamp(x, max=max),
+    aten.clamp_max.default: clamp_max,
     aten.tan.default: tan,
     aten.log1p.default: log1p,
     aten.expm1.default: expm1,
@@ -248,8 +273,8 @@ DECOMPOSITIONS = {
 }
 
 
-def plain_program(module, example, dynamic_shapes):
-    """`torch.export` of a module in operators that ONNX has.
+def plain_program(module: nn.Module, example: tuple[Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    """Export a module by `torch.export`, in operators that ONNX has.
 
     Parameters
     ----------
@@ -267,7 +292,7 @@ def plain_program(module, example, dynamic_shapes):
     return _with_exact_constants(program.run_decompositions(decompositions))
 
 
-def _with_exact_constants(program):
+def _with_exact_constants(program: ExportedProgram) -> ExportedProgram:
     """The program with its Python floats as tensors, which torch's exporter would round to float32."""
     for node in list(program.graph.nodes):
         value = node.meta.get("val")
@@ -281,7 +306,7 @@ def _with_exact_constants(program):
     return program
 
 
-def _fill_with_tensor(program, node, value):
+def _fill_with_tensor(program: ExportedProgram, node: Any, value: Tensor) -> None:
     """Put an expanded number in the place of a node that makes a tensor of one."""
     size = node.args[0] if node.target is aten.full.default else []
     with program.graph.inserting_before(node):
@@ -293,7 +318,7 @@ def _fill_with_tensor(program, node, value):
     program.graph.erase_node(node)
 
 
-def _exact_arguments(program, node):
+def _exact_arguments(program: ExportedProgram, node: Any) -> tuple:
     """Arguments of a node, with tensors for floats that stand for tensors."""
     kinds = [argument.type for argument in node.target._schema.arguments]
     dtypes = [a.meta["val"].dtype for a in node.args if isinstance(a, torch.fx.Node) and "val" in a.meta]
@@ -306,8 +331,8 @@ def _exact_arguments(program, node):
     )
 
 
-def _constant(program, number, dtype):
-    """A further constant of the program; its node."""
+def _constant(program: ExportedProgram, number: float, dtype: torch.dtype) -> Any:
+    """Add a constant to the program; give its node."""
     tensor = torch.tensor(number, dtype=dtype)
     first = next(iter(program.graph.nodes))
     with program.graph.inserting_before(first):
