@@ -209,11 +209,6 @@ class Ordinal(Family):
         numbers = torch.stack([first, *(positive(log_gap) for log_gap in log_gaps)], -1)
         return densities.OrderedCodes(eta, *numbers.split([1, len(log_gaps)], -1))
 
-    @property
-    def n_categories(self):
-        """C."""
-        return self._n_thresholds() + 1
-
     def own_numbers(self, n):
         """theta_0 and the log increments, trained; as they stand, thresholds with distance 1 around 0."""
         n_gaps = self._n_thresholds() - 1
