@@ -125,3 +125,8 @@ __all__ = [
     "display",
     "metrics",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names only: folders of the machinery begin with an underscore, and submodules are no names to take."""
+    return __all__

@@ -108,7 +108,7 @@ class Schedule(Documented, ABC):
         >>> [schedule.learning_rate(names) for names in schedule.groups]
         [0.01, None, None]
         """
-        return None
+        return
 
     @abstractmethod
     def steps(self, batches):

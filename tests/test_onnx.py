@@ -5,7 +5,6 @@ every kind of model is tested in torch, and so is what stands for operators that
 of them.
 """
 
-import copy
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skvae import ConvNet, Gaussian, VAETransformer
+from skvae._inference.fitted import adopt
 from skvae.onnx.converters import OPSET, to_onnx
 from skvae.onnx.decompositions import DECOMPOSITIONS
 from skvae.onnx.graphs import METHODS
@@ -135,9 +135,8 @@ def test_skl2onnx_alone_converts_at_its_own_opset(incomplete):
     """Numbers so far from 0 that a shift in float32 would cost four digits."""
     vae = VAETransformer(2, max_iter=5, random_state=0).fit(incomplete)
     X = (incomplete + 1e4).astype(np.float32)
-    columns = copy.copy(vae.fitted_.columns)
-    columns.shift = columns.shift + 1e4
-    vae.fitted_ = replace(vae.fitted_, columns=columns)
+    columns = replace(vae.fitted_.columns, shift=vae.fitted_.columns.shift + 1e4)
+    adopt(vae, replace(vae.fitted_, columns=columns))
     graph = skl2onnx.to_onnx(vae, X[:1])
     assert graph.opset_import[0].version == skl2onnx.get_latest_tested_opset_version()
     assert_same(only(run(graph, X)), vae.transform(X))
@@ -247,7 +246,7 @@ def cases(name):
     X = tables()[table]
     vae = VAETransformer(2, max_iter=3, random_state=0, **parameters).fit(X)
     fitted = vae.fitted_  # whatever order and signs fit finds, here are some that matter
-    vae.fitted_ = replace(fitted, order=fitted.order[::-1].copy(), signs=fitted.signs * [1, -1])
+    adopt(vae, replace(fitted, order=fitted.order[::-1].copy(), signs=fitted.signs * [1, -1]))
     for method in METHODS:
         if hasattr(vae, method):
             yield vae, method, vae.transform(X) if method == "inverse_transform" else X

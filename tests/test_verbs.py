@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
 import skvae
 from skvae import AAE, AVB, ELBO, Aggressive, CategoricalPosterior, LinearAnnealing, VAETransformer, metrics
+from skvae._inference.fitted import adopt
 from skvae.distributions import coupling as flows
 from skvae.distributions.latent import OneHots, PointMass, Reordered
 
@@ -69,7 +71,8 @@ def test_set_output_and_hidden_verbs_live_together():
 )  # fmt: skip
 def test_encode_agrees_with_transform(posterior, kind):
     vae = VAETransformer(3, posterior=posterior, max_iter=3, random_state=1).fit(IRIS)
-    vae.order_, vae.signs_ = np.array([2, 0, 1]), np.array([1, -1, 1] if posterior != "categorical" else [1, 1, 1])
+    signs = np.array([1, -1, 1] if posterior != "categorical" else [1, 1, 1])
+    adopt(vae, replace(vae.fitted_, order=np.array([2, 0, 1]), signs=signs))
     q = vae.encode(IRIS)
     assert isinstance(q, kind)
     np.testing.assert_allclose(q.mean, vae.transform(IRIS), rtol=1e-6)

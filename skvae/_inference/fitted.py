@@ -180,11 +180,18 @@ class HoldsFit:
     """
 
     def __getattr__(self, name: str) -> Any:
-        learned = vars(self).get(REFERENCE)
-        attributes = {} if learned is None or name.startswith("_") else learned.attributes
-        if name not in attributes:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return attributes[name]
+        learned = learned_of(self)
+        if learned is not None and not name.startswith("_") and name in learned.attributes:
+            return learned.attributes[name]
+        return super().__getattribute__(name)  # once more, for its error: a hidden method has a reason
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        learned = learned_of(self)
+        if name.endswith("_") and learned is not None and name in learned.attributes:
+            raise AttributeError(
+                f"{name} belongs to the fit of this {type(self).__name__} and cannot be set. Fit anew."
+            )
+        super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         learned = learned_of(self)

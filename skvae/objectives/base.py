@@ -252,7 +252,7 @@ class Objective(Documented, ABC):
         >>> AAE().auxiliary(n_features=4, width=2)(torch.ones(3, 2)).tolist()
         [0.0, 0.0, 0.0]
         """
-        return None
+        return
 
     def auxiliary_loss(self, model, x, mask, u):
         """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
