@@ -1,6 +1,6 @@
 """Short names become components here, and nowhere else; so does "auto", where one component calls for another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +15,7 @@ from .schedules import SCHEDULES, Schedule
 __all__ = ["COMPONENTS", "Parts", "component"]
 
 #: Parameter -> (short names, base class).
-COMPONENTS: dict[str, tuple[Mapping[str, Any], type]] = {
+COMPONENTS: dict[str, tuple[Mapping[str, Callable[[], Any]], type]] = {
     "likelihood": (LIKELIHOODS, Family),
     "posterior": (POSTERIORS, Posterior),
     "prior": (PRIORS, Prior),

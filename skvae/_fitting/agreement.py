@@ -4,26 +4,29 @@ import hashlib
 from dataclasses import fields, replace
 from itertools import islice
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .._inference.fitted import Fitted
 from .._storage.registry import fingerprint
 from .._tables.columns import Columns
-from .._tables.selection import RowSelection, blocks, stored
+from .._tables.selection import blocks, stored
 from .._training.processes import OneProcess
 from .plan import Plan
 from .prepare import RowsAndWeights
-from .race import Start
+from .start import Progress, Start
 
 __all__ = ["agree", "compare_calls", "compare_tables"]
 
 #: Parameters that each process may have its own of.
 MAY_DIFFER = ("device", "callbacks", "verbose", "random_state")
-#: Fields of `Start` that each process has its own of; module and columns take over the numbers inside.
-OWN = ("columns", "config", "made_of", "module", "device", "training_state")
-UNITS = ("shift", "scale", "reach", "maps")
+#: Fields that each process has its own of; columns and module take over the numbers inside.
+OWN = ("columns", "config", "made_of", "module", "device", "progress", "training_state")
+#: Of the columns, what is computed from rows.
+SCALES = ("shift", "scale", "reach", "maps")
+
+Value = TypeVar("Value", Start, Progress)
 
 
 def compare_calls(plan: Plan, earlier: Fitted | None) -> None:
@@ -56,20 +59,22 @@ def compare_tables(
     processes.compare(description)
 
 
-def _hash_of_first_rows(X: RowSelection) -> list[str]:
+def _hash_of_first_rows(X: Any) -> list[str]:
     """Of the first block of rows, which after sorting are a random subset."""
     return [hashlib.sha256(stored(block).tobytes()).hexdigest()[:12] for _, block in islice(blocks(X), 1)]
 
 
-def agree(processes: OneProcess, start: Start) -> Start:
+def agree(processes: OneProcess, value: Value) -> Value:
     """Take over what the first process has: on other machines the last bits may differ.
 
-    The columns are the own ones with the first process's scales, since their families are those of the module.
+    Columns and module are the own ones with the first process's numbers, since these belong together.
     """
     if processes.size == 1:
-        return start
-    values = {f.name: getattr(start, f.name) for f in fields(start) if f.name not in OWN}
-    units = {name: getattr(start.columns, name) for name in UNITS}
-    values, units = processes.broadcast((values, units))
-    processes.broadcast_([*start.module.parameters(), *start.module.buffers()])
-    return replace(start, columns=replace(start.columns, **units), **values)
+        return value
+    numbers = {f.name: getattr(value, f.name) for f in fields(value) if f.name not in OWN}
+    numbers = processes.broadcast(numbers)
+    if isinstance(value, Start):
+        scales = processes.broadcast({name: getattr(value.columns, name) for name in SCALES})
+        numbers["columns"] = replace(value.columns, **scales)
+        processes.broadcast_([*value.module.parameters(), *value.module.buffers()])
+    return replace(value, **numbers)

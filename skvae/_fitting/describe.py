@@ -17,7 +17,7 @@ from .._utils.user_warnings import warn_user
 from ..model import LatentVariableModel
 from .plan import MIN_ROWS_FOR_VALIDATION, Plan
 from .prepare import Prepared
-from .race import Start, draw_rows
+from .start import Progress, Start, draw_rows
 
 __all__ = ["describe", "live_components", "warn_of_collapse"]
 
@@ -25,7 +25,9 @@ MAX_CELLS_WITHOUT = 4_000_000
 MAX_CODES = 5000  # behind the density that is fitted to codes
 
 
-def describe(plan: Plan, prepared: Prepared, start: Start, order: Any = None, signs: Any = None) -> Fitted:
+def describe(
+    plan: Plan, prepared: Prepared, start: Start, progress: Progress, order: Any = None, signs: Any = None
+) -> Fitted:
     """Describe a trained model by the sample of rows.
 
     Parameters
@@ -33,7 +35,8 @@ def describe(plan: Plan, prepared: Prepared, start: Start, order: Any = None, si
     plan : Plan
     prepared : Prepared
     start : Start
-        After training, with its history.
+        Its module is trained by now.
+    progress : Progress
     order, signs : array or None
         The output map, where it is frozen.
     """
@@ -56,14 +59,14 @@ def describe(plan: Plan, prepared: Prepared, start: Start, order: Any = None, si
         device=start.device,
         score_noise=start.score_noise,
         module_signs=start.module_signs,
-        training_state=start.training_state,
+        training_state=progress.training_state,
         n_features_in=prepared.n_features_in,
         feature_names_in=prepared.feature_names_in,
         module=start.module,
         init=start.init,
-        n_iter=start.n_iter,
-        best_iter=start.best_iter,
-        history=start.history,
+        n_iter=progress.n_iter,
+        best_iter=progress.best_iter,
+        history=progress.history,
         order=order,
         signs=signs,
         kl_per_component=kl,

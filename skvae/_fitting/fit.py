@@ -26,7 +26,8 @@ from .compatibility import check_row_wise_model
 from .describe import describe, live_components, warn_of_collapse
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights, prepare, split
-from .race import Start, best_start, solve
+from .race import best_start
+from .start import Progress, Start, solve
 
 __all__ = ["check_before", "fit_rows", "fit_table"]
 
@@ -89,12 +90,12 @@ def fit_rows(
         live = None if earlier else live_components(plan, prepared, start)
         run = _resumable(plan, start, train_rows, valid, n_epochs, earlier is not None)
         hook = tasks and tasks.epochs(partial(_snapshot, plan, prepared, start))
-        trained = _trained(plan, start, train_rows, valid, n_epochs, hook, run)
-        if earlier is None and trained.best_iter == 0 and valid is not None and X_val is None:
-            trained = _solved_on_all_rows(plan, prepared, trained)
-        trained = agree(plan.processes, trained)
+        progress = _trained(plan, start, train_rows, valid, n_epochs, hook, run)
+        if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
+            start = _solved_on_all_rows(plan, prepared, start)
+        start, progress = agree(plan.processes, start), agree(plan.processes, progress)
         frozen = (earlier.order, earlier.signs) if earlier and plan.single_pass else (None, None)
-        fitted = describe(plan, prepared, trained, *frozen)
+        fitted = describe(plan, prepared, start, progress, *frozen)
     warn_of_collapse(live, fitted)
     if run is not None:
         run.remove()
@@ -117,11 +118,9 @@ def _start(
 
 
 def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
-    """The start, which has won over training, from the held-out rows as well; with the history of the training."""
+    """The initialisation, which has won over training, from the held-out rows as well."""
     columns = start.columns.fitted_to(*prepared.rows)
-    solved = solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
-    trained = {"n_iter": start.n_iter, "best_iter": start.best_iter, "history": start.history}
-    return replace(solved, training_state=start.training_state, **trained)
+    return solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
 
 
 def _trained(
@@ -132,23 +131,26 @@ def _trained(
     n_epochs: int,
     hook: Any,
     run: ResumableFit | None,
-) -> Start:
-    """Train the module of a start in place, and give the start with its new history."""
+) -> Progress:
+    """Train the module of a start in place."""
+    before = start.progress
     if n_epochs == 0:
-        return start
+        return before
     if plan.processes.size > 1:
         check_row_wise_model(start.module)
     weights = start.config["column_weights"]
-    rows = [part and TrainingRows(*part, start.columns, start.device, weights) for part in (train_rows, valid)]
-    options = _training_options(plan, start, *rows, hook, run)
-    result = train(start.module, *rows, options, n_epochs, start.seed, start.n_iter, start.training_state)
-    first, n_iter = start.n_iter, result.history[-1]["epoch"]
+    rows = TrainingRows(*train_rows, start.columns, start.device, weights)
+    valid_rows = valid and TrainingRows(*valid, start.columns, start.device, weights)
+    options = _training_options(plan, start, rows, valid_rows, hook, run)
+    first, state = before.n_iter, before.training_state
+    result = train(start.module, rows, valid_rows, options, n_epochs, start.seed, first, state)
+    n_iter = result.history[-1]["epoch"]
     # A model that goes on has its last record already.
-    history = start.history + [r for r in result.history if first == 0 or r["epoch"] > first]
-    best_iter = start.best_iter
+    history = before.history + [r for r in result.history if first == 0 or r["epoch"] > first]
+    best_iter = before.best_iter
     if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
         best_iter = n_iter if result.best_epoch is None else result.best_epoch
-    return replace(start, n_iter=n_iter, best_iter=best_iter, history=history, training_state=result.state)
+    return Progress(n_iter, best_iter, history, result.state)
 
 
 def _training_options(
@@ -175,7 +177,7 @@ def _training_options(
         callbacks=given.callbacks or [],
         on_epoch=hook,
         verbose=int(given.verbose) if plan.processes.rank == 0 else 0,
-        history=start.history,
+        history=start.progress.history,
         exact_step=exact_step,
         processes=plan.processes,
         run=run,
@@ -211,7 +213,8 @@ def _resumable(
     if plan.checkpoint is None or n_epochs == 0:
         return None
     units = [start.columns.shift, start.columns.scale]
-    earlier = [start.n_iter, start.module.state_dict(), start.training_state, units] if goes_on else None
+    before = start.progress
+    earlier = [before.n_iter, start.module.state_dict(), before.training_state, units] if goes_on else None
     resolved = {
         "column_weights": start.config["column_weights"],
         "columns": [fingerprint(family) for family in start.columns.families],
@@ -230,11 +233,6 @@ def _resumable(
 def _snapshot(plan: Plan, prepared: Prepared, start: Start, net: Any) -> dict[str, Fitted]:
     """The estimator's reference to the fit as if it had stopped after this epoch of `net`."""
     epoch = net.epoch + 1
-    now = replace(
-        start,
-        module=copy.deepcopy(net.averaged_).eval(),
-        n_iter=epoch,
-        best_iter=epoch,
-        history=start.history + plain_history(net),
-    )
-    return {REFERENCE: describe(plan, prepared, now)}
+    progress = Progress(epoch, epoch, start.progress.history + plain_history(net))
+    now = replace(start, module=copy.deepcopy(net.averaged_).eval())
+    return {REFERENCE: describe(plan, prepared, now, progress)}

@@ -166,7 +166,7 @@ class Plan:
             is_adversarial = self.parts.objective.monitor is None  # nothing would stop a net that overfits
             return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH or is_adversarial else (WIDTH, WIDTH)
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
             raise ValueError(
                 "The 'hidden_layer_sizes' parameter of VAETransformer must be a tuple of ints in the range [1, inf). "
                 f"Got {self.given.hidden_layer_sizes!r} instead."

@@ -10,9 +10,12 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ..distributions.latent import joint_log_prob
 from ..families.likelihood import observed_log_prob
+from ..model import LatentVariableModel
+from .decoded import InDataSpace
 
 __all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
 
@@ -22,18 +25,25 @@ SHARE_OF_THE_PRIOR = 0.25
 class Draws:
     """Codes z (S, B, K), normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D)."""
 
-    def __init__(self, z, log_w, p):
+    def __init__(self, z: Tensor, log_w: Tensor, p: Distribution) -> None:
         self.z = z
         self.w = log_w.softmax(0)
         self.p = p
 
-    def resampled(self, n_draws):
+    def resampled(self, n_draws: int) -> Tensor:
         """n_draws of the S codes of each row by their weights, (n_draws, B, K); from torch's global generator."""
         chosen = torch.multinomial(self.w.T, n_draws, replacement=True).T
         return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
 
 
-def weighted_draws(model, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor, p=None) -> Draws:
+def weighted_draws(
+    model: LatentVariableModel,
+    x: Tensor,
+    mask: Tensor | None,
+    u: Tensor,
+    z_prior: Tensor,
+    p: Distribution | None = None,
+) -> Draws:
     """Codes of rows x (B, D) from noise u (S_q, 1 or B, n_noise), and draws of the prior, z_prior (S_p, K).
 
     Parameters
@@ -58,7 +68,7 @@ def effective_size(draws: Draws) -> Tensor:
     return 1 / draws.w.square().sum(0)
 
 
-def expected_values(p, w: Tensor) -> Tensor:
+def expected_values(p: InDataSpace, w: Tensor) -> Tensor:
     """Under draws with weights w (S, B): the mean of numbers, the most probable class of categories and booleans.
 
     Parameters

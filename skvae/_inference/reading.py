@@ -65,7 +65,7 @@ def over_chunks(
     dtype = fitted.inference_dtype(X.dtype) if dtype is None else dtype
     module = fitted.module_in(dtype)
     step = evaluation.chunk_rows(module, n_samples)
-    values = None
+    values: Any = None  # its shape is that of the first part
     with limited_threads(table.shape[0] * module.work(n_samples)), torch.no_grad():
         for i in range(0, table.shape[0], step):
             rows = table[i : i + step]

@@ -1,0 +1,173 @@
+"""An initialised model, and what is known of its training."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor
+from torch.distributions import constraints
+
+from .._inference import evaluation
+from .._inference.fitted import SCORE_STREAM, Fitted
+from .._inference.summaries import inspected
+from .._starts import closed_form
+from .._tables.columns import Columns
+from .._tables.sampling import draw_positions
+from .._utils.random import exclusive, torch_generator, whitened_pairs
+from ..model import LatentVariableModel
+from .compatibility import check_model
+from .plan import Plan
+from .prepare import Basis, RowsAndWeights
+
+__all__ = ["Progress", "Start", "draw_rows", "solve"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training of a model has come.
+
+    Parameters
+    ----------
+    n_iter, best_iter : int
+        Epochs run, and the one whose state was kept.
+    history : list of dict
+        A record for each epoch.
+    training_state : dict or None
+        What training goes on from.
+    """
+
+    n_iter: int = 0
+    best_iter: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    training_state: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model that is ready to train.
+
+    Parameters
+    ----------
+    init : str
+        The initialisation.
+    columns : Columns
+        Scaled by the rows that it was solved on.
+    config : dict
+        Arguments of `LatentVariableModel`.
+    made_of : dict of str to str
+    module : LatentVariableModel
+        Training writes into it.
+    module_signs : list of float
+    score_noise : Tensor (S, 1, n_noise)
+    device : str
+    seed : int
+    progress : Progress
+        Of the fit that goes on; nothing for a new one.
+    """
+
+    init: str
+    columns: Columns
+    config: dict[str, Any]
+    made_of: dict[str, str]
+    module: LatentVariableModel
+    module_signs: list[float]
+    score_noise: Tensor
+    device: str
+    seed: int
+    progress: Progress
+
+    @classmethod
+    def of(cls, earlier: Fitted, plan: Plan) -> "Start":
+        """Go on with an earlier fit, whose module stays as it is."""
+        device = plan.processes.device or earlier.device
+        return cls(
+            init=earlier.init,
+            columns=earlier.columns,
+            config={**earlier.config, "objective": plan.parts.objective},
+            made_of=earlier.made_of,
+            module=copy.deepcopy(earlier.module).to(device),
+            module_signs=earlier.module_signs,
+            score_noise=earlier.score_noise,
+            device=device,
+            seed=earlier.seed,
+            progress=Progress(earlier.n_iter, earlier.best_iter, earlier.history, earlier.training_state),
+        )
+
+
+def solve(plan: Plan, basis: Basis, columns: Columns, init: str, rows: RowsAndWeights, device: str) -> Start:
+    """Give the closed-form initialisation from the given rows, in a new module."""
+    X, weight = rows
+    config = _config(plan, basis, columns, X.shape)
+    with exclusive(basis.seed):
+        module = LatentVariableModel(**config).float().eval()
+        check_model(module, plan.parts.posterior, plan.parts.prior, plan.parts.objective)
+    closed_form.start(module, columns, X, weight, init, basis.seed)
+    module = module.to(device)
+    generator = torch_generator("cpu", basis.seed, SCORE_STREAM)
+    score_noise = whitened_pairs(plan.given.n_score_samples, module.n_noise, generator)
+    _start_prior(plan, module, columns, device, basis.seed, rows)
+    signs = _module_signs(module, columns, device, rows)
+    return Start(init, columns, config, plan.made_of(), module, signs, score_noise, device, basis.seed, Progress())
+
+
+def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) -> dict[str, Any]:
+    """The arguments of `LatentVariableModel`."""
+    encoder, decoder = plan.networks(shape[0])
+    feature_loss = plan.given.feature_loss
+    return {
+        "n_features": shape[1],
+        "n_components": int(plan.given.n_components),
+        "posterior": plan.parts.posterior,
+        "prior": plan.parts.prior,
+        "objective": plan.parts.objective,
+        "likelihood": columns.groups,
+        "holes": basis.missing,
+        "column_weights": columns.weights(plan.given.column_weights),
+        "feature_loss": feature_loss and clone(feature_loss),
+        "units": (columns.shift.tolist(), columns.scale.tolist()) if feature_loss else None,
+        "encoder": encoder,
+        "decoder": decoder,
+    }
+
+
+def _start_prior(
+    plan: Plan, module: LatentVariableModel, columns: Columns, device: str, seed: int, rows: RowsAndWeights
+) -> None:
+    """Spread a prior with members over draws of the initial posteriors."""
+    if not module.posterior:
+        return
+    X, weight = rows
+    inspected_module, x, mask, _ = inspected(module, columns, device, X, weight)
+    drawn = draw_rows(weight[: len(x)], len(x), seed)
+    x, mask = x[drawn], None if mask is None else mask[drawn]
+    generator = torch_generator("cpu", seed, SCORE_STREAM)
+    u = torch.randn(1, len(x), module.n_noise, generator=generator, dtype=torch.float64).to(x)
+    with torch.no_grad():
+        z = inspected_module.posterior.push(inspected_module.encode(x, mask), u)[0]
+        plan.parts.prior.start(module.prior, z.cpu().double().numpy(), x, seed)
+
+
+def draw_rows(weight: np.ndarray, n_most: int, seed: int) -> np.ndarray:
+    """Give positions of rows in proportion to their weights, each in turn several times where there are few."""
+    n_draws = int(np.clip(weight.sum(), 1000, max(1000, n_most)))
+    return draw_positions(weight, n_draws, np.random.default_rng(seed))
+
+
+def _module_signs(module: LatentVariableModel, columns: Columns, device: str, rows: RowsAndWeights) -> list[float]:
+    """Signs of the module's components, taken after initialisation, so that no later epoch turns one over.
+
+    Codes that live on a part of the line, or are classes, keep their sign.
+    """
+    if not module.posterior:
+        return [1.0] * module.n_components
+    module, x, mask, w = inspected(module, columns, device, *rows)
+    with torch.no_grad():
+        step = evaluation.chunk_rows(module, 1)
+        masks = [None] * len(x) if mask is None else mask.split(step)
+        encoded = [module.encode(*part) for part in zip(x.split(step), masks, strict=False)]
+        if {encoded[0].support, module.prior(module.encode).support} - {constraints.real, constraints.real_vector}:
+            return [1.0] * module.n_components
+        return evaluation.signs(torch.cat([module.posterior.center(q) for q in encoded]), x, w).tolist()
