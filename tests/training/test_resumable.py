@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skvae import ELBO, Aggressive, Checkpoint, CyclicalAnnealing, Gaussian, Schedule, VAETransformer, VariationalEM
-from skvae._training import digests, resumable
+from skvae._training import resumable
 from skvae._training.loop import Net
 from skvae._training.processes import ONE, OneProcess
 from skvae._training.resumable import Wish
@@ -319,13 +319,6 @@ def test_equal_rows_of_other_columns_are_another_run(tmp_path):
     assert seen == [1, 2, 3]
 
 
-def test_a_digest_tells_shapes_and_types_apart():
-    """Zeros have the same bytes in all of them."""
-    values = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.zeros(6, np.int64), torch.zeros(12), [0.0] * 6]
-    assert len({digests.digest(value) for value in values}) == len(values)
-    assert digests.digest({"a": 1, "b": values[0]}) == digests.digest({"b": torch.zeros(2, 3).double(), "a": 1})
-
-
 def test_other_weights_of_a_file_are_another_run(tmp_path):
     """Those of a table in memory show in the order of its rows as well."""
     rows = on_disk(tmp_path)["X"]
@@ -404,72 +397,6 @@ def test_verbose_says_where_it_goes_on(tmp_path, capsys):
 # ---------------------------------------------------------------- what goes wrong
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"folder": 3}, "'folder' parameter of Checkpoint must be a str or a path. Got 3"),
-        ({"every_n_epochs": 0}, "'every_n_epochs' parameter of Checkpoint must be an int in the range"),
-        ({"every_minutes": -1.0}, "'every_minutes' parameter of Checkpoint must be a positive float or None"),
-        ({"resume": "always"}, "'resume' parameter of Checkpoint must be True, False or 'auto'"),
-        ({"every_minutes": None}, "writes nothing without"),
-    ],
-)
-def test_bad_parameters(settings, message, tmp_path):
-    vae = VAETransformer(**FAST, checkpoint=Checkpoint(**{"folder": tmp_path, **settings}))
-    with pytest.raises(ValueError, match=message):
-        vae.fit(X)
-
-
-def test_a_fresh_seed_cannot_be_the_same_fit(tmp_path):
-    with pytest.raises(ValueError, match=r"checkpoint=.*random_state=0"):
-        VAETransformer(2, checkpoint=tmp_path).fit(X)
-
-
-def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
-    """Said before the table is looked at."""
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr(VAETransformer, "_canonical", die)
-    with pytest.raises(
-        NotADirectoryError, match=r"file/runs' of Checkpoint cannot hold the checkpoints of this fit: Not"
-    ):
-        VAETransformer(**FAST, checkpoint=tmp_path / "file" / "runs").fit(X)
-
-
-def test_a_disk_without_room(tmp_path, monkeypatch):
-    """Said before the first epoch, with the room that the fit needs: some twelve times the weights."""
-    allocated = []
-
-    def allocate(file, offset, n_bytes):
-        allocated.append(n_bytes)
-        if n_bytes > 10_000:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
-    vae = VAETransformer(**FAST, checkpoint=tmp_path, callbacks=[Die(1, seen := Seen())])
-    with pytest.raises(OSError, match=r"need [\d,]+ bytes: No space left on device") as caught:
-        vae.fit(X)
-    assert caught.value.errno == errno.ENOSPC
-    assert f"{allocated[-1]:,}" in str(caught.value)
-    assert seen == []
-    assert not hasattr(vae, "module_")
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", torch_adam])
-def test_the_room_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
-    allocated, sizes = [], []
-    allocate = lambda file, offset, n_bytes: allocated.append(n_bytes)  # noqa: E731
-    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
-    monkeypatch.setattr(resumable, "_SLACK", 0)
-
-    class Weigh(Callback):
-        def on_epoch_begin(self, net, **kwargs):
-            sizes.extend(path.stat().st_size for path in tmp_path.iterdir())
-
-    settings = {**FAST, "hidden_layer_sizes": (300, 300), "max_iter": 4, "optimizer": optimizer}
-    VAETransformer(**settings, checkpoint=Checkpoint(tmp_path, every_n_epochs=1), callbacks=[Weigh()]).fit(X)
-    assert 0.5 < 2 * max(sizes) / allocated[-1] < 1.1
-
-
 def test_a_disk_that_fills_up_is_a_warning(tmp_path, monkeypatch):
     """The file of the epoch before is intact, and nothing half-written stays."""
     whole = VAETransformer(**FAST).fit(X)
@@ -539,7 +466,7 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_away(tmp_path):
 
 # ---------------------------------------------------------------- real processes
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "benchmarks" / "kill_and_resume.py"
+SCRIPT = Path(__file__).parents[2] / "docs" / "benchmarks" / "kill_and_resume.py"
 
 
 @pytest.fixture(scope="module")
