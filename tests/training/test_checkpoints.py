@@ -64,7 +64,10 @@ def test_a_disk_without_room(tmp_path, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["adamw", torch_adam])
 def test_the_room_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
     allocated, sizes = [], []
-    allocate = lambda file, offset, n_bytes: allocated.append(n_bytes)  # noqa: E731
+
+    def allocate(file, offset, n_bytes):
+        allocated.append(n_bytes)
+
     monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
     monkeypatch.setattr(resumable, "_SLACK", 0)
 

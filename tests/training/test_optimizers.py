@@ -18,6 +18,10 @@ def parameters():
     return [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in [(4, 3), (4,), (2, 4)]]
 
 
+def groups(tensors):
+    return [{"params": tensors[:2]}, {"params": tensors[2:], "weight_decay": 0.0}]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_updates_are_those_of_torchs_classes(name):
     """Two groups with their own decay, gradients that are missing now and then, state that is stored in between."""
@@ -25,7 +29,6 @@ def test_updates_are_those_of_torchs_classes(name):
     runs = {}
     for kind, make in (("ours", OPTIMIZERS[name]), ("theirs", CLASSES[name])):
         tensors = parameters()
-        groups = lambda tensors: [{"params": tensors[:2]}, {"params": tensors[2:], "weight_decay": 0.0}]  # noqa: E731
         optimizer = make(groups(tensors), **options)
         for step in range(6):
             for i, p in enumerate(tensors):

@@ -66,9 +66,10 @@ def fit_killed(vae, monkeypatch, at_steps, X=X, **fit_params):
 @contextmanager
 def dying_at_step(n, monkeypatch):
     step, count = Net._step, iter(range(n))
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(Net, "_step", lambda *args: die() if next(count, None) is None else step(*args))
-        yield
+        with pytest.raises(Killed):
+            yield
 
 
 class WithBatchNorm(nn.Sequential):
@@ -145,9 +146,10 @@ def test_killed_while_it_reads_the_rows_of_steps_that_are_done(monkeypatch, tmp_
     vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path, every_minutes=ALWAYS))
     with dying_at_step(8, monkeypatch):
         vae.fit(X)
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(resumable.ResumableFit, "over", die)
-        vae.fit(X)
+        with pytest.raises(Killed):
+            vae.fit(X)
     assert_same_fit(vae.set_params(checkpoint__resume=True).fit(X), VAETransformer(**FAST).fit(X))
 
 
@@ -241,7 +243,9 @@ def test_an_earlier_fit_without_epochs_counts_and_so_do_its_units(tmp_path):
 
 
 def test_a_generator_as_the_seed(tmp_path):
-    settings = lambda: {**FAST, "random_state": np.random.RandomState(3)}  # noqa: E731
+    def settings():
+        return {**FAST, "random_state": np.random.RandomState(3)}
+
     checkpoint = Checkpoint(tmp_path, every_n_epochs=1)
     with pytest.raises(Killed):
         VAETransformer(**settings(), checkpoint=checkpoint, callbacks=[Die(3)]).fit(X)
@@ -312,7 +316,10 @@ def test_a_fit_that_differs_in_anything_is_another_run(tmp_path):
 
 def test_equal_rows_of_other_columns_are_another_run(tmp_path):
     """Categories are codes in the rows that are hashed; a level that nobody has changes nothing in them."""
-    rows = lambda levels: pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(["x", "y"] * 80, categories=levels)})  # noqa: E731
+
+    def rows(levels):
+        return pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(["x", "y"] * 80, categories=levels)})
+
     vae = killed(tmp_path, X=rows(["x", "y"]))
     seen = Seen()
     vae.set_params(callbacks=[Die(99, seen)]).fit(rows(["x", "y", "z"]))
@@ -329,7 +336,9 @@ def test_other_weights_of_a_file_are_another_run(tmp_path):
 
 
 def test_a_function_with_other_values_is_another_run(tmp_path):
-    falling = lambda base: lambda epoch: base**epoch  # noqa: E731
+    def falling(base):
+        return lambda epoch: base**epoch
+
     vae = killed(tmp_path, learning_rate_schedule=falling(0.5))
     for schedule, first in [(falling(0.9), 1), (lambda epoch, base=0.5: base**epoch, 1), (falling(0.5), 2)]:
         seen = Seen()

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skvae
 from skvae import ELBO, VAETransformer
 
 rng = np.random.default_rng(0)
@@ -96,3 +98,9 @@ def test_rare_cells_point_at_the_call_of_sample(cancer):
     warning = warned(lambda: vae.sample(3, given=rare, random_state=0))
     assert "so rare" in str(warning.message)
     assert (warning.filename, warning.lineno) == (__file__, sys._getframe().f_lineno - 2)
+
+
+def test_no_warning_goes_another_way():
+    """A `stacklevel` is right for one way to a warning only."""
+    files = Path(skvae.__file__).parent.rglob("*.py")
+    assert [path.name for path in files if "warnings.warn(" in path.read_text()] == []
