@@ -77,7 +77,7 @@ def test_runs_are_a_permutation_and_slice_like_one(rows):
     np.testing.assert_array_equal(runs[13:77][np.array([0, 4])], numbers[[13, 17]])
     part = runs[13:77]
     edges = part.edges
-    assert edges[0] == 0 and edges[-1] == 64
+    assert (edges[0], edges[-1]) == (0, 64)
     assert all((np.diff(numbers[13 + a : 13 + b]) == numbers[1] - numbers[0]).all() for a, b in pairwise(edges))
 
 
@@ -115,8 +115,7 @@ def test_integers_give_what_the_same_numbers_give_as_float64(dtype):
         else table(400, 5) > 0
     )
     X = X.astype(dtype)
-    fit = lambda X: VAETransformer(2, max_iter=3, random_state=0).fit(X)  # noqa: E731
-    a, b = fit(X), fit(X.astype(np.float64))
+    a, b = (VAETransformer(2, max_iter=3, random_state=0).fit(rows) for rows in (X, X.astype(np.float64)))
     np.testing.assert_array_equal(a.transform(X), b.transform(X.astype(np.float64)))
     np.testing.assert_array_equal(a.score_samples(X), b.score_samples(X.astype(np.float64)))
     csr = sparse.csr_array(X)

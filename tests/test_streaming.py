@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from test_large import peak_of, table
-from test_training import needs_callbacks
 
 import skvae._tables.statistics
 from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
@@ -23,7 +21,6 @@ from skvae._tables.moments import moments
 from skvae._tables.schema import Schema
 from skvae._tables.statistics import Sample, _name
 from skvae._tables.union import union
-from skvae._training.tasks import Tasks
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -576,50 +573,6 @@ def test_no_space_and_no_folder_are_said_before_the_work(monkeypatch, tmp_path):
     monkeypatch.setattr(skvae._fitting.streams.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(OSError, match=r"file of 6.4e-06 GB, but .* has only 1e-06 GB left. Name .*cache_dir="):
         VAETransformer().fit_batches(source_of(table(100)), cache_dir=tmp_path)
-
-
-class Recorder:
-    """A scikit-learn callback that writes tasks down."""
-
-    def __init__(self):
-        self.events = []
-
-    def setup(self, estimator, context):
-        pass
-
-    teardown = setup
-
-    def on_fit_task_begin(self, estimator, context):
-        self.events.append((context.task_name, context.max_subtasks))
-
-    def on_fit_task_end(self, estimator, context):
-        self.events.append(context.task_name)
-
-
-@needs_callbacks
-def test_passes_and_epochs_are_tasks(capsys):
-    recorder = Recorder()
-    VAETransformer(**FAST, verbose=1).set_callbacks(recorder).fit_batches(lambda: iter(np.split(table(200), 2)))
-    passes = [[("read", n), *[("chunk", 0), "chunk"] * 2, "read"] for n in (None, 2)]
-    assert recorder.events == [("fit", 5), *passes[0], *passes[1], *[("epoch", 0), "epoch"] * 3, "fit"]
-    assert capsys.readouterr().out.startswith("read 200 rows in 2 chunks\nwrote 200 rows, 0.0128 MB\n")
-
-
-def test_without_callbacks_nothing_is_a_task():
-    """Before scikit-learn 1.9."""
-    tasks = Tasks(object(), None, None, 1)
-    assert list(tasks.read(iter("ab"), 1)) == ["a", "b"]
-    assert tasks.epochs(None) is None
-    tasks.end({})
-
-
-@needs_callbacks
-def test_the_progress_bar_shows_both_passes(capsys):
-    from sklearn.callback import ProgressBar
-
-    VAETransformer(**FAST).set_callbacks(ProgressBar()).fit_batches(source_of(table(200)))
-    bars = capsys.readouterr().out
-    assert re.findall(r"VAETransformer - (\w+)", bars) == ["fit", "read", "read"]
 
 
 UNDER_A_LIMIT = """

@@ -5,7 +5,7 @@
 Each launch is a process of its own, killed some time after it has written its first checkpoint: while it trains, reads,
 validates or writes. A fit that gets to its end is compared with one that nobody killed, and begun again until there
 were enough kills. Prints a line per kill; the exit code is 1 if anything differs. The nightly run (`.ci/nightly`) and
-`tests/test_checkpoints.py` use it.
+`tests/training/test_resumable.py` use it.
 """
 
 import argparse

@@ -44,7 +44,7 @@ class Wish:
 
     It is one number, so that it can travel with the gradients, which are summed over the processes: a message of its
     own would cost each step a wait. Nobody's wish is 0, a file is 1, and a file and the end are more than all processes
-    together can have files, so that any sum tells whether anyone asked for either. float32 holds all of these exactly.
+    together can have files, so that any sum tells whether anyone asked for either.
     """
 
     write: bool = False

@@ -1,7 +1,6 @@
 """Training: the race, stopping, continuing, randomness, threads, callbacks."""
 
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +9,10 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_info, threadpool_limits
 
-from skvae import ELBO, Gaussian, Joint, VAETransformer
-from skvae._training.early_stopping import Best, BestState
-from skvae._utils.compat import CallbackSupportMixin
-from skvae._utils.threads import limited_threads
+from skvae import Gaussian, Joint, VAETransformer
 from skvae._verbs import verbs
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
@@ -41,21 +35,6 @@ def test_default_beats_pca_on_held_out_rows(cancer):
     assert vae.best_iter_ > 0
 
 
-def test_the_kept_state_is_the_best_of_the_history(cancer):
-    vae = VAETransformer(5, random_state=0, max_iter=30).fit(cancer)
-    losses = [record["valid_loss"] for record in vae.history_]
-    assert [record["epoch"] for record in vae.history_] == list(range(vae.n_iter_ + 1))
-    assert vae.best_iter_ == int(np.argmin(losses))
-
-
-def test_the_best_state_is_restored(cancer):
-    settings = {"init": "pca", "learning_rate": 0.01, "n_iter_no_change": 5, "random_state": 0}
-    train, valid = cancer[:200], cancer[200:]
-    vae = VAETransformer(5, **settings).fit(train, X_val=valid)
-    assert 0 < vae.best_iter_ < vae.n_iter_
-    assert_same(vae, VAETransformer(5, max_iter=vae.best_iter_, **settings).fit(train, X_val=valid))
-
-
 def test_the_history_is_in_data_units(wine):
     vae = VAETransformer(3, max_iter=1, random_state=0).fit(wine * 1000)
     start = VAETransformer(3, max_iter=0, random_state=0).fit(wine * 1000)
@@ -67,27 +46,6 @@ def test_if_the_start_wins_it_is_solved_on_all_rows():
     vae = VAETransformer(2, learning_rate=0.1, n_iter_no_change=2, random_state=0).fit(X)
     assert vae.best_iter_ == 0 < vae.n_iter_
     assert_same(vae, VAETransformer(2, max_iter=0, random_state=0).fit(X))
-
-
-def test_patience_and_tol(cancer):
-    vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, random_state=0).fit(cancer)
-    assert (vae.n_iter_, vae.best_iter_) == (3, 0)
-
-
-def test_patience_counts_after_the_warm_up(cancer):
-    class WarmingUp(ELBO):
-        warm_up = 7
-
-    vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, objective=WarmingUp(), random_state=0).fit(cancer)
-    assert vae.n_iter_ == 10
-
-
-def test_without_a_monitor_the_last_state_is_kept(cancer):
-    class Blind(ELBO):
-        monitor = None
-
-    vae = VAETransformer(**FAST, objective=Blind()).fit(cancer)
-    assert vae.n_iter_ == vae.best_iter_ == 5
 
 
 def test_x_val_is_held_out_and_all_of_x_trains(cancer):
@@ -190,30 +148,6 @@ def test_score_is_deterministic_and_row_wise(cancer):
     assert tighter.mean() > together.mean()
 
 
-def test_threads_are_capped_inside_fit_and_restored(cancer):
-    seen = []
-
-    class Look(skorch.callbacks.Callback):
-        def on_epoch_begin(self, net, **kwargs):
-            seen.append([pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"])
-
-    before = [pool["num_threads"] for pool in threadpool_info()]
-    VAETransformer(**FAST, callbacks=[Look()]).fit(cancer)
-    assert seen
-    assert all(n == 1 for counts in seen for n in counts)
-    assert [pool["num_threads"] for pool in threadpool_info()] == before
-
-
-@pytest.mark.parametrize(
-    ("work", "allowed", "expected"), [(0, 3, 1), (1.9e9, 3, 1), (2e9, 3, 2), (1e12, 3, 3), (1e12, 1, 1)]
-)
-def test_threads_follow_the_work_and_never_exceed_the_callers(work, allowed, expected):
-    with threadpool_limits(allowed, user_api="openmp"):
-        with limited_threads(work):
-            assert torch.get_num_threads() == expected
-        assert torch.get_num_threads() == allowed
-
-
 def test_verbs_limit_threads(cancer, monkeypatch):
     """Each verb that runs a network says what it is about to do."""
     works = []
@@ -250,51 +184,6 @@ def test_verbose_prints_a_line_per_epoch(cancer, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "valid_loss" in lines[0]
     assert len(lines) == 2 + 5
-
-
-class Recorder:
-    """A scikit-learn callback that stops after three epochs and looks at the fitted estimator."""
-
-    def __init__(self):
-        self.events, self.scores = [], []
-
-    def setup(self, estimator, context):
-        self.events.append("setup")
-
-    def teardown(self, estimator, context):
-        self.events.append("teardown")
-
-    def on_fit_task_begin(self, estimator, context):
-        self.events.append(f"begin {context.task_name}")
-
-    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
-        self.events.append(f"end {context.task_name}")
-        if context.task_name == "epoch":
-            self.scores.append(fitted_estimator.score(X))
-        return self.events.count("end epoch") == 3
-
-
-needs_callbacks = pytest.mark.skipif(not hasattr(CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
-
-
-@needs_callbacks
-def test_scikit_learn_callbacks(cancer):
-    recorder = Recorder()
-    vae = VAETransformer(3, max_iter=10, early_stopping=False, random_state=0).set_callbacks(recorder).fit(cancer)
-    assert vae.n_iter_ == 3
-    epochs = ["begin epoch", "end epoch"] * 3
-    assert recorder.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]
-    assert recorder.scores[-1] == pytest.approx(vae.score(cancer))
-
-
-@needs_callbacks
-def test_progress_bar_through_pipeline_and_grid_search(cancer):
-    from sklearn.callback import ProgressBar
-
-    pipe = make_pipeline(StandardScaler(), VAETransformer(max_iter=2, random_state=0))
-    search = GridSearchCV(pipe, {"vaetransformer__n_components": [1, 2]}, cv=2, n_jobs=2)
-    search.set_callbacks(ProgressBar()).fit(cancer)
-    assert search.best_params_
 
 
 def test_bfloat16_trains_and_infers_in_the_precision_of_x(cancer):
@@ -546,46 +435,3 @@ def test_bernoulli_bias_keeps_rare_margins():
 def test_an_empty_table_is_not_a_table_of_bits():
     vae = VAETransformer(2, max_iter=0).fit(np.full((5, 3), np.nan))
     assert {repr(f) for f in vae.likelihoods_.values()} == {"Gaussian()"}
-
-
-def test_scoring_callbacks_see_a_consistent_estimator(cancer):
-    callback = pytest.importorskip("sklearn.callback")
-    seen = []
-
-    def scoring(estimator, X, y):
-        seen.append((estimator.n_iter_, len(estimator.history_)))
-        return {"score": estimator.score(X)}
-
-    vae = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0)
-    vae.set_callbacks(callback.ScoringMonitor(scoring=scoring)).fit(cancer)
-    assert seen == [(1, 1), (2, 2), (3, 3), (3, 3)]
-
-
-@pytest.mark.parametrize(("factor", "expected"), [(0.95, False), (1.05, True), (-3.0, False)])
-def test_a_start_is_given_up_only_beyond_one_standard_error(factor, expected):
-    """Against the formula for weighted rows, sum w (d - m)^2 under squared shares."""
-    rng = np.random.default_rng(0)
-    weight, noise = rng.integers(1, 4, 30).astype(float), rng.normal(size=30)
-    share = weight / weight.sum()
-    noise -= share @ noise
-    gain = noise + factor * np.sqrt(share**2 @ noise**2)
-    keeper = BestState(patience=5, tol=0.0, objective=ELBO(), keeps_start=True)
-    keeper.valid_rows = SimpleNamespace(weight=weight)
-    keeper.first, keeper.best = Best(0, 0, torch.from_numpy(gain)), Best(0, 1, torch.zeros(30))
-    assert keeper._is_sure() == expected
-
-
-def test_what_is_linear_stays_at_its_start():
-    """Factors and noise: now and then a net is better on the held-out rows, by chance, and is not taken for it."""
-    by_chance = 0
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        noise = rng.standard_t(3, size=(250, 8))
-        X = rng.normal(size=(250, 2)) @ rng.normal(size=(2, 8)) + 0.5 * noise
-        vae = VAETransformer(2, random_state=seed).fit(X)
-        if vae.best_iter_ == 0:
-            losses = [record["valid_loss"] for record in vae.history_]
-            by_chance += min(losses) < losses[0]
-            start = VAETransformer(2, init=vae.init_, max_iter=0, random_state=seed).fit(X)
-            assert vae.score(X) == pytest.approx(start.score(X), abs=1e-9)  # solved on all rows
-    assert by_chance >= 2  # none without the rule

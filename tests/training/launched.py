@@ -1,4 +1,4 @@
-"""What `test_distributed.py` launches with torchrun: `launched.py FOLDER NAME...` runs cases in every process.
+"""What `test_processes.py` launches with torchrun: `launched.py FOLDER NAME...` runs cases in every process.
 
 Each process writes what its cases gave, and its process number, into the folder. The tests run some of the same cases
 in one process.
