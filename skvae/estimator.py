@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import clone
 from torch.distributions import constraints
 
@@ -27,6 +26,7 @@ from ._storage.stored import Stored
 from ._tables.canonical import canonical_rows, n_held_out, sort_rows
 from ._tables.columns import Columns
 from ._tables.lazy import refuse_lazy
+from ._tables.missing import columns_with_missing
 from ._tables.on_disk import mapped_rows
 from ._tables.sampling import draw_positions
 from ._tables.scalings import SCALINGS
@@ -881,8 +881,8 @@ class VAETransformer(CallbackSupportMixin, Verbs, Streams, Stored, Documented):
             columns = Columns.decide(X, self._schema, self._component("likelihood"), self.scaling, margins)
             self._columns = columns.fitted_to(X, weight)
             self._ordering = self._columns  # units of all rows: a warm start holds the same rows out
-            has_holes = _has_holes(X) if margins is None else margins.has_holes
-            self._holes = np.flatnonzero(has_holes).tolist()
+            has_missing = columns_with_missing(X) if margins is None else margins.has_missing
+            self._holes = np.flatnonzero(has_missing).tolist()
         self._columns.check_support(X)
         return (X, weight) if X.is_on_disk else sort_rows(X, weight, self._ordering.standardize, self._seed)
 
@@ -1241,17 +1241,6 @@ def _rows_that_count(X, sample_weight):
 def _hash_of_first_rows(X):
     """Of the first block of rows, which after sorting are a random subset."""
     return [hashlib.sha256(stored(block).tobytes()).hexdigest()[:12] for _, block in islice(blocks(X), 1)]
-
-
-def _has_holes(X):
-    """Which columns have a missing cell, bool (D,)."""
-    found = np.zeros(X.shape[1], bool)
-    for _, block in blocks(X):
-        if sparse.issparse(block):
-            found[block.indices[np.isnan(block.data)]] = True
-        else:
-            found |= np.isnan(block).any(0)
-    return found
 
 
 def _random_start_factor(has_nets, epoch):

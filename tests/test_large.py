@@ -12,9 +12,9 @@ from scipy import sparse
 
 from skvae import VAETransformer
 from skvae._tables.columns import Columns
+from skvae._tables.contiguous import ContiguousRows
 from skvae._tables.moments import column_sums, moments
 from skvae._tables.on_disk import draw_runs, mapped_rows
-from skvae._tables.runs import Runs
 from skvae._tables.schema import Schema
 from skvae._tables.selection import RowSelection, blocks
 from skvae.families import Gaussian
@@ -70,7 +70,7 @@ def test_sums_of_a_csr_are_those_of_its_dense_twin():
 @pytest.mark.parametrize("rows", [None, np.arange(5, 1000, 2)])
 def test_runs_are_a_permutation_and_slice_like_one(rows):
     n = 997 if rows is None else len(rows)
-    runs = Runs.shuffled(n, 10, np.random.default_rng(0), rows)
+    runs = ContiguousRows.shuffled(n, 10, np.random.default_rng(0), rows)
     numbers = np.asarray(runs)
     np.testing.assert_array_equal(np.sort(numbers), np.arange(n) if rows is None else rows)
     np.testing.assert_array_equal(np.asarray(runs[13:77][5:]), numbers[18:77])
@@ -85,7 +85,7 @@ def test_runs_are_a_permutation_and_slice_like_one(rows):
 def test_an_epoch_of_runs_draws_every_row_in_proportion_to_its_weight(weighted):
     n = 5000
     weight = np.random.default_rng(0).integers(0, 4, n) * 1.0 if weighted else np.broadcast_to(1.0, n)
-    runs = Runs.shuffled(n + 30, 7, np.random.default_rng(0))[30:]
+    runs = ContiguousRows.shuffled(n + 30, 7, np.random.default_rng(0))[30:]
     n_draws = int(weight.sum())
     parts = list(draw_runs(runs, weight, n_draws, [0, 1000, 1001, n_draws], np.random.default_rng(1)))
     assert [len(part) for part in parts] == [1000, 1, n_draws - 1001]
@@ -126,7 +126,7 @@ def test_integers_give_what_the_same_numbers_give_as_float64(dtype):
 
 
 def test_a_csr_with_repeated_entries_is_their_sum():
-    columns = Columns(Schema.learn(np.zeros((2, 3))), [Gaussian()] * 3, None).fit_units(np.zeros((2, 3)), np.ones(2))
+    columns = Columns.unscaled(Schema.learn(np.zeros((2, 3))), [Gaussian()] * 3, None)
     X = sparse.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 1, 2]), np.array([0, 2, 3])), shape=(2, 3))
     x, _ = columns.tensors(X, "cpu", torch.float32)
     np.testing.assert_array_equal(x, [[0, 3, 0], [0, 0, 4]])

@@ -69,7 +69,7 @@ def assert_same(a, b):
     assert a._outline.schema == b._outline.schema
     for name in ("rows", "first", "second", "count"):
         np.testing.assert_array_equal(getattr(a._sample, name), getattr(b._sample, name))
-    for name in ("lowest", "highest", "count", "has_holes"):
+    for name in ("lowest", "highest", "count", "has_missing"):
         np.testing.assert_array_equal(getattr(a._margins, name), getattr(b._margins, name))
     spread = np.sqrt(a.variance)
     np.testing.assert_allclose(a.mean, b.mean, atol=1e-12 * spread.max())

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
+from .._tables.missing import has_missing
 from .._tables.moments import column_sums, moments
 from .._tables.sampling import draw_positions
-from .._tables.selection import blocks
 from .._utils.random import torch_generator
 from .indicators import indicators, information_noise, per_indicator, smoothed, sums, tied_noise
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
@@ -105,7 +105,7 @@ def _solve(model, columns, centred, weight, init, seed):
     rows = second
     if solution.loadings.shape[1] == 0:
         return solution
-    if _has_holes(centred):
+    if has_missing(centred):
         n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
         rows = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
         # Without factor analysis one noise for all columns: the mean over their observed cells.
@@ -134,13 +134,13 @@ class EMSteps:
         self.mean, _ = moments(X, weight)
         centred = X.mapped(lambda rows: rows - self.mean)
         self.resolution = _resolution(centred, weight)
-        has_holes = _has_holes(centred)
-        self.rows = ObservedCells(centred.take(), weight) if has_holes else SecondMoments(centred, weight)
+        some_missing = has_missing(centred)
+        self.rows = ObservedCells(centred.take(), weight) if some_missing else SecondMoments(centred, weight)
         with torch.no_grad():
             bias = model.decoder.affine.bias
             noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
             loadings, noise, bias = (a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise, bias))
-            self.solution = LinearGaussian(loadings, noise, bias - self.mean if has_holes else 0.0)
+            self.solution = LinearGaussian(loadings, noise, bias - self.mean if some_missing else 0.0)
 
     @torch.no_grad()
     def __call__(self, models):
@@ -176,10 +176,6 @@ def _resolution(centred, weight):
 def _square_and_fourth_power(cells, columns):
     squares = np.square(np.nan_to_num(cells))
     return squares, np.square(squares)
-
-
-def _has_holes(X):
-    return any(np.isnan(block).any() for _, block in blocks(X))
 
 
 def _is_normal(model):

@@ -90,7 +90,7 @@ class Column:
 
     def _storage(self):
         dtype = self.values.dtype
-        if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes tell numpy's letter too
+        if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes have numpy's letter too
             return _STORAGE.get(getattr(self.native.dtype if self.is_pandas else dtype, "kind", "O"), "cells")
         storages = {
             "integer": dtype.is_integer(),
@@ -152,12 +152,13 @@ class Column:
         cells[self.missing()] = None
         return cells
 
-    def codes(self, levels):
+    def category_indices(self, levels):
         """Each cell's position in `levels` (C,), compared by value; float64 (n,), NaN for missing and for others."""
         position = dict(zip(levels.tolist(), range(len(levels)), strict=True))
         if self.is_pandas and self.storage == "category" and self.declared_levels() is not None:
             own = [position.get(level, np.nan) for level in self.declared_levels()]
-            return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]  # pandas' code of a missing cell is -1
+            # pandas has -1 for a missing cell, which is the last entry here.
+            return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]
         cells = self.cells()
         return np.fromiter(map(position.get, cells, repeat(np.nan)), np.float64, len(cells))
 
@@ -309,14 +310,14 @@ class Column:
 
 
 def _pandas_array(values, dtype):
-    """A pandas array (n,); categories by code, since pandas would make unknown ones missing."""
+    """A pandas array (n,); categories by their indices, since pandas would make unknown ones missing."""
     import pandas as pd
 
     if not isinstance(dtype, pd.CategoricalDtype):
         return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
-    code = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
-    codes = np.fromiter(map(code.__getitem__, values), dtype=np.int64, count=len(values))
-    return pd.Categorical.from_codes(codes, dtype=dtype)
+    index_of = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
+    indices = np.fromiter(map(index_of.__getitem__, values), dtype=np.int64, count=len(values))
+    return pd.Categorical.from_codes(indices, dtype=dtype)
 
 
 def as_frame(X):

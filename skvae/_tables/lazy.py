@@ -1,8 +1,10 @@
 """Collections that are not in memory are refused, with the lines that work.
 
-A dask array loads itself whole, and silently, where numpy asks for an array. Types are told by the package of their
-class, so that none of these packages is imported.
+A dask array loads itself whole, and silently, where numpy asks for an array. Collections are recognised by the
+package of their class, so that none of these packages is imported.
 """
+
+from typing import Any
 
 from .frames import is_lazy_frame
 
@@ -30,7 +32,7 @@ LINES = {
 }
 
 
-def refuse_lazy(X, name="X"):
+def refuse_lazy(X: Any, name: str = "X") -> None:
     """Raise a TypeError for a collection of dask or Spark, or a lazy frame of any library that narwhals reads.
 
     Parameters

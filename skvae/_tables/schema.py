@@ -34,7 +34,7 @@ class Schema:
     library : str or None
         "pandas", "polars", ...; None for an array.
     kinds : list of {"real", "boolean", "category", "empty"} (D,)
-        A column without any value, whose dtype does not tell its kind either, is "empty": missing for ever.
+        A column without any value, whose dtype does not say its kind either, is "empty": missing for ever.
     is_plain : bool
         Whether scikit-learn's own validation reads the table as it is: an array of numbers, a CSR, a frame of nothing
         but plain ints and floats.
@@ -180,7 +180,7 @@ def _of_array(X: Any, categorical_features: Any, rows: np.ndarray | None) -> Sch
 
 
 def _learned(columns: list[Column], chosen: set[int] | str) -> list[ColumnSchema]:
-    """What the cells and dtypes of columns tell, of which some are chosen as categories."""
+    """What the cells and dtypes of columns say, of which some are chosen as categories."""
     kinds = [column.kind() for column in columns]
     is_chosen = [_is_chosen(d, column, kinds[d], chosen) for d, column in enumerate(columns)]
     if refused := [c.label for d, c in enumerate(columns) if kinds[d] == "category" and not is_chosen[d]]:

@@ -234,7 +234,7 @@ class Outline:
             vars(self).update(vars(self.merged(new)))
 
     def look_at(self, chunk):
-        """Be the outline of one chunk; one without rows tells nothing."""
+        """Be the outline of one chunk; nothing is learned from one without rows."""
         self.n_rows, self.n_chunks = count_rows(chunk), 1
         if self.n_rows:
             self.schema = Schema.learn(chunk, self.categorical_features)
@@ -259,7 +259,7 @@ class Outline:
 class Margins:
     """Of each column: cells observed, their mean, sum of squared deviations and extremes (D,); and the number of rows.
 
-    Categories have no number and count as not observed, but for their holes.
+    Categories have no number and count as not observed, but for `has_missing`.
     """
 
     n_rows: int
@@ -268,12 +268,12 @@ class Margins:
     second: np.ndarray
     lowest: np.ndarray
     highest: np.ndarray
-    has_holes: np.ndarray
+    has_missing: np.ndarray  # of categories, too
     is_binary: bool  # whether every cell that is observed is 0 or 1
 
     @classmethod
     def of(cls, X, categories):
-        """The margins of rows (n, D), of which some columns hold codes."""
+        """The margins of rows (n, D), of which some columns hold category indices."""
         whole = None
         for _, block in blocks(X):
             part = cls._of_block(block.astype(np.float64), categories)
@@ -282,7 +282,7 @@ class Margins:
 
     @classmethod
     def _of_block(cls, x, categories):
-        has_holes = np.isnan(x).any(0)
+        has_missing = np.isnan(x).any(0)
         x[:, categories] = np.nan
         is_there = ~np.isnan(x)
         count = is_there.sum(0)
@@ -290,7 +290,7 @@ class Margins:
             mean = np.where(is_there, x, 0.0).sum(0) / np.maximum(count, 1)
             second = np.square(np.where(is_there, x - mean, 0.0)).sum(0)
         is_binary = bool(np.all((x == 0) | (x == 1) | ~is_there))
-        return cls(len(x), count, mean, second, np.fmin.reduce(x), np.fmax.reduce(x), has_holes, is_binary)
+        return cls(len(x), count, mean, second, np.fmin.reduce(x), np.fmax.reduce(x), has_missing, is_binary)
 
     def merged(self, other):
         """The margins of both (Chan, Golub & LeVeque 1979, eq. 2.1)."""
@@ -307,7 +307,7 @@ class Margins:
             second,
             np.fmin(self.lowest, other.lowest),
             np.fmax(self.highest, other.highest),
-            self.has_holes | other.has_holes,
+            self.has_missing | other.has_missing,
             self.is_binary and other.is_binary,
         )
 
@@ -363,7 +363,7 @@ class Sample:
         return self._smallest(lambda positions: rows[positions], first, second, count, rows.shape[1])
 
     def recoded(self, new, old):
-        """The same rows in the codes of another schema."""
+        """The same rows in the category indices of another schema."""
         return Sample(recoded(new, self.rows, old), self.first, self.second, self.count)
 
     @property
@@ -374,7 +374,7 @@ class Sample:
 
 
 class _Names:
-    """Encoded cells -> numbers that do not depend on which levels are known: a code becomes a hash of its level."""
+    """Encoded cells -> numbers that do not depend on which levels are known: of a category the hash of its level."""
 
     def __init__(self, schema):
         levels = {d: levels.tolist() for d, levels in schema.levels.items()}

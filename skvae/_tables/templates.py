@@ -55,7 +55,7 @@ def rebuild(description, names, levels):
     except ImportError as error:
         raise ImportError(
             f"This VAETransformer was fitted to a table of {description['library']}, and gives such tables back: "
-            f"pip install {description['library']}. Other verbs do without, such as transform and score."
+            f"pip install {description['library']}. Other methods do without, such as transform and score."
         ) from error
 
 

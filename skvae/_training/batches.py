@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from .._tables.missing import has_missing
 from .._tables.on_disk import draw_runs
 from .._tables.sampling import draw_positions
-from .._tables.selection import RowSelection, blocks, dense, stored
+from .._tables.selection import RowSelection, blocks, dense
 
 __all__ = ["Batches", "Rows"]
 
@@ -80,7 +81,7 @@ class Rows:
     def _has_holes(self):
         if self.x is not None:
             return self.mask is not None
-        return any(np.isnan(stored(block)).any() for _, block in blocks(self.table))
+        return has_missing(self.table)
 
     def working_rows(self):
         """All rows in the model's units, float64 with NaN for missing, as a selection."""
