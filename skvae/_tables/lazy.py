@@ -6,7 +6,7 @@ package of their class, so that none of these packages is imported.
 
 from typing import Any
 
-from .frames import is_lazy_frame
+from .frames import is_lazy_frame, refuse_duplicate_names
 
 __all__ = ["LINES", "refuse_lazy"]
 
@@ -35,6 +35,9 @@ LINES = {
 def refuse_lazy(X: Any, name: str = "X") -> None:
     """Raise a TypeError for a collection of dask or Spark, or a lazy frame of any library that narwhals reads.
 
+    Every method calls this first with the table that it is given. So a frame with duplicate names is refused here,
+    too, before scikit-learn says that its names are not those of the fitted table.
+
     Parameters
     ----------
     X : object
@@ -42,6 +45,7 @@ def refuse_lazy(X: Any, name: str = "X") -> None:
     name : str
         The parameter.
     """
+    refuse_duplicate_names(X, name)
     package = type(X).__module__.split(".")[0]
     if package not in ("dask", "pyspark") and not is_lazy_frame(X):
         return
