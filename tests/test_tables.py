@@ -108,14 +108,16 @@ def test_pandas_kinds_and_levels():
     }
     levels = {schema.label(d): levels.tolist() for d, levels in schema.levels.items()}
     assert levels["category"] == ["c", "b", "a"]  # the dtype's order, unobserved ones too
-    assert levels["numbers"] == [10, 2] and schema.levels[schema.names.index("numbers")].dtype == np.int64
+    assert levels["numbers"] == [10, 2]
+    assert schema.levels[schema.names.index("numbers")].dtype == np.int64
     assert levels["str"] == ["x", "y", "zz"]
     assert levels["none"] == ["p", "q"]
     assert len(levels["cut"]) == 3
     assert {schema.label(d) for d in schema.ordered} == {"ordered", "cut"}
     assert {schema.label(d) for d in schema.integer} == {"int8", "uint8", "Int64", "objects", 7}
     assert {schema.label(d): k for d, k in schema.decimals.items()} == {"float32": 2, "float64": None, "Float64": 3}
-    assert schema.library == "pandas" and not schema.is_plain
+    assert schema.library == "pandas"
+    assert not schema.is_plain
 
 
 def test_polars_kinds_and_levels():
@@ -126,7 +128,9 @@ def test_polars_kinds_and_levels():
         7: ["low", "mid", "high"],
         8: ["x", "y", "zz"],
     }
-    assert schema.n_levels == {6: 2, 7: 3, 8: 3} and schema.ordered == {7} and schema.integer == {0, 1, 2}
+    assert schema.n_levels == {6: 2, 7: 3, 8: 3}
+    assert schema.ordered == {7}
+    assert schema.integer == {0, 1, 2}
     assert schema.library == "polars"
 
 
@@ -154,12 +158,15 @@ PLAIN = {
 @pytest.mark.parametrize("X", PLAIN.values(), ids=PLAIN)
 def test_plain_tables(X):
     schema = Schema.learn(X)
-    assert schema.is_plain and schema.kinds == ["real", "real"] and not schema.levels
+    assert schema.is_plain
+    assert schema.kinds == ["real", "real"]
+    assert not schema.levels
     assert encode(schema, X).dtype == np.float64
     np.testing.assert_array_equal(np.isnan(encode(schema, X)), missing(schema, X))
     if schema.names is None:
         assert schema.label(1) == "x1"
-        assert draws(schema, FLOATS) is FLOATS and means(schema, FLOATS) is FLOATS  # not even rounded
+        assert draws(schema, FLOATS) is FLOATS
+        assert means(schema, FLOATS) is FLOATS
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,8 @@ def test_plain_tables(X):
 )
 def test_bool_arrays(X):
     schema = Schema.learn(X)
-    assert schema.kinds == ["boolean", "boolean"] and schema.is_plain
+    assert schema.kinds == ["boolean", "boolean"]
+    assert schema.is_plain
 
 
 @pytest.mark.parametrize("column", [[True, False], pd.array([1, 2], dtype="Int64"), ["a", "b"], pd.Categorical([1, 2])])
@@ -195,7 +203,9 @@ def test_cells_that_scikit_learn_refuses_are_left_to_it():
 def test_a_list_of_numbers_and_strings():
     X = [[1, "a", 0.5], [2, "b", None], [30, "a", 2.25]]
     schema = Schema.learn(X)
-    assert schema.kinds == ["real", "category", "real"] and schema.integer == {0} and schema.decimals == {2: 2}
+    assert schema.kinds == ["real", "category", "real"]
+    assert schema.integer == {0}
+    assert schema.decimals == {2: 2}
     np.testing.assert_array_equal(encode(schema, X), [[1, 0, 0.5], [2, 1, np.nan], [30, 0, 2.25]])
     assert draws(schema, np.array([[1.6, 1.0, 0.123]])).tolist() == [[2, "b", 0.12]]
     assert means(schema, np.array([[1.6, 1.0, 0.123]])).tolist() == [[1.6, "b", 0.123]]
@@ -227,7 +237,8 @@ SEX = pd.DataFrame({"sex": ["f", "m", "f"], "age": [3, 1, 3], "kind": pd.Categor
 )
 def test_columns_are_named(chosen):
     schema = Schema.learn(SEX, chosen)
-    assert schema.kinds == ["category"] * 3 and schema.levels[1].tolist() == [1, 3]
+    assert schema.kinds == ["category"] * 3
+    assert schema.levels[1].tolist() == [1, 3]
     same(draws(schema, encode(schema, SEX)), SEX)
 
 
@@ -242,7 +253,7 @@ def test_what_is_not_named_is_refused():
 
 
 @pytest.mark.parametrize(
-    "chosen, message",
+    ("chosen", "message"),
     [
         (["sx"], "'sx'.*'sex', 'age', 'kind'"),
         ([3], "column 3"),
@@ -260,7 +271,8 @@ def test_bad_categorical_features(chosen, message):
 def test_arrays_with_named_columns(make):
     X = make(np.array([[2.0, 0.123456789], [7.0, 1.0], [2.0, -1.0]]))
     schema = Schema.learn(X, [0])
-    assert schema.kinds == ["category", "real"] and not schema.is_plain
+    assert schema.kinds == ["category", "real"]
+    assert not schema.is_plain
     Z = encode(schema, X)
     np.testing.assert_array_equal(Z, [[0, 0.123456789], [1, 1], [0, -1]])
     drawn = draws(schema, Z)
@@ -300,7 +312,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("X, message", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("X", "message"), REFUSED.values(), ids=REFUSED)
 def test_refused(X, message):
     with pytest.raises(ValueError, match=message):
         Schema.learn(X)
@@ -314,7 +326,8 @@ def test_missing_cells_are_nan(table):
     X = table(holes=True)
     schema = Schema.learn(X)
     gone = missing(schema, X)
-    assert gone.any() and not gone.all(0).any()
+    assert gone.any()
+    assert not gone.all(0).any()
     expected = X.isna().to_numpy() if isinstance(X, pd.DataFrame) else np.stack([c.is_null().to_numpy() for c in X], 1)
     np.testing.assert_array_equal(gone, expected)
     np.testing.assert_array_equal(np.isnan(encode(schema, X)), gone)
@@ -376,7 +389,8 @@ def test_draws_of_codes_are_the_table(table):
     if index is not None:
         assert drawn.index is index
     again = pickle.loads(pickle.dumps(schema))
-    assert again == schema == copy.deepcopy(schema) and schema != Schema.learn(X[["Int8" if index is None else "int8"]])
+    assert again == schema == copy.deepcopy(schema)
+    assert schema != Schema.learn(X[["Int8" if index is None else "int8"]])
     same(draws(again, encode(again, X), index), X)
 
 
@@ -393,7 +407,8 @@ def test_draws_with_holes_are_the_table(table):
 def test_arrow_tables():
     X = pa.table({"a": [1, None, 3], "b": pa.array(["x", None, "y"]).dictionary_encode(), "c": ["u", "v", None]})
     schema = Schema.learn(X)
-    assert schema.kinds == ["real", "category", "category"] and schema.library == "pyarrow"
+    assert schema.kinds == ["real", "category", "category"]
+    assert schema.library == "pyarrow"
     assert draws(schema, encode(schema, X)).to_pydict() == X.to_pydict()
     filled = fill(schema, X, np.array([[9.0, 1.0, 0.0]] * 3))
     assert filled.to_pydict() == {"a": [1, 9, 3], "b": ["x", "y", "y"], "c": ["u", "v", "u"]}
@@ -404,14 +419,15 @@ def test_draws_are_rounded_and_clipped():
         {"a": np.array([1, 2], np.int8), "b": np.array([1, 2], np.uint64), "c": [0.25, 1.0], "d": [True, False]}
     )
     drawn = draws(Schema.learn(X), np.array([[300.0, -1.0, 0.256, 1.0], [-1.5, 1e30, 1.0, 0.0]]))
-    assert (
-        drawn["a"].tolist() == [127, -2] and drawn["c"].tolist() == [0.26, 1.0] and drawn["d"].tolist() == [True, False]
-    )
-    assert drawn["b"].tolist() == [0, 2**64 - 2048] and list(drawn.dtypes) == list(X.dtypes)
+    assert drawn["a"].tolist() == [127, -2]
+    assert drawn["c"].tolist() == [0.26, 1.0]
+    assert drawn["d"].tolist() == [True, False]
+    assert drawn["b"].tolist() == [0, 2**64 - 2048]
+    assert list(drawn.dtypes) == list(X.dtypes)
 
 
 @pytest.mark.parametrize(
-    "values, decimals", [([1.0, 2.0], 0), ([0.1, 12.345], 3), ([0.1, 1e300], 1), ([1 / 3, 1], None)]
+    ("values", "decimals"), [([1.0, 2.0], 0), ([0.1, 12.345], 3), ([0.1, 1e300], 1), ([1 / 3, 1], None)]
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_decimals(values, decimals, dtype):
@@ -466,7 +482,8 @@ def test_empty_columns_stay_empty(X):
 
 def test_an_empty_column_that_is_named_is_no_category():
     schema = Schema.learn(pd.DataFrame({"a": [1.0], "b": [np.nan]}), ["b"])
-    assert schema.kinds == ["real", "empty"] and not schema.levels
+    assert schema.kinds == ["real", "empty"]
+    assert not schema.levels
 
 
 def test_missing_cells_of_object_arrays_are_nan():
@@ -510,7 +527,8 @@ def test_fill_where(table):
 )
 def test_integers_beyond_float64_stay(X):
     filled = fill(Schema.learn(X), X, np.full((3, 2), 5.0))
-    assert filled["a"].to_list() == [HUGE, 1, 5] and filled["b"].to_list() == [HUGE] * 3
+    assert filled["a"].to_list() == [HUGE, 1, 5]
+    assert filled["b"].to_list() == [HUGE] * 3
     assert filled["a"].dtype == X["a"].dtype
 
 
@@ -528,9 +546,9 @@ def test_a_filled_column_takes_the_fitted_dtype_where_that_is_exact():
     )
     X = X.assign(a=[1.5, None], c=["w", None], d=[None, 0.1])  # 1.5 is no int, w no level, 0.1 no float32
     filled = fill(schema, X, np.array([[5.4, 0.0, 0.0, 0.5]] * 2))
-    assert (
-        filled["a"].tolist() == [1.5, 5.0] and filled["c"].tolist() == ["w", "u"] and filled["c"].dtype == X["c"].dtype
-    )
+    assert filled["a"].tolist() == [1.5, 5.0]
+    assert filled["c"].tolist() == ["w", "u"]
+    assert filled["c"].dtype == X["c"].dtype
     assert filled["d"].tolist() == [0.5, 0.1]
 
 
@@ -565,7 +583,9 @@ def test_columns_without_a_hole_are_untouched():
     schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": pd.Series([None, None], dtype=object)}))
     X = pd.DataFrame({"a": np.int32([1, 2]), "b": pd.Series([None, np.nan], dtype=object)})
     filled = fill(schema, X, np.zeros((2, 2)))
-    assert filled["a"].dtype == np.int32 and filled["b"][0] is None and type(filled["b"][1]) is float
+    assert filled["a"].dtype == np.int32
+    assert filled["b"][0] is None
+    assert type(filled["b"][1]) is float
     X = pl.DataFrame({"a": [1.5, float("nan")]})  # not a null
     same(fill(Schema.learn(pl.DataFrame({"a": [1, 2]})), X, np.zeros((2, 1)), np.zeros((2, 1), bool)), X)
 
@@ -579,7 +599,8 @@ def test_a_category_that_lacks_the_level_is_extended():
     schema = Schema.learn(pd.DataFrame({"a": pd.Categorical(["u", "v"])}))
     X = pd.DataFrame({"a": pd.Categorical(["w", None], categories=["w", "u"])})
     filled = fill(schema, X, np.array([[1.0], [1.0]]))["a"]
-    assert filled.tolist() == ["w", "v"] and filled.cat.categories.tolist() == ["w", "u", "v"]
+    assert filled.tolist() == ["w", "v"]
+    assert filled.cat.categories.tolist() == ["w", "u", "v"]
 
 
 def test_fill_keeps_the_library_of_what_it_fills():
@@ -613,13 +634,16 @@ def test_fill_arrays():
         np.testing.assert_array_equal(dense, [[1.0, 0.5], [9.0, 2.0]])
         assert isinstance(filled, type(X)) or isinstance(X, list)
     X = FLOATS.astype(np.float32)
-    assert fill(Schema.learn(X), X, values).dtype == np.float32 and np.isnan(X[1, 0])
+    assert fill(Schema.learn(X), X, values).dtype == np.float32
+    assert np.isnan(X[1, 0])
 
 
 def test_fill_a_csr_keeps_its_zeros():
     X = sparse.csr_matrix(np.array([[0.0, np.nan], [3.0, 0.0]]))
     filled = fill(Schema.learn(X), X, np.full((2, 2), 5.0))
-    assert sparse.issparse(filled) and filled.toarray().tolist() == [[0, 5], [3, 0]] and np.isnan(X.toarray()[0, 1])
+    assert sparse.issparse(filled)
+    assert filled.toarray().tolist() == [[0, 5], [3, 0]]
+    assert np.isnan(X.toarray()[0, 1])
 
 
 # One row
@@ -633,7 +657,7 @@ def test_row():
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    ("given", "message"),
     [
         ({}, "at least one"),
         (None, "at least one"),
@@ -676,7 +700,8 @@ def test_the_schema_does_not_keep_the_rows():
     alive, X = weakref.ref(values), pd.DataFrame(values, copy=False)
     schema = Schema.learn(X)
     del values, X
-    assert alive() is None and schema.names == [0, 1]
+    assert alive() is None
+    assert schema.names == [0, 1]
 
 
 def test_a_wide_table():

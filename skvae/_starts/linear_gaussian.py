@@ -69,7 +69,7 @@ class SecondMoments:
     weight : ndarray (n,)
     """
 
-    def __init__(self, X: Any, weight: np.ndarray):
+    def __init__(self, X: Any, weight: np.ndarray) -> None:
         self.shape = n, D = X.shape
         share = np.sqrt(weight / weight.sum())[:, None]
         roots = (block * share[rows] for rows, block in blocks(X))  # S = root' root
@@ -123,7 +123,7 @@ class ObservedCells:
     weight : ndarray (n,)
     """
 
-    def __init__(self, X: Any, weight: np.ndarray):
+    def __init__(self, X: Any, weight: np.ndarray) -> None:
         present = ~np.isnan(X)
         self.present = present.astype(np.float64)
         self.X = np.where(present, X, 0.0)

@@ -125,7 +125,7 @@ class Columns:
                 weights[self.position(key, "column_weights")] = weight
         else:
             weights = list(column_weights)
-        are_numbers = all(isinstance(w, Real) and 0 <= w < np.inf for w in weights)
+        are_numbers = all(isinstance(w, Real) for w in weights) and all(0 <= w < np.inf for w in weights)
         if len(weights) != len(self.families) or not are_numbers:
             raise ValueError(
                 "The 'column_weights' parameter of VAETransformer must be finite numbers of at least 0, one for each "
@@ -155,7 +155,7 @@ class Columns:
         fitted = replace(self, shift=shift, scale=scale, reach=reach, maps={})
         if self.scaling not in SCALINGS:
             return fitted
-        return replace(fitted, maps={int(d): fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted)})
+        return replace(fitted, maps={d: fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted).tolist()})
 
     def _refuse_overflow(self, variance: np.ndarray) -> None:
         too_large = ~np.isfinite(variance)
@@ -191,17 +191,17 @@ class Columns:
     @property
     def loose_categories(self) -> list[int]:
         """Columns of category indices that did not come out of `encode`: an unknown one counts as missing, too."""
-        return [d for d in np.flatnonzero(~self.is_number) if d not in self.schema.levels]
+        return [d for d in np.flatnonzero(~self.is_number).tolist() if d not in self.schema.levels]
 
     def to_data(self, x: torch.Tensor, as_draws: bool = False) -> np.ndarray:
         """Map values in model space (..., D) back to data space, float64 ndarray.
 
         With `as_draws` transformed columns take the fitted column's common values, which a density only comes near to.
         """
-        x = x.detach().cpu().double().numpy().copy()
+        values = x.detach().cpu().double().numpy().copy()
         for d, own in self.maps.items():
-            x[..., d] = own.draw(x[..., d]) if as_draws else own.inverse(x[..., d])
-        return x * self.scale + self.shift
+            values[..., d] = own.draw(values[..., d]) if as_draws else own.inverse(values[..., d])
+        return values * self.scale + self.shift
 
     def log_slopes(self, X: np.ndarray) -> np.ndarray:
         """Ln dx_d / dX_d of rows in data space, (..., D), float64; NaN for a missing value of a transformed column."""
@@ -226,8 +226,9 @@ class Columns:
         if not self.maps:
             slopes = torch.from_numpy(-np.log(self.scale) * weights)
             return slopes.sum() if mask is None else mask.cpu().double() @ slopes
-        slopes = self.log_slopes(dense(on_host(X)).astype(np.float64))
-        return torch.from_numpy(np.nan_to_num(slopes if mask is None else np.where(mask.cpu(), slopes, 0.0)) @ weights)
+        of_cells = self.log_slopes(dense(on_host(X)).astype(np.float64))
+        observed = of_cells if mask is None else np.where(mask.cpu(), of_cells, 0.0)
+        return torch.from_numpy(np.nan_to_num(observed) @ weights)
 
     # ---------------------------------------------------------------- tensors
 

@@ -24,7 +24,7 @@ class ContiguousRows:
         The rows that the runs are made of, if not all of the file's.
     """
 
-    def __init__(self, starts: np.ndarray, length: int, first: int, last: int, rows: np.ndarray | None = None):
+    def __init__(self, starts: np.ndarray, length: int, first: int, last: int, rows: np.ndarray | None = None) -> None:
         self.starts, self.length, self.first, self.last, self.rows = starts, length, first, last, rows
 
     @classmethod

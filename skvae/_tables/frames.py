@@ -84,7 +84,7 @@ class Column:
         How the dtype keeps the cells; "cells": as strings, as objects, or in a way that narwhals does not know.
     """
 
-    def __init__(self, values: Any, label: Any):
+    def __init__(self, values: Any, label: Any) -> None:
         self.values, self.label = values, label
         self.is_array = isinstance(values, np.ndarray)
         self.native = nw.to_native(values, pass_through=True)
@@ -216,7 +216,7 @@ class Column:
 
     # Two columns -> one
 
-    def united(self, other: "Column", levels: np.ndarray | None = None) -> Any:
+    def united(self, other: "Column", levels: Any = None) -> Any:
         """A native column without rows for the cells of this column and another's; None where this one's dtype will do.
 
         Parameters
@@ -241,7 +241,7 @@ class Column:
     def _dtype(self) -> Any:
         return self.native.type if hasattr(self.native, "type") else self.native.dtype
 
-    def _declaring(self, levels: np.ndarray) -> Any:
+    def _declaring(self, levels: Any) -> Any:
         if self.is_pandas:
             import pandas as pd
 

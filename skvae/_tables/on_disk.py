@@ -31,8 +31,7 @@ def mapped_rows(X: np.ndarray, sample_weight: np.ndarray | None, seed: int) -> t
     X : RowSelection (m, D) without rows of weight 0
     weight : ndarray (m,), float64
     """
-    has_gaps = sample_weight is not None and not sample_weight.all()
-    kept = np.flatnonzero(sample_weight) if has_gaps else None
+    kept = None if sample_weight is None or sample_weight.all() else np.flatnonzero(sample_weight)
     n_rows = X.shape[0] if kept is None else len(kept)
     length = int(np.clip(n_rows // _FEWEST_RUNS, 1, _LONGEST_RUN))
     rows = ContiguousRows.shuffled(n_rows, length, np.random.default_rng(seed), kept)

@@ -89,7 +89,7 @@ class PowerMap(Scaling):
     True
     """
 
-    def __init__(self, power: float = 1.0, mean: float = 0.0, scale: float = 1.0):
+    def __init__(self, power: float = 1.0, mean: float = 0.0, scale: float = 1.0) -> None:
         self.power = power
         self.mean = mean
         self.scale = scale
@@ -191,7 +191,7 @@ class QuantileMap(Scaling):
         mean: float = 0.0,
         scale: float = 1.0,
         quantiles: Any = None,
-    ):
+    ) -> None:
         self.knots = np.asarray(knots, dtype=np.float64)
         self.values = np.asarray(values, dtype=np.float64)
         self.lower = lower

@@ -102,7 +102,9 @@ class Schema:
 
         That of a schema from a file is made here and not before: only who wants a frame back needs its library.
         """
-        return self.frame if self.description is None else rebuild(self.description, self.names, self.levels)
+        if self.description is None or self.names is None:
+            return self.frame
+        return rebuild(self.description, self.names, self.levels)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self._content() == other._content()
@@ -238,7 +240,7 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> se
     if isinstance(categorical_features, str) or not hasattr(categorical_features, "__iter__"):
         raise ValueError(
             "The 'categorical_features' parameter must be 'auto', 'from_dtype', None, a bool mask, or a list of column "
-            f"numbers or names, not {categorical_features!r}."
+            f"numbers or names. Got {categorical_features!r} instead."
         )
     keys = list(categorical_features)
     if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
@@ -251,7 +253,8 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> se
 
 
 def _position(key: Any, names: list | None, n_columns: int) -> int:
-    if isinstance(key, Integral) and not isinstance(key, (bool, np.bool_)) and -n_columns <= key < n_columns:
+    is_int = isinstance(key, Integral) and not isinstance(key, (bool, np.bool_))
+    if is_int and -n_columns <= key < n_columns:
         return int(key) % n_columns
     if names is not None and key in names:
         return names.index(key)

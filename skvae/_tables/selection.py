@@ -31,7 +31,9 @@ class RowSelection:
         D', where it is not D.
     """
 
-    def __init__(self, table: Any, index: Any = None, function: Callable | None = None, n_columns: int | None = None):
+    def __init__(
+        self, table: Any, index: Any = None, function: Callable | None = None, n_columns: int | None = None
+    ) -> None:
         self.table = table
         self.index = np.arange(table.shape[0]) if index is None else index
         self.function = function
