@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tracemalloc
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,11 +11,8 @@ from scipy import sparse
 
 from skvae import VAETransformer
 from skvae._tables.columns import Columns
-from skvae._tables.moments import column_sums, moments
 from skvae._tables.on_disk import draw_runs, mapped_rows
-from skvae._tables.runs import Runs
 from skvae._tables.schema import Schema
-from skvae._tables.selection import RowSelection, blocks
 from skvae.families import Gaussian
 
 
@@ -43,54 +39,7 @@ def mapped(tmp_path):
     return write
 
 
-# Selections, blocks, runs
-
-
-def test_blocks_give_the_sums_of_the_whole_table():
-    X = np.random.default_rng(0).normal(3, 2, size=(70_000, 9))
-    X[::11, 2] = np.nan
-    weight = np.random.default_rng(1).uniform(size=len(X))
-    assert len(list(blocks(X))) > 2
-    mean, variance = moments(RowSelection(X, np.arange(len(X))[::-1]), weight[::-1])
-    w = weight[:, None] * ~np.isnan(X)
-    np.testing.assert_allclose(mean, np.nansum(w * X, 0) / w.sum(0))
-    np.testing.assert_allclose(variance, np.nansum(w * np.square(X - mean), 0) / w.sum(0))
-
-
-def test_sums_of_a_csr_are_those_of_its_dense_twin():
-    X = sparse.random_array((500, 40), density=0.1, rng=0, format="csr")
-    weight = np.random.default_rng(1).uniform(size=500)
-
-    def powers(x, d):
-        return np.square(x - 0.1), np.exp(x)
-
-    np.testing.assert_allclose(column_sums(X, weight, powers), column_sums(X.toarray(), weight, powers))
-
-
-@pytest.mark.parametrize("rows", [None, np.arange(5, 1000, 2)])
-def test_runs_are_a_permutation_and_slice_like_one(rows):
-    n = 997 if rows is None else len(rows)
-    runs = Runs.shuffled(n, 10, np.random.default_rng(0), rows)
-    numbers = np.asarray(runs)
-    np.testing.assert_array_equal(np.sort(numbers), np.arange(n) if rows is None else rows)
-    np.testing.assert_array_equal(np.asarray(runs[13:77][5:]), numbers[18:77])
-    np.testing.assert_array_equal(runs[13:77][np.array([0, 4])], numbers[[13, 17]])
-    part = runs[13:77]
-    edges = part.edges
-    assert (edges[0], edges[-1]) == (0, 64)
-    assert all((np.diff(numbers[13 + a : 13 + b]) == numbers[1] - numbers[0]).all() for a, b in pairwise(edges))
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_an_epoch_of_runs_draws_every_row_in_proportion_to_its_weight(weighted):
-    n = 5000
-    weight = np.random.default_rng(0).integers(0, 4, n) * 1.0 if weighted else np.broadcast_to(1.0, n)
-    runs = Runs.shuffled(n + 30, 7, np.random.default_rng(0))[30:]
-    n_draws = int(weight.sum())
-    parts = list(draw_runs(runs, weight, n_draws, [0, 1000, 1001, n_draws], np.random.default_rng(1)))
-    assert [len(part) for part in parts] == [1000, 1, n_draws - 1001]
-    np.testing.assert_array_equal(np.bincount(np.concatenate(parts), minlength=n), weight)
-    assert np.ptp(parts[0][:100]) > n / 2  # a batch has rows of many runs
+# Rows of a file
 
 
 def test_a_batch_from_a_file_has_rows_of_many_runs(mapped):
@@ -125,7 +74,7 @@ def test_integers_give_what_the_same_numbers_give_as_float64(dtype):
 
 
 def test_a_csr_with_repeated_entries_is_their_sum():
-    columns = Columns(Schema.learn(np.zeros((2, 3))), [Gaussian()] * 3, None).fit_units(np.zeros((2, 3)), np.ones(2))
+    columns = Columns.unscaled(Schema.learn(np.zeros((2, 3))), [Gaussian()] * 3, None)
     X = sparse.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 1, 2]), np.array([0, 2, 3])), shape=(2, 3))
     x, _ = columns.tensors(X, "cpu", torch.float32)
     np.testing.assert_array_equal(x, [[0, 3, 0], [0, 0, 4]])

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from .._inference.fitted import Fitted
 from .._tables.canonical import canonical_rows, n_held_out, sort_rows
 from .._tables.columns import Columns
 from .._tables.lazy import refuse_lazy
+from .._tables.missing import columns_with_missing
 from .._tables.on_disk import mapped_rows
 from .._tables.schema import Schema
-from .._tables.selection import RowSelection, blocks
+from .._tables.selection import RowSelection
 from .._tables.validation import validated
 from .._utils.arrays import on_host
 from .._utils.checks import check_weight
@@ -57,7 +57,7 @@ class Basis:
     ) -> "Basis":
         """Decide families and scales by rows; with `margins` these are a sample of a table whose margins they are."""
         columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins).fitted_to(X, weight)
-        has_missing = _has_missing(X) if margins is None else margins.has_holes
+        has_missing = columns_with_missing(X) if margins is None else margins.has_missing
         return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
 
     def in_order(self, X: RowSelection, weight: np.ndarray) -> RowsAndWeights:
@@ -190,14 +190,3 @@ def _that_count(X: Any, sample_weight: Any) -> np.ndarray | None:
     weight = np.asarray(on_host(sample_weight))
     n_rows = X.shape[0] if hasattr(X, "shape") else np.asarray(X, dtype=object).shape[0]
     return weight != 0 if weight.shape == (n_rows,) and not weight.all() else None
-
-
-def _has_missing(X: RowSelection) -> np.ndarray:
-    """Which columns have a missing cell, bool (D,)."""
-    found = np.zeros(X.shape[1], bool)
-    for _, block in blocks(X):
-        if sparse.issparse(block):
-            found[block.indices[np.isnan(block.data)]] = True
-        else:
-            found |= np.isnan(block).any(0)
-    return found

@@ -1,25 +1,30 @@
-"""Closed-form starts: probabilistic PCA, factor analysis or what lies between, put into the linear paths.
+"""Closed-form initialisation: probabilistic PCA, factor analysis or what lies between, put into the linear paths.
 
 W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO at the start *equals* the
-log-likelihood of the linear-Gaussian model. Components that the table cannot feed have zero loadings: posterior =
-prior. Where cells are missing, EM runs on the observed ones, and the encoder conditions on them.
+log-likelihood of the linear-Gaussian model. Components beyond the rank of the table have zero loadings: posterior =
+prior. Where values are missing, EM runs on the observed ones, and the encoder conditions on them.
 
-Columns of other families are standardised for the solution and then started by their own margins and slopes. A category
-of C levels stands in it as C indicators, [x = c] / sqrt(p_c): so it has C - 1 directions of variance one, the weight
-that multiple correspondence analysis and factor analysis of mixed data give it (Pages 2004).
+Columns of other families are standardised for the solution and then initialised by their own margins and slopes. A
+category of C levels stands in it as C indicators, [x = c] / sqrt(p_c): so it has C - 1 directions of variance one, the
+weight that multiple correspondence analysis and factor analysis of mixed data give it (Pages 2004).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch.distributions import constraints
 
+from .._tables.columns import Columns
+from .._tables.missing import has_missing
 from .._tables.moments import column_sums, moments
 from .._tables.sampling import draw_positions
-from .._tables.selection import blocks
+from .._tables.selection import RowSelection
 from .._utils.random import torch_generator
+from ..model import LatentVariableModel
 from .indicators import indicators, information_noise, per_indicator, smoothed, sums, tied_noise
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 
@@ -31,16 +36,18 @@ STARTS = ("pca", "early_factor_analysis", "factor_analysis", "random")
 RACE = ("pca", "early_factor_analysis")
 
 _MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
-_MAX_INDICATORS = 5_000_000  # fewer where a table of codes widens
-_MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with holes
+_MAX_INDICATORS = 5_000_000  # fewer where categories widen the table
+_MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with missing values
 _EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likelihood and directions still near PCA's
-_EM_OPERATIONS = 5e9  # that EM on rows with holes may take
+_EM_OPERATIONS = 5e9  # that EM on rows with missing values may take
 _MAX_REGRESSED = 10_000
 _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 
 
-def start(model, columns, X, weight, init, seed):
-    """Write the closed-form start for the rows X, in data units with NaN for missing, into `model`.
+def start(
+    model: LatentVariableModel, columns: Columns, X: RowSelection, weight: np.ndarray, init: str, seed: int
+) -> None:
+    """Write the closed-form start for the rows X, in data space with NaN for missing, into `model`.
 
     With init="random" only the fill of missing cells is set: networks keep their random linear paths.
 
@@ -61,7 +68,7 @@ def start(model, columns, X, weight, init, seed):
     widened = X.mapped(partial(indicators, columns), n_indicators)
     mean, variance = moments(widened, weight)
     mean = smoothed(columns, mean, max(weight.sum(), len(weight)))
-    unit = _units(columns, mean, variance)
+    unit = _divisors(columns, mean, variance)
     centred = widened.mapped(lambda rows: (rows - mean) / unit)
 
     with torch.no_grad():
@@ -75,25 +82,28 @@ def start(model, columns, X, weight, init, seed):
             _regress_on_codes(model, columns, X, weight, mean, resolution * np.square(unit), seed)
 
 
-def _units(columns, mean, variance):
+def _divisors(columns: Columns, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """What every indicator is divided by for the linear solution, (D',)."""
     unit = np.where(per_indicator(columns, columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
     return np.where(per_indicator(columns, columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
 
 
-def _set_encoder_units(model, columns, mean, unit):
+def _set_encoder_units(model: LatentVariableModel, columns: Columns, mean: np.ndarray, unit: np.ndarray) -> None:
     """Fill missing numbers with the mean; shift and divide those that are large."""
-    if not model.encoder:
+    encoder: Any = model.encoder  # its buffers are of no declared type
+    if not encoder:
         return
     numbers = per_indicator(columns, columns.is_number)
     mean, unit = mean[numbers], unit[numbers]
     large = columns.has_units("scale")[columns.is_number] | (unit > 1)
-    model.encoder.fill.copy_(torch.from_numpy(mean))
-    model.encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
-    model.encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
+    encoder.fill.copy_(torch.from_numpy(mean))
+    encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
+    encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
 
 
-def _solve(model, columns, centred, weight, init, seed):
+def _solve(
+    model: LatentVariableModel, columns: Columns, centred: RowSelection, weight: np.ndarray, init: str, seed: int
+) -> LinearGaussian:
     """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
     n_components, tie_noise = model.n_components, partial(tied_noise, columns)
     second = SecondMoments(centred.mapped(np.nan_to_num), weight)
@@ -102,16 +112,18 @@ def _solve(model, columns, centred, weight, init, seed):
         solution = factor_analysis(second, n_components, tie_noise, seed, max_iter)
     else:
         solution = probabilistic_pca(second, n_components, tie_noise, seed)
-    rows = second
+    rows: SecondMoments | ObservedCells = second
     if solution.loadings.shape[1] == 0:
         return solution
-    if _has_holes(centred):
+    if has_missing(centred):
         n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
-        rows = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
-        # Without factor analysis one noise for all columns: the mean over their observed cells.
-        one_noise = lambda noise: tie_noise(np.full_like(noise, np.average(noise, weights=rows.observed)))  # noqa: E731
+        rows = observed = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
+
+        def one_noise(noise: np.ndarray) -> np.ndarray:  # the mean over the observed cells, for all columns
+            return tie_noise(np.full_like(noise, np.average(noise, weights=observed.observed)))
+
         tie = tie_noise if init == "factor_analysis" else one_noise
-        max_iter = int(np.clip(_EM_OPERATIONS / (4 * rows.X.size * (n_components + 1) ** 2), 20, 1000))
+        max_iter = int(np.clip(_EM_OPERATIONS / (4 * observed.X.size * (n_components + 1) ** 2), 20, 1000))
         solution = climb(solution, rows, tie, max_iter, tol=1e-5)
     return climb(solution, rows, tie_noise, _EARLY_STEPS) if init == "early_factor_analysis" else solution
 
@@ -125,25 +137,27 @@ class EMSteps:
         Where the climb begins: its decoder's loadings, mean and noise.
     columns : Columns
     X : RowSelection (n, D)
-        Rows in the model's units, NaN for missing.
+        Rows in model space, NaN for missing.
     weight : ndarray (n,)
     """
 
-    def __init__(self, model, columns, X, weight):
+    def __init__(self, model: LatentVariableModel, columns: Columns, X: RowSelection, weight: np.ndarray) -> None:
         self.columns = columns
         self.mean, _ = moments(X, weight)
         centred = X.mapped(lambda rows: rows - self.mean)
         self.resolution = _resolution(centred, weight)
-        has_holes = _has_holes(centred)
-        self.rows = ObservedCells(centred.take(), weight) if has_holes else SecondMoments(centred, weight)
+        some_missing = has_missing(centred)
+        self.rows: SecondMoments | ObservedCells = (
+            ObservedCells(centred.take(), weight) if some_missing else SecondMoments(centred, weight)
+        )
         with torch.no_grad():
-            bias = model.decoder.affine.bias
-            noise = model.decode(bias.new_zeros(1, 1, model.width)).variance[0, 0]
-            loadings, noise, bias = (a.cpu().double().numpy() for a in (model.decoder.affine.weight, noise, bias))
-            self.solution = LinearGaussian(loadings, noise, bias - self.mean if has_holes else 0.0)
+            affine = model.decoder.affine
+            variance = model.decode(affine.bias.new_zeros(1, 1, model.width)).variance[0, 0]
+            loadings, noise, bias = (a.cpu().double().numpy() for a in (affine.weight, variance, affine.bias))
+            self.solution = LinearGaussian(loadings, noise, bias - self.mean if some_missing else 0.0)
 
     @torch.no_grad()
-    def __call__(self, models):
+    def __call__(self, models: Iterable[LatentVariableModel]) -> dict[str, float]:
         """One step, written into each model; the loss is the exact negative log-likelihood, which never rises."""
         self.solution = self.rows.em_step(self.solution, partial(tied_noise, self.columns))
         for module in models:
@@ -151,19 +165,18 @@ class EMSteps:
         return {"loss": -self.rows.log_likelihood(self.solution)}
 
 
-def _affordable_em_steps(model, second):
+def _affordable_em_steps(model: LatentVariableModel, second: SecondMoments) -> int:
     """EM steps that cost about one epoch; on tables of up to 256 columns a thousand take half a second anyway."""
     n, D = second.shape
     if D <= 256:
         return 1000
     epoch = 6 * n * sum(p.numel() for p in model.parameters())
     step = 4 * D * model.n_components * (D if second.matrix is not None else n)
-    return int(
-        np.clip(epoch / step / 16, 20, 1000)
-    )  # an EM step is bound by memory, some 16 times slower per operation
+    # An EM step is bound by memory, some 16 times slower per operation.
+    return int(np.clip(epoch / step / 16, 20, 1000))
 
 
-def _resolution(centred, weight):
+def _resolution(centred: RowSelection, weight: np.ndarray) -> np.ndarray:
     """var (k - 1) / (2 n), k the kurtosis: the squared standard error of each variance over 4 var; at most var / 2.
 
     n is the sum of the weights, but at least the number of distinct rows: normalised weights are no lack of evidence.
@@ -173,23 +186,27 @@ def _resolution(centred, weight):
     return variance * np.clip((kurtosis - 1) / (2 * max(weight.sum(), len(weight))), 0.0, 0.5)
 
 
-def _square_and_fourth_power(cells, columns):
+def _square_and_fourth_power(cells: np.ndarray, columns: Any) -> tuple[np.ndarray, np.ndarray]:
     squares = np.square(np.nan_to_num(cells))
     return squares, np.square(squares)
 
 
-def _has_holes(X):
-    return any(np.isnan(block).any() for _, block in blocks(X))
-
-
-def _is_normal(model):
-    """Whether codes live on the whole line, where the normal code of the linear solution is matched."""
+def _is_normal(model: LatentVariableModel) -> bool:
+    """Whether latent codes live on the whole line, where the normal code of the linear solution is matched."""
     q = model.posterior(torch.zeros(1, model.posterior.n_raw))
     return q.support in (constraints.real, constraints.real_vector)
 
 
-def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
-    """Decoder of the regression of rows X (a RowSelection) on draws of their codes, with what it leaves as noise.
+def _regress_on_codes(
+    model: LatentVariableModel,
+    columns: Columns,
+    X: RowSelection,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    resolution: np.ndarray,
+    seed: int,
+) -> None:
+    """Write the regression of rows X on draws of their latent codes into the decoder, with its residuals as noise.
 
     Codes on a part of the line, or classes, imitate normal ones badly; without this the noise of the linear model, far
     too small for what they explain, would cost tens of nats.
@@ -199,42 +216,53 @@ def _regress_on_codes(model, columns, X, weight, mean, resolution, seed):
     x, mask = columns.filled(torch.from_numpy(working))
     u = torch.randn(1, len(x), model.n_noise, generator=torch_generator("cpu", seed, 1))
     z = model.posterior.push(model.encode(x.float(), mask), u)[0].double().numpy()
-    X = indicators(columns, working)
-    X = np.where(np.isnan(X), mean, X)
+    widened = indicators(columns, working)
+    widened = np.where(np.isnan(widened), mean, widened)
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
     z = (z - center) / scale
-    loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (X - mean)).T
-    noise = np.square(X - mean - z @ loadings.T).mean(0)
-    weight, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution)
-    model.decoder.affine.weight.copy_(weight / torch.from_numpy(scale))
-    model.decoder.affine.bias.copy_(bias - weight @ torch.from_numpy(center / scale))
+    loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (widened - mean)).T
+    noise = np.square(widened - mean - z @ loadings.T).mean(0)
+    slope, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution)
+    model.decoder.affine.weight.copy_(slope / torch.from_numpy(scale))
+    model.decoder.affine.bias.copy_(bias - slope @ torch.from_numpy(center / scale))
 
 
-def _write(model, columns, solution, mean, unit, resolution):
+def _write(
+    model: LatentVariableModel,
+    columns: Columns,
+    solution: LinearGaussian,
+    mean: np.ndarray,
+    unit: np.ndarray,
+    resolution: np.ndarray,
+) -> None:
     """Put the linear model into the linear paths and silence nothing else: the nets end in zeros already.
 
-    The decoder has the solution's noise, the encoder what its columns tell of z: for Gaussian ones that is the same.
+    The decoder has the noise of the solution, the encoder the noise that fits what its columns say about z; for
+    Gaussian columns that is the same.
     """
     mean = mean + solution.mean * unit
-    told = information_noise(columns, mean, solution.noise * np.square(unit)) / np.square(unit)
-    solution = solution.rotated(told).padded(model.n_components)
-    inference = replace(solution, noise=told)
+    informative = information_noise(columns, mean, solution.noise * np.square(unit)) / np.square(unit)
+    solution = solution.rotated(informative).padded(model.n_components)
+    inference = replace(solution, noise=informative)
     projection, covariance = inference.posterior()
     projection = projection / unit
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
-    if model.encoder:
+    encoder: Any = model.encoder
+    if encoder:
         basis, offset = _write_encoder(model, columns, projection, covariance, mean)
         precision = sums(columns, inference.precisions())
-        model.encoder.precision.copy_(torch.from_numpy(precision))
+        encoder.precision.copy_(torch.from_numpy(precision))
     noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
     weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
     model.decoder.affine.weight.copy_(weight @ torch.from_numpy(basis))
     model.decoder.affine.bias.copy_(bias + weight @ torch.from_numpy(offset))
 
 
-def _write_encoder(model, columns, projection, covariance, mean):
+def _write_encoder(
+    model: LatentVariableModel, columns: Columns, projection: np.ndarray, covariance: np.ndarray, mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The code N(projection (x - mean), covariance): x are numbers, shifted and divided, and indicators."""
-    encoder = model.encoder
+    encoder: Any = model.encoder
     numbers = per_indicator(columns, columns.is_number)
     encoder.fill.copy_(torch.from_numpy(mean[numbers]))
     center, size = (buffer.cpu().double().numpy() for buffer in (encoder.center, encoder.unit))

@@ -1,4 +1,4 @@
-"""The linear-Gaussian model behind every start: probabilistic PCA and factor analysis, with and without holes.
+"""The linear-Gaussian model behind every start: probabilistic PCA and factor analysis, with and without missing values.
 
     x = mean + W z + e,   z ~ N(0, I),   e ~ N(0, diag(psi))
 
@@ -6,7 +6,9 @@ Its posterior given the observed cells of a row is q(z | x) = N(P^-1 W' psi^-1 (
 P = I + W' psi^-1 W, the sums over observed cells only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -14,8 +16,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from .._tables.selection import blocks
 
-__all__ = ["LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis",
-           "probabilistic_pca"]  # fmt: skip
+__all__ = ["LinearGaussian", "ObservedCells", "SecondMoments", "climb", "factor_analysis", "probabilistic_pca"]
 
 _EXACT_SIDE = 1024  # a smaller side of the table gets the exact solver, a larger one the randomised one
 
@@ -28,10 +29,10 @@ class LinearGaussian:
     noise: np.ndarray
     mean: np.ndarray | float = 0.0
 
-    def rotated(self, noise=None):
+    def rotated(self, noise: np.ndarray | None = None) -> "LinearGaussian":
         """The same model with W' psi^-1 W diagonal and decreasing, the largest loading of each component positive.
 
-        `noise` (D,) takes the place of psi where columns tell more or less of z than their own noise says.
+        `noise` (D,) takes the place of psi where columns say more or less about z than their own noise.
         """
         scaled = self.loadings / np.sqrt(self.noise if noise is None else noise)[:, None]
         _, _, rotation = np.linalg.svd(scaled, full_matrices=False)
@@ -41,26 +42,26 @@ class LinearGaussian:
         largest = np.take_along_axis(loadings, np.abs(loadings).argmax(0)[None], axis=0)
         return replace(self, loadings=np.where(largest < 0, -loadings, loadings))
 
-    def padded(self, n_components):
+    def padded(self, n_components: int) -> "LinearGaussian":
         """The same model with zero loadings up to K components."""
         missing = n_components - self.loadings.shape[1]
         return replace(self, loadings=np.pad(self.loadings, ((0, 0), (0, missing))))
 
-    def posterior(self):
-        """A (K, D) and C (K, K) of q(z | x) = N(A (x - mean), C) of a row without holes."""
+    def posterior(self) -> tuple[np.ndarray, np.ndarray]:
+        """A (K, D) and C (K, K) of q(z | x) = N(A (x - mean), C) of a row without missing values."""
         weighted = (self.loadings / self.noise[:, None]).T
         covariance = np.linalg.inv(np.eye(self.loadings.shape[1]) + weighted @ self.loadings)
         covariance = (covariance + covariance.T) / 2
         return covariance @ weighted, covariance
 
-    def precisions(self):
+    def precisions(self) -> np.ndarray:
         """w_d w_d' / psi_d of every column, (D, K, K): what its observation adds to I."""
         scaled = self.loadings / np.sqrt(self.noise)[:, None]
         return scaled[:, :, None] * scaled[:, None, :]
 
 
 class SecondMoments:
-    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows without holes, formed only where it is small.
+    """S = sum_i w_i x_i x_i' / sum_i w_i of centred rows without missing values, formed only where it is small.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class SecondMoments:
     weight : ndarray (n,)
     """
 
-    def __init__(self, X, weight):
+    def __init__(self, X: Any, weight: np.ndarray) -> None:
         self.shape = n, D = X.shape
         share = np.sqrt(weight / weight.sum())[:, None]
         roots = (block * share[rows] for rows, block in blocks(X))  # S = root' root
@@ -79,11 +80,11 @@ class SecondMoments:
             self.matrix, self.root = None, np.concatenate(list(roots))
             self.diagonal = np.square(self.root).sum(0)
 
-    def times(self, M):
+    def times(self, M: np.ndarray) -> np.ndarray:
         """S M without forming S when it is large."""
         return self.matrix @ M if self.matrix is not None else self.root.T @ (self.root @ M)
 
-    def leading(self, k, seed):
+    def leading(self, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The k largest eigenvalues (decreasing) and their eigenvectors (D, k)."""
         if self.matrix is not None:
             D = len(self.matrix)
@@ -95,7 +96,7 @@ class SecondMoments:
             _, singular, vectors = randomized_svd(self.root, k, random_state=seed)
         return np.square(singular[:k]), vectors[:k].T
 
-    def log_likelihood(self, model):
+    def log_likelihood(self, model: LinearGaussian) -> float:
         """Mean log N(x; mean, W W' + psi) per row, in nats (Tipping & Bishop 1999, eq. 4)."""
         weighted = (model.loadings / model.noise[:, None]).T
         precision = np.eye(model.loadings.shape[1]) + weighted @ model.loadings
@@ -103,7 +104,7 @@ class SecondMoments:
         log_det = np.log(model.noise).sum() + np.linalg.slogdet(precision)[1]
         return -0.5 * (len(model.noise) * np.log(2 * np.pi) + log_det + (self.diagonal / model.noise).sum() - fit)
 
-    def em_step(self, model, tie_noise):
+    def em_step(self, model: LinearGaussian, tie_noise: Callable) -> LinearGaussian:
         """One EM step of factor analysis (Ghahramani & Hinton 1996, eqs. 5 and 6)."""
         projection, covariance = model.posterior()
         SA = self.times(projection.T)  # E[x z'], (D, K)
@@ -113,7 +114,7 @@ class SecondMoments:
 
 
 class ObservedCells:
-    """Rows with holes: the same two questions as `SecondMoments`, each row by the cells that it has.
+    """Rows with missing values: likelihood and EM step as of `SecondMoments`, of each row by its observed cells.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ class ObservedCells:
     weight : ndarray (n,)
     """
 
-    def __init__(self, X, weight):
+    def __init__(self, X: Any, weight: np.ndarray) -> None:
         present = ~np.isnan(X)
         self.present = present.astype(np.float64)
         self.X = np.where(present, X, 0.0)
@@ -132,7 +133,7 @@ class ObservedCells:
         self.pattern = self.pattern.ravel()
         self.observed = self.share @ self.present  # of each column
 
-    def _posterior(self, model):
+    def _posterior(self, model: LinearGaussian) -> tuple[np.ndarray, ...]:
         """Of each row: x - mean (n, D), h (n, K), m = P^-1 h (n, K), C = P^-1 (n, K, K) and ln det P (n,)."""
         centred = self.present * (self.X - model.mean)
         h = centred @ (model.loadings / model.noise[:, None])
@@ -141,14 +142,14 @@ class ObservedCells:
         C, log_det = np.linalg.inv(P)[self.pattern], np.linalg.slogdet(P)[1][self.pattern]
         return centred, h, np.einsum("nkl,nl->nk", C, h), C, log_det
 
-    def log_likelihood(self, model):
+    def log_likelihood(self, model: LinearGaussian) -> float:
         """Mean log-density of the observed cells of a row, in nats."""
         centred, h, m, _, log_det = self._posterior(model)
         cells = self.present @ np.log(2 * np.pi * model.noise) + np.square(centred) @ (1 / model.noise)
         return -0.5 * float(self.share @ (cells + log_det - np.sum(h * m, axis=1)))
 
-    def em_step(self, model, tie_noise):
-        """One EM step on the observed cells: every column is regressed on the codes of the rows that have it.
+    def em_step(self, model: LinearGaussian, tie_noise: Callable) -> LinearGaussian:
+        """One EM step on the observed cells: every column is regressed on the latent codes of the rows that have it.
 
         Rubin & Thayer (1982); the mean is the coefficient of a component that is always one.
         """
@@ -167,7 +168,7 @@ class ObservedCells:
         return LinearGaussian(coefficients[:, :K], tie_noise(noise), coefficients[:, K])
 
 
-def probabilistic_pca(moments, n_components, tie_noise, seed=0):
+def probabilistic_pca(moments: SecondMoments, n_components: int, tie_noise: Callable, seed: int = 0) -> LinearGaussian:
     """W = U (L - sigma^2 I)^(1/2), sigma^2 the mean of the other eigenvalues (Tipping & Bishop 1999, eqs. 7 and 8)."""
     D = len(moments.diagonal)
     k = min(n_components, D - 1, moments.shape[0])
@@ -179,7 +180,9 @@ def probabilistic_pca(moments, n_components, tie_noise, seed=0):
     return LinearGaussian(vectors[:, fed] * np.sqrt(explained[fed]), noise)
 
 
-def factor_analysis(moments, n_components, tie_noise, seed=0, max_iter=1000):
+def factor_analysis(
+    moments: SecondMoments, n_components: int, tie_noise: Callable, seed: int = 0, max_iter: int = 1000
+) -> LinearGaussian:
     """EM for W and psi from the pPCA solution, with the family's floor (Rubin & Thayer 1982)."""
     model = probabilistic_pca(moments, n_components, tie_noise, seed)
     if model.loadings.shape[1] == 0:
@@ -187,7 +190,9 @@ def factor_analysis(moments, n_components, tie_noise, seed=0, max_iter=1000):
     return climb(model, moments, tie_noise, max_iter)
 
 
-def climb(model, rows, tie_noise, max_iter, tol=1e-6):
+def climb(
+    model: LinearGaussian, rows: SecondMoments | ObservedCells, tie_noise: Callable, max_iter: int, tol: float = 1e-6
+) -> LinearGaussian:
     """EM steps on `SecondMoments` or `ObservedCells` until ten of them raise the likelihood by less than `tol` nats.
 
     Each step raises it: the floor is the constrained maximum of the M-step, whose terms are unimodal.

@@ -116,7 +116,8 @@ def position(schema: Schema, key: Any, parameter: str) -> int:
         The name of the parameter, for the error.
     """
     n_features = len(schema.kinds)
-    if isinstance(key, Integral) and -n_features <= key < n_features:
+    is_int = isinstance(key, Integral)
+    if is_int and -n_features <= key < n_features:
         return int(key) % n_features
     if schema.names is not None and key in schema.names:
         return schema.names.index(key)

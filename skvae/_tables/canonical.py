@@ -9,6 +9,8 @@ A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from .selection import RowSelection, blocks
 __all__ = ["canonical_rows", "distinct", "n_held_out", "row_hash", "sort_rows"]
 
 
-def canonical_rows(X, sample_weight):
+def canonical_rows(X: Any, sample_weight: np.ndarray | None) -> tuple[RowSelection, np.ndarray]:
     """Drop weight-0 rows and merge bit-equal ones.
 
     Parameters
@@ -40,15 +42,16 @@ def canonical_rows(X, sample_weight):
     return rows[positions], weight
 
 
-def distinct(first, second, weight):
+def distinct(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions of rows that differ in two hashes (n,) each, in the order of these, and the sums of their weights."""
     order = np.lexsort((weight, second, first))
     first, second = first[order], second[order]
+    # A group of equal rows starts where either hash differs from that of the row before.
     starts = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])])
     return order[starts], np.add.reduceat(weight[order], starts)
 
 
-def sort_rows(X, weight, standardize, seed):
+def sort_rows(X: RowSelection, weight: np.ndarray, standardize: Callable, seed: int) -> tuple[RowSelection, np.ndarray]:
     """Sort distinct rows, a RowSelection, by a seeded hash of their standardised content, rounded to six decimals.
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
@@ -58,7 +61,7 @@ def sort_rows(X, weight, standardize, seed):
     return X[order], weight[order]
 
 
-def n_held_out(n_rows, validation_fraction):
+def n_held_out(n_rows: int, validation_fraction: float) -> int:
     """How many distinct rows to hold out, rounded up as in train_test_split; training keeps at least one."""
     n_valid = math.ceil(validation_fraction * n_rows)
     if n_valid >= n_rows:
@@ -69,7 +72,7 @@ def n_held_out(n_rows, validation_fraction):
     return n_valid
 
 
-def row_hash(X, seed, transform=lambda values, columns: values):
+def row_hash(X: RowSelection, seed: int, transform: Callable = lambda values, columns: values) -> np.ndarray:
     """Sum over all cells of hash(column, transform(value)), mod 2^64, (n,) uint64."""
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])
@@ -82,12 +85,13 @@ def row_hash(X, seed, transform=lambda values, columns: values):
             hashes[rows] = cells.sum(1, dtype=np.uint64)
         else:  # as if every cell were zero, then the stored ones exchanged
             cells = _cell_hash(transform(block.data.astype(np.float64), block.indices), keys[block.indices])
+            # The sum of row i is the difference of the running sums at its ends.
             total = np.r_[np.zeros(1, np.uint64), np.cumsum(cells - zero[block.indices], dtype=np.uint64)]
             hashes[rows] = total[block.indptr[1:]] - total[block.indptr[:-1]] + zero.sum(dtype=np.uint64)
     return hashes
 
 
-def _cell_hash(values, keys):
+def _cell_hash(values: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """splitmix64 of the bits of each float64, with one NaN and one zero."""
     values = np.where(np.isnan(values), np.nan, values + 0.0)
     bits = values.view(np.uint64) ^ keys

@@ -125,7 +125,7 @@ class Columns:
                 weights[self.position(key, "column_weights")] = weight
         else:
             weights = list(column_weights)
-        are_numbers = all(isinstance(w, Real) and 0 <= w < np.inf for w in weights)
+        are_numbers = all(isinstance(w, Real) for w in weights) and all(0 <= w < np.inf for w in weights)
         if len(weights) != len(self.families) or not are_numbers:
             raise ValueError(
                 "The 'column_weights' parameter of VAETransformer must be finite numbers of at least 0, one for each "
@@ -155,7 +155,7 @@ class Columns:
         fitted = replace(self, shift=shift, scale=scale, reach=reach, maps={})
         if self.scaling not in SCALINGS:
             return fitted
-        return replace(fitted, maps={int(d): fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted)})
+        return replace(fitted, maps={d: fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted).tolist()})
 
     def _refuse_overflow(self, variance: np.ndarray) -> None:
         too_large = ~np.isfinite(variance)
@@ -175,47 +175,49 @@ class Columns:
         seen = ~np.isnan(values)
         return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
 
-    def standardize(self, values, columns=slice(None)):
-        """Shift and scale data units, float64; no map."""
+    def standardize(self, values: Any, columns: Any = slice(None)) -> Any:
+        """Shift and scale values in data space, float64; without the map."""
         return (values - self.shift[columns]) / self.scale[columns]
 
-    def working_array(self, X):
-        """Dense float64 rows in the model's units, NaN for missing."""
+    def working_array(self, X: Any) -> np.ndarray:
+        """Dense float64 rows in model space, NaN for missing."""
         x = self.standardize(dense(X).astype(np.float64))
-        for d, bend in self.maps.items():
-            x[:, d] = bend.map(x[:, d])
+        for d, own in self.maps.items():
+            x[:, d] = own.map(x[:, d])
         for d in self.loose_categories:
             x[:, d] = np.where(self.families[d].support.check(torch.from_numpy(x[:, d])), x[:, d], np.nan)
         return x
 
     @property
-    def loose_categories(self):
-        """Columns of code numbers that did not come out of `Schema.encode`: an unknown one counts as missing too."""
-        return [d for d in np.flatnonzero(~self.is_number) if d not in self.schema.levels]
+    def loose_categories(self) -> list[int]:
+        """Columns of category indices that did not come out of `encode`: an unknown one counts as missing, too."""
+        return [d for d in np.flatnonzero(~self.is_number).tolist() if d not in self.schema.levels]
 
-    def to_data(self, x, as_draws=False):
-        """Map values in the model's units (..., D) back to data units, float64 ndarray.
+    def to_data(self, x: torch.Tensor, as_draws: bool = False) -> np.ndarray:
+        """Map values in model space (..., D) back to data space, float64 ndarray.
 
-        With `as_draws` bent columns take the fitted column's common values, which a density only comes near to.
+        With `as_draws` transformed columns take the fitted column's common values, which a density only comes near to.
         """
-        x = x.detach().cpu().double().numpy().copy()
-        for d, bend in self.maps.items():
-            x[..., d] = bend.draw(x[..., d]) if as_draws else bend.inverse(x[..., d])
-        return x * self.scale + self.shift
+        values = x.detach().cpu().double().numpy().copy()
+        for d, own in self.maps.items():
+            values[..., d] = own.draw(values[..., d]) if as_draws else own.inverse(values[..., d])
+        return values * self.scale + self.shift
 
-    def log_slopes(self, X):
-        """Ln dx_d / dX_d of rows in data units, (..., D), float64; NaN where a bent column is missing."""
+    def log_slopes(self, X: np.ndarray) -> np.ndarray:
+        """Ln dx_d / dX_d of rows in data space, (..., D), float64; NaN for a missing value of a transformed column."""
         slopes = np.broadcast_to(-np.log(self.scale), X.shape).copy()
-        for d, bend in self.maps.items():
-            slopes[..., d] += bend.log_slope(self.standardize(X[..., d], d))
+        for d, own in self.maps.items():
+            slopes[..., d] += own.log_slope(self.standardize(X[..., d], d))
         return slopes
 
-    def log_jacobian(self, X, mask, weights=None):
+    def log_jacobian(
+        self, X: Any, mask: torch.Tensor | None, weights: np.ndarray | list[float] | None = None
+    ) -> torch.Tensor:
         """Sum over observed d of ln dx_d / dX_d: a 0-d tensor where it is the same for all rows, else (B,); float64.
 
         Parameters
         ----------
-        X : rows of a table, in data units
+        X : rows of a table, in data space
         mask : Tensor (B, D) or None
         weights : ndarray (D,), optional
             Of the columns.
@@ -224,13 +226,14 @@ class Columns:
         if not self.maps:
             slopes = torch.from_numpy(-np.log(self.scale) * weights)
             return slopes.sum() if mask is None else mask.cpu().double() @ slopes
-        slopes = self.log_slopes(dense(on_host(X)).astype(np.float64))
-        return torch.from_numpy(np.nan_to_num(slopes if mask is None else np.where(mask.cpu(), slopes, 0.0)) @ weights)
+        of_cells = self.log_slopes(dense(on_host(X)).astype(np.float64))
+        observed = of_cells if mask is None else np.where(mask.cpu(), of_cells, 0.0)
+        return torch.from_numpy(np.nan_to_num(observed) @ weights)
 
     # ---------------------------------------------------------------- tensors
 
-    def tensors(self, X, device, dtype):
-        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D) or None without holes."""
+    def tensors(self, X: Any, device: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Rows of a table as (x, mask) for the model: x (B, D) of `dtype`, mask (B, D), None without missing values."""
         if self.maps or self.loose_categories:
             x = torch.from_numpy(self.working_array(on_host(X)))
         elif sparse.issparse(X):
@@ -240,7 +243,7 @@ class Columns:
         x, mask = self.filled(x.to(dtype))
         return x.to(device), None if mask is None else mask.to(device)
 
-    def _standardized(self, X, dtype):
+    def _standardized(self, X: Any, dtype: torch.dtype) -> torch.Tensor:
         """`standardize` of an ndarray or tensor as a tensor of `dtype`; the shift, which takes digits, in float64."""
         if not isinstance(X, torch.Tensor):
             X = torch.from_numpy(np.require(X, np.float32 if X.dtype == np.float32 else np.float64, ["C", "W"]))
@@ -251,7 +254,7 @@ class Columns:
             return torch.sub(X, shift, out=x).div_(scale.to(dtype))
         return torch.div(X - shift, scale, out=x)  # float64 numbers may be too large for float32
 
-    def _standardized_csr(self, X):
+    def _standardized_csr(self, X: Any) -> np.ndarray:
         """`standardize` of a CSR, dense: float64 for the stored cells alone, since most are zero and alike."""
         X = X if X.has_canonical_format else X.tocsr(copy=True)
         X.sum_duplicates()
@@ -261,8 +264,8 @@ class Columns:
         )
         return x
 
-    def filled(self, x):
-        """Rows in the model's units with NaN as (x, mask).
+    def filled(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Rows in model space with NaN as (x, mask).
 
         Missing cells hold a point inside the support of their column's family: selecting the masked cells' log-prob
         away would not do for one that is not finite, since 0 * inf in its gradient is NaN.
@@ -274,15 +277,15 @@ class Columns:
             return x, None
         return torch.where(mask, x, torch.tensor([family.interior for family in self.families]).to(x)), mask
 
-    def check_support(self, X):
+    def check_support(self, X: Any) -> None:
         """Raise where a cell lies outside the support of its column's family."""
         bounded = [(family, columns) for family, columns in self.groups if family.units != "standard"]
         for _, block in blocks(X, X.shape[1]) if bounded else ():
             for family, columns in bounded:
                 self._check_block(dense(block[:, columns]).astype(np.float64), family, columns)
 
-    def _check_block(self, values, family, columns):
-        values = torch.from_numpy(values)
+    def _check_block(self, cells: np.ndarray, family: Family, columns: list[int]) -> None:
+        values = torch.from_numpy(cells)
         wrong = ~(family.support.check(values) | values.isnan())
         if bool(wrong.any()):
             row, column = (int(i) for i in wrong.nonzero()[0])

@@ -105,7 +105,8 @@ def _drawn_cells(schema: Schema, values: np.ndarray) -> np.ndarray:
     cells = np.empty(values.shape, dtype=object)
     for d in range(values.shape[1]):
         cells[:, d] = _drawn(schema, d, values[:, d])
-    cells[np.equal(cells, None)] = np.nan
+    missing: Any = None
+    cells[np.equal(cells, missing)] = np.nan
     return cells
 
 

@@ -35,7 +35,7 @@ def recoded(schema: Schema, rows: np.ndarray, old: Schema) -> np.ndarray:
         if levels.tolist() != schema.levels[d].tolist():
             rows = rows.copy()
             # A missing cell has the index -1 for a moment, and so the last entry, which is NaN.
-            indices = np.append(Column(levels, schema.label(d)).codes(schema.levels[d]), np.nan)
+            indices = np.append(Column(levels, schema.label(d)).category_indices(schema.levels[d]), np.nan)
             rows[:, d] = indices[np.nan_to_num(rows[:, d], nan=-1).astype(np.int64)]
     return rows
 
@@ -48,7 +48,7 @@ def _side_by_side(schema: Schema, X: Any, function: Callable, dtype: type) -> np
 
 def _encoded(schema: Schema, d: int, column: Column) -> np.ndarray:
     if schema.kinds[d] == "category":
-        return column.codes(schema.levels[d])
+        return column.category_indices(schema.levels[d])
     numbers = column.numbers()
     if schema.kinds[d] == "boolean" and not np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers)):
         raise ValueError(f"Column {column.label!r} held bools when the model was fitted; now it holds other numbers.")

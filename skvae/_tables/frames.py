@@ -5,8 +5,10 @@ array, None for missing: exact for integers that no float can hold.
 """
 
 import datetime
+from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from numbers import Real
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -19,6 +21,7 @@ __all__ = [
     "gone",
     "is_lazy_frame",
     "kinds_of",
+    "refuse_duplicate_names",
     "replace_columns",
     "without_rows",
 ]
@@ -28,12 +31,12 @@ _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "
 _NUMBERS = {"boolean": bool, "integer": int, "float": float}
 
 
-def _objects(cells):
+def _objects(cells: Collection) -> np.ndarray:
     """Python values as an object array (n,)."""
     return np.fromiter(cells, dtype=object, count=len(cells))
 
 
-def gone(cells):
+def gone(cells: Collection) -> np.ndarray:
     """Which of the Python values (n,) are None, NA, NaT or NaN."""
     by_type = {t: t.__name__ in ("NoneType", "NAType", "NaTType") for t in set(map(type, cells))}
     is_gone = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
@@ -42,7 +45,7 @@ def gone(cells):
     return is_gone
 
 
-def _kind_of(t):
+def _kind_of(t: type) -> str:
     """The kind of column that cells of the Python type t make, or "time", or the type's name; "" for missing ones."""
     if issubclass(t, (bool, np.bool_)):
         return "boolean"
@@ -55,12 +58,12 @@ def _kind_of(t):
     return "category" if issubclass(t, str) else t.__name__
 
 
-def kinds_of(cells):
+def kinds_of(cells: Iterable) -> set[str]:
     """The kinds of the cells that are there, a set."""
     return {_kind_of(t) for t in set(map(type, cells))} - {""}
 
 
-def _level_array(levels):
+def _level_array(levels: Collection) -> np.ndarray:
     """Levels (C,): numbers or bools if they all are, else objects."""
     kinds = kinds_of(levels)
     return np.array(list(levels)) if kinds in ({"real"}, {"boolean"}) else _objects(list(levels))
@@ -81,16 +84,16 @@ class Column:
         How the dtype keeps the cells; "cells": as strings, as objects, or in a way that narwhals does not know.
     """
 
-    def __init__(self, values, label):
+    def __init__(self, values: Any, label: Any) -> None:
         self.values, self.label = values, label
         self.is_array = isinstance(values, np.ndarray)
         self.native = nw.to_native(values, pass_through=True)
         self.is_pandas = nw.dependencies.is_pandas_series(self.native)
         self.storage = self._storage()
 
-    def _storage(self):
+    def _storage(self) -> str:
         dtype = self.values.dtype
-        if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes tell numpy's letter too
+        if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes have numpy's letter too
             return _STORAGE.get(getattr(self.native.dtype if self.is_pandas else dtype, "kind", "O"), "cells")
         storages = {
             "integer": dtype.is_integer(),
@@ -102,7 +105,7 @@ class Column:
         return next((name for name, applies in storages.items() if applies), "cells")
 
     @property
-    def is_plain(self):
+    def is_plain(self) -> bool:
         """Whether numpy reads the column as it is: ints and floats, in pandas of numpy's own dtypes or sparse ones."""
         if self.is_pandas and not (
             isinstance(self.native.dtype, np.dtype) or str(self.native.dtype).startswith("Sparse")
@@ -111,7 +114,7 @@ class Column:
         return self.storage in ("integer", "float")
 
     @property
-    def number_type(self):
+    def number_type(self) -> type:
         """The numpy type of the numbers in a real column, nullable or not; float64 where it holds Python objects."""
         if self.storage not in ("integer", "float"):
             return np.float64
@@ -119,7 +122,7 @@ class Column:
 
     # Table -> numbers and Python values
 
-    def numbers(self):
+    def numbers(self) -> np.ndarray:
         """The column as float64 (n,), NaN for missing."""
         if self.storage not in _NUMBERS:
             return self._numbers_from_cells()
@@ -127,7 +130,7 @@ class Column:
             return self.native.to_numpy(dtype=np.float64, na_value=np.nan)
         return self.values.astype(np.float64) if self.is_array else self.values.cast(nw.Float64).to_numpy()
 
-    def _numbers_from_cells(self):
+    def _numbers_from_cells(self) -> np.ndarray:
         cells = self.cells()
         if wrong := kinds_of(cells) - {"real", "boolean"}:
             example = next(c for c in cells if _kind_of(type(c)) in wrong)
@@ -137,13 +140,13 @@ class Column:
             )
         return cells.astype(np.float64)
 
-    def missing(self):
+    def missing(self) -> np.ndarray:
         """Which cells are NaN, None, NA or null, (n,) bool."""
         if self.storage in _NUMBERS:
             return np.isnan(self.numbers())
         return gone(self.values) if self.is_array else self.values.is_null().to_numpy()
 
-    def cells(self):
+    def cells(self) -> np.ndarray:
         """Python values (n,) of dtype object, None for missing; a copy."""
         if self.is_pandas:
             cells = self.native.to_numpy(dtype=object, copy=True)
@@ -152,18 +155,19 @@ class Column:
         cells[self.missing()] = None
         return cells
 
-    def codes(self, levels):
+    def category_indices(self, levels: np.ndarray) -> np.ndarray:
         """Each cell's position in `levels` (C,), compared by value; float64 (n,), NaN for missing and for others."""
         position = dict(zip(levels.tolist(), range(len(levels)), strict=True))
         if self.is_pandas and self.storage == "category" and self.declared_levels() is not None:
             own = [position.get(level, np.nan) for level in self.declared_levels()]
-            return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]  # pandas' code of a missing cell is -1
+            # pandas has -1 for a missing cell, which is the last entry here.
+            return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]
         cells = self.cells()
         return np.fromiter(map(position.get, cells, repeat(np.nan)), np.float64, len(cells))
 
     # What a column is
 
-    def kind(self):
+    def kind(self) -> str:
         """Whether the column is "real", "boolean", "category" or "empty", by its dtype or else by its cells."""
         if self.storage in (*_NUMBERS, "category"):
             return {"integer": "real", "float": "real"}.get(self.storage, self.storage)
@@ -172,7 +176,7 @@ class Column:
             raise ValueError(self._why_no_kind(kinds))
         return kinds.pop() if kinds else "empty"
 
-    def _why_no_kind(self, kinds):
+    def _why_no_kind(self, kinds: set[str]) -> str:
         if "time" in kinds:
             return (
                 f"Column {self.label!r} holds dates or times. Convert it to numbers first, e.g. days since a date, or "
@@ -186,11 +190,11 @@ class Column:
             "strings. Convert it or drop it."
         )
 
-    def holds(self, abstract_type):
+    def holds(self, abstract_type: type) -> bool:
         """Whether every cell that is there is of the type."""
         return all(issubclass(t, (abstract_type, type(None))) for t in set(map(type, self.cells())))
 
-    def declared_levels(self):
+    def declared_levels(self) -> Any:
         """The levels that a category dtype lists itself, in its order; None where it lists none."""
         if self.storage != "category":
             return None
@@ -198,13 +202,13 @@ class Column:
             return getattr(self.native.dtype, "categories", None)
         return self.values.dtype.categories if self.values.dtype == nw.Enum else None
 
-    def levels(self):
+    def levels(self) -> np.ndarray:
         """Levels (C,): those of the dtype, also the unobserved ones, else the distinct observed values, sorted."""
         declared = self.declared_levels()
         return _level_array(sorted(set(self.cells()) - {None}) if declared is None else declared)
 
     @property
-    def is_ordered(self):
+    def is_ordered(self) -> bool:
         """Whether the dtype says that its levels have an order: pandas' ordered categories, polars' Enum."""
         if self.storage != "category":
             return False
@@ -212,7 +216,7 @@ class Column:
 
     # Two columns -> one
 
-    def united(self, other, levels=None):
+    def united(self, other: "Column", levels: Any = None) -> Any:
         """A native column without rows for the cells of this column and another's; None where this one's dtype will do.
 
         Parameters
@@ -234,10 +238,10 @@ class Column:
         return None
 
     @property
-    def _dtype(self):
+    def _dtype(self) -> Any:
         return self.native.type if hasattr(self.native, "type") else self.native.dtype
 
-    def _declaring(self, levels):
+    def _declaring(self, levels: Any) -> Any:
         if self.is_pandas:
             import pandas as pd
 
@@ -247,7 +251,7 @@ class Column:
 
     # Python values -> table
 
-    def hold(self, values):
+    def hold(self, values: np.ndarray) -> Any:
         """A native column like this one that holds `values`, in its dtype where that can hold them exactly.
 
         Parameters
@@ -257,7 +261,7 @@ class Column:
         """
         return self.like(values) if values.dtype != object or self.admits(values) else self._widened(values)
 
-    def admits(self, cells):
+    def admits(self, cells: np.ndarray) -> bool:
         """Whether the dtype can hold these cells (n,), None for missing, exactly."""
         if self.native.dtype == object if self.is_pandas else self.values.dtype == nw.Object:
             return True
@@ -270,7 +274,7 @@ class Column:
         levels = self.declared_levels()
         return kinds_of(observed) <= {"category"} if levels is None else set(observed) <= set(levels)
 
-    def _admits_numbers(self, observed):
+    def _admits_numbers(self, observed: list) -> bool:
         if self.storage == "boolean":
             return set(observed) <= {0, 1}
         if self.storage == "float":
@@ -280,7 +284,7 @@ class Column:
         info = np.iinfo(self.number_type)
         return all(info.min <= c <= info.max and c == int(c) for c in observed)
 
-    def like(self, values):
+    def like(self, values: np.ndarray) -> Any:
         """A native column of this one's dtype."""
         if values.dtype == object and self.storage in _NUMBERS:
             cast = _NUMBERS[self.storage]
@@ -292,14 +296,14 @@ class Column:
             return series
         return series.cast(self._dtype)
 
-    def series(self, values):
+    def series(self, values: Any) -> Any:
         """A native column of the values' own dtype."""
         if self.is_pandas:
             return values
         values = values.tolist() if values.dtype == object else values
         return nw.new_series(self.values.name, values, backend=self.values.implementation).to_native()
 
-    def _widened(self, cells):
+    def _widened(self, cells: np.ndarray) -> Any:
         if kinds_of(cells) <= {"real", "boolean"}:
             return self.series(cells.astype(np.float64))
         if not self.is_pandas or self.storage != "category":
@@ -308,37 +312,58 @@ class Column:
         return _pandas_array(cells, self.native.cat.add_categories(new).dtype)
 
 
-def _pandas_array(values, dtype):
-    """A pandas array (n,); categories by code, since pandas would make unknown ones missing."""
+def _pandas_array(values: np.ndarray, dtype: Any) -> Any:
+    """A pandas array (n,); categories by their indices, since pandas would make unknown ones missing."""
     import pandas as pd
 
     if not isinstance(dtype, pd.CategoricalDtype):
         return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
-    code = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
-    codes = np.fromiter(map(code.__getitem__, values), dtype=np.int64, count=len(values))
-    return pd.Categorical.from_codes(codes, dtype=dtype)
+    index_of = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
+    indices = np.fromiter(map(index_of.__getitem__, values), dtype=np.int64, count=len(values))
+    return pd.Categorical.from_codes(indices, dtype=dtype)
 
 
-def as_frame(X):
+def as_frame(X: Any) -> Any:
     """X as a narwhals frame, or None where it is no eager frame."""
     native = nw.to_native(X, pass_through=True)
     if not nw.dependencies.is_into_dataframe(native):
         return None
-    is_pandas = nw.dependencies.is_pandas_dataframe(native)
-    names = list(native.columns if is_pandas else getattr(native, "column_names", ()))
-    if twice := sorted(
-        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else (), key=str
-    ):
-        raise ValueError(f"X has several columns of the same name: {twice}. Rename or drop them.")
+    refuse_duplicate_names(native)
     return nw.from_native(native, eager_only=True)
 
 
-def is_lazy_frame(X):
+def refuse_duplicate_names(X: Any, name: str = "X") -> None:
+    """Raise where two columns of an eager frame have one name, since neither narwhals nor scikit-learn reads those.
+
+    Parameters
+    ----------
+    X : object
+        Anything but a frame passes.
+    name : str
+        The parameter, for the error.
+    """
+    native, remedy = nw.to_native(X, pass_through=True), "Rename or drop them"
+    if nw.dependencies.is_pandas_like_dataframe(native):
+        names = list(native.columns[native.columns.duplicated()].unique())
+        remedy += ": df.columns = [...] gives new names, df.loc[:, ~df.columns.duplicated()] keeps the first of each"
+    elif nw.dependencies.is_pyarrow_table(native):
+        names = sorted({column for column in native.column_names if native.column_names.count(column) > 1})
+        remedy += ": table.rename_columns([...]) gives new names"
+    else:
+        return
+    if names:
+        raise ValueError(f"{name} has several columns of the same name: {names}. {remedy}.")
+
+
+def is_lazy_frame(X: Any) -> bool:
     """Whether X is a frame whose rows are computed only when asked for: dask, Spark, polars' LazyFrame, a relation."""
+    native = nw.to_native(X, pass_through=True)
+    if nw.dependencies.is_into_dataframe(native):  # narwhals does not read one with duplicate names, see above
+        return False
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
-def as_table(X):
+def as_table(X: Any) -> Any:
     """A pyarrow RecordBatch as a table, which scikit-learn and narwhals know; anything else as it is."""
     if type(X).__name__ != "RecordBatch":
         return X
@@ -347,7 +372,7 @@ def as_table(X):
     return pa.Table.from_batches([X])
 
 
-def without_rows(frame):
+def without_rows(frame: Any) -> Any:
     """A native frame of the same columns without rows; nothing in it keeps the rows alive, as a slice would."""
     native = frame.to_native()
     if nw.dependencies.is_pandas_dataframe(native):
@@ -359,7 +384,7 @@ def without_rows(frame):
     return native.clear() if hasattr(native, "clear") else frame.filter([False] * len(frame)).to_native()
 
 
-def frame_like(template, columns, index=None):
+def frame_like(template: Any, columns: Sequence, index: Any = None) -> Any:
     """A native frame with the names and the library of `template`.
 
     Parameters
@@ -379,7 +404,7 @@ def frame_like(template, columns, index=None):
     return nw.from_dict({name: nw.from_native(column, series_only=True) for name, column in named}).to_native()
 
 
-def replace_columns(frame, columns):
+def replace_columns(frame: Any, columns: dict[int, Any]) -> Any:
     """A copy of the native frame in which some columns, {position: native column}, are others."""
     if nw.dependencies.is_pandas_dataframe(frame):
         import pandas as pd

@@ -1,10 +1,12 @@
 """Collections that are not in memory are refused, with the lines that work.
 
-A dask array loads itself whole, and silently, where numpy asks for an array. Types are told by the package of their
-class, so that none of these packages is imported.
+A dask array loads itself whole, and silently, where numpy asks for an array. Collections are recognised by the
+package of their class, so that none of these packages is imported.
 """
 
-from .frames import is_lazy_frame
+from typing import Any
+
+from .frames import is_lazy_frame, refuse_duplicate_names
 
 __all__ = ["LINES", "refuse_lazy"]
 
@@ -30,8 +32,11 @@ LINES = {
 }
 
 
-def refuse_lazy(X, name="X"):
+def refuse_lazy(X: Any, name: str = "X") -> None:
     """Raise a TypeError for a collection of dask or Spark, or a lazy frame of any library that narwhals reads.
+
+    Every method calls this first with the table that it is given. So a frame with duplicate names is refused here,
+    too, before scikit-learn says that its names are not those of the fitted table.
 
     Parameters
     ----------
@@ -40,6 +45,7 @@ def refuse_lazy(X, name="X"):
     name : str
         The parameter.
     """
+    refuse_duplicate_names(X, name)
     package = type(X).__module__.split(".")[0]
     if package not in ("dask", "pyspark") and not is_lazy_frame(X):
         return

@@ -1,5 +1,8 @@
 """Weighted moments of the columns of a table, block by block."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -8,7 +11,7 @@ from .selection import blocks
 __all__ = ["column_sums", "largest_deviation", "moments", "settled"]
 
 
-def moments(X, weight):
+def moments(X: Any, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and variance of the observed cells of each column, two passes in float64; NaN is missing.
 
     A constant column has variance 0; one without observed cells has mean 0 and variance 1. A CSR is not densified.
@@ -23,7 +26,7 @@ def moments(X, weight):
         return settled(mean, variance, observed, X.shape[0])
 
 
-def settled(mean, variance, observed, n_rows):
+def settled(mean: np.ndarray, variance: np.ndarray, observed: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance (D,) where something is observed, else 0 and 1; no variance that is but a rounding error."""
     # scikit-learn's bound on the rounding error of a constant column's variance (StandardScaler).
     eps = np.finfo(float).eps * n_rows
@@ -32,7 +35,7 @@ def settled(mean, variance, observed, n_rows):
     return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
 
 
-def largest_deviation(X, center):
+def largest_deviation(X: Any, center: np.ndarray) -> np.ndarray:
     """max |x - center| over the observed cells of each column; 0 where there are none."""
     highest, lowest = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
     for _, block in blocks(X):
@@ -40,20 +43,20 @@ def largest_deviation(X, center):
     return np.nan_to_num(np.maximum(highest - center, center - lowest))
 
 
-def _extreme(X, which):
+def _extreme(X: Any, which: str) -> np.ndarray:
     """Largest ("max") or smallest ("min") observed cell of each column."""
     if sparse.issparse(X):
         return getattr(X, f"nan{which}")(axis=0).toarray().ravel()
     return getattr(np, f"f{which}").reduce(X)
 
 
-def column_sums(X, weight, function):
+def column_sums(X: Any, weight: np.ndarray, function: Callable) -> np.ndarray:
     """Weighted sums over the rows of function(cells, columns) -> arrays like the cells, (D,) float64 each.
 
     X is an ndarray, CSR or RowSelection. The cells come as float64 blocks (B, D), or those of a CSR as numbers (m,)
     beside their columns (m,), and its zeros once for all.
     """
-    totals = 0.0
+    totals: Any = 0.0
     for rows, block in blocks(X):
         w = weight[rows]
         if not sparse.issparse(block):

@@ -10,6 +10,7 @@ is left as it is.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -30,22 +31,22 @@ class Scaling(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, v, weight):
+    def fit(cls, v: Any, weight: Any) -> "Scaling":
         """The map for a column's observed values v (n,), without NaN, and their weights (n,)."""
 
     @abstractmethod
-    def map(self, v):
+    def map(self, v: Any) -> np.ndarray:
         """x = g(v)."""
 
     @abstractmethod
-    def inverse(self, x):
+    def inverse(self, x: Any) -> np.ndarray:
         """The v with g(v) = x."""
 
     @abstractmethod
-    def log_slope(self, v):
+    def log_slope(self, v: Any) -> np.ndarray:
         """ln g'(v)."""
 
-    def draw(self, x):
+    def draw(self, x: Any) -> np.ndarray:
         """The v of drawn x as the fitted column would have it: `inverse`, where no value comes more than once."""
         return self.inverse(x)
 
@@ -88,13 +89,13 @@ class PowerMap(Scaling):
     True
     """
 
-    def __init__(self, power=1.0, mean=0.0, scale=1.0):
+    def __init__(self, power: float = 1.0, mean: float = 0.0, scale: float = 1.0) -> None:
         self.power = power
         self.mean = mean
         self.scale = scale
 
     @classmethod
-    def fit(cls, v, weight):
+    def fit(cls, v: Any, weight: Any) -> "PowerMap":
         """Maximise :math:`-\\ln s + E[\\ln y'(v)]`, the log-likelihood with m and s at their own maximum."""
         v, weight = _distinct(v, weight)
         if _spread(v, weight) == 0:
@@ -102,25 +103,25 @@ class PowerMap(Scaling):
         share = weight / weight.sum()
         log_ratio = share @ _signed_log(v)
 
-        def loss(power):
+        def loss(power: float) -> float:
             return np.log(_spread(_yeo_johnson(v, power), weight)) - (power - 1) * log_ratio
 
         inside = minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded", options={"xatol": 1e-9}).x
         power = min((float(inside), 0.0, 2.0), key=loss)  # the search never tries the ends
         return cls(power, *_location_and_spread(_yeo_johnson(v, power), weight))
 
-    def map(self, v):
+    def map(self, v: Any) -> np.ndarray:
         """x = (y(v) - m) / s."""
         return (_yeo_johnson(v, self.power) - self.mean) / self.scale
 
-    def inverse(self, x):
+    def inverse(self, x: Any) -> np.ndarray:
         """Solve y(v) = m + s x: ln(1 + \\|v\\|) = ln(1 + p \\|y\\|) / p with the power p of that side."""
         y = self.mean + self.scale * np.asarray(x, dtype=np.float64)
         p = np.where(y < 0, 2 - self.power, self.power)
         log = np.where(p == 0, np.abs(y), np.log1p(p * np.abs(y)) / np.where(p == 0, 1.0, p))
         return np.sign(y) * np.expm1(np.minimum(log, LARGEST_LOG))
 
-    def log_slope(self, v):
+    def log_slope(self, v: Any) -> np.ndarray:
         """(lambda - 1) sign(v) ln(1 + \\|v\\|) - ln s."""
         return (self.power - 1) * _signed_log(v) - np.log(self.scale)
 
@@ -181,7 +182,16 @@ class QuantileMap(Scaling):
     True
     """
 
-    def __init__(self, knots=(0.0, 1.0), values=(0.0, 1.0), lower=1.0, upper=1.0, mean=0.0, scale=1.0, quantiles=None):
+    def __init__(
+        self,
+        knots: Any = (0.0, 1.0),
+        values: Any = (0.0, 1.0),
+        lower: float = 1.0,
+        upper: float = 1.0,
+        mean: float = 0.0,
+        scale: float = 1.0,
+        quantiles: Any = None,
+    ) -> None:
         self.knots = np.asarray(knots, dtype=np.float64)
         self.values = np.asarray(values, dtype=np.float64)
         self.lower = lower
@@ -191,7 +201,7 @@ class QuantileMap(Scaling):
         self.quantiles = quantiles if quantiles is None else np.asarray(quantiles, dtype=np.float64)
 
     @classmethod
-    def fit(cls, v, weight):
+    def fit(cls, v: Any, weight: Any) -> "QuantileMap":
         """Knots by `_knots`, then mean 0 and variance 1."""
         v, weight = _distinct(v, weight)
         spread = _spread(v, weight)
@@ -208,21 +218,21 @@ class QuantileMap(Scaling):
         quantiles = v[np.searchsorted(rank, np.linspace(0.0, 1.0, _QUANTILES) * (1 - 1e-12))]
         return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s), m, s, quantiles)
 
-    def map(self, v):
+    def map(self, v: Any) -> np.ndarray:
         """The broken line."""
         return _broken_line(v, self.knots, self.values, self.lower, self.upper)
 
-    def inverse(self, x):
+    def inverse(self, x: Any) -> np.ndarray:
         """The same line with its axes exchanged."""
         return _broken_line(x, self.values, self.knots, 1 / self.lower, 1 / self.upper)
 
-    def draw(self, x):
+    def draw(self, x: Any) -> np.ndarray:
         """The fitted column's quantile at the level of x, which gives common values their share back."""
         if self.quantiles is None:
             return self.inverse(x)
         return np.interp(ndtr(self.mean + self.scale * x), np.linspace(0.0, 1.0, len(self.quantiles)), self.quantiles)
 
-    def log_slope(self, v):
+    def log_slope(self, v: Any) -> np.ndarray:
         """ln of the segment's slope."""
         v = np.asarray(v, dtype=np.float64)
         log = np.log(np.concatenate([[self.lower], np.diff(self.values) / np.diff(self.knots), [self.upper]]))
@@ -231,10 +241,10 @@ class QuantileMap(Scaling):
 
 
 #: Short names of the scalings.
-SCALINGS = {"power": PowerMap, "quantile": QuantileMap}
+SCALINGS: dict[Any, type[Scaling]] = {"power": PowerMap, "quantile": QuantileMap}
 
 
-def _distinct(v, weight):
+def _distinct(v: Any, weight: Any) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distinct values of positive weight, and their weights: integer weights equal repetition to the last bit.
 
     Returns
@@ -246,43 +256,43 @@ def _distinct(v, weight):
     return distinct, np.bincount(where, weight[weight > 0], len(distinct))
 
 
-def _location_and_spread(v, weight):
+def _location_and_spread(v: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Weighted mean and standard deviation of v (m,)."""
     mean, variance = moments(v[:, None], weight)
     return float(mean[0]), float(np.sqrt(variance[0]))
 
 
-def _spread(v, weight):
+def _spread(v: np.ndarray, weight: np.ndarray) -> float:
     """Weighted standard deviation; 0 without values."""
     return _location_and_spread(v, weight)[1] if len(v) else 0.0
 
 
-def _signed_log(v):
+def _signed_log(v: Any) -> np.ndarray:
     """sign(v) ln(1 + |v|)."""
     v = np.asarray(v, dtype=np.float64)
     return np.sign(v) * np.log1p(np.abs(v))
 
 
-def _yeo_johnson(v, power):
+def _yeo_johnson(v: Any, power: float) -> np.ndarray:
     """y(v), whose square at |v| = e^300 is still finite."""
     end = np.exp(LARGEST_LOG)
     return yeojohnson(np.clip(np.asarray(v, dtype=np.float64), -end, end), power)
 
 
-def _broken_line(v, knots, values, lower, upper):
+def _broken_line(v: Any, knots: np.ndarray, values: np.ndarray, lower: float, upper: float) -> np.ndarray:
     """Linear between the knots, with its own slopes outside."""
     v = np.asarray(v, dtype=np.float64)
     outside = lower * np.minimum(v - knots[0], 0.0) + upper * np.maximum(v - knots[-1], 0.0)
     return np.interp(v, knots, values) + outside
 
 
-def _knots(v, score, weight, spread):
+def _knots(v: np.ndarray, score: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
     """Positions in v (m,) at equally spaced levels from the first to the last value, those nearly alike merged.
 
     Of two that are nearer than 1e-3, in standard deviations of v or in normal scores, the heavier stays: it may be a
     value that most rows share.
     """
-    kept = []
+    kept: list[int] = []
     for j in _candidates(weight):
         if kept and (v[j] - v[kept[-1]] < _NEAREST * spread or score[j] - score[kept[-1]] < _NEAREST):
             kept[-1] = max(kept[-1], j, key=weight.__getitem__)
@@ -291,7 +301,7 @@ def _knots(v, score, weight, spread):
     return np.array(kept)
 
 
-def _candidates(weight):
+def _candidates(weight: np.ndarray) -> np.ndarray:
     """Equally spaced levels of the weights (m,), none of which counts for more than one knot's share."""
     n = max(weight.sum(), len(weight))  # normalised weights are no lack of evidence
     n_knots = int(np.clip(np.sqrt(n), 4, 100))

@@ -34,7 +34,7 @@ class Schema:
     library : str or None
         "pandas", "polars", ...; None for an array.
     kinds : list of {"real", "boolean", "category", "empty"} (D,)
-        A column without any value, whose dtype does not tell its kind either, is "empty": missing for ever.
+        A column without any value, whose dtype does not say its kind either, is "empty": missing for ever.
     is_plain : bool
         Whether scikit-learn's own validation reads the table as it is: an array of numbers, a CSR, a frame of nothing
         but plain ints and floats.
@@ -102,7 +102,9 @@ class Schema:
 
         That of a schema from a file is made here and not before: only who wants a frame back needs its library.
         """
-        return self.frame if self.description is None else rebuild(self.description, self.names, self.levels)
+        if self.description is None or self.names is None:
+            return self.frame
+        return rebuild(self.description, self.names, self.levels)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self._content() == other._content()
@@ -180,7 +182,7 @@ def _of_array(X: Any, categorical_features: Any, rows: np.ndarray | None) -> Sch
 
 
 def _learned(columns: list[Column], chosen: set[int] | str) -> list[ColumnSchema]:
-    """What the cells and dtypes of columns tell, of which some are chosen as categories."""
+    """What the cells and dtypes of columns say, of which some are chosen as categories."""
     kinds = [column.kind() for column in columns]
     is_chosen = [_is_chosen(d, column, kinds[d], chosen) for d, column in enumerate(columns)]
     if refused := [c.label for d, c in enumerate(columns) if kinds[d] == "category" and not is_chosen[d]]:
@@ -238,7 +240,7 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> se
     if isinstance(categorical_features, str) or not hasattr(categorical_features, "__iter__"):
         raise ValueError(
             "The 'categorical_features' parameter must be 'auto', 'from_dtype', None, a bool mask, or a list of column "
-            f"numbers or names, not {categorical_features!r}."
+            f"numbers or names. Got {categorical_features!r} instead."
         )
     keys = list(categorical_features)
     if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
@@ -251,7 +253,8 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> se
 
 
 def _position(key: Any, names: list | None, n_columns: int) -> int:
-    if isinstance(key, Integral) and not isinstance(key, (bool, np.bool_)) and -n_columns <= key < n_columns:
+    is_int = isinstance(key, Integral) and not isinstance(key, (bool, np.bool_))
+    if is_int and -n_columns <= key < n_columns:
         return int(key) % n_columns
     if names is not None and key in names:
         return names.index(key)

@@ -1,13 +1,13 @@
-"""What one pass over the chunks of a table learns, with bounded memory; two such passes merge into one.
+"""Statistics of a table in chunks, taken in one pass with bounded memory; those of two passes merge into one.
 
-A table comes as chunks: arrays, frames, CSR matrices of the same columns. What is learned does not depend on how the
-rows were cut into chunks, on their order, or on who merged what: the schema is a union, the moments are merged exactly,
-and the sample holds the rows whose content has the smallest hashes.
+A table comes as chunks: arrays, frames, CSR matrices of the same columns. The statistics do not depend on how the rows
+were cut into chunks, on their order, or on the order of the merges: the schema is a union, the moments are merged
+exactly, and the sample holds the rows whose content has the smallest hashes.
 """
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from .._utils.arrays import accepted_dtypes, on_host
+from .._utils.compat import StrOptions, validate_parameter_constraints
 from .canonical import distinct, row_hash
 from .encoding import encode, recoded
 from .frames import as_frame, as_table
@@ -31,14 +32,15 @@ _CELLS_SAMPLED = 1 << 22  # 32 MB
 
 
 class TableStatistics:
-    """What one pass over a table in chunks learns: columns and categories, exact moments, a random sample of rows.
+    """Statistics of a table in chunks: its columns and categories, exact moments, and a random sample of its rows.
 
-    Statistics of parts merge into those of the whole: any cut into chunks, any order of rows and any tree of merges
-    give the same categories, the same sample, and the same moments up to rounding. So they can be taken on many
-    machines, and they pickle. `VAETransformer.fit_statistics` makes them, or takes them.
+    The statistics of the parts of a table merge into those of the whole. Every cut into chunks, every order of the rows
+    and every order of the merges gives the same categories, the same sample, and the same moments up to rounding. So
+    statistics can be taken on many machines; they pickle. `VAETransformer.fit_statistics` takes statistics of a table,
+    or is given them.
 
-    They hold at most 2^22 cells (32 MB) of rows; an update takes three times that, and four times the encoded chunk
-    (8 bytes per cell).
+    The sample holds at most 2^22 cells (32 MB). An update needs three times that in memory, and four times the encoded
+    chunk (8 bytes per cell).
 
     Parameters
     ----------
@@ -48,11 +50,13 @@ class TableStatistics:
     Attributes
     ----------
     n_rows, n_chunks : int
-        Rows and chunks so far.
+        Numbers of rows and of chunks so far.
     mean, variance : ndarray of shape (n_features,)
-        Of the observed cells of each column of numbers; 0 and 1 for categories and for columns without any.
+        Mean and variance of the observed values of each column of numbers; 0 and 1 for categories and for columns
+        without observed values.
     lowest, highest : ndarray of shape (n_features,)
-        The extremes of each column of numbers; NaN for categories and for columns without any.
+        The smallest and the largest value of each column of numbers; NaN for categories and for columns without
+        observed values.
 
     See Also
     --------
@@ -77,21 +81,23 @@ class TableStatistics:
     True
     """
 
-    def __init__(self, categorical_features: str | Sequence | None = "auto"):
+    _parameter_constraints = {"categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None]}
+
+    def __init__(self, categorical_features: str | Sequence | None = "auto") -> None:
         self.categorical_features = categorical_features
         self._outline = Outline(categorical_features)
-        self._margins = None
-        self._sample = None
+        self._margins: Any = None
+        self._sample: Any = None
 
     def update(self, chunk: Any) -> "TableStatistics":
         """Take the rows of one more chunk into account.
 
-        Where it comes in the table, and how the table is cut, makes no difference but for rounding.
+        The place of the chunk in the table, and the way in which the table is cut, make no difference but for rounding.
 
         Parameters
         ----------
         chunk : array-like, frame or CSR of shape (n_samples, n_features)
-            Rows; cells may be missing. A chunk without rows is passed over.
+            Rows, in which values may be missing. A chunk without rows changes nothing but `n_chunks`.
 
         Returns
         -------
@@ -101,8 +107,8 @@ class TableStatistics:
         Raises
         ------
         ValueError
-            A chunk of other columns than those before, a column of another kind, or cells that no model takes. The
-            message names the number of the chunk, from 1; the statistics stay as they were.
+            The chunk has other columns than those before, a column of another kind, or cells that no model takes. The
+            message says the number of the chunk, from 1; the statistics stay as they were. Also, bad parameters.
 
         See Also
         --------
@@ -118,6 +124,8 @@ class TableStatistics:
         >>> statistics.mean
         array([0., 5.])
         """
+        parameters = {"categorical_features": self.categorical_features}
+        validate_parameter_constraints(self._parameter_constraints, parameters, type(self).__name__)
         new = TableStatistics(self.categorical_features)
         with named(self.n_chunks + 1):
             new._look_at(as_table(chunk), self._sample and self._sample.threshold)
@@ -126,12 +134,12 @@ class TableStatistics:
     def merge(self, other: "TableStatistics") -> "TableStatistics":
         """Take the statistics of other rows of the same table into account.
 
-        Those may come from another machine: statistics pickle.
+        The other statistics may come from another machine, since statistics pickle.
 
         Parameters
         ----------
         other : TableStatistics
-            They stay as they are.
+            Statistics of the other rows, which stay as they are.
 
         Returns
         -------
@@ -140,8 +148,10 @@ class TableStatistics:
 
         Raises
         ------
+        TypeError
+            `other` is not `TableStatistics`.
         ValueError
-            Other columns, or a column of another kind.
+            The other rows have other columns, or a column of another kind.
 
         See Also
         --------
@@ -155,7 +165,10 @@ class TableStatistics:
         array([1., 1., 1.])
         """
         if not isinstance(other, TableStatistics):
-            raise TypeError(f"'other' must be TableStatistics, not {type(other).__name__}.")
+            raise TypeError(
+                "The 'other' parameter of TableStatistics.merge must be TableStatistics. Got an object of type "
+                f"{type(other).__name__} instead."
+            )
         outline = self._outline.merged(other._outline)
         if other.n_rows:
             self._margins = other._margins if self._margins is None else self._margins.merged(other._margins)
@@ -165,11 +178,11 @@ class TableStatistics:
         return self
 
     @property
-    def _rows(self):
+    def _rows(self) -> tuple[RowSelection, np.ndarray]:
         """The sample as a selection of distinct encoded rows, in a random order, and how often each came."""
         return RowSelection(self._sample.rows), self._sample.count
 
-    def _look_at(self, chunk, threshold):
+    def _look_at(self, chunk: Any, threshold: np.uint64 | None) -> None:
         """The statistics of one chunk; of its sample only rows with hashes up to a threshold are wanted."""
         self._outline.look_at(chunk)
         if self.n_rows:
@@ -179,68 +192,69 @@ class TableStatistics:
             self._sample = Sample.of(X, schema, threshold)
 
     @property
-    def n_rows(self):
-        """See the class."""
+    def n_rows(self) -> int:
+        """Number of rows so far."""
         return self._outline.n_rows
 
     @property
-    def n_chunks(self):
-        """See the class."""
+    def n_chunks(self) -> int:
+        """Number of chunks so far."""
         return self._outline.n_chunks
 
     @property
-    def _observed(self):
+    def _observed(self) -> "Margins":
         if self._margins is None:
             raise AttributeError("These TableStatistics have seen no rows yet. Call update(chunk) first.")
         return self._margins
 
     @property
-    def mean(self):
-        """See the class."""
+    def mean(self) -> np.ndarray:
+        """Mean of the observed values of each column of numbers, else 0."""
         return self._observed.moments()[0]
 
     @property
-    def variance(self):
-        """See the class."""
+    def variance(self) -> np.ndarray:
+        """Variance of the observed values of each column of numbers, else 1."""
         return self._observed.moments()[1]
 
     @property
-    def lowest(self):
-        """See the class."""
+    def lowest(self) -> np.ndarray:
+        """The smallest value of each column of numbers, else NaN."""
         return self._observed.lowest
 
     @property
-    def highest(self):
-        """See the class."""
+    def highest(self) -> np.ndarray:
+        """The largest value of each column of numbers, else NaN."""
         return self._observed.highest
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<TableStatistics of {self.n_rows} rows in {self.n_chunks} chunks>"
 
 
 class Outline:
     """What chunks are together: their schema, how many rows and chunks, and the dtype that holds their numbers."""
 
-    def __init__(self, categorical_features):
+    def __init__(self, categorical_features: Any) -> None:
         self.categorical_features = categorical_features
-        self.schema, self.dtype = None, None
+        self.schema: Any = None  # a Schema after the first row
+        self.dtype: Any = None
         self.n_rows = self.n_chunks = 0
 
-    def update(self, chunk):
+    def update(self, chunk: Any) -> None:
         """Take one more chunk into account."""
         new = Outline(self.categorical_features)
         with named(self.n_chunks + 1):
             new.look_at(chunk)
             vars(self).update(vars(self.merged(new)))
 
-    def look_at(self, chunk):
-        """Be the outline of one chunk; one without rows tells nothing."""
+    def look_at(self, chunk: Any) -> None:
+        """Be the outline of one chunk; nothing is learned from one without rows."""
         self.n_rows, self.n_chunks = count_rows(chunk), 1
         if self.n_rows:
             self.schema = Schema.learn(chunk, self.categorical_features)
             self.dtype = _dtype(chunk, self.schema)
 
-    def merged(self, other):
+    def merged(self, other: "Outline") -> "Outline":
         """The outline of both."""
         both = copy.copy(other if self.schema is None else self)
         both.n_rows, both.n_chunks = self.n_rows + other.n_rows, self.n_chunks + other.n_chunks
@@ -250,16 +264,16 @@ class Outline:
         return both
 
     @property
-    def head(self):
+    def head(self) -> Any:
         """A table of these columns without rows, with their names."""
         return np.empty((0, len(self.schema.kinds))) if self.schema.names is None else self.schema.template
 
 
 @dataclass
 class Margins:
-    """Of each column: cells observed, their mean, sum of squared deviations and extremes (D,); and the number of rows.
+    """Number, mean, sum of squared deviations and extremes of the observed values of each column, (D,).
 
-    Categories have no number and count as not observed, but for their holes.
+    Categories have no number and count as not observed, but for `has_missing`.
     """
 
     n_rows: int
@@ -268,21 +282,21 @@ class Margins:
     second: np.ndarray
     lowest: np.ndarray
     highest: np.ndarray
-    has_holes: np.ndarray
+    has_missing: np.ndarray  # of categories, too
     is_binary: bool  # whether every cell that is observed is 0 or 1
 
     @classmethod
-    def of(cls, X, categories):
-        """The margins of rows (n, D), of which some columns hold codes."""
-        whole = None
+    def of(cls, X: np.ndarray, categories: Sequence[int]) -> "Margins":
+        """The margins of rows (n, D), of which some columns hold category indices."""
+        whole: Any = None
         for _, block in blocks(X):
             part = cls._of_block(block.astype(np.float64), categories)
             whole = part if whole is None else whole.merged(part)
         return whole
 
     @classmethod
-    def _of_block(cls, x, categories):
-        has_holes = np.isnan(x).any(0)
+    def _of_block(cls, x: np.ndarray, categories: Sequence[int]) -> "Margins":
+        has_missing = np.isnan(x).any(0)
         x[:, categories] = np.nan
         is_there = ~np.isnan(x)
         count = is_there.sum(0)
@@ -290,9 +304,9 @@ class Margins:
             mean = np.where(is_there, x, 0.0).sum(0) / np.maximum(count, 1)
             second = np.square(np.where(is_there, x - mean, 0.0)).sum(0)
         is_binary = bool(np.all((x == 0) | (x == 1) | ~is_there))
-        return cls(len(x), count, mean, second, np.fmin.reduce(x), np.fmax.reduce(x), has_holes, is_binary)
+        return cls(len(x), count, mean, second, np.fmin.reduce(x), np.fmax.reduce(x), has_missing, is_binary)
 
-    def merged(self, other):
+    def merged(self, other: "Margins") -> "Margins":
         """The margins of both (Chan, Golub & LeVeque 1979, eq. 2.1)."""
         count = self.count + other.count
         share = other.count / np.maximum(count, 1)
@@ -307,16 +321,16 @@ class Margins:
             second,
             np.fmin(self.lowest, other.lowest),
             np.fmax(self.highest, other.highest),
-            self.has_holes | other.has_holes,
+            self.has_missing | other.has_missing,
             self.is_binary and other.is_binary,
         )
 
-    def moments(self):
-        """Mean and variance of each column, as `rows.moments` gives them."""
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of each column, as `moments.moments` gives them."""
         with np.errstate(over="ignore", invalid="ignore"):
             return settled(self.mean, self.second / np.maximum(self.count, 1), self.count, self.n_rows)
 
-    def extremes(self):
+    def extremes(self) -> np.ndarray:
         """Two rows with the least and the largest value of each column, (2, D)."""
         return np.stack([self.lowest, self.highest])
 
@@ -334,7 +348,7 @@ class Sample:
     count: np.ndarray  # float64 (k,)
 
     @classmethod
-    def of(cls, X, schema, threshold):
+    def of(cls, X: np.ndarray, schema: Schema, threshold: np.uint64 | None) -> "Sample":
         """The sample of encoded rows X (n, D), of those with hashes up to a threshold, if one is given."""
         rows, names = RowSelection(X), _Names(schema)
         first = row_hash(rows, 1, names)
@@ -345,7 +359,9 @@ class Sample:
         return cls._smallest(lambda positions: rows.take(positions), first, second, np.ones(len(first)), X.shape[1])
 
     @classmethod
-    def _smallest(cls, take, first, second, count, n_columns):
+    def _smallest(
+        cls, take: Callable, first: np.ndarray, second: np.ndarray, count: np.ndarray, n_columns: int
+    ) -> "Sample":
         if len(first) == 0:
             return cls(np.empty((0, n_columns)), first, second, count)
         positions, count = distinct(first, second, count)
@@ -355,47 +371,49 @@ class Sample:
         rows += 0.0  # one zero, whichever came first
         return cls(rows, first[positions], second[positions], count)
 
-    def merged(self, other):
+    def merged(self, other: "Sample") -> "Sample":
         """The sample of both."""
         parts = [self, other]
         first, second, count = (np.concatenate([getattr(p, n) for p in parts]) for n in ("first", "second", "count"))
         rows = np.concatenate([self.rows, other.rows])
         return self._smallest(lambda positions: rows[positions], first, second, count, rows.shape[1])
 
-    def recoded(self, new, old):
-        """The same rows in the codes of another schema."""
+    def recoded(self, new: Schema, old: Schema) -> "Sample":
+        """The same rows in the category indices of another schema."""
         return Sample(recoded(new, self.rows, old), self.first, self.second, self.count)
 
     @property
-    def threshold(self):
+    def threshold(self) -> np.uint64 | None:
         """The hash above which no row has a place any more; None while there is room."""
         is_full = len(self.rows) >= max(1, _CELLS_SAMPLED // self.rows.shape[1])
         return self.first[-1] if is_full else None
 
 
 class _Names:
-    """Encoded cells -> numbers that do not depend on which levels are known: a code becomes a hash of its level."""
+    """Encoded cells -> numbers that do not depend on which levels are known: of a category the hash of its level."""
 
-    def __init__(self, schema):
+    def __init__(self, schema: Schema) -> None:
         levels = {d: levels.tolist() for d, levels in schema.levels.items()}
         self.names = {d: np.array([*map(_name, own), np.nan]) for d, own in levels.items()}
 
-    def __call__(self, cells, columns):
+    def __call__(self, cells: np.ndarray, columns: np.ndarray) -> np.ndarray:
         for d, names in self.names.items():
+            # A missing cell has the index -1 for a moment, and so the last entry, which is NaN.
             cells[:, d] = names[np.nan_to_num(cells[:, d], nan=-1).astype(np.int64)]
         return cells
 
 
-def _name(level):
+def _name(level: Any) -> np.float64:
     """A float64 of 62 bits of the level's hash, and none of the infinities: 1 and 1.0 have one, in every process."""
     if isinstance(level, Real):
-        level = int(level) if float(level).is_integer() else float(level)
+        number: Any = level
+        level = int(number) if float(number).is_integer() else float(number)
     text = repr(level)
     bits = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
     return np.uint64(bits & ~(1 << 62) | 1 << 61).view(np.float64)
 
 
-def encoded(chunk, schema):
+def encoded(chunk: Any, schema: Schema) -> np.ndarray:
     """A chunk as validated numbers, one per cell, ndarray (n, D)."""
     rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan", "input_name": "X"}
     if schema.is_plain:
@@ -403,7 +421,7 @@ def encoded(chunk, schema):
     return check_array(encode(schema, chunk), dtype=np.float64, **rules)
 
 
-def count_rows(chunk):
+def count_rows(chunk: Any) -> int:
     """Rows of a table of any kind."""
     if getattr(chunk, "shape", ()):
         return chunk.shape[0]
@@ -412,15 +430,16 @@ def count_rows(chunk):
     return len(chunk)
 
 
-def _dtype(chunk, schema):
+def _dtype(chunk: Any, schema: Schema) -> np.dtype:
     """The dtype of an array of float32, ints or bools; float64 for whatever else is made numbers."""
     dtype = getattr(chunk, "dtype", None) if schema.is_plain and as_frame(chunk) is None else None
-    is_kept = isinstance(dtype, np.dtype) and (dtype == np.float32 or dtype.kind in "biu")
-    return dtype if is_kept else np.dtype(np.float64)
+    if isinstance(dtype, np.dtype) and (dtype == np.float32 or dtype.kind in "biu"):
+        return dtype
+    return np.dtype(np.float64)
 
 
 @contextmanager
-def named(number):
+def named(number: int) -> Iterator[None]:
     """Say in an error which chunk it was, from 1."""
     try:
         yield

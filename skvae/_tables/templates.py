@@ -5,6 +5,9 @@ names of dtypes are looked up in tables, never in a library: what a file says is
 category dtypes are left to the caller, who has them.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from .frames import as_frame
@@ -22,7 +25,7 @@ _POLARS = (
 )
 
 
-def describe(frame):
+def describe(frame: Any) -> dict | None:
     """The frame's library, dtypes and labels as plain data; None for a library or dtype that is not known here.
 
     Parameters
@@ -39,7 +42,7 @@ def describe(frame):
     return None
 
 
-def rebuild(description, names, levels):
+def rebuild(description: dict, names: list, levels: dict[int, np.ndarray]) -> Any:
     """The frame that was described.
 
     Parameters
@@ -55,18 +58,18 @@ def rebuild(description, names, levels):
     except ImportError as error:
         raise ImportError(
             f"This VAETransformer was fitted to a table of {description['library']}, and gives such tables back: "
-            f"pip install {description['library']}. Other verbs do without, such as transform and score."
+            f"pip install {description['library']}. Other methods do without, such as transform and score."
         ) from error
 
 
-def plain_level(level):
+def plain_level(level: Any) -> Any:
     """A level of a category as plain data: one of ``pandas.cut`` is a dict, strings and numbers are plain already."""
     if not hasattr(level, "closed_left"):  # as pandas' Interval has
         return level
     return {"left": level.left, "right": level.right, "closed": level.closed}
 
 
-def as_level(level):
+def as_level(level: Any) -> Any:
     """The inverse of `plain_level`."""
     if not isinstance(level, dict):
         return level
@@ -75,7 +78,7 @@ def as_level(level):
     return pd.Interval(level["left"], level["right"], level["closed"])
 
 
-def _described(library, dtypes, **more):
+def _described(library: str, dtypes: Iterable, **more: Any) -> dict | None:
     dtypes = list(dtypes)
     return None if None in (*dtypes, *more.values()) else {"library": library, "dtypes": dtypes, **more}
 
@@ -83,7 +86,7 @@ def _described(library, dtypes, **more):
 # ---------------------------------------------------------------- pandas
 
 
-def _pandas_dtype(dtype):
+def _pandas_dtype(dtype: Any) -> Any:
     """A pandas dtype as a name or a dict; None for others, such as those of extension packages."""
     import pandas as pd
 
@@ -104,7 +107,7 @@ def _pandas_dtype(dtype):
     return str(dtype) if str(dtype) in _PANDAS else None
 
 
-def _as_pandas_dtype(description, levels=None):
+def _as_pandas_dtype(description: Any, levels: Any = None) -> Any:
     import pandas as pd
 
     if isinstance(description, str):
@@ -124,7 +127,7 @@ def _as_pandas_dtype(description, levels=None):
     return pd.ArrowDtype({"arrow": _as_arrow_type}[kind](description["of"]))
 
 
-def _pandas_labels(columns):
+def _pandas_labels(columns: Any) -> dict | None:
     """What is to be known of the index of the columns beside the names of these."""
     import pandas as pd
 
@@ -137,7 +140,7 @@ def _pandas_labels(columns):
     return {"kind": "index", "names": list(columns.names), "dtype": dtype} if is_known else None
 
 
-def _as_pandas_labels(description, names):
+def _as_pandas_labels(description: dict, names: list) -> Any:
     import pandas as pd
 
     if description["kind"] == "multi":
@@ -149,7 +152,7 @@ def _as_pandas_labels(description, names):
     return pd.Index(names, dtype=_as_pandas_dtype(description["dtype"]), name=name)
 
 
-def _pandas_frame(description, names, levels):
+def _pandas_frame(description: dict, names: list, levels: dict[int, np.ndarray]) -> Any:
     import pandas as pd
 
     dtypes = [_as_pandas_dtype(dtype, levels.get(d)) for d, dtype in enumerate(description["dtypes"])]
@@ -161,14 +164,14 @@ def _pandas_frame(description, names, levels):
 # ---------------------------------------------------------------- polars
 
 
-def _polars_dtypes():
+def _polars_dtypes() -> dict[str, Any]:
     """Those without parameters, by name; an older polars lacks some."""
     import polars as pl
 
     return {name: getattr(pl, name) for name in _POLARS if hasattr(pl, name)}
 
 
-def _polars_dtype(dtype):
+def _polars_dtype(dtype: Any) -> Any:
     import polars as pl
 
     if isinstance(dtype, pl.Enum):
@@ -179,7 +182,7 @@ def _polars_dtype(dtype):
     return str(dtype) if plain is not None and dtype == plain() else None
 
 
-def _as_polars_dtype(description, levels):
+def _as_polars_dtype(description: Any, levels: Any) -> Any:
     import polars as pl
 
     if isinstance(description, str):
@@ -189,7 +192,7 @@ def _as_polars_dtype(description, levels):
     return {"decimal": pl.Decimal}[description["kind"]](description["precision"], description["scale"])
 
 
-def _polars_frame(description, names, levels):
+def _polars_frame(description: dict, names: list, levels: dict[int, np.ndarray]) -> Any:
     import polars as pl
 
     dtypes = [_as_polars_dtype(dtype, levels.get(d)) for d, dtype in enumerate(description["dtypes"])]
@@ -199,7 +202,7 @@ def _polars_frame(description, names, levels):
 # ---------------------------------------------------------------- pyarrow
 
 
-def _arrow_types():
+def _arrow_types() -> dict[str, Any]:
     """Those without parameters, by name."""
     import pyarrow as pa
 
@@ -210,7 +213,7 @@ def _arrow_types():
     return {str(t): t for t in types}
 
 
-def _arrow_type(t):
+def _arrow_type(t: Any) -> Any:
     import pyarrow as pa
 
     if pa.types.is_dictionary(t):
@@ -221,7 +224,7 @@ def _arrow_type(t):
     return str(t) if str(t) in _arrow_types() else None
 
 
-def _as_arrow_type(description):
+def _as_arrow_type(description: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(description, str):
@@ -231,7 +234,7 @@ def _as_arrow_type(description):
     return {"decimal": pa.decimal128}[description["kind"]](description["precision"], description["scale"])
 
 
-def _arrow_frame(description, names, levels):
+def _arrow_frame(description: dict, names: list, levels: dict[int, np.ndarray]) -> Any:
     import pyarrow as pa
 
     types = map(_as_arrow_type, description["dtypes"])

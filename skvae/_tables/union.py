@@ -120,7 +120,7 @@ def _lists_levels(d: int, schema: Schema) -> bool:
 
 
 def _united_frame(sources: list[list[Schema]], first: Schema, second: Schema, levels: dict[int, np.ndarray]) -> Any:
-    """The first frame without rows, with the dtypes of the second where these are wider, or alone tell a kind."""
+    """The first frame without rows, with the dtypes of the second where these are wider, or alone say a kind."""
     frame, columns = first.template, {}
     pairs = zip(*(columns_of(schema.template, first.names) for schema in (first, second)), strict=True)
     for d, (own, new) in enumerate(pairs if frame is not second.template else ()):

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from .._tables.columns import Columns
+from .._tables.missing import has_missing
 from .._tables.on_disk import draw_runs
 from .._tables.sampling import draw_positions
-from .._tables.selection import RowSelection, blocks, dense, stored
+from .._tables.selection import RowSelection, blocks, dense
 from .options import TrainingOptions
 
 __all__ = ["Batches", "TrainingRows"]
@@ -95,7 +96,7 @@ class TrainingRows:
     def _has_missing(self) -> bool:
         if self.copy is not None:
             return self.copy[1] is not None
-        return any(np.isnan(stored(block)).any() for _, block in blocks(self.table))
+        return has_missing(self.table)
 
     def working_rows(self) -> RowSelection:
         """All rows in model space, float64 with NaN for missing, as a selection."""

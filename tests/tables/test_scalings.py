@@ -81,7 +81,8 @@ def test_it_rises_everywhere(scaling, make, n):
     x = fitted.map(np.r_[-far[::-1], 0.0, far])
     assert np.isfinite(x).all()
     assert (np.diff(x) >= 0).all()
-    assert x[0] < -1 and x[-1] > 1
+    assert x[0] < -1
+    assert x[-1] > 1
     assert np.isfinite(fitted.inverse(x)).all()
     assert np.isfinite(fitted.log_slope(np.r_[-far, far])).all()
 
@@ -139,7 +140,8 @@ def test_shapes_missing_cells_and_pickles(scaling):
     cells = np.array([[[0.3, np.nan, -0.2]], [[np.nan, 4.0, 0.0]]])
     for name in ("map", "inverse", "log_slope"):
         result = getattr(fitted, name)(cells)
-        assert result.shape == cells.shape and result.dtype == np.float64
+        assert result.shape == cells.shape
+        assert result.dtype == np.float64
         np.testing.assert_array_equal(np.isnan(result), np.isnan(cells))
         np.testing.assert_array_equal(getattr(again, name)(cells), result)
         assert np.shape(getattr(fitted, name)(0.5)) == ()

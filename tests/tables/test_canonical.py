@@ -6,7 +6,6 @@ from scipy import sparse
 
 from skvae import VAETransformer
 from skvae._tables.canonical import canonical_rows, n_held_out, sort_rows
-from skvae._tables.sampling import draw_positions
 
 rng = np.random.default_rng(0)
 
@@ -61,13 +60,6 @@ def test_the_first_rows_are_a_random_subset():
     X = np.arange(10_000.0)[:, None]
     first = sorted_rows(X)[0][:1000, 0]
     assert abs(first.mean() - 5000) < 4 * 2887 / np.sqrt(1000)  # four standard errors of a uniform sample
-
-
-def test_an_epoch_visits_rows_in_proportion_to_their_weights():
-    weight = np.array([1.0, 2.0, 3.0, 0.5])
-    counts = np.bincount(draw_positions(weight, 13, np.random.default_rng(0)), minlength=4)
-    assert (np.abs(counts - 2 * weight) <= 1).all()
-    np.testing.assert_array_equal(np.sort(draw_positions(np.full(9, 7.0), 9, np.random.default_rng(0))), np.arange(9))
 
 
 def test_held_out_count():
