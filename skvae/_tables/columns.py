@@ -80,6 +80,7 @@ class Columns:
 
     def _assign(self, family, positions, X):
         """Give a family to columns: one object for all that agree, since equal columns share one distribution."""
+        family.check()
         if not family.observable:
             names = [self.label(d) for d in positions[:3]]
             raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
