@@ -8,9 +8,9 @@ optimizer whose groups are empty in this model, such as the auxiliary one withou
 import math
 from abc import ABC, abstractmethod
 from itertools import pairwise
-from numbers import Integral, Real
 
-from ._utils.documented import Documented
+from ._utils.checks import COUNT, POSITIVE
+from ._utils.component import Component
 
 __all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM", "send"]
 
@@ -18,7 +18,7 @@ _RISE = 0.01  # nats: estimates near their bound, the logarithm of the number of
 _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
 
 
-class Schedule(Documented, ABC):
+class Schedule(Component, ABC):
     """Base class of schedules; subclass it for one of your own.
 
     A schedule is a value: it names the parameter groups behind each optimizer, and says which of them steps next, on
@@ -63,23 +63,6 @@ class Schedule(Documented, ABC):
     watches: str | None = None
     closed_form = False
     reads_losses = True
-
-    def check(self):
-        """Raise a ValueError for a bad parameter; called before training.
-
-        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
-
-        See Also
-        --------
-        VAETransformer.fit : Calls it, before anything is computed.
-
-        Examples
-        --------
-        >>> from skvae import Aggressive
-        >>> Aggressive(max_inference_steps=0).check()
-        Traceback (most recent call last):
-        ValueError: The 'max_inference_steps' parameter of Aggressive must be an int in the range [1, inf)...
-        """
 
     def learning_rate(self, names):
         """Give the learning rate of the optimizer of some groups; None is the estimator's.
@@ -217,6 +200,13 @@ class VariationalEM(Schedule):
     groups = (("inference",), ("generative",), ("auxiliary",))
     reads_losses = False
 
+    _parameter_constraints = {
+        "n_inference_steps": [COUNT],
+        "n_generative_steps": [COUNT],
+        "inference_learning_rate": [POSITIVE, None],
+        "generative_learning_rate": [POSITIVE, None],
+    }
+
     def __init__(
         self,
         n_inference_steps: int = 1,
@@ -228,14 +218,6 @@ class VariationalEM(Schedule):
         self.n_generative_steps = n_generative_steps
         self.inference_learning_rate = inference_learning_rate
         self.generative_learning_rate = generative_learning_rate
-
-    def check(self):
-        """Positive numbers of steps and learning rates."""
-        for name in ("n_inference_steps", "n_generative_steps"):
-            _check(self, name, lambda n: isinstance(n, Integral) and n >= 1, "an int in the range [1, inf)")
-        for name in ("inference_learning_rate", "generative_learning_rate"):
-            good = lambda rate: rate is None or (isinstance(rate, Real) and 0 < rate < math.inf)  # noqa: E731
-            _check(self, name, good, "a positive float or None")
 
     def learning_rate(self, names):
         """The one given for the group."""
@@ -323,13 +305,10 @@ class Aggressive(Schedule):
     groups = (("inference",), ("generative",), ("auxiliary",))
     watches = "mutual_information"
 
+    _parameter_constraints = {"max_inference_steps": [COUNT]}
+
     def __init__(self, max_inference_steps: int = 100):
         self.max_inference_steps = max_inference_steps
-
-    def check(self):
-        """A positive number of steps."""
-        good = lambda n: isinstance(n, Integral) and n >= 1  # noqa: E731
-        _check(self, "max_inference_steps", good, "an int in the range [1, inf)")
 
     def steps(self, batches):
         """Inner loop and decoder step; or encoder and decoder step."""
@@ -363,12 +342,6 @@ def send(steps, loss):
         return steps.send(loss)
     except StopIteration:
         return None
-
-
-def _check(schedule, name, is_good, must):
-    value = getattr(schedule, name)
-    if not is_good(value):
-        raise ValueError(f"The {name!r} parameter of {type(schedule).__name__} must be {must}. Got {value!r} instead.")
 
 
 SCHEDULES = {"joint": Joint, "em": VariationalEM, "exact_em": ExactEM, "aggressive": Aggressive}

@@ -223,7 +223,7 @@ class Forgetful(Joint):
         ({"objective": AAE(hidden_layer_sizes=())}, "'hidden_layer_sizes' parameter of AAE"),
         ({"schedule": Together()}, "it has a loss of its own"),
         ({"schedule": Forgetful(), "objective": "aae"}, "has a critic, which schedule=Forgetful.. does not move"),
-        ({"objective": ELBO(kl="exact")}, "'kl' parameter of ELBO must be one of"),
+        ({"objective": ELBO(kl="exact")}, "'kl' parameter of ELBO must be a str among"),
         ({"objective": ELBO(beta=LinearAnnealing(n_epochs=0))}, "'n_epochs' parameter of LinearAnnealing"),
         ({"objective": AAE(weight=-1.0)}, "'weight' parameter of AAE"),
         ({"objective": AAE(hidden_layer_sizes=(0,))}, "'hidden_layer_sizes' parameter of AAE"),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from skvae import ELBO, Bernoulli, Gaussian, VAETransformer
+from skvae import ELBO, MLP, Bernoulli, Gaussian, LinearAnnealing, NormalMixture, VAETransformer
 
 X = np.random.default_rng(0).normal(size=(120, 4))
 FAST = {"max_iter": 1, "random_state": 0}
@@ -69,9 +69,13 @@ def test_width_and_names():
         ("learning_rate_schedule", "cosine", "must be a str among {'inverse_sqrt'}"),
         ("hidden_layer_sizes", (8, 0), r"'hidden_layer_sizes' .* must be a tuple of ints .* Got \(8, 0\)"),
         ("device", "cuda:99", "device='cuda:99' is not available on this machine"),
-        ("likelihood", Gaussian(noise="column"), "'noise' parameter of Gaussian must be 'feature', 'shared', 'row'"),
+        (
+            "likelihood",
+            Gaussian(noise="column"),
+            "'noise' parameter of Gaussian must be a str among .*'shared'.* or a float",
+        ),
         ("likelihood", Gaussian(noise=-1.0), "'noise' parameter of Gaussian must be"),
-        ("likelihood", Gaussian(floor=0.0), "'floor' parameter of Gaussian must be a positive float"),
+        ("likelihood", Gaussian(floor=0.0), r"'floor' parameter of Gaussian must be a float in the range \(0.0, inf\)"),
         ("objective", ELBO(beta=-1.0), "'beta' parameter of ELBO must be a float in the range"),
         ("objective", ELBO(n_samples=0), "'n_samples' parameter of ELBO must be an int in the range"),
         ("validation_fraction", 0.999, "validation_fraction=0.999 leaves no row to train on"),
@@ -154,3 +158,20 @@ def test_a_failed_refit_leaves_the_earlier_fit_intact():
     with pytest.raises(ValueError, match="infinity"):
         vae.partial_fit(with_cell(np.inf))
     np.testing.assert_array_equal(vae.transform(X), codes)
+
+
+@pytest.mark.parametrize("wrong", [True, np.True_])
+@pytest.mark.parametrize(
+    ("parameter", "make"),
+    [
+        ("n_members", lambda wrong: {"prior": NormalMixture(n_members=wrong)}),
+        ("beta", lambda wrong: {"objective": ELBO(beta=wrong)}),
+        ("hidden_layer_sizes", lambda wrong: {"encoder": MLP((8, wrong))}),
+        ("floor", lambda wrong: {"likelihood": Gaussian(floor=wrong)}),
+        ("end", lambda wrong: {"objective": ELBO(beta=LinearAnnealing(end=wrong))}),
+        ("n_components", lambda wrong: {"n_components": wrong}),
+    ],
+)
+def test_a_bool_is_no_number(parameter, make, wrong):
+    with pytest.raises(ValueError, match=f"The {parameter!r} parameter of .* in the range .* Got .*True"):
+        VAETransformer(**FAST).set_params(**make(wrong)).fit(X)

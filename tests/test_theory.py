@@ -449,13 +449,13 @@ def test_the_critic_learns_the_log_density_ratio():
     critic = AAE(hidden_layer_sizes=(16,)).auxiliary(1, 1)
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
-    from skvae.objectives.adversarial import told_apart
+    from skvae.objectives.adversarial import logistic_loss
 
     for _ in range(600):
         real = 1 + torch.randn(512, 1, generator=generator)
         fake = torch.randn(512, 1, generator=generator)
         optimizer.zero_grad()
-        told_apart(critic(real), critic(fake)).mean().backward()
+        logistic_loss(critic(real), critic(fake)).mean().backward()
         optimizer.step()
     z = torch.linspace(-1, 2, 7)[:, None]
     torch.testing.assert_close(critic(z).detach(), z[:, 0] - 0.5, atol=0.25, rtol=0)

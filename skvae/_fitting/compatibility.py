@@ -150,7 +150,7 @@ def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, n
     gaussian = all(isinstance(family, Gaussian) and family.noise != "row" for family in likelihoods)
     demand(gaussian, "a Gaussian likelihood whose noise does not depend on the row", f"Got {likelihoods[0]!r}.")
     normal = isinstance(posterior, FullCovariance) or (
-        isinstance(posterior, MeanField) and isinstance(posterior.check(), Gaussian)
+        isinstance(posterior, MeanField) and isinstance(posterior.prior(), StandardNormal)
     )
     demand(normal, "posterior='diag' or 'full'", f"Got {posterior!r}.")
     demand(isinstance(prior, StandardNormal), "prior='normal'", f"Got {prior!r}.")

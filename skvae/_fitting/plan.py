@@ -23,7 +23,8 @@ from .._training.optimizers import OPTIMIZERS
 from .._training.options import LEARNING_RATE_SCHEDULES
 from .._training.processes import OneProcess, init_processes, warn_without_launch
 from .._utils.arrays import choose_device
-from .._utils.compat import Interval, StrOptions, validate_parameter_constraints
+from .._utils.checks import COUNT, NON_NEGATIVE, POSITIVE, check_parameters
+from .._utils.compat import Interval, StrOptions
 from .._utils.random import exclusive
 from ..components import COMPONENTS, Parts, component
 from ..families import LIKELIHOODS, Family
@@ -61,8 +62,8 @@ STRUCTURE = (
 OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
 
 CONSTRAINTS: dict[str, list[Any]] = {
-    "n_components": [Interval(Integral, 1, None, closed="left")],
-    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
+    "n_components": [COUNT],
+    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", COUNT],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "encoder": [Network, callable, None],
@@ -78,16 +79,16 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "schedule": [StrOptions(set(SCHEDULES)), Schedule],
     "init": [StrOptions({"auto", *closed_form.STARTS})],
     "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-    "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "learning_rate": [StrOptions({"auto"}), POSITIVE],
     "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "weight_decay": [NON_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), COUNT],
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
     "early_stopping": [StrOptions({"auto"}), "boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "n_score_samples": [Interval(Integral, 1, None, closed="left")],
+    "n_iter_no_change": [COUNT],
+    "tol": [NON_NEGATIVE],
+    "n_score_samples": [COUNT],
     "code_density": [StrOptions({"prior", "mixture"})],
     "warm_start": ["boolean"],
     "keep_optimizer": ["boolean"],
@@ -128,7 +129,7 @@ class Plan:
     @classmethod
     def of(cls, parameters: Mapping[str, Any], owner: str, single_pass: bool = False) -> "Plan":
         """Check parameters, by the name of the estimator's class, and resolve them."""
-        validate_parameter_constraints(CONSTRAINTS, dict(parameters), owner)
+        check_parameters(CONSTRAINTS, parameters, owner)
         plan = cls(
             SimpleNamespace(**parameters),
             Parts.of(parameters),

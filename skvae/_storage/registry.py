@@ -13,6 +13,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from .._utils.component import Component
 from .._utils.documented import Documented
 
 __all__ = ["built_in", "described", "fingerprint", "is_built_in", "made"]
@@ -27,7 +28,8 @@ def built_in():
     while waiting:
         classes = [c for c in waiting.pop().__subclasses__() if c.__module__.startswith("skvae.")]
         waiting += classes
-        found |= {c.__name__: c for c in classes if not (hasattr(c, "fit") or inspect.isabstract(c) or c is Documented)}
+        bases = (Component, Documented)
+        found |= {c.__name__: c for c in classes if not (hasattr(c, "fit") or inspect.isabstract(c) or c in bases)}
     return found
 
 

@@ -43,6 +43,7 @@ def _agreed(
     family: Family, positions: Sequence[int], X: RowSelection, schema: Schema, margins: Any
 ) -> dict[int, Family]:
     """A family as each of some columns knows it: one object for all that agree, since these share one distribution."""
+    family.check()
     if not family.observable:
         names = [schema.label(d) for d in positions[:3]]
         raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")

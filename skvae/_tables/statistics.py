@@ -17,7 +17,8 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from .._utils.arrays import accepted_dtypes, on_host
-from .._utils.compat import StrOptions, validate_parameter_constraints
+from .._utils.checks import check_parameters
+from .._utils.compat import StrOptions
 from .canonical import distinct, row_hash
 from .encoding import encode, recoded
 from .frames import as_frame, as_table
@@ -125,7 +126,7 @@ class TableStatistics:
         array([0., 5.])
         """
         parameters = {"categorical_features": self.categorical_features}
-        validate_parameter_constraints(self._parameter_constraints, parameters, type(self).__name__)
+        check_parameters(self._parameter_constraints, parameters, type(self).__name__)
         new = TableStatistics(self.categorical_features)
         with named(self.n_chunks + 1):
             new._look_at(as_table(chunk), self._sample and self._sample.threshold)

@@ -14,15 +14,16 @@ import os
 import shutil
 import tempfile
 from errno import ENOSPC
-from numbers import Integral, Real
 from pathlib import Path
 
-from .._utils.documented import Documented
+from .._utils.checks import COUNT, POSITIVE
+from .._utils.compat import StrOptions
+from .._utils.component import Component
 
 __all__ = ["Checkpoint", "reserve"]
 
 
-class Checkpoint(Documented):
+class Checkpoint(Component):
     """When and where a fit writes its training state, so that it can resume after it was killed.
 
     Pass one to the estimator, ``VAETransformer(checkpoint=Checkpoint("runs"))``, or ``checkpoint="runs"`` for short.
@@ -76,6 +77,13 @@ class Checkpoint(Documented):
     True
     """
 
+    _parameter_constraints = {
+        "folder": [str, os.PathLike],
+        "every_n_epochs": [COUNT, None],
+        "every_minutes": [POSITIVE, None],
+        "resume": [StrOptions({"auto"}), "boolean"],
+    }
+
     def __init__(
         self,
         folder: str | os.PathLike,
@@ -89,31 +97,12 @@ class Checkpoint(Documented):
         self.resume = resume
 
     def check(self) -> None:
-        """Raise a ValueError for a bad parameter."""
-        n, minutes = self.every_n_epochs, self.every_minutes
-        _check(self, "folder", isinstance(self.folder, (str, os.PathLike)), "a str or a path")
-        _check(self, "every_n_epochs", n is None or _is_count(n), "an int in the range [1, inf) or None")
-        _check(self, "every_minutes", minutes is None or _is_positive(minutes), "a positive float or None")
-        is_known = isinstance(self.resume, bool) or (isinstance(self.resume, str) and self.resume == "auto")
-        _check(self, "resume", is_known, "True, False or 'auto'")
-        if n is None and minutes is None:
+        """Also that there is a time to write at."""
+        super().check()
+        if self.every_n_epochs is None and self.every_minutes is None:
             raise ValueError(
                 "Checkpoint writes nothing without 'every_n_epochs' and 'every_minutes': give one of them."
             )
-
-
-def _check(checkpoint: Checkpoint, name: str, is_good: bool, must: str) -> None:
-    if not is_good:
-        value = getattr(checkpoint, name)
-        raise ValueError(f"The {name!r} parameter of Checkpoint must be {must}. Got {value!r} instead.")
-
-
-def _is_count(n: object) -> bool:
-    return isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < float("inf")
 
 
 # ---------------------------------------------------------------- files and names

@@ -1,15 +1,39 @@
-"""Checks of arguments that several methods take."""
+"""Checks of parameters, and of arguments that several methods take."""
 
-from numbers import Integral
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from .arrays import on_host
+from .compat import Interval, Intervals, validate_parameter_constraints
 
-__all__ = ["check_count", "check_weight"]
+__all__ = ["COUNT", "NON_NEGATIVE", "POSITIVE", "SIZES", "check_count", "check_parameters", "check_weight"]
+
+#: Constraints that many components have.
+COUNT = Interval(Integral, 1, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+SIZES = Intervals(Integral, 1, None, closed="left", least=1)
 
 
-def check_weight(sample_weight, n_rows):
+def check_parameters(constraints: Mapping[str, Any], parameters: Mapping[str, Any], owner: str) -> None:
+    """Raise a ValueError, in the words of scikit-learn, for the first parameter that its constraints do not allow.
+
+    Parameters
+    ----------
+    constraints : dict of str -> list of constraints
+        What each parameter may be, as scikit-learn's estimators say it in `_parameter_constraints`; intervals are those
+        of `_utils/compat.py`, which hold no True or False. A parameter without constraints may be anything.
+    parameters : dict of str -> value
+    owner : str
+        Whose parameters they are, e.g. "ELBO" or "VAETransformer.sample".
+    """
+    validate_parameter_constraints(constraints, parameters, owner)
+
+
+def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """One finite, non-negative weight per row, not all of them zero, as float64."""
     weight = np.asarray(on_host(sample_weight), dtype=np.float64)
     if weight.shape != (n_rows,):
@@ -25,10 +49,6 @@ def check_weight(sample_weight, n_rows):
     return weight
 
 
-def check_count(name, value, method):
-    """A positive int."""
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(
-            f"The {name!r} parameter of VAETransformer.{method} must be an int in the range [1, inf). "
-            f"Got {value!r} instead."
-        )
+def check_count(name: str, value: Any, method: str) -> None:
+    """Raise a ValueError where an argument of a method of the estimator is no positive int."""
+    check_parameters({name: [COUNT]}, {name: value}, f"VAETransformer.{method}")

@@ -1,12 +1,11 @@
 """Coupling layers of zuko, the optional package behind "flow" posterior and prior; imported here only, and late."""
 
 import importlib
-from numbers import Integral
 
 from torch import nn
 from torch.distributions import Distribution
 
-__all__ = ["check_flow", "coupling_layers"]
+__all__ = ["coupling_layers", "import_zuko"]
 
 
 def import_zuko():
@@ -33,14 +32,3 @@ def coupling_layers(n_features, n_context, n_transforms, hidden_layer_sizes):
         for parameter in (list(transform.hyper)[-1] if has_network else transform).parameters():
             nn.init.zeros_(parameter)
     return flow.transform
-
-
-def check_flow(component):
-    """Raise for a bad parameter of a posterior or prior made of coupling layers, and without zuko."""
-    name, n, sizes = type(component).__name__, component.n_transforms, component.hidden_layer_sizes
-    if not (isinstance(n, Integral) and n >= 1):
-        raise ValueError(f"The 'n_transforms' parameter of {name} must be a positive int. Got {n!r} instead.")
-    if not (sizes and all(isinstance(width, Integral) and width >= 1 for width in sizes)):
-        must = "must be a tuple of positive ints"
-        raise ValueError(f"The 'hidden_layer_sizes' parameter of {name} {must}. Got {sizes!r} instead.")
-    import_zuko()

@@ -17,14 +17,14 @@ import torch
 from torch import nn
 from torch.distributions import Distribution, constraints
 
-from .._utils.documented import Documented
+from .._utils.component import Component
 from ..distributions.quantiles import tail
 from .code_starts import quantile_start
 
 __all__ = ["Family", "FamilyHead", "uniform"]
 
 
-class Family(Documented, ABC):
+class Family(Component, ABC):
     """Base class of one-dimensional families; subclass it for a family of your own.
 
     A family turns raw numbers of a network into a distribution per variable. A likelihood needs `distribution`,

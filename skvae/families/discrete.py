@@ -8,6 +8,8 @@ from scipy.special import logit, ndtr
 from torch import distributions as td
 from torch.distributions import constraints
 
+from .._utils.checks import COUNT
+from .._utils.compat import Interval
 from ..distributions import univariate as densities
 from .base import Family
 from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
@@ -104,6 +106,7 @@ class Categorical(Family):
     nominal = True
     shares_softmax = True
     reparameterized = False
+    _parameter_constraints = {"n_classes": [COUNT, None]}
 
     def __init__(self, n_classes: int | None = None):
         self.n_classes = n_classes
@@ -111,10 +114,7 @@ class Categorical(Family):
     @property
     def n_raw(self):
         """C."""
-        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 1):
-            must = "must be an int in the range [1, inf), or None and then taken from the data"
-            raise ValueError(f"The 'n_classes' parameter of Categorical {must}. Got {self.n_classes!r} instead.")
-        return int(self.n_classes)
+        return _known(self)
 
     @property
     def support(self):
@@ -184,6 +184,7 @@ class Ordinal(Family):
 
     units = None
     reparameterized = False
+    _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left"), None]}
 
     def __init__(self, n_classes: int | None = None):
         self.n_classes = n_classes
@@ -233,10 +234,16 @@ class Ordinal(Family):
 
     def _n_thresholds(self):
         """C - 1."""
-        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
-            must = "must be an int in the range [2, inf), or None and then taken from the data"
-            raise ValueError(f"The 'n_classes' parameter of Ordinal {must}. Got {self.n_classes!r} instead.")
-        return int(self.n_classes) - 1
+        return _known(self) - 1
+
+
+def _known(family):
+    """The number of categories of a family, once it has seen its column."""
+    if family.n_classes is None:
+        raise ValueError(
+            f"The number of categories of {family!r} is taken from the data: call for_column, or set n_classes."
+        )
+    return int(family.n_classes)
 
 
 class Poisson(Family):

@@ -1,7 +1,6 @@
 """Families on the positive half-line. The contract stands in `family.py`, what several share in `recipes.py`."""
 
 import math
-from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import distributions as td
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from .._utils.checks import COUNT, POSITIVE
 from ..distributions import quantiles
 from ..distributions import univariate as densities
 from .bounded import interval
@@ -364,10 +364,17 @@ class Reciprocal(CodeFamily):
 
     support = constraints.positive
     n_raw = 2
+    _parameter_constraints = {"low": [POSITIVE], "high": [POSITIVE]}
 
     def __init__(self, low: float = 0.1, high: float = 10.0):
         self.low = low
         self.high = high
+
+    def check(self):
+        """Also that `low` lies below `high`."""
+        super().check()
+        if self.low >= self.high:
+            raise ValueError(f"Reciprocal needs 0 < low < high. Got low={self.low!r}, high={self.high!r} instead.")
 
     def distribution(self, position, width):
         """LogUniform on an interval inside [ln low, ln high]."""
@@ -384,9 +391,6 @@ class Reciprocal(CodeFamily):
         return densities.LogUniform(*(torch.full_like(zero, end) for end in self._ends()))
 
     def _ends(self):
-        if not (isinstance(self.low, Real) and isinstance(self.high, Real) and 0 < self.low < self.high < math.inf):
-            got = f"Got low={self.low!r}, high={self.high!r} instead."
-            raise ValueError(f"The parameters of Reciprocal must be floats with 0 < low < high. {got}")
         return math.log(self.low), math.log(self.high)
 
 
@@ -420,16 +424,13 @@ class Erlang(CodeFamily):
     """
 
     support = constraints.positive
+    _parameter_constraints = {"shape": [COUNT]}
 
     def __init__(self, shape: int = 2):
         self.shape = shape
 
     def distribution(self, log_scale):
         """Gamma(shape, exp(-log_scale))."""
-        if not (isinstance(self.shape, Integral) and self.shape >= 1):
-            raise ValueError(
-                f"The 'shape' parameter of Erlang must be an int in the range [1, inf). Got {self.shape!r}."
-            )
         return td.Gamma(torch.full_like(log_scale, float(self.shape)), positive(-log_scale), validate_args=False)
 
     def push(self, q, u):

@@ -8,12 +8,17 @@ import torch
 from torch import distributions as td
 from torch.distributions.utils import euler_constant
 
+from .._utils.checks import POSITIVE
+from .._utils.compat import Interval, StrOptions
 from ..distributions import quantiles
 from ..distributions import univariate as densities
 from .base import Family
 from .recipes import CodeFamily, LocationScale, line_start, log_excess
 
-__all__ = ["Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
+__all__ = ["FINITE_VARIANCE", "Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
+
+#: Degrees of freedom of a Student t distribution whose variance is finite.
+FINITE_VARIANCE = Interval(Real, 2, None, closed="neither")
 
 
 class Gaussian(Family):
@@ -57,6 +62,7 @@ class Gaussian(Family):
     """
 
     location_scale = True
+    _parameter_constraints = {"noise": [StrOptions({"feature", "shared", "row"}), POSITIVE], "floor": [POSITIVE]}
 
     def __init__(self, noise: str | float = "feature", floor: float = 1e-3):
         self.noise = noise
@@ -65,7 +71,6 @@ class Gaussian(Family):
     @property
     def n_raw(self):
         """Two numbers from the network when it gives the variance too, else one."""
-        self._check()
         return 2 if self.noise == "row" else 1
 
     def distribution(self, loc, log_variance, floor):
@@ -128,14 +133,6 @@ class Gaussian(Family):
     @property
     def _effective_floor(self):
         return 0.0 if self._fixed else self.floor
-
-    def _check(self):
-        named = isinstance(self.noise, str) and self.noise in {"feature", "shared", "row"}
-        if not (named or (isinstance(self.noise, Real) and 0 < self.noise < math.inf)):
-            known = "'feature', 'shared', 'row' or a positive float"
-            raise ValueError(f"The 'noise' parameter of Gaussian must be {known}. Got {self.noise!r} instead.")
-        if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
-            raise ValueError(f"The 'floor' parameter of Gaussian must be a positive float. Got {self.floor!r} instead.")
 
 
 class Laplace(LocationScale):
@@ -306,14 +303,11 @@ class StudentT(LocationScale):
     True
     """
 
+    _parameter_constraints = {**LocationScale._parameter_constraints, "df": [FINITE_VARIANCE]}
+
     def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3):
         super().__init__(noise, floor)
         self.df = df
-
-    def check(self):
-        """`df` exceeds 2."""
-        super().check()
-        check_df(self)
 
     @property
     def unit_variance(self):
@@ -376,10 +370,3 @@ class Cauchy(CodeFamily):
     def code_start(self, mean, projection, variance):
         """No moments: the slope of the quantile map at the median, dz/dt = pi / sqrt(2 pi), takes their place."""
         return line_start(mean, projection, variance, 0.0, math.sqrt(math.pi / 2))
-
-
-def check_df(component):
-    """Raise a ValueError unless `df` exceeds 2."""
-    if not (isinstance(component.df, Real) and 2 < component.df < math.inf):
-        must = "must be a float in the range (2, inf), where the variance is finite"
-        raise ValueError(f"The 'df' parameter of {type(component).__name__} {must}. Got {component.df!r} instead.")

@@ -10,12 +10,13 @@ Three kinds of families, each abstract:
 
 import math
 from abc import abstractmethod
-from numbers import Real
 
 import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._utils.checks import POSITIVE
+from .._utils.compat import StrOptions
 from .base import Family
 
 __all__ = ["CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "line_start", "log_excess", "log_link",
@@ -39,6 +40,7 @@ class NoiseFamily(Family):
     """Base class: the first number from the network, `n_more` others per column or, with noise="row", from it too."""
 
     n_more = 1
+    _parameter_constraints = {"noise": [StrOptions({"feature", "row"})]}
 
     def __init__(self, noise: str = "feature"):
         self.noise = noise
@@ -46,14 +48,7 @@ class NoiseFamily(Family):
     @property
     def n_raw(self):
         """All numbers with noise="row", else one."""
-        self.check()
         return 1 + self.n_more if self.noise == "row" else 1
-
-    def check(self):
-        """Raise a ValueError for a bad parameter."""
-        if self.noise not in ("feature", "row"):
-            must = "must be 'feature' or 'row'"
-            raise ValueError(f"The 'noise' parameter of {type(self).__name__} {must}. Got {self.noise!r} instead.")
 
     def own_numbers(self, n):
         """The other numbers, trained, unless the network gives them."""
@@ -92,17 +87,11 @@ class SpreadFamily(NoiseFamily):
 
     largest_spread = math.exp(20)
     posterior_floor = 1e-9  # a posterior may be as narrow as float32 can tell
+    _parameter_constraints = {**NoiseFamily._parameter_constraints, "floor": [POSITIVE]}
 
     def __init__(self, noise: str = "feature", floor: float = 1e-3):
         self.noise = noise
         self.floor = floor
-
-    def check(self):
-        """`noise` is a name, `floor` a positive float."""
-        super().check()
-        if not (isinstance(self.floor, Real) and 0 < self.floor < math.inf):
-            must = "must be a positive float"
-            raise ValueError(f"The 'floor' parameter of {type(self).__name__} {must}. Got {self.floor!r} instead.")
 
     def distribution(self, first, log_spread, *rest):
         """`member(first, floor + exp(log_spread), ...)`."""

@@ -13,7 +13,10 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
-from .._utils.documented import Documented
+from .._utils.checks import COUNT, SIZES
+from .._utils.compat import Interval, Intervals, StrOptions
+from .._utils.component import Component
+from ..families.base import Family
 
 __all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
 
@@ -27,7 +30,7 @@ ACTIVATIONS = {
 }
 
 
-class Network(Documented, ABC):
+class Network(Component, ABC):
     r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
 
     A network is a value that builds a torch module. The module enters as
@@ -74,15 +77,15 @@ class Network(Documented, ABC):
     reads = "rows"
     is_silent = False
 
-    def check(self, families: Sequence) -> None:
+    def check(self, families: Sequence[Family] = ()) -> None:
         """Raise a ValueError for a bad parameter, or for columns that the network is not made for.
 
-        Called in `fit` before anything is built; the base class has nothing to complain of.
+        Called in `fit` before anything is built; the base class takes all columns.
 
         Parameters
         ----------
-        families : list of Family
-            The likelihood of each column, in the table's order, (D,).
+        families : list of Family, optional
+            The likelihood of each column, in the table's order, (D,); without them, parameters alone are checked.
 
         See Also
         --------
@@ -93,6 +96,7 @@ class Network(Documented, ABC):
         >>> from skvae import ConvNet, Gaussian
         >>> ConvNet(image_shape=(1, 8, 8)).check([Gaussian()] * 64)
         """
+        super().check()
 
     @abstractmethod
     def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
@@ -157,11 +161,6 @@ class Network(Documented, ABC):
         torch.Size([3, 64])
         """
 
-    def _check_parameter(self, name, is_good, must):
-        value = getattr(self, name)
-        if not is_good(value):
-            raise ValueError(f"The {name!r} parameter of {type(self).__name__} must be {must}. Got {value!r} instead.")
-
 
 class MLP(Network):
     """Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
@@ -196,17 +195,16 @@ class MLP(Network):
 
     reads = "features"
     is_silent = True
+    _parameter_constraints = {
+        "hidden_layer_sizes": [Intervals(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+    }
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
-
-    def check(self, families):
-        """Every parameter in its range."""
-        self._check_parameter("hidden_layer_sizes", _are_sizes, "a tuple of positive ints")
-        self._check_parameter("activation", lambda name: name in ACTIVATIONS, f"one of {list(ACTIVATIONS)}")
-        self._check_parameter("dropout", lambda p: isinstance(p, Real) and 0 <= p < 1, "a float in the range [0, 1)")
 
     def build_encoder(self, n_features, n_out):
         """`mlp`; None without hidden layers."""
@@ -271,6 +269,14 @@ class ConvNet(Network):
     (300, 64)
     """
 
+    _parameter_constraints = {
+        "image_shape": [Intervals(Integral, 1, None, closed="left", least=2, most=3)],
+        "channels": [SIZES],
+        "hidden_size": [COUNT],
+        "kernel_size": [COUNT],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+    }
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -285,16 +291,15 @@ class ConvNet(Network):
         self.kernel_size = kernel_size
         self.activation = activation
 
-    def check(self, families):
-        """Every parameter in its range, one pixel per column, and one family for all of them."""
-        is_shape = lambda shape: _are_sizes(shape) and len(shape) in (2, 3)  # noqa: E731
-        is_count = lambda n: isinstance(n, Integral) and n >= 1  # noqa: E731
-        is_odd = lambda n: is_count(n) and n % 2 == 1  # noqa: E731
-        self._check_parameter("image_shape", is_shape, "(channels, height, width) or (height, width)")
-        self._check_parameter("channels", lambda c: _are_sizes(c) and len(c) > 0, "a tuple of positive ints")
-        self._check_parameter("hidden_size", is_count, "an int in the range [1, inf)")
-        self._check_parameter("kernel_size", is_odd, "an odd int in the range [1, inf)")
-        self._check_parameter("activation", lambda name: name in ACTIVATIONS, f"one of {list(ACTIVATIONS)}")
+    def check(self, families: Sequence[Family] = ()) -> None:
+        """Also that the kernel has a middle, that each column is one pixel, and that all are of one family."""
+        super().check()
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"The 'kernel_size' parameter of ConvNet must be an odd int. Got {self.kernel_size!r}.")
+        if families:
+            self._check_columns(families)
+
+    def _check_columns(self, families: Sequence[Family]) -> None:
         n_pixels = math.prod(self.image_shape)
         if n_pixels != len(families):
             raise ValueError(
@@ -385,8 +390,9 @@ class FromFactory(Network):
     def __init__(self, factory: Callable[[int, int], nn.Module]):
         self.factory = factory
 
-    def check(self, families):
-        """A module itself is no factory: it has its widths already, and would be shared by all fits."""
+    def check(self, families: Sequence[Family] = ()) -> None:
+        """Also that it is a function: a module has its widths already, and would be shared by all fits."""
+        super().check()
         if isinstance(self.factory, type) and issubclass(self.factory, Network):
             raise ValueError(f"encoder and decoder take an instance: {self.factory.__name__}(...), not the class.")
         if isinstance(self.factory, nn.Module):
@@ -494,7 +500,3 @@ def _measured(net, probe):
     for hook in hooks:
         hook.remove()
     return shape, sum(products), max(widths)
-
-
-def _are_sizes(sizes):
-    return isinstance(sizes, tuple | list) and all(isinstance(n, Integral) and n >= 1 for n in sizes)

@@ -1,19 +1,19 @@
 """A reconstruction term in the space of features that the user gives, beside the likelihood."""
 
 import copy
-import math
-from collections.abc import Callable
-from numbers import Real
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .._utils.documented import Documented
+from .._utils.checks import NON_NEGATIVE
+from .._utils.component import Component
+from ..families.base import Family
 
 __all__ = ["FeatureLoss"]
 
 
-class FeatureLoss(Documented):
+class FeatureLoss(Component):
     r"""Perceptual loss: how far rows and their reconstructions are apart in a space of features.
 
     Training raises the objective with
@@ -56,20 +56,15 @@ class FeatureLoss(Documented):
     (1797, 5)
     """
 
+    _parameter_constraints = {"features": [callable], "weight": [NON_NEGATIVE]}
+
     def __init__(self, features: nn.Module | Callable[[Tensor], Tensor], weight: float = 1.0):
         self.features = features
         self.weight = weight
 
-    def check(self, families, scaling):
-        """Parameters in their range, and columns that have a mean in data units that is differentiable in z."""
-        if not callable(self.features):
-            raise ValueError(
-                f"The 'features' parameter of FeatureLoss must be a torch.nn.Module or another callable. Got "
-                f"{self.features!r} instead."
-            )
-        if not (isinstance(self.weight, Real) and 0 <= self.weight < math.inf):
-            must = "must be a float in the range [0, inf)"
-            raise ValueError(f"The 'weight' parameter of FeatureLoss {must}. Got {self.weight!r} instead.")
+    def check(self, families: Sequence[Family] = (), scaling: str | None = None) -> None:
+        """Also that columns have a mean in data space which is differentiable in z."""
+        super().check()
         if any(family.nominal for family in families):
             raise ValueError("feature_loss takes rows of numbers; X has columns of categories. Leave these out.")
         if scaling in ("power", "quantile"):

@@ -1,15 +1,14 @@
 """Objectives with a critic: adversarial autoencoder, adversarial variational Bayes, and GAN."""
 
-from numbers import Integral
-
 import torch
 from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
+from .._utils.checks import NON_NEGATIVE, POSITIVE, SIZES
 from ..distributions.latent import joint_log_prob
 from ..networks.architectures import mlp
-from .base import Objective, is_non_negative
+from .base import Objective
 
 __all__ = ["AAE", "AVB", "GAN"]
 
@@ -18,6 +17,7 @@ class _Adversarial(Objective):
     """What the three objectives with a critic share: its shape and its learning rate. No monitor: losses of a game."""
 
     monitor = None
+    _parameter_constraints = {"hidden_layer_sizes": [SIZES], "critic_learning_rate": [POSITIVE, None]}
 
     def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = None):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -27,12 +27,6 @@ class _Adversarial(Objective):
     def auxiliary_learning_rate(self):
         """The critic's."""
         return self.critic_learning_rate
-
-    def check(self):
-        """Every parameter in its range."""
-        self._check_parameter("hidden_layer_sizes", are_sizes, "a tuple of positive ints")
-        good = lambda rate: rate is None or (is_non_negative(rate) and rate > 0)  # noqa: E731
-        self._check_parameter("critic_learning_rate", good, "a positive float or None")
 
     def _critic(self, n_in):
         """Rows (..., n_in) -> logits (..., 1)."""
@@ -52,13 +46,8 @@ class Critic(nn.Module):
         return self.net(rows).squeeze(-1) + self.bias
 
 
-def are_sizes(sizes):
-    """A tuple of positive ints, at least one."""
-    return isinstance(sizes, (tuple, list)) and bool(sizes) and all(isinstance(n, Integral) and n >= 1 for n in sizes)
-
-
-def told_apart(real, fake):
-    """-ln s(T(real)) - ln s(-T(fake)): what the critic minimises."""
+def logistic_loss(real, fake):
+    """What a critic minimises, -ln s(T(real)) - ln s(-T(fake)), from its logits."""
     return softplus(-real) + softplus(fake)
 
 
@@ -98,6 +87,7 @@ class AAE(_Adversarial):
     """
 
     posterior = "point"
+    _parameter_constraints = {**_Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}
 
     def __init__(
         self,
@@ -107,11 +97,6 @@ class AAE(_Adversarial):
     ):
         self.weight = weight
         super().__init__(hidden_layer_sizes, critic_learning_rate)
-
-    def check(self):
-        """Every parameter in its range."""
-        self._check_parameter("weight", is_non_negative, "a float in the range [0, inf)")
-        super().check()
 
     def auxiliary(self, n_features, width):
         """A critic of codes."""
@@ -129,7 +114,7 @@ class AAE(_Adversarial):
         with torch.no_grad():
             z = model.draw(model.encode(x, mask), u)[0]
             z_p = model.prior(model.encode).sample((len(z),))
-        return {"auxiliary_loss": told_apart(model.auxiliary(z_p), model.auxiliary(z))}
+        return {"auxiliary_loss": logistic_loss(model.auxiliary(z_p), model.auxiliary(z))}
 
 
 class AVB(_Adversarial):
@@ -193,7 +178,7 @@ class AVB(_Adversarial):
             z = (model.draw(q, u) - r.mean) / r.stddev
             noise = torch.randn_like(z)
         real, fake = (model.auxiliary(_paired(x, mask, codes)) for codes in (z, noise))
-        return {"auxiliary_loss": told_apart(real, fake).mean(0)}
+        return {"auxiliary_loss": logistic_loss(real, fake).mean(0)}
 
     def _contrast(self, model, q):
         """r: the normal with the moments of q."""
@@ -254,7 +239,7 @@ class GAN(_Adversarial):
         with torch.no_grad():
             generated = self._generated(model, x)
         real, fake = (model.auxiliary(_observed(rows, mask)) for rows in (x, generated))
-        return {"auxiliary_loss": told_apart(real, fake)}
+        return {"auxiliary_loss": logistic_loss(real, fake)}
 
     def _generated(self, model, x):
         z = model.prior(model.encode).sample((1, len(x)))

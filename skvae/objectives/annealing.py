@@ -1,14 +1,14 @@
 """Courses of the KL weight over the epochs: functions of the absolute epoch, never of a fraction of `max_iter`."""
 
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 
-from .._utils.documented import Documented
+from .._utils.checks import COUNT, NON_NEGATIVE
+from .._utils.component import Component
 
 __all__ = ["Annealing", "CyclicalAnnealing", "LinearAnnealing"]
 
 
-class Annealing(Documented, ABC):
+class Annealing(Component, ABC):
     """Base class of courses of the KL weight; subclass it for one of your own.
 
     A course is a function of the absolute epoch, never of a fraction of `max_iter`: so early stopping, `warm_start` and
@@ -78,23 +78,6 @@ class Annealing(Documented, ABC):
         (0.5, 1.0)
         """
 
-    def check(self):
-        """Raise a ValueError for a bad parameter; called before training.
-
-        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
-
-        See Also
-        --------
-        Objective.check : Calls it.
-
-        Examples
-        --------
-        >>> from skvae import LinearAnnealing
-        >>> LinearAnnealing(n_epochs=0).check()
-        Traceback (most recent call last):
-        ValueError: The 'n_epochs' parameter of LinearAnnealing must be a positive int. Got 0 instead.
-        """
-
 
 class LinearAnnealing(Annealing):
     r"""A straight line, then constant: :math:`\beta_t = start + (end - start) \min(1, t / n)`.
@@ -126,14 +109,12 @@ class LinearAnnealing(Annealing):
     VAETransformer(objective=ELBO(beta=LinearAnnealing(n_epochs=20)))
     """
 
+    _parameter_constraints = {"n_epochs": [COUNT], "start": [NON_NEGATIVE], "end": [NON_NEGATIVE]}
+
     def __init__(self, n_epochs: int = 10, start: float = 0.0, end: float = 1.0):
         self.n_epochs = n_epochs
         self.start = start
         self.end = end
-
-    def check(self):
-        """Positive epochs, finite weights."""
-        _check(self, "n_epochs")
 
     @property
     def warm_up(self):
@@ -175,15 +156,13 @@ class CyclicalAnnealing(Annealing):
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.0]
     """
 
+    _parameter_constraints = {**LinearAnnealing._parameter_constraints, "n_cycles": [COUNT]}
+
     def __init__(self, n_epochs: int = 10, n_cycles: int = 4, start: float = 0.0, end: float = 1.0):
         self.n_epochs = n_epochs
         self.n_cycles = n_cycles
         self.start = start
         self.end = end
-
-    def check(self):
-        """Positive epochs and cycles, finite weights."""
-        _check(self, "n_epochs", "n_cycles")
 
     @property
     def warm_up(self):
@@ -195,17 +174,3 @@ class CyclicalAnnealing(Annealing):
         if epoch >= self.warm_up:
             return self.end
         return self.start + (self.end - self.start) * min(1.0, 2 * (epoch % self.n_epochs) / self.n_epochs)
-
-
-def _check(annealing, *counts):
-    """The counts are positive ints, start and end finite and not negative."""
-    name = type(annealing).__name__
-    for parameter in counts:
-        value = getattr(annealing, parameter)
-        if not (isinstance(value, Integral) and value >= 1):
-            raise ValueError(f"The {parameter!r} parameter of {name} must be a positive int. Got {value!r} instead.")
-    for parameter in ("start", "end"):
-        value = getattr(annealing, parameter)
-        if not (isinstance(value, Real) and 0 <= value < float("inf")):
-            must = "must be a float in the range [0, inf)"
-            raise ValueError(f"The {parameter!r} parameter of {name} {must}. Got {value!r} instead.")

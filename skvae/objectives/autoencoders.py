@@ -7,8 +7,10 @@ A critic T is a network whose logit tells two sources apart; trained to its opti
 (Goodfellow et al. 2014, proposition 1). -ln s(T) is softplus(-T).
 """
 
+from .._utils.checks import NON_NEGATIVE
+from .._utils.compat import StrOptions
 from ..distributions.mmd import KERNELS, mmd
-from .base import Objective, is_non_negative
+from .base import Objective
 
 __all__ = ["AE", "WAEMMD"]
 
@@ -87,14 +89,11 @@ class WAEMMD(Objective):
     posterior = "point"
     is_row_wise = False
 
+    _parameter_constraints = {"weight": [NON_NEGATIVE], "kernel": [StrOptions(set(KERNELS))]}
+
     def __init__(self, weight: float = 100.0, kernel: str = "imq"):
         self.weight = weight
         self.kernel = kernel
-
-    def check(self):
-        """Every parameter in its range."""
-        self._check_parameter("weight", is_non_negative, "a float in the range [0, inf)")
-        self._check_choice("kernel", tuple(KERNELS))
 
     def __call__(self, model, x, mask, u):
         """The reconstruction, and each row's share of the batch's MMD."""

@@ -5,16 +5,14 @@ on held-out rows, the lower the better, or None to keep the last state. An objec
 model's auxiliary module, whose parameters (psi) are moved by a loss and an optimizer of their own.
 """
 
-import math
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 
-from .._utils.documented import Documented
+from .._utils.component import Component
 
-__all__ = ["Objective", "is_non_negative"]
+__all__ = ["Objective"]
 
 
-class Objective(Documented, ABC):
+class Objective(Component, ABC):
     """Base class of objectives; subclass it for one of your own.
 
     An objective is a value: called with the model, rows and base noise, it gives one loss per row, and perhaps builds
@@ -131,23 +129,6 @@ class Objective(Documented, ABC):
         (True, False)
         """
         return type(self).auxiliary is not Objective.auxiliary
-
-    def check(self):
-        """Raise a ValueError for a bad parameter; called before training.
-
-        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
-
-        See Also
-        --------
-        VAETransformer.fit : Calls it, before anything is computed.
-
-        Examples
-        --------
-        >>> from skvae import ELBO
-        >>> ELBO(gradient="score_function").check()
-        Traceback (most recent call last):
-        ValueError: ...compares each draw with the mean of the others: set n_samples to at least 2. Got n_samples=1.
-        """
 
     def at(self, epoch):
         """Give the objective of an absolute epoch 0, 1, ..., a copy where its weights change over time.
@@ -293,20 +274,3 @@ class Objective(Documented, ABC):
         {'auxiliary_loss': tensor([1.3863, 1.3863], grad_fn=<AddBackward0>)}
         """
         raise NotImplementedError(f"{type(self).__name__} has no auxiliary module.")
-
-    def _check_parameter(self, name, is_good, must):
-        value = getattr(self, name)
-        if not is_good(value):
-            raise ValueError(f"The {name!r} parameter of {type(self).__name__} must be {must}. Got {value!r} instead.")
-
-    def _check_count(self, name, lowest):
-        is_good = lambda value: isinstance(value, Integral) and value >= lowest  # noqa: E731
-        self._check_parameter(name, is_good, f"an int in the range [{lowest}, inf)")
-
-    def _check_choice(self, name, choices):
-        self._check_parameter(name, lambda value: value in choices, f"one of {list(choices)}")
-
-
-def is_non_negative(value):
-    """Whether it is a finite number of at least 0."""
-    return isinstance(value, Real) and 0 <= value < math.inf

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from .._utils.checks import COUNT, NON_NEGATIVE
+from .._utils.compat import StrOptions
 from ..distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
 from .annealing import Annealing
-from .base import Objective, is_non_negative
+from .base import Objective
 
 __all__ = ["ELBO", "IWAE"]
 
@@ -73,6 +75,14 @@ class ELBO(Objective):
 
     needs_density = True
 
+    _parameter_constraints = {
+        "kl": [StrOptions({"auto", "analytic", "monte_carlo", "joint"})],
+        "n_samples": [COUNT],
+        "beta": [NON_NEGATIVE, Annealing],
+        "free_bits": [NON_NEGATIVE],
+        "gradient": [StrOptions({"pathwise", "score_function"})],
+    }
+
     def __init__(
         self,
         kl: str = "auto",
@@ -118,15 +128,8 @@ class ELBO(Objective):
         return self.beta.warm_up if isinstance(self.beta, Annealing) else 0
 
     def check(self):
-        """Every parameter in its range, and two draws for a leave-one-out mean."""
-        self._check_choice("kl", ("auto", "analytic", "monte_carlo", "joint"))
-        self._check_choice("gradient", ("pathwise", "score_function"))
-        self._check_count("n_samples", 1)
-        self._check_parameter("free_bits", is_non_negative, "a float in the range [0, inf)")
-        if isinstance(self.beta, Annealing):
-            self.beta.check()
-        else:
-            self._check_parameter("beta", is_non_negative, "a float in the range [0, inf) or an Annealing")
+        """Also that there are two draws for a leave-one-out mean, and a closed form for free bits without draws."""
+        super().check()
         if self.gradient == "score_function" and self.n_samples < 2:
             raise ValueError(
                 "ELBO(gradient='score_function') compares each draw with the mean of the others: set n_samples to at "
@@ -217,6 +220,11 @@ class IWAE(Objective):
 
     needs_density = True
 
+    _parameter_constraints = {
+        "n_samples": [COUNT],
+        "gradient": [StrOptions({"pathwise", "doubly_reparameterized", "score_function"})],
+    }
+
     def __init__(self, n_samples: int = 8, gradient: str = "pathwise"):
         self.n_samples = n_samples
         self.gradient = gradient
@@ -227,9 +235,13 @@ class IWAE(Objective):
         return self.gradient != "score_function"
 
     def check(self):
-        """Every parameter in its range."""
-        self._check_choice("gradient", ("pathwise", "doubly_reparameterized", "score_function"))
-        self._check_count("n_samples", 2 if self.gradient == "score_function" else 1)
+        """Also that there are two draws for a leave-one-out mean."""
+        super().check()
+        if self.gradient == "score_function" and self.n_samples < 2:
+            raise ValueError(
+                "The 'n_samples' parameter of IWAE must be an int of at least 2 with gradient='score_function', "
+                f"as it compares each draw with the mean of the others. Got {self.n_samples!r} instead."
+            )
 
     def __call__(self, model, x, mask, u):
         """-L_S(x), and the terms of the ELBO over the same draws, (B,) each."""

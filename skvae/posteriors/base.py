@@ -16,13 +16,13 @@ from abc import ABC, abstractmethod
 
 from torch import nn
 
-from .._utils.documented import Documented
+from .._utils.component import Component
 from ..priors.fixed import StandardNormal
 
 __all__ = ["Head", "Posterior"]
 
 
-class Posterior(Documented, ABC):
+class Posterior(Component, ABC):
     """Base class of posteriors; subclass it for one of your own.
 
     A posterior is a value without weights; its `build` gives the head, a module that maps the encoder's numbers to q.
@@ -149,23 +149,6 @@ class Posterior(Documented, ABC):
         (2, 6)
         """
         return n_components
-
-    def check(self):
-        """Raise a ValueError for a bad parameter; called before training.
-
-        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
-
-        See Also
-        --------
-        VAETransformer.fit : Calls it, before anything is computed.
-
-        Examples
-        --------
-        >>> from skvae import MeanField
-        >>> MeanField("poisson").check()
-        Traceback (most recent call last):
-        ValueError: The 'family' parameter of MeanField must be one of ['beta', ...]... Got 'poisson' instead.
-        """
 
 
 class Head(nn.Module, ABC):

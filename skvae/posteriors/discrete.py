@@ -1,12 +1,14 @@
 """Posteriors of one value or of classes: latent codes without noise, and one-hot codes."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
 from scipy.stats import norm
 from torch import nn
 
+from .._utils.checks import POSITIVE
+from .._utils.compat import Interval
 from ..distributions.latent import OneHots, PointMass
 from ..families.base import uniform
 from ..priors.fixed import UniformCategorical
@@ -100,6 +102,11 @@ class CategoricalPosterior(Posterior):
     1.0
     """
 
+    _parameter_constraints = {
+        "n_classes": [Interval(Integral, 2, None, closed="left")],
+        "temperature": [POSITIVE, None],
+    }
+
     def __init__(self, n_classes: int = 10, temperature: float | None = 0.5):
         self.n_classes = n_classes
         self.temperature = temperature
@@ -108,18 +115,6 @@ class CategoricalPosterior(Posterior):
     def reparameterized(self):
         """Relaxed draws are."""
         return self.temperature is not None
-
-    def check(self):
-        """At least two classes, a positive temperature."""
-        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
-            must = "must be an int in the range [2, inf)"
-            raise ValueError(
-                f"The 'n_classes' parameter of CategoricalPosterior {must}. Got {self.n_classes!r} instead."
-            )
-        if not (self.temperature is None or (isinstance(self.temperature, Real) and 0 < self.temperature < np.inf)):
-            must = "must be a positive float or None"
-            got = f"Got {self.temperature!r} instead."
-            raise ValueError(f"The 'temperature' parameter of CategoricalPosterior {must}. {got}")
 
     def prior(self):
         """Every class alike."""

@@ -1,14 +1,14 @@
 """Posteriors of any shape: networks fed with noise, and normalizing flows."""
 
 from functools import partial
-from numbers import Integral
 
 import numpy as np
 import torch
 from torch.distributions import AffineTransform, ComposeTransform, Normal
 
+from .._utils.checks import COUNT, SIZES
 from .._utils.random import whitened_pairs
-from ..distributions.coupling import check_flow, coupling_layers
+from ..distributions.coupling import coupling_layers, import_zuko
 from ..distributions.latent import Flow
 from ..distributions.latent import Implicit as ImplicitDistribution
 from ..networks.architectures import mlp
@@ -55,15 +55,10 @@ class Implicit(Posterior):
 
     has_density = False
 
+    _parameter_constraints = {"hidden_layer_sizes": [SIZES]}
+
     def __init__(self, hidden_layer_sizes: tuple = (64,)):
         self.hidden_layer_sizes = hidden_layer_sizes
-
-    def check(self):
-        """At least one hidden layer."""
-        sizes = self.hidden_layer_sizes
-        if not (sizes and all(isinstance(n, Integral) and n >= 1 for n in sizes)):
-            must = "must be a tuple of positive ints"
-            raise ValueError(f"The 'hidden_layer_sizes' parameter of Implicit {must}. Got {sizes!r} instead.")
 
     def build(self, n_components):
         """Location, scale and the network of the noise."""
@@ -149,13 +144,16 @@ class FlowPosterior(Posterior):
     True
     """
 
+    _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}
+
     def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
         self.n_transforms = n_transforms
         self.hidden_layer_sizes = hidden_layer_sizes
 
     def check(self):
-        """At least one transform, and zuko at hand."""
-        check_flow(self)
+        """Also that zuko is installed."""
+        super().check()
+        import_zuko()
 
     def build(self, n_components):
         """Location, scale and K numbers of context from the encoder."""

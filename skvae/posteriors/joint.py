@@ -10,7 +10,7 @@ from torch import distributions as td
 from ..distributions import quantiles
 from ..distributions.divergences import marginals
 from ..distributions.univariate import MultivariateStudentT
-from ..families.real import check_df
+from ..families.real import FINITE_VARIANCE
 from ..priors.joint import DirichletPrior, EllipticalPrior
 from .base import Head, Posterior
 from .normal import FullCovariance
@@ -118,12 +118,10 @@ class Elliptical(Posterior):
     (tensor(-8.4...), tensor(-17.8...))
     """
 
+    _parameter_constraints = {"df": [FINITE_VARIANCE]}
+
     def __init__(self, df: float = 4.0):
         self.df = df
-
-    def check(self):
-        """`df` exceeds 2."""
-        check_df(self)
 
     def prior(self):
         """The standard member."""
@@ -131,7 +129,6 @@ class Elliptical(Posterior):
 
     def build(self, n_components):
         """One joint Student t over the code."""
-        self.check()
         return _EllipticalHead(float(self.df), n_components)
 
 

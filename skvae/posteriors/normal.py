@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from torch.distributions import MultivariateNormal, Normal
 
+from .._utils.compat import StrOptions
 from ..families import FAMILIES, Gaussian
 from ..families.base import Family, FamilyHead
-from ..priors.fixed import Standard, StandardNormal
+from ..priors.fixed import Standard, StandardNormal, check_reparameterized
 from .base import Head, Posterior
 from .conditioning import condition_covariance, condition_location, condition_spread
 
@@ -45,26 +46,30 @@ class MeanField(Posterior):
     torch.Size([150, 2])
     """
 
+    _parameter_constraints = {
+        "family": [StrOptions({name for name, family in FAMILIES.items() if family.reparameterized}), Family]
+    }
+
     def __init__(self, family: str | Family = "gaussian"):
         self.family = family
 
     def check(self):
-        """`family` is one that can be reparameterised."""
-        family = FAMILIES[self.family]() if self.family in FAMILIES else self.family
-        if not (isinstance(family, Family) and family.reparameterized):
-            known = sorted(name for name, make in FAMILIES.items() if make.reparameterized)
-            must = f"must be one of {known} or an instance of Family that can be reparameterised"
-            raise ValueError(f"The 'family' parameter of MeanField {must}. Got {self.family!r} instead.")
-        return family.amortized()
+        """Also that draws of the family can be differentiated."""
+        super().check()
+        check_reparameterized(self)
 
     def prior(self):
         """The family's own standard member."""
-        family = self.check()
+        family = self._amortized_family()
         return StandardNormal() if isinstance(family, Gaussian) else Standard(family)
 
     def build(self, n_components):
         """One head for all components."""
-        return _MeanFieldHead(self.check(), n_components)
+        return _MeanFieldHead(self._amortized_family(), n_components)
+
+    def _amortized_family(self):
+        family = FAMILIES[self.family]() if isinstance(self.family, str) else self.family
+        return family.amortized()
 
 
 class _MeanFieldHead(Head):

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 
-from .._utils.documented import Documented
+from .._utils.component import Component
 
 __all__ = ["Prior"]
 
 
-class Prior(Documented, ABC):
+class Prior(Component, ABC):
     """Base class of priors; subclass it for one of your own.
 
     A prior is a value without weights; its `build` gives a torch module whose ``forward(encode)`` returns p(z).
@@ -74,23 +74,6 @@ class Prior(Documented, ABC):
         >>> from skvae import StandardNormal
         >>> StandardNormal().build(2)().log_prob(torch.zeros(2))  # -ln(2 pi) / 2
         tensor([-0.9189, -0.9189])
-        """
-
-    def check(self):
-        """Raise a ValueError for a bad parameter; called before training.
-
-        `__init__` only assigns, as scikit-learn wants it, so that a wrong value shows here.
-
-        See Also
-        --------
-        VAETransformer.fit : Calls it, before anything is computed.
-
-        Examples
-        --------
-        >>> from skvae import NormalMixture
-        >>> NormalMixture(n_members=0).check()
-        Traceback (most recent call last):
-        ValueError: The 'n_members' parameter of NormalMixture must be an int in the range [1, inf). Got 0 instead.
         """
 
     def start(self, module, z, x, seed):

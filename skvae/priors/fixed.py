@@ -2,17 +2,19 @@
 
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Uniform
 
+from .._utils.compat import Interval
 from ..distributions.latent import OneHots
 from ..families import Gaussian
 from ..families.base import Family
 from .base import Prior
 
-__all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior"]
+__all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior", "check_reparameterized"]
+
+_FINITE = Interval(Real, None, None, closed="neither")
 
 
 class StandardNormal(Prior):
@@ -71,18 +73,18 @@ class Standard(Prior):
     Laplace(loc: torch.Size([2]), scale: torch.Size([2]))
     """
 
+    _parameter_constraints = {"family": [Family]}
+
     def __init__(self, family: Family):
         self.family = family
 
     def check(self):
-        """`family` is one that can be reparameterised, as codes are."""
-        if not (isinstance(self.family, Family) and self.family.reparameterized):
-            must = "must be an instance of Family that can be reparameterised"
-            raise ValueError(f"The 'family' parameter of Standard {must}. Got {self.family!r} instead.")
+        """Also that draws of the family can be differentiated, as those of codes are."""
+        super().check()
+        check_reparameterized(self)
 
     def build(self, n_components):
         """A module without weights."""
-        self.check()
         return _StandardModule(self.family.amortized(), n_components)
 
 
@@ -129,16 +131,17 @@ class UniformPrior(Prior):
     True
     """
 
+    _parameter_constraints = {"low": [_FINITE], "high": [_FINITE]}
+
     def __init__(self, low: float = 0.0, high: float = 1.0):
         self.low = low
         self.high = high
 
     def check(self):
-        """low < high, both finite."""
-        numbers = isinstance(self.low, Real) and isinstance(self.high, Real)
-        if not (numbers and -np.inf < self.low < self.high < np.inf):
-            got = f"Got low={self.low!r}, high={self.high!r} instead."
-            raise ValueError(f"UniformPrior needs finite numbers low < high. {got}")
+        """Also that `low` lies below `high`."""
+        super().check()
+        if self.low >= self.high:
+            raise ValueError(f"UniformPrior needs low < high. Got low={self.low!r}, high={self.high!r} instead.")
 
     def build(self, n_components):
         """A module without weights."""
@@ -186,14 +189,10 @@ class UniformCategorical(Prior):
     True
     """
 
+    _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left")]}
+
     def __init__(self, n_classes: int = 10):
         self.n_classes = n_classes
-
-    def check(self):
-        """At least two classes."""
-        if not (isinstance(self.n_classes, Integral) and self.n_classes >= 2):
-            must = "must be an int in the range [2, inf)"
-            raise ValueError(f"The 'n_classes' parameter of UniformCategorical {must}. Got {self.n_classes!r} instead.")
 
     def build(self, n_components):
         """A module without weights; `n_components` is the width of z."""
@@ -214,3 +213,12 @@ class _UniformCategoricalModule(nn.Module):
     def forward(self, encode=None):
         """ln 1/C everywhere."""
         return OneHots(self.logits)
+
+
+def check_reparameterized(component):
+    """Raise a ValueError for a family of latent codes whose draws cannot be differentiated."""
+    if isinstance(component.family, Family) and not component.family.reparameterized:
+        raise ValueError(
+            f"The 'family' parameter of {type(component).__name__} must be a family that can be reparameterised, e.g. "
+            f"Gaussian(). Got {component.family!r} instead."
+        )

@@ -1,14 +1,12 @@
 """Priors over the whole code: Dirichlet, and the multivariate Student t."""
 
-import math
-from numbers import Real
-
 import torch
 from torch import distributions as td
 from torch import nn
 
+from .._utils.checks import POSITIVE
 from ..distributions.univariate import MultivariateStudentT
-from ..families.real import check_df
+from ..families.real import FINITE_VARIANCE
 from .base import Prior
 
 __all__ = ["DirichletPrior", "EllipticalPrior"]
@@ -40,18 +38,13 @@ class DirichletPrior(Prior):
     tensor([0.1709, 0.1709, 0.1709])
     """
 
+    _parameter_constraints = {"concentration": [POSITIVE]}
+
     def __init__(self, concentration: float = 1.0):
         self.concentration = concentration
 
-    def check(self):
-        """`concentration` is a positive float."""
-        if not (isinstance(self.concentration, Real) and 0 < self.concentration < math.inf):
-            must = f"must be a positive float. Got {self.concentration!r} instead."
-            raise ValueError(f"The 'concentration' parameter of DirichletPrior {must}")
-
     def build(self, n_components):
         """A module without weights."""
-        self.check()
         return _Fixed(lambda zero: td.Dirichlet(zero + self.concentration, validate_args=False), n_components)
 
 
@@ -82,16 +75,13 @@ class EllipticalPrior(Prior):
     tensor([2., 2., 2.])
     """
 
+    _parameter_constraints = {"df": [FINITE_VARIANCE]}
+
     def __init__(self, df: float = 4.0):
         self.df = df
 
-    def check(self):
-        """`df` exceeds 2."""
-        check_df(self)
-
     def build(self, n_components):
         """A module without weights."""
-        self.check()
         df = float(self.df)
         return _Fixed(
             lambda zero: MultivariateStudentT(df, zero, torch.diag_embed(torch.ones_like(zero))), n_components

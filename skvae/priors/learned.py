@@ -1,14 +1,13 @@
 """Priors that are trained: mixtures of normals, VampPrior, and normalizing flows."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Normal
 
+from .._utils.checks import COUNT, SIZES
 from .._utils.random import whitened_pairs
-from ..distributions.coupling import check_flow, coupling_layers
+from ..distributions.coupling import coupling_layers, import_zuko
 from ..distributions.latent import Flow, mixture
 from .base import Prior
 
@@ -48,12 +47,10 @@ class NormalMixture(Prior):
     True
     """
 
+    _parameter_constraints = {"n_members": [COUNT]}
+
     def __init__(self, n_members: int = 10):
         self.n_members = n_members
-
-    def check(self):
-        """At least one member."""
-        _check_members(self)
 
     def build(self, n_components):
         """Weights, locations and scales of M members."""
@@ -121,12 +118,10 @@ class VampPrior(Prior):
 
     reads_rows = True
 
+    _parameter_constraints = {"n_members": [COUNT]}
+
     def __init__(self, n_members: int = 50):
         self.n_members = n_members
-
-    def check(self):
-        """At least one member."""
-        _check_members(self)
 
     def build(self, n_components, n_features):
         """M pseudo-inputs of D numbers."""
@@ -185,13 +180,16 @@ class FlowPrior(Prior):
     0.1591...
     """
 
+    _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}
+
     def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
         self.n_transforms = n_transforms
         self.hidden_layer_sizes = hidden_layer_sizes
 
     def check(self):
-        """At least one transform, and zuko at hand."""
-        check_flow(self)
+        """Also that zuko is installed."""
+        super().check()
+        import_zuko()
 
     def build(self, n_components):
         """The coupling layers."""
@@ -209,9 +207,3 @@ class _FlowModule(nn.Module):
     def forward(self, encode=None):
         """Event shape (K,)."""
         return Flow(self.flow(None), (), self.frozen.shape[-1:], self.frozen)
-
-
-def _check_members(prior):
-    if not (isinstance(prior.n_members, Integral) and prior.n_members >= 1):
-        name, must = type(prior).__name__, "must be an int in the range [1, inf)"
-        raise ValueError(f"The 'n_members' parameter of {name} {must}. Got {prior.n_members!r} instead.")

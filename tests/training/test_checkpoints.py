@@ -14,10 +14,13 @@ from skvae._training import resumable
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"folder": 3}, "'folder' parameter of Checkpoint must be a str or a path. Got 3"),
+        ({"folder": 3}, "'folder' parameter of Checkpoint must be an instance of 'str' or .* Got 3"),
         ({"every_n_epochs": 0}, "'every_n_epochs' parameter of Checkpoint must be an int in the range"),
-        ({"every_minutes": -1.0}, "'every_minutes' parameter of Checkpoint must be a positive float or None"),
-        ({"resume": "always"}, "'resume' parameter of Checkpoint must be True, False or 'auto'"),
+        (
+            {"every_minutes": -1.0},
+            r"'every_minutes' parameter of Checkpoint must be a float in the range \(0.0, inf\) or None",
+        ),
+        ({"resume": "always"}, "'resume' parameter of Checkpoint must be a str among"),
         ({"every_minutes": None}, "writes nothing without"),
     ],
 )
