@@ -2,8 +2,8 @@
 
 Two threads that wait for each other spin: on a machine that is busy with something else, as in a search with several
 jobs, a small step on two threads can take ten times as long as on one, and on an idle machine it gains little. So
-threads are limited by the work at hand, inside `fit` and the other methods, and restored after. There are never more than the
-caller has: what the user, joblib or the environment has set is respected.
+threads are limited by the work at hand, inside `fit` and the other methods, and restored after. There are never more
+than the caller has: what the user, joblib or the environment has set is respected.
 
 OpenMP keeps its number per thread of Python, and so do we: fits in several threads do not see each other's limits, and
 none is left behind whatever the order in which they end.
