@@ -3,7 +3,7 @@
 Each has ``from_estimator(estimator, X, ..., ax=None)``, which computes the numbers and draws them, and ``plot``, which
 draws them again. Numbers are attributes, and so are the artists, with an underscore at the end. A display of several
 panels takes an array of axes, or a single one, which it divides. matplotlib is imported when something is drawn
-(``pip install skvae[plot]``). Estimators are fitted VAETransformers, or Pipelines that end in one.
+(``pip install matplotlib``). Estimators are fitted VAETransformers, or Pipelines that end in one.
 """
 
 from ._display_bounds import BoundDisplay

@@ -3,7 +3,7 @@
 After ``import skvae.onnx`` plain ``skl2onnx.to_onnx`` converts a pipeline with a `VAETransformer` in it. `to_onnx` here
 also gives the graphs of `inverse_transform` and `score_samples`, reads the column types of a frame, and pins the opset.
 torch's own exporter translates the networks; `graphs.py` says in torch what a verb does, and `decompositions.py` what
-ONNX lacks. Needs the extra: ``pip install skvae[onnx]``.
+ONNX lacks. Needs ``pip install onnx onnxscript skl2onnx``.
 
 Precision is that of the verb: a float32 array has a float32 graph, everything else a float64 one.
 

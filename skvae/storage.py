@@ -108,7 +108,7 @@ class Stored:
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install "skvae[save]"``.
+            The package safetensors is missing: ``pip install safetensors``.
         sklearn.exceptions.NotFittedError
             There is nothing to keep yet.
         ValueError
@@ -158,7 +158,7 @@ class Stored:
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install "skvae[save]"``.
+            The package safetensors is missing: ``pip install safetensors``.
         OSError
             There is no such file.
         ValueError
