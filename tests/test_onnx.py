@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import polars as pl
 import pytest
@@ -27,6 +26,8 @@ from skvae import ConvNet, Gaussian, VAETransformer
 from skvae.decompositions import DECOMPOSITIONS
 from skvae.graphs import VERBS
 from skvae.onnx import OPSET, to_onnx
+
+onnxruntime = pytest.importorskip("onnxruntime")  # no release for Python 3.10 runs all graphs
 
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 TYPES = {
