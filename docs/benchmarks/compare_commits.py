@@ -5,8 +5,8 @@
 Each commit is laid out as a git worktree in a temporary folder, and measured in fresh interpreters of the Python that
 runs this script: with its packages, but with the commit's skvae. The commits take turns, and so does who goes first; a
 ratio is of one round, HEAD's over BASE's processor seconds, so that a busy machine hits both. The median of the ratios
-and the interval from the 10th to the 90th percentile are printed. Above 1 HEAD is slower; an interval that holds 1 says
-nothing.
+and the interval from the 10th to the 90th percentile are printed. Above 1 HEAD is slower. Cores that others use make
+even equal commits differ: run BASE against BASE first, and believe what lies outside of that.
 
 Only what every commit offers is used: `VAETransformer`, `fit`, `transform` and `score_samples`. A step is the
 difference of two fits that differ in `max_iter` alone, over the steps that they differ by.
