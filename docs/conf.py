@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import skvae
-from skvae._utils.documented import Documented
+from skvae._utils.documented import DOCS_URL, Documented
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import source_pages  # stands in _ext
@@ -40,6 +40,7 @@ linkcode_resolve = source_pages.resolve
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skvae"
+html_baseurl = DOCS_URL or ""
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False

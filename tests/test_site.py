@@ -11,10 +11,11 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import skvae
+from skvae._documented import DOCS_URL, Documented, page_template
 
 PAGES = "\n".join(page.read_text() for page in (Path(__file__).parents[1] / "docs" / "api").glob("*.rst"))
 TABLE = re.compile(r"^\.\. autosummary::\n   :toctree: generated\n(?:   :.*\n)*\n((?:   .+\n)+)", re.MULTILINE)
-SITE = "https://skvae.readthedocs.io/en/stable/"
+SITE = "https://site.example/stable"
 MODULES = ["skvae", "skvae.metrics", "skvae.display", "skvae.onnx"]
 
 #: Names in tables, each of which has a page; modules and data are described on the page itself.
@@ -47,19 +48,32 @@ def test_no_name_is_on_two_api_pages():
     assert [name for name, count in LISTED.items() if count > 1] == []
 
 
+@pytest.fixture
+def published(monkeypatch):
+    """As if the documentation had an address."""
+    monkeypatch.setattr(Documented, "_doc_link_template", page_template(SITE))
+
+
 @pytest.mark.parametrize("name", [name for name in COMPONENTS if not inspect.isabstract(getattr(skvae, name))])
-def test_the_html_repr_links_to_a_page_of_the_site(name):
+def test_the_html_repr_links_to_a_page_of_the_site(name, published):
     component = getattr(skvae, name)
     address = component.__new__(component)._get_doc_link()
-    assert address in {f"{SITE}api/generated/skvae.{listed}.html" for listed in LISTED}
+    assert address in {f"{SITE}/api/generated/skvae.{listed}.html" for listed in LISTED}
     assert name in address
 
 
-def test_the_link_is_in_the_html_repr():
-    assert f'href="{SITE}api/generated/skvae.VAETransformer.html"' in skvae.VAETransformer()._repr_html_()
+def test_the_link_is_in_the_html_repr(published):
+    assert f'href="{SITE}/api/generated/skvae.VAETransformer.html' in skvae.VAETransformer()._repr_html_()
 
 
-def test_a_users_own_component_has_no_link():
+@pytest.mark.skipif(DOCS_URL is not None, reason="the documentation is published")
+def test_the_html_repr_has_no_link_while_the_documentation_is_not_published():
+    fitted = skvae.VAETransformer(n_components=1, prior=skvae.NormalMixture(2), max_iter=0).fit([[0.0], [1.0], [3.0]])
+    assert fitted._get_doc_link() == ""
+    assert "href=" not in fitted._repr_html_()
+
+
+def test_a_users_own_component_has_no_link(published):
     class Own(skvae.Gaussian):
         pass
 

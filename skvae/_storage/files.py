@@ -126,7 +126,7 @@ def _safetensors(verb):
         import safetensors
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError(f'VAETransformer.{verb} needs the package safetensors: pip install "skvae[save]"') from error
+        raise ImportError(f"VAETransformer.{verb} needs the package safetensors: pip install safetensors") from error
     return safetensors
 
 

@@ -77,7 +77,7 @@ class Stored(HoldsFit, BaseEstimator):
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install "skvae[save]"``.
+            The package safetensors is missing: ``pip install safetensors``.
         sklearn.exceptions.NotFittedError
             There is nothing to keep yet.
         ValueError
@@ -127,7 +127,7 @@ class Stored(HoldsFit, BaseEstimator):
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install "skvae[save]"``.
+            The package safetensors is missing: ``pip install safetensors``.
         OSError
             There is no such file.
         ValueError

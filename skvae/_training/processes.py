@@ -177,7 +177,7 @@ def _launched(device: str) -> OneProcess:
     try:
         from accelerate import Accelerator, PartialState
     except ImportError as error:
-        raise ImportError('distributed=True needs accelerate: pip install "skvae[accelerate]"') from error
+        raise ImportError("distributed=True needs accelerate: pip install accelerate") from error
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"With distributed=True each process has a device of its own: device={device!r} cannot be.")
     is_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())  # accelerate makes no group else

@@ -66,7 +66,7 @@ def pyplot(caller: str) -> ModuleType:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(f"{caller} requires matplotlib. Install it with `pip install skvae[plot]`.") from error
+        raise ImportError(f"{caller} requires matplotlib. Install it with `pip install matplotlib`.") from error
     return plt
 
 

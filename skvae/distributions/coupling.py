@@ -14,9 +14,7 @@ def import_zuko():
     try:
         return importlib.import_module("zuko")
     except ImportError as error:
-        raise ImportError(
-            "Normalizing flows need the package zuko. Install it with: pip install 'skvae[flows]'."
-        ) from error
+        raise ImportError("Normalizing flows need the package zuko: pip install zuko.") from error
     finally:
         Distribution.set_default_validate_args(flag)
 

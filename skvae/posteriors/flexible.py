@@ -116,7 +116,7 @@ class FlowPosterior(Posterior):
         \quad \tilde z = (z - m) / s
 
     f is the identity at the start. The centre is a Monte-Carlo mean over noise that is frozen at fit. Needs zuko:
-    ``pip install skvae[flows]``.
+    ``pip install zuko``.
 
     Rezende & Mohamed (2015), section 3; Dinh et al. (2017), section 3, coupling layers. Yang's lecture, eq. (12).
 

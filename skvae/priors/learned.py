@@ -154,7 +154,7 @@ class FlowPrior(Prior):
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
-    f is the identity at the start. Needs zuko: ``pip install skvae[flows]``.
+    f is the identity at the start. Needs zuko: ``pip install zuko``.
 
     Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
 
