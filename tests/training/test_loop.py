@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, Joint, VAETransformer
-from skvae._verbs import verbs
+from skvae._inference import reading
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
 
@@ -148,7 +148,7 @@ def test_score_is_deterministic_and_row_wise(cancer):
     assert tighter.mean() > together.mean()
 
 
-def test_verbs_limit_threads(cancer, monkeypatch):
+def test_methods_limit_threads(cancer, monkeypatch):
     """Each verb that runs a network says what it is about to do."""
     works = []
 
@@ -158,7 +158,7 @@ def test_verbs_limit_threads(cancer, monkeypatch):
         yield
 
     vae = VAETransformer(3, hidden_layer_sizes=(20,), max_iter=0).fit(cancer)
-    monkeypatch.setattr(verbs, "limited_threads", noted)
+    monkeypatch.setattr(reading, "limited_threads", noted)
     Z = vae.transform(cancer)
     vae.inverse_transform(Z)
     vae.score_samples(cancer[:10])
