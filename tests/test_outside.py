@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import skvae
-from skvae._documented import DOCS_URL
+from skvae._utils.documented import DOCS_URL
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 

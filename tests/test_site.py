@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import skvae
-from skvae._documented import DOCS_URL, Documented, page_template
+from skvae._utils.documented import DOCS_URL, Documented, page_template
 
 PAGES = "\n".join(page.read_text() for page in (Path(__file__).parents[1] / "docs" / "api").glob("*.rst"))
 TABLE = re.compile(r"^\.\. autosummary::\n   :toctree: generated\n(?:   :.*\n)*\n((?:   .+\n)+)", re.MULTILINE)

@@ -16,7 +16,7 @@ from pygments.lexers import PythonLexer
 __all__ = ["resolve", "setup"]
 
 ROOT = Path(__file__).parents[2]
-LINK = re.compile(r"\]\(\.\./((?:skvae|tests)/\w+)\.py#L(\d+)\)")
+LINK = re.compile(r"\]\(\.\./((?:skvae|tests)/[\w/]+)\.py#L(\d+)\)")
 
 
 def resolve(domain, info):
@@ -39,7 +39,7 @@ def rewrite_links(app, docname, source):
 def pages(app):
     """Name, context and template of the page of each file."""
     formatter = HtmlFormatter(linenos="inline", lineanchors="line", anchorlinenos=True)
-    for path in sorted([*ROOT.glob("skvae/*.py"), *ROOT.glob("tests/*.py")]):
+    for path in sorted([*ROOT.glob("skvae/**/*.py"), *ROOT.glob("tests/**/*.py")]):
         name = path.relative_to(ROOT).as_posix()
         body = f"<h1>{name}</h1>\n" + highlight(path.read_text(), PythonLexer(), formatter)
         yield f"_code/{name.removesuffix('.py')}", {"title": name, "body": body}, "page.html"
