@@ -245,7 +245,9 @@ class Outline:
         new = Outline(self.categorical_features)
         with named(self.n_chunks + 1):
             new.look_at(chunk)
-            vars(self).update(vars(self.merged(new)))
+            both = self.merged(new)
+        self.schema, self.dtype = both.schema, both.dtype
+        self.n_rows, self.n_chunks = both.n_rows, both.n_chunks
 
     def look_at(self, chunk: Any) -> None:
         """Be the outline of one chunk; nothing is learned from one without rows."""
