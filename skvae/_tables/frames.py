@@ -18,9 +18,9 @@ __all__ = [
     "as_frame",
     "as_table",
     "frame_like",
+    "gone",
     "is_lazy_frame",
     "kinds_of",
-    "missing_values",
     "refuse_duplicate_names",
     "replace_columns",
     "without_rows",
@@ -36,7 +36,7 @@ def _objects(cells: Collection) -> np.ndarray:
     return np.fromiter(cells, dtype=object, count=len(cells))
 
 
-def missing_values(cells: Collection) -> np.ndarray:
+def gone(cells: Collection) -> np.ndarray:
     """Which of the Python values (n,) are None, NA, NaT or NaN."""
     by_type = {t: t.__name__ in ("NoneType", "NAType", "NaTType") for t in set(map(type, cells))}
     is_missing = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
@@ -144,7 +144,7 @@ class Column:
         """Which cells are NaN, None, NA or null, (n,) bool."""
         if self.storage in _NUMBERS:
             return np.isnan(self.numbers())
-        return missing_values(self.values) if self.is_array else self.values.is_null().to_numpy()
+        return gone(self.values) if self.is_array else self.values.is_null().to_numpy()
 
     def cells(self) -> np.ndarray:
         """Python values (n,) of dtype object, None for missing; a copy."""

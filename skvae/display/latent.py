@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
-from .._tables.frames import missing_values
+from .._tables.frames import gone
 from .._utils.arrays import on_host
 from .plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
 
@@ -303,7 +303,7 @@ class _Colors:
         if len(cells) != n_rows:
             raise ValueError(f"y has {len(cells)} entries, X {n_rows} rows.")
         self.label = None if getattr(y, "name", None) is None else str(y.name)
-        is_gone = missing_values(cells)
+        is_gone = gone(cells)
         levels = _class_levels(y, cells[~is_gone])
         self.kind = "continuous" if levels is None else "classes"
         if levels is None:
