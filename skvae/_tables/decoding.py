@@ -79,10 +79,10 @@ def fill(schema: Schema, X: Any, values: np.ndarray, where: Any = None) -> Any:
 
 def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -> np.ndarray:
     """One column of draws (n,) as numbers, or as an object array with None where it is missing."""
-    gone = np.isnan(values) | (schema.kinds[d] == "empty")
-    if gone.any():
+    is_missing = np.isnan(values) | (schema.kinds[d] == "empty")
+    if is_missing.any():
         cells = np.full(len(values), None)
-        cells[~gone] = _drawn(schema, d, values[~gone], is_exact) if not gone.all() else None
+        cells[~is_missing] = _drawn(schema, d, values[~is_missing], is_exact) if not is_missing.all() else None
         return cells
     if schema.kinds[d] == "category":
         return schema.levels[d][values.astype(np.int64)]

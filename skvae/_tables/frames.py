@@ -39,10 +39,10 @@ def _objects(cells: Collection) -> np.ndarray:
 def gone(cells: Collection) -> np.ndarray:
     """Which of the Python values (n,) are None, NA, NaT or NaN."""
     by_type = {t: t.__name__ in ("NoneType", "NAType", "NaTType") for t in set(map(type, cells))}
-    is_gone = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
+    is_missing = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
     if any(issubclass(t, (float, np.floating)) for t in by_type):
-        is_gone |= np.fromiter((isinstance(c, (float, np.floating)) and c != c for c in cells), bool, len(cells))
-    return is_gone
+        is_missing |= np.fromiter((isinstance(c, (float, np.floating)) and c != c for c in cells), bool, len(cells))
+    return is_missing
 
 
 def _kind_of(t: type) -> str:

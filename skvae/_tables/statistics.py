@@ -194,12 +194,12 @@ class TableStatistics:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows so far."""
+        """See the class."""
         return self._outline.n_rows
 
     @property
     def n_chunks(self) -> int:
-        """Number of chunks so far."""
+        """See the class."""
         return self._outline.n_chunks
 
     @property
@@ -210,22 +210,22 @@ class TableStatistics:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of the observed values of each column of numbers, else 0."""
+        """See the class."""
         return self._observed.moments()[0]
 
     @property
     def variance(self) -> np.ndarray:
-        """Variance of the observed values of each column of numbers, else 1."""
+        """See the class."""
         return self._observed.moments()[1]
 
     @property
     def lowest(self) -> np.ndarray:
-        """The smallest value of each column of numbers, else NaN."""
+        """See the class."""
         return self._observed.lowest
 
     @property
     def highest(self) -> np.ndarray:
-        """The largest value of each column of numbers, else NaN."""
+        """See the class."""
         return self._observed.highest
 
     def __repr__(self) -> str:
@@ -246,7 +246,9 @@ class Outline:
         new = Outline(self.categorical_features)
         with named(self.n_chunks + 1):
             new.look_at(chunk)
-            vars(self).update(vars(self.merged(new)))
+            both = self.merged(new)
+        self.schema, self.dtype = both.schema, both.dtype
+        self.n_rows, self.n_chunks = both.n_rows, both.n_chunks
 
     def look_at(self, chunk: Any) -> None:
         """Be the outline of one chunk; nothing is learned from one without rows."""

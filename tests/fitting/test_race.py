@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skvae import VAETransformer
+from skvae import Gaussian, VAETransformer
 from skvae._starts.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 
 
@@ -54,7 +54,7 @@ def test_without_held_out_rows_akaike_decides(noise, winner):
     assert clone(vae).set_params(max_iter=0).fit(X).init_ == winner
     assert clone(vae).partial_fit(X).init_ == winner
     assert clone(vae).set_params(early_stopping=False, max_iter=1).fit(X).init_ == winner
-    moments, tie = SecondMoments(Z, np.ones(80)), vae._component("likelihood", "gaussian").tie_noise
+    moments, tie = SecondMoments(Z, np.ones(80)), Gaussian().tie_noise
     shared = lambda psi: np.full_like(psi, psi.mean())  # noqa: E731
     levels = [probabilistic_pca(moments, 2, shared), factor_analysis(moments, 2, tie, max_iter=10)]
     gain = np.diff([moments.log_likelihood(level) for level in levels])[0]
