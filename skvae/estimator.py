@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import Tags
 
 from ._fitting.fit import fit_table
 from ._fitting.plan import CONSTRAINTS, Plan
@@ -32,7 +33,7 @@ __all__ = ["VAETransformer"]
 
 
 class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, Streams, Stored, Documented):
-    r"""Variational autoencoder: codes, a generative model and a log-likelihood for a table, as one transformer.
+    r"""Variational autoencoder: latent codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
 
@@ -42,147 +43,151 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
 
     .. math:: L(x) = E_{q(z|x)} \ln p(x|z) - KL(q(z|x) \| p(z)) \le \ln p(x)
 
-    (Kingma & Welling 2014, eq. 3). Both networks are an affine path plus an MLP that is silent at the start. The affine
-    paths start as probabilistic PCA or factor analysis, where the bound *equals* the log-likelihood of that linear
-    model; training goes on from there, and the best state on held-out rows is kept, the start among them.
-    Columns are standardised inside, in float64, and scores are in the units of X: nothing needs scaling beforehand,
-    and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames go in as they
-    are, with categories, booleans, counts and holes, and come back with the same columns and dtypes.
+    (Kingma & Welling 2014, eq. 3). Both networks are an affine path plus an MLP whose output is zero at first. The
+    affine paths are initialised with probabilistic PCA or factor analysis, where the bound *equals* the log-likelihood
+    of that linear model. Training goes on from there, and the best state on held-out rows is kept, the initialisation
+    included. Columns are standardised inside, in float64, and scores are in data space: nothing needs scaling
+    beforehand, and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames may
+    hold categories, booleans, counts and missing values, and results have the same columns and dtypes.
 
-    Missing cells (NaN, None, NA, null) are taken to be missing at random: they leave the likelihood, the start is that
-    of the observed cells, and the encoder conditions on them. A category that `fit` has not seen counts as missing.
+    Missing values (NaN, None, NA, null) are assumed to be missing at random: they drop out of the likelihood, the
+    initialisation uses the observed cells, and the encoder conditions on them. A category that `fit` has not seen
+    counts as missing.
 
     Parameters
     ----------
     n_components : int, default=10
-        K, the width of the code. Components beyond what the table holds carry little information, or none (see
-        `kl_per_component_`).
+        K, the number of components of the latent code. Components beyond what the table holds carry little information,
+        or none (see `kl_per_component_`).
     hidden_layer_sizes : tuple of int or "auto", default="auto"
-        Hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model; "auto" is
-        ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial objectives.
+        Sizes of the hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model;
+        "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial
+        objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
         Nonlinearity after each hidden layer of both networks.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
     encoder : Network or callable, optional
-        Another network than the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
+        A network in place of the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
         ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a function
-        ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net with the gate 0 at the start, which
-        so stays exact; see `Network` for what it is called with.
+        ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net. The gate is 0 at first, so that the
+        initialisation stays exact; see `Network` for how it is called.
     decoder : Network or callable, optional
-        As `encoder`. With both given those three parameters have no effect.
+        The same for the decoder. With both given, those three parameters have no effect.
     categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
         The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
-        Enum, as in HistGradientBoosting; "auto": these and columns of strings; else a bool mask, column numbers or
-        names, or None for no column. There is no limit to the number of levels; each column is one column of codes.
+        Enum, as in HistGradientBoosting; "auto": these and columns of strings; otherwise a bool mask, column numbers or
+        names, or None for no column. The number of levels is not limited; each column becomes one column of category
+        indices.
     likelihood : str, Family or list of (str or Family, columns), default="auto"
-        "auto" goes by type, never by the values of one column: categories are Categorical, bool columns, and arrays
-        that hold only 0 and 1 everywhere, are Bernoulli, everything else Gaussian with one noise variance per column.
-        A single family is that of all columns but the categories. Other short names:
-        "gaussian", "laplace", "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values;
-        "beta", "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for codes 0 .. C - 1;
+        "auto" goes by type, never by the values of one column: categories are Categorical; bool columns, and arrays
+        that hold only 0 and 1 everywhere, are Bernoulli; everything else is Gaussian with one noise variance per
+        column. A single family applies to all columns but the categories. Other short names: "gaussian", "laplace",
+        "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values; "beta",
+        "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for category indices 0 .. C - 1;
         "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A
         list names the columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(), [0, 3])]``;
         columns that it does not name are "auto".
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
-        Each column to unit variance; all columns by one scale (images, columns of one unit), centred each; or X as it
-        is. With "global" try ``likelihood=Gaussian(noise="shared")``: with a noise of its own a pixel that hardly
-        varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile" (piecewise linear between quantiles)
-        also bend each real column towards the normal, for skewed and many-peaked ones; the score has their
-        log-Jacobian, and means in data units come by quadrature. Columns of a positive family are divided by their
-        scale and never shifted; fractions, counts, categories and booleans are left alone.
+        "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
+        columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with
+        its own noise, a pixel that hardly varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile"
+        (piecewise linear between quantiles) also transform each real column towards the normal distribution, for skewed
+        and multimodal ones; the score includes their log-Jacobian, and means in data space come by quadrature. Columns
+        of a positive family are divided by their scale and never shifted; fractions, counts, categories and booleans
+        are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
-        What each column's log-likelihood counts in training; 1 each. `score` is never weighted, `history_` is.
+        The weight of each column's log-likelihood in training; 1 each. `score` is never weighted, `history_` is.
     feature_loss : FeatureLoss, optional
         A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
         the inner layers of a network that was trained elsewhere.
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
-        "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network fed with noise,
-        "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a family
-        of which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``. "auto"
-        is what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb", no
-        encoder for "gan".
+        "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network that takes noise as
+        input, "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a
+        family of which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``.
+        "auto" is what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb",
+        no encoder for "gan".
     prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior, default="auto"
         "auto" is the standard member of the posterior's family: normal for normal codes.
     objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
         Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
         variational Bayes, generative adversarial network. ``ELBO(beta=4.0)`` weights the KL in training; `score` never
-        does. Verbs without meaning are hidden: `score` for codes without density, all but `sample` and `decode` for
+        does. Methods without meaning are hidden: `score` for codes without density, all but `sample` and `decode` for
         "gan".
     schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
-        Which parameter group moves in each step: both together, encoder and decoder in turn, the linear model's EM in
-        closed form, or the encoder until it stops paying.
+        Which parameter group each step updates: both together, encoder and decoder in turn, the linear model's EM in
+        closed form, or the encoder until it stops improving.
     init : {"auto", "pca", "early_factor_analysis", "factor_analysis", "random"}, default="auto"
-        The start. "pca" has the directions of most variance and one noise variance for all columns;
+        The initialisation. "pca" has the directions of most variance and one noise variance for all columns;
         "factor_analysis" has one per column and the best linear likelihood; "early_factor_analysis" is ten steps of EM
         on the way from the first to the second, with most of the likelihood and most of the directions. "auto" takes
         "pca" or "early_factor_analysis" by their bounds on held-out rows and, less Akaike's correction, on their own.
-        "random" is what other libraries do: there the affine paths and the noise, with no start to keep,
-        learn at 8 times the learning rate at first, 16 times without hidden layers.
+        "random" is what other libraries do: the affine paths and the noise, which then have no solution to keep, learn
+        at 8 times the learning rate at first, 16 times without hidden layers.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         A callable is called with (parameters, lr=..., weight_decay=...).
     learning_rate : float or "auto", default="auto"
-        "auto" is 4e-3 for bounds from a closed-form start, with held-out rows that can stop the training. Else, as for
-        autoencoders, it is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them (Goyal et al.
-        2017), up to 4e-3.
+        "auto" is 4e-3 for bounds with a closed-form initialisation and held-out rows that can stop the training.
+        Otherwise, as for autoencoders, it is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them
+        (Goyal et al. 2017), up to 4e-3.
     learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
         A factor on the learning rate as a function of the absolute epoch 0, 1, ...
     weight_decay : float, default=0.0
-        On the weights of the MLPs only; the closed-form start is never shrunk.
+        Decay of the weights of the MLPs only; the closed-form initialisation is never shrunk.
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
     max_iter : int or "auto", default="auto"
-        Epochs at most; "auto" is 300, or as many as make 6000 steps on large tables. 0 gives the start alone, whose
-        `score` is the log-likelihood of the linear model.
+        The largest number of epochs; "auto" is 300, or as many as make 6000 steps on large tables. With 0 the model is
+        the initialisation, whose `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold rows out, stop when they stop improving, and keep the best state; the start, where it is not
-        beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100 distinct
-        rows; with fewer, nothing can be validated and at most 30 epochs are trained from the start.
-        Adversarial objectives ("aae", "avb", "gan") have no number to watch: "auto" holds nothing out for them. Without
-        held-out rows the last state is kept.
+        Whether to hold rows out, stop when they stop improving, and keep the best state; the initialisation, where it
+        is not beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100
+        distinct rows; with fewer, nothing can be validated and training takes at most 30 epochs. Adversarial objectives
+        ("aae", "avb", "gan") have no loss to monitor: "auto" holds nothing out for them. Without held-out rows the last
+        state is kept.
     validation_fraction : float, default=0.1
         Share of the distinct rows that is held out, chosen by a hash of their standardised content.
     n_iter_no_change : int, default=20
         Epochs without improvement before training stops.
     tol : float, default=0.0
-        Improvement, in nats per row, that counts.
+        The improvement, in nats per row, that counts.
     n_score_samples : int, default=32
-        Draws of z in `score_samples`, at least 2 K: antithetic and whitened, so exact for linear models with normal
-        codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on iris by 0.15
-        nats for Laplace codes, with 256 draws by 0.04.
+        Draws of z in `score_samples`, at least 2 K. They are antithetic and whitened, and so exact for linear models
+        with normal codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on
+        iris by 0.15 nats for Laplace codes, with 256 draws by 0.04.
     code_density : {"prior", "mixture"}, default="prior"
-        What `sample` and `impute` take p(z) for: the prior, or a Gaussian mixture that `fit` fits to the codes in the
-        end, which is nearer to them where they do not fill the prior. Scores always have the prior.
+        What `sample` and `impute` take as p(z): the prior, or a Gaussian mixture that `fit` fits to the latent codes
+        after training, which is closer to them where they do not fill the prior. Scores always use the prior.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit, with its units and components.
+        Whether `fit` continues from the last fit, with its scaling and components.
     keep_optimizer : bool, default=False
-        Whether copies that go through pickle, and `save`, keep the optimizer's state, about three times the weights;
-        with it, a fit that goes on after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it
-        starts from the loaded weights with a new optimizer. ``copy.deepcopy`` always keeps it.
+        Whether pickled copies, and `save`, keep the optimizer's state, about three times the weights. With it, a fit
+        that continues after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it continues from
+        the loaded weights with a new optimizer. ``copy.deepcopy`` always keeps it.
     device : str, default="auto"
         "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
-        than 1e8 multiply-adds, else the CPU. "mps" infers in float32.
+        than 1e8 multiply-adds, else the CPU. On "mps" inference is in float32.
     distributed : bool, default=False
-        Whether `fit` and `partial_fit` run in all processes of a ``torchrun`` launch, which share out the rows of every
+        Whether `fit` and `partial_fit` run in all processes of a ``torchrun`` launch, which share the rows of every
         batch; `batch_size` counts the rows of all. Each calls them on the same table with the same parameters and ends
         with the same model, that of one process but for rounding and for draws that take no generator, such as dropout.
-        With ``device="auto"`` each has the GPU of its local rank, where there are GPUs. Needs accelerate; see the
-        user guide, "Several GPUs and machines".
+        With ``device="auto"`` each uses the GPU of its local rank, where there are GPUs. Needs accelerate; see the user
+        guide, "Several GPUs and machines".
     precision : {"float32", "bfloat16"}, default="float32"
         "bfloat16" autocasts training only. Inference has the precision of X.
     compile : bool, default=False
         Whether to compile the loss with ``torch.compile``.
     callbacks : list of skorch callbacks, optional
-        Copied before use; epoch hooks only. For scikit-learn's callbacks see ``set_callbacks``.
+        They are copied before use; only their epoch hooks are called. For scikit-learn's callbacks see
+        ``set_callbacks``.
     checkpoint : Checkpoint, str or path-like, optional
-        Where `fit` writes down what training has made so far, every ten minutes or as the `Checkpoint` says: the same
-        call goes on from there, bit for bit, when the process was killed. It needs a `random_state`. `partial_fit`
-        writes none.
+        Where `fit` stores its progress, every ten minutes or as the `Checkpoint` says: after the process was killed,
+        the same call continues from there, bit for bit. It needs a `random_state`. `partial_fit` writes none.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
-        An int makes fits bit-identical on one device; None takes fresh entropy from the operating system. Global
+        An int makes fits bit-identical on one device; None draws fresh entropy from the operating system. Global
         generators are left as they were. Under joblib's threading backend, what draws from them does not repeat:
         dropout, gamma-like posteriors, and objectives that draw from the prior.
 
@@ -191,18 +196,18 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     n_features_in_ : int
         D, the number of columns of X.
     feature_names_in_ : ndarray of str
-        Names of the columns, only when X has string ones.
+        Names of the columns; only when X has string names.
     module_ : skvae.model.LatentVariableModel
         The torch module, in its own order of components.
     n_iter_ : int
-        Epochs run.
+        Number of epochs run.
     best_iter_ : int
-        The epoch whose state was kept; 0 is the start.
+        The epoch whose state was kept; 0 is the initialisation.
     history_ : list of dict
-        One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row and the units
-        of X. With held-out rows, epoch 0 is the start.
+        One record per epoch: loss, reconstruction and KL of training and held-out rows, in nats per row in data space.
+        With held-out rows, epoch 0 is the initialisation.
     init_ : str
-        The start; with ``init="auto"`` the one that was chosen.
+        The initialisation; with ``init="auto"`` the one that was chosen.
     order_ : ndarray of shape (n_components,)
         Output map: code k is ``signs_[k]`` times component ``order_[k]`` of `module_`, most informative first.
     signs_ : ndarray of shape (n_components,)
@@ -211,15 +216,17 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
         frozen); below 0.05 a component is switched off.
     noise_variance_ : ndarray of shape (n_features,)
-        Variance of each column given the code, at the code's mean, in the units of X; of code numbers for categories.
+        Variance of each column given the code, at the mean of the codes, in data space; for categories, of the category
+        index.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
     code_density_ : GaussianMixture
-        Of the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain autoencoders.
+        The mixture fitted to the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain
+        autoencoders.
     fitted_ : skvae._inference.fitted.Fitted
         All of these as one frozen value, which displays, metrics and export read. A later fit sets another one.
     statistics_ : TableStatistics
-        What `fit_statistics` has learned, until `partial_fit` or `fit_batches` starts from it.
+        What `fit_statistics` has learned, until `partial_fit` or `fit_batches` uses it.
 
     See Also
     --------
@@ -246,7 +253,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     >>> vae.sample(3, random_state=0).shape
     (3, 30)
 
-    A raw table, with a category, integers and a hole:
+    A raw table with a category, integers and a missing value:
 
     >>> import numpy as np
     >>> import pandas as pd
@@ -259,8 +266,8 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     {'kind': Categorical(n_classes=2), 'weight': Gaussian(), 'age': Gaussian()}
     >>> vae.sample(2, random_state=0).dtypes["age"]
     dtype('int64')
-    >>> holes = pd.DataFrame({"kind": [None], "weight": [19.6], "age": [3]})
-    >>> vae.impute(holes)
+    >>> incomplete = pd.DataFrame({"kind": [None], "weight": [19.6], "age": [3]})
+    >>> vae.impute(incomplete)
        kind  weight  age
     0   dog    19.6    3
     """
@@ -308,7 +315,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         checkpoint: Checkpoint | str | os.PathLike | None = None,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
-    ):
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -349,10 +356,10 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         self.random_state = random_state
 
     def set_params(self, **params: Any) -> "VAETransformer":
-        """Set parameters; a short name is expanded to its component first where a nested parameter asks for it.
+        """Set parameters; a short name is replaced by its component first where a nested parameter asks for it.
 
-        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``; so a grid search
-        over nested parameters needs no components.
+        ``set_params(objective__beta=4)`` on ``objective="elbo"`` gives ``objective=ELBO(beta=4)``, so that a
+        grid search over nested parameters needs no components.
 
         Parameters
         ----------
@@ -384,11 +391,11 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
             setattr(self, name, component(name, value))
         return super().set_params(**params)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
-        # Sparse tables have no column of codes: one-hot columns of a CSR are Bernoulli, each its own.
+        # Sparse tables have no column of category indices: each one-hot column of a CSR is Bernoulli.
         tags.input_tags.sparse = self.categorical_features is None or isinstance(self.categorical_features, str)
         tags.array_api_support = True
         return tags
@@ -397,24 +404,24 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> "VAETransformer":
         """Fit the model to the rows of X.
 
-        The closed-form start, then training from there; the best state on held-out rows is kept, the start among them.
-        Rows are made canonical first, equal ones merged and all of them sorted by content, so that their order does not
-        count.
+        Training goes on from the closed-form initialisation, and the best state on held-out rows is kept, the
+        initialisation included. Equal rows are merged first and all are sorted by content, so that their order does not
+        matter.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            NaN cells are missing. A numpy.memmap of numbers is not copied but read in runs of up to 64 neighbouring
-            rows, shuffled; so the order of its rows counts, its equal rows are not merged, and rows are held out run
-            by run: the fit is near that of the same array, and not bit-identical to it. joblib hands large arrays to
+            Rows; cells may be missing. A numpy.memmap of numbers is not copied but read in shuffled runs of up to 64
+            neighbouring rows. So the order of its rows matters, equal rows are not merged, and rows are held out run
+            by run: the fit is near that of the same array, but not bit-identical to it. joblib passes large arrays to
             its workers as such. With columns of `categorical_features` it is read whole.
         y : Ignored
-            For the API's sake.
+            Not used, present for API consistency.
         sample_weight : array-like of shape (n_samples,), optional
-            Non-negative; an integer weight equals that many copies of the row, exactly. An epoch draws
-            sum(sample_weight) rows, but at least as many as there are distinct ones and at most four times that.
+            Non-negative weights of the rows; an integer weight equals that many copies of the row, exactly. An epoch
+            draws sum(sample_weight) rows, but at least as many as there are distinct ones and at most four times that.
         X_val : array-like, frame or CSR of shape (n_val, n_features), optional
-            Held-out rows for early stopping; then every row of X trains. With ``early_stopping=False`` they only
+            Held-out rows for early stopping; all rows of X are then trained on. With ``early_stopping=False`` they only
             appear in `history_`.
 
         Returns
@@ -428,19 +435,19 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
             Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges;
             a checkpoint that is damaged. An earlier fit of the same estimator stays intact.
         TypeError
-            Rows that are not in memory: collections of dask and Spark, lazy frames. The message has lines that work.
+            Rows that are not in memory: collections of dask and Spark, lazy frames. The message shows code that works.
         OSError
-            The folder of `checkpoint` cannot be written to, or has too little room; said before training.
+            The folder of `checkpoint` cannot be written to, or has too little space; raised before training.
 
         See Also
         --------
-        partial_fit : One epoch at a time.
-        fit_batches : The same for a table in chunks.
+        partial_fit : Train one epoch at a time.
+        fit_batches : Fit a table that comes in chunks.
         fit_transform : Fit and encode.
 
         Examples
         --------
-        An integer weight is that many copies of a row, to the last bit:
+        An integer weight equals that many copies of a row, to the last bit:
 
         >>> import numpy as np
         >>> from sklearn.datasets import load_iris
@@ -463,18 +470,18 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
-        """Train one epoch on X, without validation; the first call sets units, columns and start from it.
+        """Train one epoch on X, without validation; the first call sets scaling and initialisation from it.
 
-        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. Units, order and signs
-        of the components are frozen after the first call: let it see rows that are like the rest, or call
-        `fit_statistics` before, from which the first call takes all these then.
+        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. The scaling, and order
+        and signs of the components, are frozen after the first call: its rows should be like the rest. Else call
+        `fit_statistics` before, from which the first call then takes all these.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
             Rows; cells may be missing.
         y : Ignored
-            For the API's sake.
+            Not used, present for API consistency.
         sample_weight : array-like of shape (n_samples,), optional
             As in `fit`.
 
@@ -485,9 +492,9 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
 
         See Also
         --------
-        fit : All epochs, with validation.
-        fit_statistics : Look at all rows first.
-        fit_batches : All epochs on a table in chunks.
+        fit : Train all epochs, with validation.
+        fit_statistics : Read all rows first.
+        fit_batches : Train all epochs on a table in chunks.
 
         Examples
         --------

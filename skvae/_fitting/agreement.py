@@ -1,4 +1,4 @@
-"""Agreement between the processes of one fit: that they were called alike, and that they hold the same numbers."""
+"""Agreement between the processes of one fit: they are called alike and hold the same numbers."""
 
 import hashlib
 from dataclasses import fields, replace
@@ -19,11 +19,11 @@ from .start import Progress, Start
 
 __all__ = ["agree", "compare_calls", "compare_tables"]
 
-#: Parameters that each process may have its own of.
+#: Parameters that may differ between processes.
 MAY_DIFFER = ("device", "callbacks", "verbose", "random_state")
-#: Fields that each process has its own of; columns and module take over the numbers inside.
+#: Fields that each process keeps; of columns and module, it takes over the numbers inside.
 OWN = ("columns", "config", "made_of", "module", "device", "progress", "training_state")
-#: Of the columns, what is computed from rows.
+#: Attributes of the columns that are computed from rows.
 SCALES = ("shift", "scale", "reach", "maps")
 
 Value = TypeVar("Value", Start, Progress)
@@ -45,7 +45,7 @@ def compare_calls(plan: Plan, earlier: Fitted | None) -> None:
 def compare_tables(
     processes: OneProcess, columns: Columns, train: RowsAndWeights, valid: RowsAndWeights | None
 ) -> None:
-    """Do the same for what was made of the tables."""
+    """Raise a ValueError in every process if their prepared tables differ."""
     if processes.size == 1:
         return
     description: dict[str, Any] = {}
@@ -54,20 +54,20 @@ def compare_tables(
         X, weight = rows or (np.zeros((0, 1)), np.zeros(0))
         description[f"the number of {name} rows"] = X.shape[0]
         description[f"the sum of the weights of the {name} rows"] = np.array(weight.sum())
-        description["the units of the columns"] = np.stack([columns.shift, columns.scale])
+        description["the scaling of the columns"] = np.stack([columns.shift, columns.scale])
         description[f"a hash of the {name} rows"] = _hash_of_first_rows(X)
     processes.compare(description)
 
 
 def _hash_of_first_rows(X: Any) -> list[str]:
-    """Of the first block of rows, which after sorting are a random subset."""
+    """Hashes of the first block of rows, which after sorting is a random subset; none without rows."""
     return [hashlib.sha256(stored(block).tobytes()).hexdigest()[:12] for _, block in islice(blocks(X), 1)]
 
 
 def agree(processes: OneProcess, value: Value) -> Value:
-    """Take over what the first process has: on other machines the last bits may differ.
+    """Take over the numbers of the first process, since the last bits may differ between machines.
 
-    Columns and module are the own ones with the first process's numbers, since these belong together.
+    Columns and module stay the process's own, with the first one's numbers inside, since these belong together.
     """
     if processes.size == 1:
         return value

@@ -1,5 +1,6 @@
 """From a trained model to `Fitted`: order, signs and information of its components, noise, density of its codes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,23 +23,23 @@ from .start import Progress, Start, draw_rows
 __all__ = ["describe", "live_components", "warn_of_collapse"]
 
 MAX_CELLS_WITHOUT = 4_000_000
-MAX_CODES = 5000  # behind the density that is fitted to codes
+MAX_CODES = 5000  # that the density is fitted to
 
 
 def describe(
     plan: Plan, prepared: Prepared, start: Start, progress: Progress, order: Any = None, signs: Any = None
 ) -> Fitted:
-    """Describe a trained model by the sample of rows.
+    """Describe a trained model by the sample of prepared rows.
 
     Parameters
     ----------
     plan : Plan
     prepared : Prepared
     start : Start
-        Its module is trained by now.
+        The model, with its module trained.
     progress : Progress
     order, signs : array or None
-        The output map, where it is frozen.
+        The output map of an earlier fit, where it is frozen.
     """
     seen = inspected(start.module, start.columns, start.device, *prepared.sample)
     importance = _importance(plan, seen, start)
@@ -99,7 +100,7 @@ def _noise_variance(seen: Inspected, start: Start) -> torch.Tensor:
         return InDataSpace(module.decode(center[None]), module.likelihood, start.columns).variance[0, 0]
 
 
-def _centers(module: LatentVariableModel) -> Any:
+def _centers(module: LatentVariableModel) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
     def centers(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return module.posterior.center(module.encode(x, mask))
 
@@ -130,11 +131,11 @@ def _draws(plan: Plan, module: LatentVariableModel, q: Distribution, seed: int) 
 
 
 def live_components(plan: Plan, prepared: Prepared, start: Start) -> int | None:
-    """Count the components that carry information; None where that is not defined, or a fall of it says little.
+    """Count the components that carry information; None where that is not defined, or where losing some says little.
 
-    A random initialisation says nothing, nor do few rows; and a prior with members comes towards the codes. Columns
-    without structure give a component ln(1 + g) nats by chance, g = (D / n)^(1/2), since the largest eigenvalue of n
-    rows of unit noise is near (1 + g)^2 (Marchenko & Pastur 1967). Such a one may go.
+    It says little after a random initialisation, for few rows, and where the prior is trained, since it then moves
+    towards the codes. Columns without structure give a component ln(1 + g) nats by chance, g = (D / n)^(1/2), since the
+    largest eigenvalue of n rows of unit noise is near (1 + g)^2 (Marchenko & Pastur 1967). Such ones do not count.
     """
     X, weight = prepared.sample
     trained = list(start.module.prior.parameters())
@@ -148,14 +149,14 @@ def live_components(plan: Plan, prepared: Prepared, start: Start) -> int | None:
 
 
 def warn_of_collapse(before: int | None, fitted: Fitted) -> None:
-    """Say it where components that carried information after initialisation have none any more."""
+    """Warn where components that carried information after initialisation have none any more."""
     if before is None:
         return
     after = int((on_host(fitted.kl_per_component) > LIVE).sum())
     if after < before:
         warn_user(
-            f"{before - after} of the {before} components that were live at the start have collapsed: they have no "
-            "information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
+            f"{before - after} of the {before} components that were live after initialisation have collapsed: they "
+            "have no information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
             "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
             "gives the same model.",
         )

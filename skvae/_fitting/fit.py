@@ -31,7 +31,8 @@ from .start import Progress, Start, solve
 
 __all__ = ["check_before", "fit_rows", "fit_table"]
 
-#: What a checkpoint is not told of: what the result does not depend on, cannot be compared, or is there resolved.
+#: Parameters left out of a checkpoint's fingerprint: the result does not depend on them, they cannot be compared, or
+#: their resolved value is in it.
 NOT_OF_A_RUN = ("callbacks", "checkpoint", "column_weights", "keep_optimizer", "max_iter", "random_state", "verbose")
 
 
@@ -79,7 +80,7 @@ def fit_rows(
     X_val : table or None
     earlier : Fitted or None
     tasks : Tasks or None
-        For scikit-learn's callbacks.
+        What scikit-learn's callbacks see.
     """
     shape = prepared.rows[0].shape
     plan.check_parts(prepared.basis.columns.families, prepared.sample[0].shape[0])
@@ -109,7 +110,7 @@ def _start(
     valid: RowsAndWeights | None,
     earlier: Fitted | None,
 ) -> Start:
-    """The earlier fit's model, or the best of the closed-form initialisations."""
+    """The model of the earlier fit, or the best initialisation."""
     if earlier is not None:
         return Start.of(earlier, plan)
     device = plan.device(prepared.table, *train_rows[0].shape)
@@ -118,7 +119,7 @@ def _start(
 
 
 def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
-    """The initialisation, which has won over training, from the held-out rows as well."""
+    """The initialisation solved again with the held-out rows, since training has not improved on it."""
     columns = start.columns.fitted_to(*prepared.rows)
     return solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
 
@@ -132,7 +133,7 @@ def _trained(
     hook: Any,
     run: ResumableFit | None,
 ) -> Progress:
-    """Train the module of a start in place."""
+    """Train the module of a start in place, and give its progress."""
     before = start.progress
     if n_epochs == 0:
         return before
@@ -185,15 +186,15 @@ def _training_options(
 
 
 def _linear_factor(start: Start) -> Callable[[int], float] | None:
-    """Epoch -> factor on the learning rate of what a closed form would have set; None where one has."""
+    """Factor by epoch on the learning rate of what a closed form would have set; None where one has set it."""
     has_nets = bool(start.module.net_parameters())
     return partial(_random_init_factor, has_nets) if start.init == "random" else None
 
 
 def _random_init_factor(has_nets: bool, epoch: int) -> float:
-    """16 for the affine paths, which have no start to keep and would take 1000 epochs at 1e-3; 1 from epoch 48 on.
+    """Factor 16 for the affine paths, which would take 1000 epochs at 1e-3; 1 from epoch 48 on.
 
-    Beside MLPs 8, since at 16 the two paths sometimes fight, and Adam throws the model over hundreds of nats.
+    Beside MLPs it is 8, since at 16 the two paths sometimes work against each other, and Adam loses hundreds of nats.
     """
     return 2.0 ** np.clip((48 - epoch) / 5, 0, 3 if has_nets else 4)
 
@@ -206,15 +207,15 @@ def _resumable(
     n_epochs: int,
     goes_on: bool,
 ) -> ResumableFit | None:
-    """This fit to its checkpoint: everything that the result depends on; None without a checkpoint.
+    """This fit as its checkpoint knows it, by all that the result depends on; None without a checkpoint.
 
-    Not the start, unless it comes from an earlier fit: the last bits of a sum depend on the machine.
+    The initialisation is left out unless it is an earlier fit, since the last bits of a sum depend on the machine.
     """
     if plan.checkpoint is None or n_epochs == 0:
         return None
-    units = [start.columns.shift, start.columns.scale]
+    scales = [start.columns.shift, start.columns.scale]
     before = start.progress
-    earlier = [before.n_iter, start.module.state_dict(), before.training_state, units] if goes_on else None
+    earlier = [before.n_iter, start.module.state_dict(), before.training_state, scales] if goes_on else None
     resolved = {
         "column_weights": start.config["column_weights"],
         "columns": [fingerprint(family) for family in start.columns.families],
@@ -231,7 +232,7 @@ def _resumable(
 
 
 def _snapshot(plan: Plan, prepared: Prepared, start: Start, net: Any) -> dict[str, Fitted]:
-    """The estimator's reference to the fit as if it had stopped after this epoch of `net`."""
+    """State of an estimator whose fit had stopped after this epoch of `net`."""
     epoch = net.epoch + 1
     progress = Progress(epoch, epoch, start.progress.history + plain_history(net))
     now = replace(start, module=copy.deepcopy(net.averaged_).eval())

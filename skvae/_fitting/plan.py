@@ -1,6 +1,6 @@
 """The plan of a fit: the estimator's parameters, checked, with everything "auto" resolved that can be before the rows.
 
-What goes by the number of rows is a method of the plan. No other place resolves "auto".
+What depends on the number of rows is a method of the plan. No other module resolves "auto".
 """
 
 import os
@@ -43,7 +43,7 @@ CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 
-#: What cannot change while a fitted model goes on; the second while its optimizer's state does.
+#: Parameters that cannot change while a fit continues; the second while it has its optimizer's state.
 STRUCTURE = (
     "n_components",
     "hidden_layer_sizes",
@@ -144,7 +144,7 @@ class Plan:
 
     @property
     def processes(self) -> OneProcess:
-        """Those that share out the batches of a fit."""
+        """The processes that share the batches of a fit."""
         return init_processes(self.given.distributed, self.given.device)
 
     @property
@@ -153,7 +153,7 @@ class Plan:
         return vars(self.given)
 
     def reserve(self) -> None:
-        """See to it that the checkpoint's folder can be written to; how much room it needs is known later."""
+        """Check that the checkpoint's folder can be written to; how much space it needs is known later."""
         if self.checkpoint is not None:
             folder = self.checkpoint.folder
             self.processes.on_first(lambda: reserve(folder, 1))
@@ -161,7 +161,7 @@ class Plan:
     # ---------------------------------------------------------------- networks
 
     def hidden_layer_sizes(self, n_rows: int) -> tuple[int, ...]:
-        """As a tuple; "auto" by the rows that train."""
+        """Sizes as a tuple; "auto" goes by the number of training rows."""
         sizes = self.given.hidden_layer_sizes
         if isinstance(sizes, str):
             is_adversarial = self.parts.objective.monitor is None  # nothing would stop a net that overfits
@@ -196,7 +196,7 @@ class Plan:
             check_row_wise(objective, self.schedule)
 
     def work_per_step(self, n_rows: int, n_features: int) -> int:
-        """Multiply-adds of the nets for one batch, encoder and S times decoder, as if they gave K and D numbers."""
+        """Multiply-adds of one batch: encoder plus S times decoder, as if these had K and D outputs."""
         widths = n_features, self.given.n_components
         encoder, decoder = self.networks(n_rows)
         with exclusive(0):
@@ -205,7 +205,7 @@ class Plan:
         return self.batch_size(n_rows) * per_row
 
     def device(self, table: Any, n_rows: int, n_features: int) -> str:
-        """Where the model is trained."""
+        """The device that the model is trained on."""
         return self.processes.device or choose_device(self.given.device, table, self.work_per_step(n_rows, n_features))
 
     # ---------------------------------------------------------------- epochs, batches, rates
@@ -218,7 +218,7 @@ class Plan:
 
     @cached_property
     def most_epochs(self) -> int:
-        """Epochs at most, before anything is known of the rows."""
+        """The largest number of epochs, before the rows are known."""
         return MOST_EPOCHS if isinstance(self.given.max_iter, str) else self.given.max_iter
 
     def max_epochs(self, n_rows: int) -> int:
@@ -228,7 +228,7 @@ class Plan:
         return int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
 
     def held_out(self, n_rows: int) -> tuple[bool, int]:
-        """Whether rows of the table are held out, and for how many epochs it trains."""
+        """Whether rows of the table are held out, and the number of epochs."""
         n_epochs = 1 if self.single_pass else self.max_epochs(n_rows)
         early_stopping = self.given.early_stopping
         if self.single_pass or n_epochs == 0 or not early_stopping:
@@ -240,7 +240,7 @@ class Plan:
         return True, n_epochs
 
     def learning_rate(self, n_rows: int, may_stop: bool, init: str) -> float:
-        """Resolve "auto": 4e-3 where a bound is raised from a closed-form start until held-out rows stop it.
+        """Resolve "auto": 4e-3 for bounds with a closed-form initialisation and held-out rows to stop the training.
 
         Else 1e-3 for batches of up to 128 rows, beyond in proportion to them (Goyal et al. 2017), up to 4e-3.
         """
@@ -250,10 +250,10 @@ class Plan:
             return 4e-3
         return 1e-3 * float(np.clip(self.batch_size(n_rows) / 128, 1.0, 4.0))
 
-    # ---------------------------------------------------------------- a fit that goes on
+    # ---------------------------------------------------------------- a fit that continues
 
     def made_of(self) -> dict[str, str]:
-        """What cannot change while a fitted model goes on, as text; of the objective only its critic."""
+        """Parameters that cannot change while a fit continues, as text; of the objective only its critic."""
         made = {name: fingerprint(self.parameters[name]) for name in STRUCTURE + OPTIMIZATION}
         objective = self.parts.objective
         made |= {
@@ -264,7 +264,7 @@ class Plan:
         return made
 
     def refuse_changes(self, before: Mapping[str, str], has_state: bool) -> None:
-        """Raise where a fit that goes on has other parts; or other optimizers than those whose state it has."""
+        """Raise where a continued fit has other parts, or another optimizer than that whose state it has."""
         now = self.made_of()
         for name in STRUCTURE + OPTIMIZATION if has_state else STRUCTURE:
             if before[name] != now[name]:
@@ -275,7 +275,7 @@ class Plan:
 
 
 def _checkpoint(parameters: Mapping[str, Any]) -> Checkpoint | None:
-    """The `checkpoint` as a component; None without one."""
+    """The `checkpoint` parameter as a component; None without one."""
     given = parameters["checkpoint"]
     if given is None:
         return None
@@ -283,7 +283,7 @@ def _checkpoint(parameters: Mapping[str, Any]) -> Checkpoint | None:
     checkpoint.check()
     if parameters["random_state"] is None:
         raise ValueError(
-            "checkpoint=... goes on with the same fit, and random_state=None makes every fit another one: set "
+            "checkpoint=... continues the same fit, and random_state=None makes every fit another one: set "
             "random_state, e.g. random_state=0."
         )
     return checkpoint

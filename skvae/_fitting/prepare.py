@@ -27,7 +27,7 @@ RowsAndWeights = tuple[RowSelection, np.ndarray]
 
 @dataclass(frozen=True)
 class Basis:
-    """What a fit sets first, and what one that goes on takes over: schema, seed, and the columns of the model.
+    """What a fit sets first, and what one that continues takes over: schema, seed, and the columns of the model.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Basis:
     seed : int
     columns : Columns
     ordering : Columns
-        Scaled by all rows: a fit that goes on holds the same rows out.
+        Columns scaled by all rows, so that a fit that continues holds the same rows out.
     missing : list of int
         Columns with missing values.
     """
@@ -48,20 +48,20 @@ class Basis:
 
     @classmethod
     def of(cls, earlier: Fitted) -> "Basis":
-        """Take over an earlier fit's."""
+        """Take over the basis of an earlier fit."""
         return cls(earlier.schema, earlier.seed, earlier.columns, earlier.ordering, earlier.config["holes"])
 
     @classmethod
     def decide(
         cls, plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray, margins: Any = None
     ) -> "Basis":
-        """Decide families and scales by rows; with `margins` these are a sample of a table whose margins they are."""
+        """Decide families and scales by rows; with `margins` of a whole table the rows are a sample of it."""
         columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins).fitted_to(X, weight)
         has_missing = columns_with_missing(X) if margins is None else margins.has_missing
         return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
 
     def in_order(self, X: RowSelection, weight: np.ndarray) -> RowsAndWeights:
-        """Give the rows in the order of the fit, after a look at their values."""
+        """Check the values of rows and give them in the order of the fit."""
         self.columns.check_support(X)
         return (X, weight) if X.is_on_disk else sort_rows(X, weight, self.ordering.standardize, self.seed)
 
@@ -74,13 +74,13 @@ class Prepared:
     ----------
     basis : Basis
     table : array
-        As validated: the kind of array, and the device, of what `fit` sets.
+        The validated table; fitted attributes are arrays of its kind, on its device.
     rows : (RowSelection, ndarray)
-        Rows and weights of the epochs.
+        Rows and weights that are trained on or held out.
     sample : (RowSelection, ndarray)
-        Rows and weights that the model starts from and is described by: `rows`, or a sample of what is to come.
+        Rows and weights that the model is initialised and described by: `rows`, or the sample of `fit_statistics`.
     n_features_in, feature_names_in : object
-        Attributes of the estimator.
+        Attributes of the estimator of these names.
     """
 
     basis: Basis
@@ -92,7 +92,7 @@ class Prepared:
 
 
 def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
-    """Give what a new fit sets first: what the table is, and the seed of everything."""
+    """Give what a new fit sets first: the schema of its table, and the seed of all random numbers."""
     return schema, plan.processes.broadcast(draw_seed(plan.given.random_state))
 
 
@@ -104,7 +104,7 @@ def prepare(
     earlier: Fitted | None,
     statistics: Any = None,
 ) -> Prepared:
-    """Validate a table and bring its rows into order.
+    """Validate a table, and merge and sort its rows.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def prepare(
     X, sample_weight : object
         As `fit` takes them.
     earlier : Fitted or None
-        The fit to go on with.
+        The fit to continue.
     statistics : TableStatistics or None
-        Of the table that X is a part of: a new fit starts from its sample of rows.
+        Statistics of the table that X is a part of; a new fit is initialised by their sample of rows.
     """
     sample = None
     if earlier is not None:
@@ -144,7 +144,7 @@ def prepared(
 
 
 def from_statistics(plan: Plan, statistics: Any) -> tuple[Basis, RowsAndWeights]:
-    """Begin a fit from statistics: the basis, and the sample of rows that it starts from."""
+    """Begin a fit by statistics: give the basis, and the sample of rows that the model is initialised by."""
     schema, seed = begin(plan, statistics._outline.schema)
     X, weight = statistics._rows
     basis = Basis.decide(plan, schema, seed, X, weight, statistics._margins)
@@ -177,7 +177,7 @@ def _held_out(estimator: BaseEstimator, basis: Basis, X_val: Any) -> RowsAndWeig
 
 
 def _rows(schema: Schema, seed: int, X: Any, table: Any, weight: np.ndarray | None) -> RowsAndWeights:
-    """Rows of the validated table: runs of a memory-mapped file that is read as it is, else the distinct ones."""
+    """Rows of the validated table: runs of a memory-mapped file if it needs no encoding, else the distinct ones."""
     if isinstance(X, np.memmap) and schema.is_plain:
         return mapped_rows(table, weight, seed)
     return canonical_rows(on_host(table), weight)

@@ -10,10 +10,10 @@ __all__ = ["best_start"]
 
 
 def best_start(plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWeights | None, device: str) -> Start:
-    """Initialise a model as `init` says; "auto" solves every one of the race and takes the best.
+    """Initialise a model as `init` says; "auto" solves every candidate and takes the best.
 
-    So the fit is bit for bit that of ``init=init_``. The columns are scaled once for all, since that is several passes
-    over a large table.
+    The fit is then bit for bit that of ``init=init_``. The columns are scaled once for all candidates, since that takes
+    several passes over a large table.
     """
     columns = basis.columns.fitted_to(*rows)
     if plan.given.init != "auto":
@@ -23,11 +23,11 @@ def best_start(plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWei
 
 
 def _handicap(plan: Plan, start: Start, rows: RowsAndWeights, valid: RowsAndWeights | None) -> float:
-    """What a race minimises: minus the mean bound of all rows, those that it was solved on corrected.
+    """What the race minimises: minus the mean bound of all rows, corrected for those that were solved on.
 
-    That is (m - n L - n' L') / (n + n'), L the bound of the n rows that the start was solved on, L' that of n'
-    held-out rows, and m how many numbers it has more than the others (Akaike 1974): factor analysis D - 1 noise
-    variances. A few held-out rows alone would choose by chance. A model without a score takes PCA.
+    That is (m - n L - n' L') / (n + n'): L is the bound of the n rows that the candidate was solved on, L' that of n'
+    held-out rows, and m the number of its additional parameters (Akaike 1974), D - 1 noise variances for factor
+    analysis. A few held-out rows alone would choose by chance. A model without a score takes PCA.
     """
     if plan.parts.lacks("codes") or plan.parts.lacks("score"):
         return closed_form.RACE.index(start.init)

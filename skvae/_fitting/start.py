@@ -32,11 +32,11 @@ class Progress:
     Parameters
     ----------
     n_iter, best_iter : int
-        Epochs run, and the one whose state was kept.
+        Number of epochs run, and the epoch whose state was kept.
     history : list of dict
-        A record for each epoch.
+        One record per epoch.
     training_state : dict or None
-        What training goes on from.
+        Trained weights, optimizers and number of steps, from which training continues.
     """
 
     n_iter: int = 0
@@ -52,9 +52,9 @@ class Start:
     Parameters
     ----------
     init : str
-        The initialisation.
+        Name of the initialisation.
     columns : Columns
-        Scaled by the rows that it was solved on.
+        Columns scaled by the rows that it was solved on.
     config : dict
         Arguments of `LatentVariableModel`.
     made_of : dict of str to str
@@ -65,7 +65,7 @@ class Start:
     device : str
     seed : int
     progress : Progress
-        Of the fit that goes on; nothing for a new one.
+        Progress of the fit that continues; empty for a new one.
     """
 
     init: str
@@ -81,7 +81,7 @@ class Start:
 
     @classmethod
     def of(cls, earlier: Fitted, plan: Plan) -> "Start":
-        """Go on with an earlier fit, whose module stays as it is."""
+        """Start from an earlier fit, whose module is copied."""
         device = plan.processes.device or earlier.device
         return cls(
             init=earlier.init,
@@ -98,7 +98,7 @@ class Start:
 
 
 def solve(plan: Plan, basis: Basis, columns: Columns, init: str, rows: RowsAndWeights, device: str) -> Start:
-    """Give the closed-form initialisation from the given rows, in a new module."""
+    """Initialise a new module by the given rows."""
     X, weight = rows
     config = _config(plan, basis, columns, X.shape)
     with exclusive(basis.seed):
@@ -136,7 +136,7 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
 def _start_prior(
     plan: Plan, module: LatentVariableModel, columns: Columns, device: str, seed: int, rows: RowsAndWeights
 ) -> None:
-    """Spread a prior with members over draws of the initial posteriors."""
+    """Initialise the prior by draws of the initial posteriors."""
     if not module.posterior:
         return
     X, weight = rows
@@ -151,15 +151,15 @@ def _start_prior(
 
 
 def draw_rows(weight: np.ndarray, n_most: int, seed: int) -> np.ndarray:
-    """Give positions of rows in proportion to their weights, each in turn several times where there are few."""
+    """Draw positions of rows in proportion to their weights; where there are few rows, several times each."""
     n_draws = int(np.clip(weight.sum(), 1000, max(1000, n_most)))
     return draw_positions(weight, n_draws, np.random.default_rng(seed))
 
 
 def _module_signs(module: LatentVariableModel, columns: Columns, device: str, rows: RowsAndWeights) -> list[float]:
-    """Signs of the module's components, taken after initialisation, so that no later epoch turns one over.
+    """Signs of the module's components, fixed after initialisation, so that no later epoch flips one.
 
-    Codes that live on a part of the line, or are classes, keep their sign.
+    Codes on a part of the line, and classes, keep their sign.
     """
     if not module.posterior:
         return [1.0] * module.n_components

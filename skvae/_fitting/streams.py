@@ -1,15 +1,15 @@
-"""Fitting what does not fit into memory: methods of `VAETransformer` that read a source of chunks.
+"""Tables that do not fit into memory: methods of `VAETransformer` that read a source of chunks.
 
-`fit_batches` turns a source into a file of encoded rows, and a file is what `fit` can do already; `fit_statistics`
-looks at a source so that `partial_fit` starts right whatever its first chunk is.
+`fit_batches` writes the encoded rows of a source into a file, which is then fitted like any memory-mapped table.
+`fit_statistics` reads a source so that the initialisation of `partial_fit` does not depend on its first chunk.
 """
 
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -45,7 +45,7 @@ __all__ = ["Outlined", "Streams"]
 
 @dataclass(frozen=True)
 class Outlined(Learned):
-    """What `fit_statistics` leaves: a table that was looked at, and no model yet."""
+    """What `fit_statistics` leaves: statistics of a table, and no model yet."""
 
     statistics: TableStatistics = field(metadata=ATTRIBUTE)
     n_features_in: int = field(metadata=ATTRIBUTE)
@@ -53,43 +53,43 @@ class Outlined(Learned):
 
 
 class Streams(HoldsFit, BaseEstimator):
-    """How `VAETransformer` learns from a source of chunks."""
+    """The methods that fit a source of chunks."""
 
     def fit_statistics(self, source: Callable | TableStatistics) -> "Streams":
-        """Look at a table in chunks, so that the next `partial_fit` starts from the whole of it.
+        """Read a table in chunks, so that the next `partial_fit` is initialised by the whole of it.
 
-        Columns and categories, units, families, signs and the closed-form start, the order of the components and all
-        that describes the model come from these statistics then, and not from the first chunk that trains: units by the
-        exact moments, the rest by a random sample of rows. An earlier fit is dropped. The statistics serve one start:
-        the first `partial_fit` takes them, as `fit_batches` does, which so reads its source once less; `fit` ignores
+        Columns and categories, scaling, families, the closed-form initialisation, order and signs of the components and
+        all that describes the model then come from these statistics, not from the first chunk that is trained on: the
+        scaling from exact moments, the rest from a random sample of rows. An earlier fit is dropped. The statistics are
+        used once: by the first `partial_fit`, or by `fit_batches`, which then reads its source once less; `fit` ignores
         them.
 
         Parameters
         ----------
         source : callable or TableStatistics
             A function without arguments that returns an iterator of chunks (arrays, frames or CSR matrices of the same
-            columns); or statistics that are there already, perhaps merged from many machines.
+            columns), or existing statistics, perhaps merged from many machines.
 
         Returns
         -------
         VAETransformer
-            The estimator itself, with the attribute `statistics_` and not fitted yet.
+            The estimator itself, not fitted yet, with the attribute `statistics_`.
 
         Raises
         ------
         TypeError
-            `source` is neither; a table or an iterator, for instance.
+            `source` is neither, but a table or an iterator, for instance.
         ValueError
-            A source without rows, or a chunk that does not go with those before; the message has its number.
+            A source without rows, or a chunk that does not match those before it; the message gives its number.
 
         See Also
         --------
         partial_fit : Train on one chunk.
-        TableStatistics : What is learned, and how parts of it are merged.
+        TableStatistics : Collect and merge statistics of chunks.
 
         Examples
         --------
-        The first chunk knows no dogs:
+        The first chunk has no dogs:
 
         >>> import pandas as pd
         >>> from skvae import VAETransformer
@@ -116,15 +116,15 @@ class Streams(HoldsFit, BaseEstimator):
         """Fit the model to a table that comes in chunks and need not fit into memory.
 
         The source is read twice: once to learn columns and categories, once to write the encoded rows into a temporary
-        file, which nothing but this call can see and which is gone at its end, however it ends. Then all is as for
-        `fit` of a numpy.memmap of these rows, bit for bit: runs of up to 64 neighbours, shuffled, and mixed again over
-        blocks of 2^21 cells. So the order of the rows costs next to nothing, even where the table is sorted, and an
-        epoch reads the file and not the source.
+        file, which only this call can see and which is removed at its end, however it ends. The rest is as for `fit` of
+        a numpy.memmap of these rows, bit for bit: runs of up to 64 neighbours are shuffled, and mixed again over blocks
+        of 2^21 cells. So the order of the rows hardly matters, even where the table is sorted, and an epoch reads the
+        file, not the source.
 
         Memory: the largest chunk, three times as encoded (8 bytes per cell), then what `fit` takes for any large
-        table: up to 500 MB, with holes 1.5 GB, for the start (60 MB for 30 columns without holes), and at most
-        25 bytes per row of the table, 15 with ``early_stopping=False``. Disk: 8 bytes per cell, 4 where all chunks are
-        float32 arrays, the size of the type for those of ints and bools.
+        table: up to 500 MB, with missing values 1.5 GB, for the initialisation (60 MB for 30 columns without missing
+        values), and at most 25 bytes per row of the table, 15 with ``early_stopping=False``. Disk: 8 bytes per cell, 4
+        where all chunks are float32 arrays, the size of the type for those of ints and bools.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Streams(HoldsFit, BaseEstimator):
             As in `fit`.
         cache_dir : path-like, optional
             The folder of the temporary file; by default that of `tempfile`. Where that is in memory, as /tmp is on some
-            systems, name one on a disk.
+            systems, give one on a disk.
 
         Returns
         -------
@@ -150,12 +150,12 @@ class Streams(HoldsFit, BaseEstimator):
             `source` is not a function that returns an iterator of chunks.
         ValueError
             As in `fit`; also a source without rows, one that gives other rows the second time, and a chunk that does
-            not go with those before, whose number the message has.
+            not match those before it, whose number the message gives.
 
         See Also
         --------
-        fit : The same for a table in memory, or in a numpy.memmap.
-        partial_fit : For streams without an end.
+        fit : Fit a table in memory, or in a numpy.memmap.
+        partial_fit : Train on streams without an end.
 
         Examples
         --------
@@ -204,9 +204,9 @@ def _take_columns(estimator: BaseEstimator, outline: Outline) -> None:
 def _outline(
     plan: Plan, source: Callable, statistics: TableStatistics | None, tasks: Tasks
 ) -> tuple[Outline, int | None]:
-    """What the whole of a source is, and its number of chunks: from a first pass.
+    """The outline of a whole source and its number of chunks, from a first pass.
 
-    Or from the statistics that `fit_statistics` has left, whose chunks may have been others.
+    Statistics of `fit_statistics` save that pass; their chunks may have been others, so that the number is None.
     """
     if statistics is not None:
         _refuse_nothing(statistics)
@@ -220,7 +220,7 @@ def _outline(
 
 
 def _encoder(estimator: BaseEstimator, schema: Schema, dtype: np.dtype) -> Callable[[Any, int], np.ndarray]:
-    """A function that gives the numbers of a chunk, (n, D) in one piece."""
+    """A function that encodes a chunk as numbers (n, D), contiguous in memory."""
 
     def encoded(chunk: Any, number: int) -> np.ndarray:
         if count_rows(chunk) == 0:
@@ -240,7 +240,7 @@ def _written(
     tasks: Tasks,
     encoded: Callable[[Any, int], np.ndarray],
 ) -> np.ndarray:
-    """The encoded rows of a source as an array that lies in `file`."""
+    """The encoded rows of a source as an array that is mapped from `file`."""
     shape = outline.n_rows, len(outline.schema.kinds)
     n_rows = 0
     for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
@@ -274,35 +274,35 @@ def _say(plan: Plan, what: str) -> None:
         print(what)
 
 
-def _chunks(source):
-    """Call a source, and refuse what is none."""
+def _chunks(source: Any) -> Iterator[Any]:
+    """The chunks of a source; anything but a function that returns an iterator is refused."""
     how = (
         "It must be a function without arguments that returns an iterator of chunks, e.g. source=lambda: iter(chunks)."
     )
     if not callable(source):
-        raise TypeError(f"'source' is {_told(source)}. {how}")
+        raise TypeError(f"'source' is {_type_of(source)}. {how}")
     chunks = source()
     if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
-        raise TypeError(f"'source' returned {_told(chunks)}. {how}")
+        raise TypeError(f"'source' returned {_type_of(chunks)}. {how}")
     return map(_loaded, chunks)
 
 
-def _loaded(chunk):
+def _loaded(chunk: Any) -> Any:
     refuse_lazy(chunk, "A chunk")
     return as_table(chunk)
 
 
-def _refuse_nothing(outline):
+def _refuse_nothing(outline: Outline | TableStatistics) -> None:
     if outline.n_rows == 0:
         raise ValueError("The source has no rows: it gave no chunk, or only empty ones.")
 
 
-def _told(value):
+def _type_of(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def _cache(folder):
-    """A file without a name in a folder, before anything is read."""
+def _cache(folder: Any) -> IO[bytes]:
+    """An unnamed temporary file in a folder, opened before anything is read."""
     try:
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
@@ -315,7 +315,7 @@ def _cache(folder):
 
 
 def _check_space(outline: Outline, cache_dir: Any) -> None:
-    """See to it that the rows find a place, before hours are spent on them."""
+    """Raise if the rows do not fit on the disk, before hours are spent on them."""
     folder = tempfile.gettempdir() if cache_dir is None else cache_dir
     needed = outline.n_rows * len(outline.schema.kinds) * outline.dtype.itemsize
     free = shutil.disk_usage(folder).free

@@ -1,17 +1,18 @@
-"""Numbers of a fitted model: per-row ELBO, importance-weighted log-likelihood, KL per component. All without gradients.
+"""Numbers that evaluate a model, without gradients: bounds of each row, importance weights, KL of each component.
 
 Base noise is shared by all rows and fixed, so that a row's score does not depend on its neighbours.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 
 from ..distributions.divergences import marginals
 from ..distributions.latent import OneHots, joint_log_prob, kl, summed
+from ..model import LatentVariableModel
+from ..posteriors import Head
 
 __all__ = [
     "aggregate_kl",
@@ -29,33 +30,33 @@ _CELLS_PER_CHUNK = 1 << 19  # of the widest layer: 4 MB as float64, larger ones 
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
 
 
-def elbo(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, n_noise): nats per row in the model's units, (B,)."""
+def elbo(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """mean_s log p(x | z_s) - KL(q(z|x) || p(z)) for u (S, 1, n_noise): nats per row in model space, (B,)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
     divergence = _kl(model.posterior, q, q, model.prior(model.encode), u)
     return model.log_likelihood(x, mask, z).mean(0) - summed(divergence)
 
 
-def log_weights(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """log p(x, z_s) / q(z_s | x), nats in the model's units, (S, B)."""
+def log_weights(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """log p(x, z_s) / q(z_s | x), nats in model space, (S, B)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
     return model.log_likelihood(x, mask, z) + joint_log_prob(model.prior(model.encode), z) - joint_log_prob(q, z)
 
 
-def importance_weighted(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
-    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, section 3), nats per row in the model's units, (B,)."""
+def importance_weighted(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """log mean_s p(x, z_s) / q(z_s | x) (Burda et al. 2016, section 3), nats per row in model space, (B,)."""
     return log_weights(model, x, mask, u).logsumexp(0) - math.log(len(u))
 
 
-def effective_sample_size(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def effective_sample_size(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """(sum_s w_s)^2 / sum_s w_s^2 of the importance weights (Kong 1992), between 1 and S, (B,)."""
     log_w = log_weights(model, x, mask, u)
     return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
 
 
-def mutual_information(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def mutual_information(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """I(x; z) = E_x KL(q(z|x) || q(z)), q(z) the mean of q(z|x) over the B rows: nats, at most ln B, 0-d.
 
     Hoffman & Johnson (2016); He et al. (2019), section 4.
@@ -65,25 +66,25 @@ def mutual_information(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) ->
     return (joint_log_prob(q, z) - _log_aggregate(q, z)).mean()
 
 
-def aggregate_kl(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def aggregate_kl(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """KL(q(z) || p(z)) = E_x KL(q(z|x) || p(z)) - I(x; z): nats, 0-d (Hoffman & Johnson 2016)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
     return (_log_aggregate(q, z) - joint_log_prob(model.prior(model.encode), z)).mean()
 
 
-def _log_aggregate(q, z):
+def _log_aggregate(q: Distribution, z: Tensor) -> Tensor:
     """ln 1/B sum_j q(z_i | x_j) for draws z (S, B, K) of every row: (S, B)."""
     _, B, K = z.shape
     parts = z.unsqueeze(-2).split(max(1, _CELLS_PER_CHUNK // (B * K)), dim=1)  # pairs of rows: a part at a time
     return torch.cat([joint_log_prob(q, part).logsumexp(-1) for part in parts], 1) - math.log(B)
 
 
-def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+def kl_per_component(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """KL of each component's marginal posterior to the prior's, (B, n): the information it carries about a row.
 
-    A prior that does not factorise stands in by independent components: normal ones with its moments, or one-hot ones
-    with its probabilities.
+    A prior that does not factorise is replaced by independent components: normal ones with its moments, or one-hot
+    ones with its probabilities.
     """
     q = model.encode(x, mask)
     p = marginals(model.prior(model.encode))
@@ -94,7 +95,7 @@ def kl_per_component(model: Any, x: Tensor, mask: Tensor | None, u: Tensor) -> T
     return _kl(model.posterior, q, model.posterior.marginals(q), p, u)
 
 
-def _kl(head, q, factors, p, u):
+def _kl(head: Head, q: Distribution, factors: Distribution, p: Distribution, u: Tensor) -> Tensor:
     """KL(factors || p) for q or its marginals: the closed form, else an average over the draws from q for u.
 
     These are few and the same for all rows, so that their error would not average out over a table. Where components
@@ -109,17 +110,17 @@ def _kl(head, q, factors, p, u):
         return torch.einsum("s,sbk->bk", torch.softmax(-_NOISE.square() / 2, 0).to(u), q.log_prob(z) - p.log_prob(z))
 
 
-def reconstruction_loss_without_component(model: Any, x: Tensor, mask: Tensor | None) -> Tensor:
-    """What it costs log p(x | center) to set one component to its mean over the rows, nats, (B, K).
+def reconstruction_loss_without_component(model: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
+    """What log p(x | center) loses when one component is set to its mean over the rows, nats, (B, K).
 
-    The order of components whose posterior has no density.
+    It orders the components of posteriors without a density.
     """
     z = model.posterior.center(model.encode(x, mask))[None]
     without = torch.where(torch.eye(z.shape[-1], dtype=torch.bool, device=z.device)[:, None], z.mean(1, True), z)
     return (model.log_likelihood(x, mask, z) - model.log_likelihood(x, mask, without)).T
 
 
-def signs(codes, x, weight):
+def signs(codes: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """Sign of each component that makes its most covarying column rise with it, (K,) of -1 and 1.
 
     Parameters
@@ -133,6 +134,6 @@ def signs(codes, x, weight):
     return torch.where(closest < 0, -1.0, 1.0)
 
 
-def chunk_rows(model, n_samples):
-    """Rows that fit one chunk of S draws."""
+def chunk_rows(model: LatentVariableModel, n_samples: int) -> int:
+    """Number of rows of a chunk, of which S draws each go through the model at once."""
     return max(1, _CELLS_PER_CHUNK // (n_samples * model.widest))

@@ -51,12 +51,12 @@ SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
 
 #: The instance attribute that holds everything fitted.
 REFERENCE = "_learned"
-#: Of a field that is also an attribute of the estimator, with an underscore at its end.
+#: Metadata of a field that is also an attribute of the estimator, with an underscore at its end.
 ATTRIBUTE = {"is_attribute": True}
 
 
 class Learned:
-    """What an estimator holds by its one reference; its fields that are marked so are attributes of the estimator."""
+    """What an estimator holds by its one reference; fields marked `ATTRIBUTE` are attributes of the estimator."""
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -67,31 +67,31 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Learned):
-    """A fitted model, its table and how it came about.
+    """A fitted model, what is known of its table, and how it was fitted.
 
     Parameters
     ----------
     schema : Schema
-        What the fitted table was.
+        Kinds, levels and dtypes of the fitted table.
     columns : Columns
-        The way between its numbers and the model's.
+        The map between data space and model space.
     ordering : Columns
-        Of all rows: by these a fit that goes on sorts them, so that it holds the same ones out.
+        Columns scaled by all rows. A fit that continues sorts by these, and so holds the same rows out.
     seed : int
-        Of everything that is drawn.
+        Seed of all random numbers.
     config : dict
         Arguments of `LatentVariableModel`: its components, with "auto" resolved, and sizes.
     made_of : dict of str to str
-        Parameters that cannot change while the fit goes on.
+        Parameters that cannot change while the fit continues.
     device : str
     score_noise : Tensor (S, 1, n_noise)
         The frozen draws of scores.
     module_signs : list of float
         Signs of the components in the module's order, taken after initialisation.
     training_state : dict or None
-        Weights that are trained, optimizers and number of steps; None once stored without them.
+        Trained weights, optimizers and number of steps; None once stored without them.
     n_features_in, ... : object
-        The attributes of `VAETransformer` of that name, see there.
+        The attributes of `VAETransformer` of that name.
     """
 
     schema: Schema
@@ -125,11 +125,11 @@ class Fitted(Learned):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The estimator's attributes; `fitted_` is the whole."""
+        """Attributes of the estimator by name; `fitted_` is the whole value."""
         return {"fitted_": self, **super().attributes}
 
     def module_in(self, dtype: torch.dtype) -> LatentVariableModel:
-        """Give the module in a precision: float64 in, float64 inference."""
+        """Give the module in a precision, as a copy where it is not float32."""
         return in_precision(self.module, dtype)
 
     def inference_dtype(self, dtype: Any) -> torch.dtype:
@@ -137,7 +137,7 @@ class Fitted(Learned):
         return inference_dtype(self.device, dtype)
 
     def output_map(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
-        """Order and signs as tensors beside `tensor`, of the width of z: a one-hot variable moves as a block."""
+        """Order and signs as tensors like `tensor`, of the width of z: a one-hot variable moves as a block."""
         order, signs = (as_tensor(a).to(tensor.device) for a in (self.order, self.signs))
         n_classes = self.module.width // self.module.n_components
         if n_classes > 1:
@@ -146,44 +146,44 @@ class Fitted(Learned):
         return order, signs.to(tensor.dtype)
 
     def in_data_space(self, module: LatentVariableModel, z: Tensor) -> InDataSpace:
-        """p(x given z) of codes z (S, B, K) in the module's own order, in data space."""
+        """Give p(x given z) of codes z (S, B, K) in the module's own order, in data space."""
         return InDataSpace(module.decode(z), module.likelihood, self.columns)
 
     @property
     def n_nodes(self) -> int:
-        """Values per cell behind a mean in data space."""
+        """Number of quadrature nodes per cell of a mean in data space."""
         return N_NODES if self.columns.maps else 1
 
     def code_prior(self, module: LatentVariableModel) -> Distribution:
-        """Where latent codes are drawn from: the mixture fitted to the codes, or the prior."""
+        """Give the distribution that latent codes are drawn from: the mixture fitted to them, or the prior."""
         if self.code_density is not None:
             return as_normal_mixture(self.code_density, next(module.parameters()))
         return module.prior(module.encode)
 
 
 def inference_dtype(device: str, dtype: Any) -> torch.dtype:
-    """Give the precision of inference on a device: "mps" knows no float64."""
+    """Give the precision of inference on a device: "mps" has no float64."""
     return torch.float32 if device == "mps" else torch_float(dtype)
 
 
 def in_precision(module: LatentVariableModel, dtype: torch.dtype) -> LatentVariableModel:
-    """Give a float32 module in a precision, as a copy where it is another one."""
+    """Give a float32 module in a precision, as a copy where that is not float32."""
     return module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
 
 
 class HoldsFit:
     """An estimator that holds everything fitted by one reference.
 
-    So a reader in another thread sees one fit or the next, never a mixture, and an interrupt leaves one of them whole.
-    This file alone knows the reference. Attributes of the fit are read through it; scikit-learn's validation may still
-    set some on a working copy.
+    A reader in another thread sees one fit or the next, never a mixture, and an interrupt leaves one of them whole.
+    Attributes of the fit are read through the reference and cannot be set; scikit-learn's validation may still set some
+    on a working copy.
     """
 
     def __getattr__(self, name: str) -> Any:
         learned = learned_of(self)
         if learned is not None and not name.startswith("_") and name in learned.attributes:
             return learned.attributes[name]
-        return super().__getattribute__(name)  # once more, for its error: a hidden method has a reason
+        return super().__getattribute__(name)  # once more, for its error: that of a hidden method gives the reason
 
     def __setattr__(self, name: str, value: Any) -> None:
         learned = learned_of(self)
@@ -214,19 +214,19 @@ def learned_of(estimator: Any) -> Learned | None:
 
 
 def earlier_fit(estimator: Any) -> Fitted | None:
-    """Give the fit that a new call may go on with, if there is one."""
+    """Give the fit that a new call may continue, if there is one."""
     learned = learned_of(estimator)
     return learned if isinstance(learned, Fitted) else None
 
 
 def adopt(estimator: Any, learned: Learned) -> Any:
-    """Give an estimator a new fit, in one step; whatever an earlier one knew is gone with it."""
+    """Give an estimator a new fit, in one step; nothing of an earlier one remains."""
     setattr(estimator, REFERENCE, learned)
     return estimator
 
 
 def working_copy(estimator: Any, earlier: Learned | None) -> Any:
-    """Give a shallow copy with that earlier fit, into which scikit-learn's validation may write."""
+    """Give a shallow copy with an earlier fit, into which scikit-learn's validation may write."""
     twin = copy.copy(estimator)
     vars(twin).pop(REFERENCE, None)
     return twin if earlier is None else adopt(twin, earlier)

@@ -1,9 +1,9 @@
-"""What a row's observed cells say of the others: self-normalised importance sampling (Mattei & Frellsen 2019, eq. 10).
+"""Missing cells given the observed ones: self-normalised importance sampling (Mattei & Frellsen 2019, eq. 10).
 
     E[f(x_mis) | x_obs] = sum_s w_s E[f(x_mis) | z_s] / sum_s w_s,   w_s = p(x_obs | z_s) p(z_s) / r(z_s)
 
-Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995): where the encoder has
-never seen such holes, weights stay bounded.
+Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995), so that
+weights stay bounded where the encoder has never seen such missing values.
 """
 
 import math
@@ -23,7 +23,7 @@ SHARE_OF_THE_PRIOR = 0.25
 
 
 class Draws:
-    """Codes z (S, B, K), normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D)."""
+    """Codes z (S, B, K) with normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D)."""
 
     def __init__(self, z: Tensor, log_w: Tensor, p: Distribution) -> None:
         self.z = z
@@ -31,7 +31,7 @@ class Draws:
         self.p = p
 
     def resampled(self, n_draws: int) -> Tensor:
-        """n_draws of the S codes of each row by their weights, (n_draws, B, K); from torch's global generator."""
+        """Draw codes of each row by their weights, (n_draws, B, K), from torch's global generator."""
         chosen = torch.multinomial(self.w.T, n_draws, replacement=True).T
         return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
 
@@ -44,12 +44,12 @@ def weighted_draws(
     z_prior: Tensor,
     p: Distribution | None = None,
 ) -> Draws:
-    """Codes of rows x (B, D) from noise u (S_q, 1 or B, n_noise), and draws of the prior, z_prior (S_p, K).
+    """Give codes of rows x (B, D) from noise u (S_q, 1 or B, n_noise), and from draws of the prior, z_prior (S_p, K).
 
     Parameters
     ----------
     p : Distribution, optional
-        A prior in place of the model's.
+        A prior in place of the model's own.
     """
     q, p = model.encode(x, mask), model.prior(model.encode) if p is None else p
     z = torch.cat([model.posterior.push(q, u), z_prior[:, None].expand(-1, len(x), -1)])
@@ -64,12 +64,12 @@ def weighted_draws(
 
 
 def effective_size(draws: Draws) -> Tensor:
-    """1 / sum w^2: how many equal draws they are worth, (B,) (Kong 1992)."""
+    """Give 1 / sum w^2, the number of unweighted draws of the same precision, (B,) (Kong 1992)."""
     return 1 / draws.w.square().sum(0)
 
 
 def expected_values(p: InDataSpace, w: Tensor) -> Tensor:
-    """Under draws with weights w (S, B): the mean of numbers, the most probable class of categories and booleans.
+    """Average over draws of weights w (S, B): the mean of numbers, the most probable class of categories and booleans.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def expected_values(p: InDataSpace, w: Tensor) -> Tensor:
 
     Returns
     -------
-    values : Tensor (B, D), data units
+    values : Tensor (B, D), data space
     """
     exact = w.cpu().double()
-    exact = exact / exact.sum(0)  # an offset of 1e9 counts the seventh digit of a sum of weights
+    exact = exact / exact.sum(0)  # an offset of 1e9 shows an error in the seventh digit of the sum
     values = (exact[..., None] * p.mean).sum(0)
     for family, columns, part in p.likelihood.parts(p.p):
         if family.n_categories is not None:

@@ -1,4 +1,4 @@
-"""The fitted model behind an estimator that somebody hands to a metric or a display."""
+"""The fitted model behind an estimator or pipeline that a metric or a display is given."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ def last_step(cls: type, estimator: Any, X: Any = None, *needs: str, caller: str
     Parameters
     ----------
     cls : type
-        Of the estimator: a VAETransformer.
+        Class of the estimator: VAETransformer.
     estimator : VAETransformer, or Pipeline that ends in one
     X : table or None
     *needs : {"codes", "score"}
-        What the caller cannot do without.
+        What the caller needs of the model.
     caller : str
-        Name for the errors.
+        Name of the caller in errors.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rows of a table on their way to the model and back, chunk by chunk, in the precision of the table."""
+"""The rows of a table through the model and back, chunk by chunk, in the precision of the table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def read(estimator: Any, X: Any, method: str) -> tuple[Fitted, LatentVariableMod
 def per_row(
     estimator: Any,
     X: Any,
-    function: Callable,
+    function: Callable[..., Tensor],
     method: str,
     n_samples: int = 1,
     check_support: bool = False,
@@ -44,7 +44,7 @@ def per_row(
 ) -> Any:
     """Apply function(module, x, mask) to chunks of rows, in the precision of X, and give the result X's type.
 
-    With `with_rows` the function is also handed the rows in data space.
+    With `with_rows` the function also takes the rows in data space.
     """
     fitted, table = read_table(estimator, X, method)
     if check_support and not fitted.columns.has_units("standard").all():
@@ -55,12 +55,12 @@ def per_row(
 def over_chunks(
     fitted: Fitted,
     X: Any,
-    function: Callable,
+    function: Callable[..., Tensor],
     n_samples: int,
     with_rows: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Do the same for a validated table, as a tensor; `dtype` is the precision of inference, by default that of X."""
+    """Do the same for a validated table and give a tensor; `dtype` is the precision, by default that of X."""
     table = X if isinstance(X, Tensor) else on_host(X)
     dtype = fitted.inference_dtype(X.dtype) if dtype is None else dtype
     module = fitted.module_in(dtype)

@@ -1,4 +1,4 @@
-"""What a model says of a table as a whole: means over a random subset of its rows."""
+"""Means of a model's numbers over a table, estimated by a random subset of its rows."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

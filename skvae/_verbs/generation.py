@@ -1,13 +1,14 @@
-"""Cells and rows that are made: impute and sample."""
+"""Methods that generate cells and rows: impute and sample."""
 
 import copy
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._inference.decoded import InDataSpace
-from .._inference.fitted import IMPUTATION_STREAM, HoldsFit, fitted_of
+from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._inference.reading import over_chunks
 from .._tables import decoding, encoding
@@ -17,18 +18,19 @@ from .._utils.arrays import on_host
 from .._utils.checks import check_count
 from .._utils.random import draw_seed, exclusive, torch_generator
 from .._utils.user_warnings import warn_user
+from ..model import LatentVariableModel
 from .offered import offered
 
 __all__ = ["Generation"]
 
-_POOR = 10  # draws: weights worth fewer are nothing to rely on
+_POOR = 10  # draws: weights with a smaller effective sample size are unreliable
 _POOR_SHARE = 0.1
 _CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
 _FEW_NODES = 9  # per code, of the means in data space that are averaged over many codes
 
 
 class Generation(HoldsFit):
-    """The methods that fill in cells and draw rows."""
+    """The methods that impute missing values and draw rows."""
 
     @offered("codes")
     def impute(
@@ -38,43 +40,44 @@ class Generation(HoldsFit):
         n_importance_samples: int = 500,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
-        r"""Fill the missing cells of X: with conditional means and modes, or with draws.
+        r"""Impute the missing values of X by conditional means and modes, or by draws.
 
-        Self-normalised importance sampling with codes of the row's posterior and of the prior,
+        This is self-normalised importance sampling with codes of the row's posterior and of the prior,
 
         .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
             w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
 
-        (Mattei & Frellsen 2019, eq. 10). Codes without a density have no weights: there cells come from the centre.
+        (Mattei & Frellsen 2019, eq. 10). Where codes have no density, and so no weights, values are decoded from the
+        centre of the posterior.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            Rows with missing cells, of which fit need not have seen any.
+            Rows with missing cells; `fit` need not have seen any.
         n_draws : int, optional
-            Give that many tables, the missing cells of each drawn from p(x_mis | x_obs), for multiple imputation; None
-            for one table of conditional means, and modes of categories and booleans.
+            The number of tables for multiple imputation, in each of which the missing cells are drawn from
+            p(x_mis | x_obs). None gives one table of conditional means, and of modes of categories and booleans.
         n_importance_samples : int, default=500
-            S, codes per row.
+            S, the number of codes per row.
         random_state : int, RandomState instance or None
-            Of the draws of tables; means are deterministic.
+            Seed of the drawn tables; means are deterministic.
 
         Returns
         -------
         like X, or list of such
-            Observed cells as they were; columns have the dtypes that fit saw, integers are whole and booleans are
-            booleans. A column without any observed cell in fit has no model: numbers become 0, others stay missing.
+            Observed cells are unchanged. Columns have the dtypes that `fit` saw, integers are whole and booleans are
+            booleans. A column without any observed cell in `fit` has no model: numbers become 0, others stay missing.
 
         Warns
         -----
         UserWarning
-            For a tenth of the rows or more, the weights are worth fewer than ten draws.
+            For a tenth of the rows or more, the effective sample size of the weights is below ten.
 
         See Also
         --------
-        sample : New rows, with some cells given.
-        reconstruct : The observed cells as the model sees them.
-        sklearn.impute.KNNImputer : Means over the most similar rows.
+        sample : Draw new rows, with some cells given.
+        reconstruct : Reconstruct the observed cells, too.
+        sklearn.impute.KNNImputer : Impute by means over the most similar rows.
 
         Examples
         --------
@@ -82,10 +85,10 @@ class Generation(HoldsFit):
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
-        >>> holes = X.copy()
-        >>> holes[0, 2] = np.nan
+        >>> incomplete = X.copy()
+        >>> incomplete[0, 2] = np.nan
         >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
-        >>> bool(abs(vae.impute(holes)[0, 2] - X[0, 2]) < 0.3)
+        >>> bool(abs(vae.impute(incomplete)[0, 2] - X[0, 2]) < 0.3)
         True
         """
         fitted = fitted_of(self)
@@ -111,26 +114,26 @@ class Generation(HoldsFit):
         random_state: int | np.random.RandomState | None = None,
         given: dict | None = None,
     ) -> Any:
-        """Draw rows from the model: z ~ p(z), x ~ p(x given z), in data units.
+        """Draw rows from the model, z ~ p(z) and x ~ p(x given z), in data space.
 
-        With ``code_density="mixture"``, and for a plain autoencoder, which has no prior, z comes from a Gaussian
-        mixture fitted to the codes, `code_density_`.
+        With ``code_density="mixture"``, and for a plain autoencoder, which has no prior, z is drawn from a Gaussian
+        mixture fitted to the latent codes, `code_density_`.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows.
         random_state : int, RandomState instance or None
-            Of the draws; None asks the operating system for a seed.
+            Seed of the draws; None draws fresh entropy from the operating system.
         given : dict, optional
-            Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number: the other cells
+            Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number. The other cells
             are drawn given these, by importance resampling of codes of their posterior and of the prior.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            A frame's columns have the dtypes that fit saw: integers are whole, floats have as many decimals as the
-            fitted ones, categories their levels.
+            A frame's columns have the dtypes that `fit` saw: integers are whole, floats have as many decimals as the
+            fitted ones, and categories have the fitted levels.
 
         Raises
         ------
@@ -140,16 +143,16 @@ class Generation(HoldsFit):
         Warns
         -----
         UserWarning
-            The weights of the given cells are worth fewer than ten draws: a rare combination.
+            The given cells are a rare combination: the effective sample size of their weights is below ten.
 
         See Also
         --------
-        decode : The distribution that rows of given codes are drawn from.
-        impute : Fills the missing cells of rows.
+        decode : Give the distribution that rows of given codes are drawn from.
+        impute : Impute the missing values of rows.
 
         Examples
         --------
-        Flowers with a petal of 6 cm have wide ones:
+        Flowers with a petal length of 6 cm have wide petals:
 
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
@@ -177,8 +180,10 @@ class Generation(HoldsFit):
         return decoding.draws(fitted.schema, np.where(is_given, row, values), exact=np.flatnonzero(is_given))
 
 
-def _imputed(fitted, table, n_draws, n_importance_samples, seed):
-    """Values (n_draws or 1, n, D) of rows in data units, and the effective sample size of each, (n,)."""
+def _imputed(
+    fitted: Fitted, table: Any, n_draws: int | None, n_importance_samples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n_draws or 1, n, D) of rows in data space, and the effective sample size of each, (n,)."""
     n_tables = n_draws or 1
     if not table.shape[0]:
         return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
@@ -186,7 +191,7 @@ def _imputed(fitted, table, n_draws, n_importance_samples, seed):
     generator = torch_generator("cpu", seed, IMPUTATION_STREAM)
     u = torch.randn(n_importance_samples - n_prior, 1, fitted.module.n_noise, generator=generator)
 
-    def imputed(module, x, mask):
+    def imputed(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
         draws = _draws_given(fitted, module, x, mask, u.to(x), z_prior.to(x))
         size = effective_size(draws).cpu().double()
         if n_draws is None:
@@ -204,24 +209,26 @@ def _imputed(fitted, table, n_draws, n_importance_samples, seed):
     return values.astype(np.float64), numbers[:, -1]
 
 
-def _draws_given(fitted, module, x, mask, u, z_prior):
-    """Weighted codes of rows, from noise u and draws z_prior of the prior; without density, the centre alone."""
+def _draws_given(
+    fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor
+) -> Draws:
+    """Weighted codes of rows, from noise u and draws z_prior of the prior; without a density the centre alone."""
     if fitted.parts.lacks("score"):
         z = module.posterior.center(module.encode(x, mask))[None]
         return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z))
     return weighted_draws(module, x, mask, u, z_prior, fitted.code_prior(module))
 
 
-def _warn_of_poor_weights(fitted, sizes):
+def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
     if fitted.parts.lacks("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
         return
     warn_user(
         f"The importance weights of {(sizes < _POOR).mean():.0%} of the rows are worth fewer than {_POOR} draws: "
-        "their imputed cells are uncertain. Raise n_importance_samples, or fit on a table that has such holes.",
+        "their imputed cells are uncertain. Raise n_importance_samples, or fit on a table with such missing values.",
     )
 
 
-def _given_row(fitted, given):
+def _given_row(fitted: Fitted, given: dict) -> np.ndarray:
     """The given cells as a row (1, D) of which the others are missing."""
     if fitted.parts.lacks("codes") or fitted.parts.lacks("score"):
         parts = fitted.parts
@@ -234,7 +241,7 @@ def _given_row(fitted, given):
     return row
 
 
-def _codes_given(fitted, module, row, n_samples):
+def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int) -> Tensor:
     """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
     n_each = max(_CANDIDATES, 2 * n_samples)
     x, mask = fitted.columns.tensors(row, "cpu", torch.float64)

@@ -21,8 +21,9 @@ def offered(*needs: str, to_fit: bool = False) -> Callable[[Callable], Any]:
     Parameters
     ----------
     *needs : {"codes", "score", "mixture"}
+        What the method needs of the model.
     to_fit : bool, default=False
-        Whether the method fits first, so that the estimator's parameters decide and not its fit.
+        Whether the method fits first, so that the estimator's parameters decide, not its earlier fit.
     """
 
     def has(estimator: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Latent codes and back: transform, encode, decode and what goes through them."""
+"""Methods between rows and latent codes: transform, encode, decode and what is composed of them."""
 
 import copy
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array
+from torch import Tensor
 from torch.distributions import Distribution
 
 from .._inference import evaluation
@@ -31,8 +32,8 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
     def transform(self, X: Any) -> Any:
         """Encode rows as the centres of their posteriors, most informative component first.
 
-        The centre is the mean where it is finite, else the median or location; a Monte-Carlo mean with frozen draws
-        for flows and implicit posteriors; the class probabilities of categorical codes.
+        The centre is the mean where it is finite, else the median or location. For flows and implicit posteriors it is
+        a Monte Carlo mean with frozen draws, and for categorical codes it consists of the class probabilities.
 
         Parameters
         ----------
@@ -42,12 +43,12 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            Codes, float32 for float32 input, else float64; a frame after ``set_output``.
+            Latent codes, float32 for float32 input, else float64; a frame after ``set_output``.
 
         See Also
         --------
-        encode : The whole posterior of each row.
-        inverse_transform : The way back.
+        encode : Give the whole posterior of each row.
+        inverse_transform : Decode the codes.
 
         Examples
         --------
@@ -62,7 +63,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         """
         fitted = fitted_of(self)
 
-        def codes(module, x, mask):
+        def codes(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
             center = module.posterior.center(module.encode(x, mask))
             order, signs = fitted.output_map(center)
             return center.index_select(1, order).mul_(signs)  # a sixth of the time of center[:, order]
@@ -72,25 +73,26 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to the rows of X and encode them.
 
-        The same as `fit` and then `transform`; rows that were held out for early stopping are encoded like the others.
+        This equals `fit` followed by `transform`; rows that were held out for early stopping are encoded like the
+        others.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
             Rows; cells may be missing.
         y : Ignored
-            For the API's sake.
+            Not used, present for API consistency.
         **fit_params : dict
             Further parameters of `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            Codes, as `transform` gives them.
+            Latent codes, as `transform` gives them.
 
         See Also
         --------
-        fit : Takes the same parameters.
+        fit : Fit only, with the same parameters.
 
         Examples
         --------
@@ -106,21 +108,21 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         """Name the columns of `transform`: "vaetransformer0", "vaetransformer1", ...
 
-        A one-hot variable has a column for each class, "vaetransformer0_2" for class 2 of variable 0.
+        A one-hot variable has one column per class, "vaetransformer0_2" for class 2 of variable 0.
 
         Parameters
         ----------
         input_features : Ignored
-            For the API's sake.
+            Not used, present for API consistency.
 
         Returns
         -------
         ndarray of str
-            One name per column.
+            The name of each column.
 
         See Also
         --------
-        transform : Has these names after ``set_output``.
+        transform : Use these names after ``set_output``.
 
         Examples
         --------
@@ -141,9 +143,9 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
 
     @offered("codes")
     def encode(self, X: Any) -> Distribution:
-        """Give q(z given x) of every row as a torch distribution, in the order and signs of `transform`.
+        """Give q(z given x) of every row as a torch distribution, with the order and signs of `transform`.
 
-        It can be drawn from, and has `log_prob` where the posterior has a density. It outlives later fits.
+        It can be sampled, and has `log_prob` where the posterior has a density. Later fits do not change it.
 
         Parameters
         ----------
@@ -153,16 +155,16 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         Returns
         -------
         torch.distributions.Distribution
-            Batch shape (n_samples, n_components) where components are independent, else (n_samples,).
+            Its batch shape is (n_samples, n_components) where components are independent, else (n_samples,).
 
         See Also
         --------
-        transform : Its centre.
-        decode : The other half of the model.
+        transform : Give its centre.
+        decode : Give the distribution of rows of given codes.
 
         Examples
         --------
-        How well two components are known, where nothing is missing and where only one cell is left:
+        The standard deviations of two components, where only one cell is observed and where all are:
 
         >>> import numpy as np
         >>> from sklearn.datasets import load_iris
@@ -181,15 +183,15 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
 
     @offered()
     def decode(self, Z: Any) -> InDataSpace:
-        """Give p(x given z) of codes as one distribution over the columns, in data units.
+        """Give p(x given z) of latent codes as one distribution over the columns, in data space.
 
-        Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a bent
-        column are by quadrature.
+        Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a
+        transformed column come by quadrature.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components)
-            Codes, in the order and signs of `transform`.
+            Latent codes, with the order and signs of `transform`.
 
         Returns
         -------
@@ -199,12 +201,12 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
 
         See Also
         --------
-        inverse_transform : Its mean, in the types of the table.
-        encode : The other half of the model.
+        inverse_transform : Give its mean, in the types of the table.
+        encode : Give the posterior of rows.
 
         Examples
         --------
-        The spread that one code leaves to the columns, beside that of the whole table:
+        The standard deviations of the columns given one code, and those of the whole table:
 
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
@@ -223,10 +225,10 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
 
     @offered("codes")
     def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
-        """Encode and decode rows: through the centre to the mean, or the stochastic test phase.
+        """Encode and decode rows, through the centre to the mean, or by draws.
 
-        Without draws it is ``inverse_transform(transform(X))``, in one pass. Ghojogh's lecture, "The Test Phase in
-        Variational Autoencoder".
+        Without draws this is ``inverse_transform(transform(X))``, in one pass. With draws it is what Ghojogh's lecture
+        calls "The Test Phase in Variational Autoencoder".
 
         Parameters
         ----------
@@ -235,17 +237,17 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         sample : bool, default=False
             Whether to draw z ~ q(z given x) and then x ~ p(x given z).
         random_state : int, RandomState instance or None
-            Of the draws; None asks the operating system for a seed.
+            Seed of the draws; None draws fresh entropy from the operating system.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            Rows as the model sees them, the observed cells, too; means, or draws that are like the table.
+            All cells as the model reconstructs them, observed ones too: means, or draws in the types of the table.
 
         See Also
         --------
-        impute : Keeps the observed cells.
-        metrics.reconstruction_error : How far the reconstruction is off.
+        impute : Impute missing values and keep the observed ones.
+        metrics.reconstruction_error : Measure how far the reconstruction is off.
 
         Examples
         --------
@@ -260,10 +262,10 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         """
         fitted = fitted_of(self)
 
-        def through_the_center(module, x, mask):
+        def through_the_center(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
             return fitted.in_data_space(module, module.posterior.center(module.encode(x, mask))[None]).mean[0]
 
-        def drawn(module, x, mask):
+        def drawn(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
             q = module.encode(x, mask)
             u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
             return fitted.in_data_space(module, module.posterior.push(q, u)).draw()[0]
@@ -275,25 +277,25 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
 
     @offered("codes")
     def inverse_transform(self, Z: Any) -> Any:
-        """Decode codes to the mean of p(x given z) in data units; of a category, its most probable level.
+        """Decode latent codes to the mean of p(x given z) in data space, and categories to their most probable level.
 
-        For bent columns the mean is taken after they are bent back, by quadrature.
+        The mean of a transformed column is that in data space, by quadrature.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components)
-            Codes, in the order and signs of `transform`.
+            Latent codes, with the order and signs of `transform`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            Means are floats, those of booleans probabilities; categories have the levels and the dtype of the fitted
-            column. A pandas frame keeps the index of Z.
+            Means are floats, and those of booleans are probabilities; categories have the levels and the dtype of the
+            fitted column. A pandas frame keeps the index of Z.
 
         See Also
         --------
-        decode : The whole distribution.
-        sample : Rows that are like the table.
+        decode : Give the whole distribution.
+        sample : Draw rows in the types of the table.
 
         Examples
         --------
@@ -327,8 +329,8 @@ Representation.fit_transform = offered("codes", to_fit=True)(  # type: ignore[me
 )
 
 
-def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, torch.Tensor]:
-    """Codes of the estimator's order as (module, z) in the module's own, (n, K)."""
+def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, Tensor]:
+    """The module in the precision of Z, and the codes Z in the module's own order, (n, K)."""
     refuse_lazy(Z, "Z")
     Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
     width, n_components = fitted.module.width, fitted.module.n_components

@@ -1,10 +1,11 @@
-"""How likely rows and cells are: score_samples, score_columns, score, prior_responsibilities."""
+"""Methods that score rows and cells: score_samples, score_columns, score, prior_responsibilities."""
 
 import math
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._inference import evaluation
 from .._inference.fitted import IMPORTANCE_STREAM, HoldsFit, fitted_of
@@ -13,40 +14,42 @@ from .._tables.selection import dense
 from .._utils.arrays import on_host
 from .._utils.checks import check_count, check_weight
 from .._utils.random import torch_generator
+from ..model import LatentVariableModel
 from .offered import offered
 
 __all__ = ["Scoring"]
 
 
 class Scoring(HoldsFit):
-    """The methods that score rows."""
+    """The methods that score rows and cells."""
 
     @offered("codes", "score")
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Any:
-        """Give the evidence lower bound of each row in nats and in the units of X.
+        """Give the evidence lower bound of each row in nats, in data space.
 
-        The KL has weight 1 whatever was trained, and the log-Jacobian of the scaling is included; so the number
-        compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. Deterministic,
-        row by row, and exact for a linear-Gaussian model. Missing cells are left out.
+        The KL has weight 1 whatever the objective was, and the log-Jacobian of the scaling is included, so that the
+        number compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. It is
+        deterministic, does not depend on the other rows, and is exact for a linear-Gaussian model. Missing cells are
+        left out.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
             Rows; cells may be missing.
         n_importance_samples : int, optional
-            Give the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x) with that many independent draws
-            instead (Burda et al. 2016, section 3): tighter, and equal to log p(x) in the limit.
+            The number of independent draws of the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x), which
+            is then given instead (Burda et al. 2016, section 3). It is tighter, and equal to log p(x) in the limit.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            One bound per row; the lower, the odder the row.
+            One bound per row; the lower, the more unusual the row.
 
         See Also
         --------
-        score : Their mean.
-        score_columns : Which cell makes a row odd.
-        metrics.effective_sample_size : Whether the importance weights can be relied upon.
+        score : Give their mean.
+        score_columns : Find the cell that makes a row unusual.
+        metrics.effective_sample_size : Check whether the importance weights are reliable.
 
         Examples
         --------
@@ -65,7 +68,7 @@ class Scoring(HoldsFit):
             shape = (n_importance_samples, 1, fitted.module.n_noise)
             bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        def score(module, x, mask, rows):
+        def score(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
             value = bound(module, x, mask, u.to(x))
             return value + fitted.columns.log_jacobian(rows, mask).to(value)
 
@@ -73,13 +76,14 @@ class Scoring(HoldsFit):
 
     @offered("codes", "score")
     def score_columns(self, X: Any) -> Any:
-        r"""Give the log-density of each cell, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, to find out which one is odd.
+        r"""Give the log-density of each cell, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, to find unusual ones.
 
-        In nats and in the units of X, over the draws of `score_samples`. Low numbers are cells that the row's code does
-        not lead one to expect; compare a cell with its column, since each column has its own unit. The posterior has
-        seen the cell that it judges: `impute` the row without it to hear what the others say. It follows a column with
-        hardly any noise of its own, and then the row's other cells look odd; ``init="pca"`` makes that rarer. A row
-        that lies far out may have a low score without an odd cell, since the KL is in no column.
+        It is in nats, in data space, over the draws of `score_samples`. Low numbers are cells that are unlikely given
+        the row's latent code; compare a cell with its column, since each column has its own unit. The posterior has
+        seen the cell that it judges: `impute` the row without it for a prediction from the others. The posterior
+        follows a column with hardly any noise of its own, and then the row's other cells look unusual; ``init="pca"``
+        makes that rarer. A row far from the others may have a low score without an unusual cell, since the KL is in no
+        column.
 
         Parameters
         ----------
@@ -89,12 +93,12 @@ class Scoring(HoldsFit):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Log-densities; NaN where a cell is missing, or holds a category that fit has not seen.
+            Log-densities; NaN where a cell is missing, or holds a category that `fit` has not seen.
 
         See Also
         --------
-        score_samples : One number per row.
-        impute : What should have stood there.
+        score_samples : Give one number per row.
+        impute : Predict cells from the others.
 
         Examples
         --------
@@ -108,7 +112,7 @@ class Scoring(HoldsFit):
         """
         fitted = fitted_of(self)
 
-        def score(module, x, mask, rows):
+        def score(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
             z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
             log_px = module.decode(z).log_prob(x).logsumexp(0) - math.log(len(z))
             slopes = torch.from_numpy(fitted.columns.log_slopes(dense(on_host(rows)).astype(np.float64)))
@@ -120,17 +124,17 @@ class Scoring(HoldsFit):
 
     @offered("codes", "score")
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Give the mean of `score_samples`: the evidence lower bound per row in nats, in the units of X.
+        """Give the mean of `score_samples`: the evidence lower bound per row in nats, in data space.
 
-        A lower bound of the log-likelihood, so that grid searches and comparisons with other densities need no scorer.
-        Where the posterior has no density, the method is not there.
+        This is a lower bound of the log-likelihood, so that grid searches and comparisons with other densities need no
+        scorer. The method is hidden where the posterior has no density.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
             Rows; cells may be missing.
         y : Ignored
-            For the API's sake.
+            Not used, present for API consistency.
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative weights of the rows in the mean.
 
@@ -141,13 +145,14 @@ class Scoring(HoldsFit):
 
         See Also
         --------
-        score_samples : The bound of each row.
-        metrics.marginal_log_likelihood : A tighter bound.
-        metrics.neg_reconstruction_error : A scorer for models without a density.
+        score_samples : Give the bound of each row.
+        metrics.marginal_log_likelihood : Give a tighter bound.
+        metrics.neg_reconstruction_error : Score models without a density.
 
         Examples
         --------
-        The start with one noise for all columns is PCA on standardised columns, and the score is in the units of X:
+        The initialisation with one noise variance for all columns is PCA on standardised columns, with the score in
+        data space:
 
         >>> import numpy as np
         >>> from sklearn.datasets import load_wine
@@ -168,8 +173,8 @@ class Scoring(HoldsFit):
     def prior_responsibilities(self, X: Any) -> Any:
         r"""Give the membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
 
-        A soft clustering of the rows, over the draws of `score_samples`. Offered for `NormalMixture` and `VampPrior`
-        only.
+        They are a soft clustering of the rows, over the draws of `score_samples`, and exist for `NormalMixture` and
+        `VampPrior` only.
 
         Parameters
         ----------
@@ -179,12 +184,12 @@ class Scoring(HoldsFit):
         Returns
         -------
         ndarray of shape (n_samples, n_members)
-            Probabilities; rows sum to one.
+            Probabilities; each row sums to one.
 
         See Also
         --------
-        NormalMixture : A prior with members.
-        VampPrior : Another one.
+        NormalMixture : A mixture of normal members.
+        VampPrior : A mixture of posteriors of pseudo-inputs.
 
         Examples
         --------
@@ -197,7 +202,7 @@ class Scoring(HoldsFit):
         """
         fitted = fitted_of(self)
 
-        def memberships(module, x, mask):
+        def memberships(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
             p = module.prior(module.encode)
             z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
             return (
