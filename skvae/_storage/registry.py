@@ -24,15 +24,20 @@ _DICT = "dict"
 
 
 def built_in() -> dict[str, type]:
-    """Give every scikit-learn object of this package but the estimator itself, by the name of its class."""
+    """Give every component of this package by the name of its class: all that has a page, but for the estimator."""
     found: dict[str, type] = {}
-    waiting: list[type] = [BaseEstimator]
+    waiting: list[type] = [Documented]
     while waiting:
         subclasses: list[type] = waiting.pop().__subclasses__()
-        classes = [c for c in subclasses if c.__module__.startswith("skvae.")]
-        waiting += classes
-        found |= {c.__name__: c for c in classes if not (hasattr(c, "fit") or inspect.isabstract(c) or c is Documented)}
+        ours = [c for c in subclasses if c.__module__.startswith("skvae.")]
+        waiting += ours
+        found |= {c.__name__: c for c in ours if _is_component(c)}
     return found
+
+
+def _is_component(ours: type) -> bool:
+    is_base = inspect.isabstract(ours) or ours.__module__.startswith("skvae._utils.")
+    return not is_base and not hasattr(ours, "fit")
 
 
 def is_built_in(value: Any) -> bool:

@@ -62,7 +62,7 @@ def _columns_state(columns: Columns) -> dict[str, Any]:
         "shift": columns.shift,
         "scale": columns.scale,
         "reach": columns.reach,
-        "maps": [[d, {name: _item(value) for name, value in vars(bend).items()}] for d, bend in columns.maps.items()],
+        "maps": [[d, _numbers(vars(scaling))] for d, scaling in columns.maps.items()],
     }
 
 
@@ -116,9 +116,9 @@ def _packed(values: list[Any]) -> list[Any] | np.ndarray:
 def _mixture_state(mixture: "GaussianMixture") -> dict[str, Any]:
     fitted = {k: v for k, v in vars(mixture).items() if k.endswith("_") and not k.startswith("_")}
     parameters = {name: getattr(mixture, name) for name in MIXTURE}
-    return {name: _item(value) for name, value in (parameters | fitted).items()}
+    return _numbers(parameters | fitted)
 
 
-def _item(value: Any) -> Any:
-    """Turn a numpy scalar into a Python number."""
-    return value.item() if isinstance(value, np.generic) else value
+def _numbers(value: Any) -> Any:
+    """Turn the numpy scalars in nested lists and dicts into Python numbers."""
+    return convert(value, np.generic, lambda scalar: scalar.item())

@@ -184,3 +184,11 @@ def test_statistics_travel_in_a_pickle():
     again = pickle.loads(pickle.dumps(vae))
     assert again.statistics_.n_rows == 150
     np.testing.assert_array_equal(again.partial_fit(IRIS).transform(IRIS), vae.partial_fit(IRIS).transform(IRIS))
+
+
+def test_a_device_that_this_machine_lacks():
+    state = changed(VAETransformer(**SMALL).fit(IRIS).__getstate__(), ["_learned", "device"], "cuda:99")
+    vae = VAETransformer()
+    vae.__setstate__(state)
+    assert vae.fitted_.device == "cpu"
+    assert vae.transform(IRIS).shape == (150, 2)
