@@ -9,7 +9,7 @@ import torch
 from sklearn.utils import Tags
 
 from ._fitting.fit import fit_table
-from ._fitting.plan import CONSTRAINTS, Plan
+from ._fitting.plan import CONSTRAINTS, Plan, parameters_of
 from ._fitting.streams import Streams
 from ._inference.fitted import REFERENCE, adopt, earlier_fit, learned_of, working_copy
 from ._storage.stored import Stored
@@ -460,7 +460,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         True
         """
         refuse_lazy(X)
-        plan = Plan.of(self.get_params(deep=False), type(self).__name__)
+        plan = Plan.of(parameters_of(self), type(self).__name__)
         earlier = earlier_fit(self) if self.warm_start else None
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
         tasks = Tasks(self, X, y, plan.most_epochs)
@@ -505,7 +505,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         2
         """
         refuse_lazy(X)
-        plan = Plan.of(self.get_params(deep=False), type(self).__name__, single_pass=True)
+        plan = Plan.of(parameters_of(self), type(self).__name__, single_pass=True)
         earlier, twin = earlier_fit(self), working_copy(self, learned_of(self))
         statistics = getattr(twin, "statistics_", None)
         return adopt(self, fit_table(plan, twin, X, sample_weight, None, earlier, statistics))

@@ -36,7 +36,7 @@ from ..priors import Prior
 from ..schedules import SCHEDULES, Schedule
 from .compatibility import check_parts, check_row_wise
 
-__all__ = ["CONSTRAINTS", "Plan"]
+__all__ = ["CONSTRAINTS", "Plan", "parameters_of"]
 
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 30
@@ -101,6 +101,12 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
     "random_state": ["random_state"],
 }
+
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """Give all parameters by name; the constructor of a user's subclass may take fewer of them, and others."""
+    known = {name: getattr(estimator, name) for name in CONSTRAINTS}
+    return dict(sorted({**known, **estimator.get_params(deep=False)}.items()))
 
 
 @dataclass(frozen=True)

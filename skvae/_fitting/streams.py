@@ -37,7 +37,7 @@ from .._utils.arrays import on_host
 from .._utils.compat import with_callbacks
 from .._utils.threads import limited_threads
 from .fit import check_before, fit_rows
-from .plan import Plan
+from .plan import Plan, parameters_of
 from .prepare import Basis, Prepared, begin, prepared
 
 __all__ = ["Outlined", "Streams"]
@@ -167,7 +167,7 @@ class Streams(HoldsFit, BaseEstimator):
         >>> VAETransformer(n_components=2, max_iter=2, random_state=0).fit_batches(chunks).n_iter_
         2
         """
-        plan = Plan.of(self.get_params(deep=False), type(self).__name__)
+        plan = Plan.of(parameters_of(self), type(self).__name__)
         earlier = earlier_fit(self) if self.warm_start else None
         check_before(plan, earlier)
         tasks = Tasks(self, None, None, plan.most_epochs + 2)

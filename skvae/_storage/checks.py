@@ -1,12 +1,15 @@
-"""Whether a stored state fits together."""
+"""Whether a stored state fits together; a ValueError says what does not."""
 
 import inspect
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from itertools import pairwise
-from typing import get_origin
+from typing import Any, get_origin
 
 import numpy as np
+from numpy.typing import DTypeLike
+from sklearn.base import BaseEstimator
+from torch import nn
 
 from .._inference.fitted import Fitted
 from .._utils.damage import damage_is_a_value_error
@@ -20,17 +23,19 @@ __all__ = [
     "check_array",
     "check_fields",
     "check_networks",
+    "check_version",
     "check_weights",
-    "checked_version",
     "damage_of_state",
+    "refuse_attributes_of_the_fit",
     "refuse_methods",
 ]
 
 FORMAT_VERSION = 1
+_DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
-def checked_version(state):
-    """The state's format; a ValueError for those of later releases."""
+def check_version(state: Any) -> None:
+    """See to it that a state has a format that this release knows."""
     version = state.get("_format_version") if isinstance(state, dict) else None
     if type(version) is not int or version < 1:
         raise ValueError(_DAMAGED.format("it has no format version"))
@@ -39,14 +44,10 @@ def checked_version(state):
             f"This VAETransformer was stored by a newer skvae (format {version}, known up to {FORMAT_VERSION}). "
             "Upgrade skvae to load it."
         )
-    return version
-
-
-_DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
 def damage_of_state() -> AbstractContextManager[None]:
-    """What goes wrong with a malformed state, said as such."""
+    """Turn what goes wrong with a malformed state inside the block into a ValueError that says so."""
 
     def message(error: Exception) -> str:
         return _DAMAGED.format(f"{type(error).__name__}: {error}")
@@ -54,28 +55,31 @@ def damage_of_state() -> AbstractContextManager[None]:
     return damage_is_a_value_error(message)
 
 
-def check(holds, what):
+def check(holds: bool, what: str) -> None:
+    """Raise a ValueError that says what is wrong, where something does not hold."""
     if not holds:
         raise ValueError(what)
 
 
-def check_weights(module, arrays):
+def check_weights(module: nn.Module, arrays: dict[str, Any]) -> None:
+    """See to it that arrays are all the weights of a module, with their shapes and types."""
     expected = arrays_of(module.state_dict())
     check(set(arrays) == set(expected), f"its weights are {sorted(arrays)}, not {sorted(expected)}")
     for name, array in expected.items():
         check_array(name, arrays[name], array.shape, array.dtype)
 
 
-def check_array(name, array, shape, dtype):
+def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """See to it that a value is an array of a shape and type."""
     check(isinstance(array, np.ndarray), f"{name} is a {type(array).__name__}")
     is_like = array.shape == shape and array.dtype == dtype
     check(is_like, f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {np.dtype(dtype)}")
 
 
-def check_networks(config, arrays):
-    """Networks that are made for these columns, and ask for no memory that the stored weights do not fill."""
+def check_networks(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """See to it that networks are made for these columns, and ask for no memory that the stored weights do not fill."""
     n_stored = sum(array.size for array in arrays.values())
-    families = [family for family, own in config["likelihood"] for _ in own]
+    families = [family for family, columns in config["likelihood"] for _ in columns]
     widest = [config["n_features"], config["n_components"]]
     for network in (config["encoder"], config["decoder"]):
         check(isinstance(network, Network), f"a network of it is {network!r}")
@@ -113,8 +117,14 @@ def check_fields(fitted: Fitted) -> None:
     check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {tuple(noise.shape)}")
 
 
-def refuse_methods(estimator, state):
-    """A state has no values in the place of methods, nor of what our classes own, such as the link of the repr."""
+def refuse_attributes_of_the_fit(state: dict[str, Any]) -> None:
+    """Refuse attributes that are read from the fit: one of the estimator's own would hide them unchecked."""
+    names = {"fitted_", *(f"{f.name}_" for f in fields(Fitted) if f.metadata.get("is_attribute"))} & set(state)
+    check(not names, f"it has values for {sorted(names)} outside its fit")
+
+
+def refuse_methods(estimator: BaseEstimator, state: dict[str, Any]) -> None:
+    """Refuse values in the place of methods, and of what our classes own, such as the link of the repr."""
     owned = {name: inspect.getattr_static(type(estimator), name, None) for name in state}
     names = [name for name, value in owned.items() if callable(value) or hasattr(value, "__get__")]
     ours = [base for base in type(estimator).__mro__ if base.__module__.startswith(("skvae.", "sklearn."))]

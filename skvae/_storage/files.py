@@ -3,10 +3,10 @@
 JSON has what it has names for: None, bools, ints, finite floats, strings, lists and dicts whose keys are strings.
 Everything else is a dict with one key that begins with "$":
 
-    {"$array": "_columns.shift"}                     the tensor of that name in the file
-    {"$component": "ELBO", "parameters": {...}}      a class of this package, see `registry.py`
-    {"$own": "MyPrior", "parameters": {...}}         a class of the user's, to be passed when the file is read
-    {"$callable": "my_optimizer"}                    a function or class of the user's, too
+    {"$array": "_learned.columns.shift"}             the tensor of that name in the file
+    {"$own": "MyPrior", "parameters": {...}}         a component of the user's, whose class is passed on reading
+    {"$callable": "my_optimizer"}                    a function or class of the user's, passed too
+    {"$component": "Gaussian", "parameters": {...}}  a component of this package, inside one of the user's
     {"$tuple": [...]}, {"$set": [...]}, {"$dict": [[key, value], ...]}, {"$slice": [start, stop, step]},
     {"$float": "nan"}, {"$number": ["float32", 0.5]}, {"$cells": [shape, [...]]} (an array of objects or strings),
     {"$random_state": {...}}
@@ -17,26 +17,26 @@ Reading looks names up in tables of what exists already, and imports, evaluates 
 import json
 import math
 import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from .._utils.atomic import replacing
 from .._utils.damage import damage_is_a_value_error
-from .registry import is_built_in, made
+from .registry import built, is_built_in
 
 __all__ = ["read", "write"]
 
-_MARK = "skvae"
-
-
+_MARK = "skvae"  # in the header's metadata
 _NUMBERS = {np.dtype(t).name: t for t in (np.bool_, *np.sctypeDict.values()) if np.dtype(t).kind in "biuf"}
-
-
 _TENSORS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
             "float64")  # fmt: skip
 
 
-def write(path, state):
+def write(path: str | os.PathLike, state: dict[str, Any]) -> None:
     """Write a dict of plain data, components and arrays as one file, wholly or not at all.
 
     Parameters
@@ -47,9 +47,9 @@ def write(path, state):
     Raises
     ------
     ValueError
-        Something in the state has no words in such a file.
+        If something in the state cannot be written.
     OSError
-        The file cannot be written; one that was there before stays as it was.
+        If the file cannot be written; one that was there before stays as it was.
     """
     numpy_files = _safetensors("save").numpy
     writer = _Writer()
@@ -59,7 +59,9 @@ def write(path, state):
         temporary.write_bytes(content)
 
 
-def read(path, check, components=None):
+def read(
+    path: str | os.PathLike, check: Callable[[Any], None], components: Iterable[Callable] | None = None
+) -> dict[str, Any]:
     """Read what `write` has written.
 
     Parameters
@@ -77,7 +79,7 @@ def read(path, check, components=None):
     Raises
     ------
     ValueError
-        No such file, or it names a component that was not passed.
+        If `write` did not write the file, or if it names a component that was not passed.
     """
     safetensors = _safetensors("load")
     known = _by_name(components)
@@ -95,8 +97,8 @@ def read(path, check, components=None):
         return _Reader(arrays, known).decode(tree)
 
 
-def _parts(safetensors, path):
-    """The JSON of a file and its arrays."""
+def _parts(safetensors: ModuleType, path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
+    """Give the JSON of a file and its arrays."""
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != _MARK:
@@ -104,15 +106,15 @@ def _parts(safetensors, path):
         return json.loads(metadata["state"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _damage_of(path, *kinds):
-    def message(error):
+def _damage_of(path: str | os.PathLike, *kinds: type[Exception]) -> AbstractContextManager[None]:
+    def message(error: Exception) -> str:
         return f"{path} is no file of VAETransformer.save, or it is damaged: {error!r}."
 
     return damage_is_a_value_error(message, *kinds)
 
 
-def _own_names(tree):
-    """The names of the user's own classes and functions in the JSON."""
+def _own_names(tree: Any) -> set[str]:
+    """Give the names of the user's own classes and functions in the JSON."""
     if isinstance(tree, list):
         return set().union(*map(_own_names, tree))
     if not isinstance(tree, dict):
@@ -121,17 +123,18 @@ def _own_names(tree):
     return names.union(*map(_own_names, tree.values()))
 
 
-def _safetensors(verb):
+def _safetensors(method: str) -> ModuleType:
+    """Import safetensors, which a method of the estimator needs."""
     try:
         import safetensors
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError(f"VAETransformer.{verb} needs the package safetensors: pip install safetensors") from error
+        raise ImportError(f"VAETransformer.{method} needs the package safetensors: pip install safetensors") from error
     return safetensors
 
 
-def _by_name(components):
-    """The user's classes and functions by name."""
+def _by_name(components: Any) -> dict[str, Callable]:
+    """Give the user's classes and functions by name."""
     components = [] if components is None else components
     is_list = isinstance(components, (list, tuple, set))
     if not is_list or not all(callable(c) and hasattr(c, "__name__") for c in components):
@@ -145,12 +148,12 @@ def _by_name(components):
 class _Writer:
     """Values -> JSON; arrays are put aside under their path."""
 
-    def __init__(self):
-        self.arrays = {}
-        self.own = {}
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+        self.own: dict[str, Any] = {}
 
-    def encode(self, value, path):
-        """The JSON of a value at a path such as "_columns.shift"."""
+    def encode(self, value: Any, path: str) -> Any:
+        """Give the JSON of a value at a path such as "_learned.columns.shift"."""
         kind = type(value)
         if value is None or kind in (bool, int) or isinstance(value, str):
             return value if kind is not np.str_ else str(value)
@@ -166,19 +169,19 @@ class _Writer:
             return os.fspath(value)
         return self._tagged(value, path)
 
-    def _list(self, values, path):
+    def _list(self, values: Iterable[Any], path: str) -> list[Any]:
         return [self.encode(value, f"{path}.{i}") for i, value in enumerate(values)]
 
-    def _dict(self, values, path):
+    def _dict(self, values: dict[Any, Any], path: str) -> dict[str, Any]:
         prefix = f"{path}." if path else ""
         if all(type(key) is str and not key.startswith("$") for key in values):
             return {key: self.encode(value, prefix + key) for key, value in values.items()}
         return {"$dict": [[self.encode(k, path), self.encode(v, f"{prefix}{k}")] for k, v in values.items()]}
 
-    def _array(self, array, path):
+    def _array(self, array: np.ndarray, path: str) -> dict[str, Any]:
         if array.dtype.name not in _TENSORS:
             if array.dtype.kind not in "OU":
-                raise _no_words(path, f"an array of type {array.dtype}")
+                raise _cannot_write(path, f"an array of type {array.dtype}")
             return {"$cells": [list(array.shape), self._list(array.ravel().tolist(), path)]}
         name = path
         while name in self.arrays:
@@ -186,7 +189,7 @@ class _Writer:
         self.arrays[name] = np.require(np.asarray(array), array.dtype.newbyteorder("="), "C")
         return {"$array": name}
 
-    def _tagged(self, value, path):
+    def _tagged(self, value: Any, path: str) -> dict[str, Any]:
         if type(value) is tuple:
             return {"$tuple": self._list(value, path)}
         if type(value) in (set, frozenset):
@@ -201,7 +204,7 @@ class _Writer:
             return {"$random_state": self.encode(value.get_state(legacy=False), path)}
         return self._component(value, path)
 
-    def _component(self, value, path):
+    def _component(self, value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, type) or not hasattr(value, "get_params"):
             return {"$callable": self._own_name(value, path)}
         parameters = self.encode(value.get_params(deep=False), path)
@@ -209,32 +212,31 @@ class _Writer:
             return {"$component": type(value).__name__, "parameters": parameters}
         return {"$own": self._own_name(type(value), path), "parameters": parameters}
 
-    def _own_name(self, value, path):
-        """The name by which the user will pass a class or a function."""
+    def _own_name(self, value: Any, path: str) -> str:
+        """Give the name by which the user will pass a class or a function."""
         name = getattr(value, "__name__", None)
         if not callable(value) or name is None:
-            raise _no_words(path, f"a {type(value).__name__}, {value!r:.80}")
+            raise _cannot_write(path, f"a {type(value).__name__}, {value!r:.80}")
         if name == "<lambda>":
-            raise _no_words(path, "a lambda, which has no name to pass it by; define it with def")
+            raise _cannot_write(path, "a lambda, which has no name to pass it by; define it with def")
         if self.own.setdefault(name, value) is not value:
-            raise _no_words(path, f"a second thing of the name {name!r}")
+            raise _cannot_write(path, f"a second thing of the name {name!r}")
         return name
 
 
-def _no_words(path, what):
+def _cannot_write(path: str, what: str) -> ValueError:
     return ValueError(
-        f"VAETransformer.save has no words for {path}, {what}. Set another value, or keep the model with pickle or "
-        "joblib."
+        f"VAETransformer.save cannot write {path}, {what}. Set another value, or store the model with pickle or joblib."
     )
 
 
 class _Reader:
     """JSON -> values."""
 
-    def __init__(self, arrays, known):
+    def __init__(self, arrays: dict[str, np.ndarray], known: dict[str, Callable]) -> None:
         self.arrays = arrays
         self.known = known
-        self.made = {
+        self.readers: dict[str, Callable[[Any], Any]] = {
             "$array": self.arrays.__getitem__,
             "$float": {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.__getitem__,
             "$tuple": lambda entry: tuple(self.decode(entry)),
@@ -248,8 +250,8 @@ class _Reader:
             "$callable": self.known.__getitem__,
         }
 
-    def decode(self, value):
-        """The value of JSON."""
+    def decode(self, value: Any) -> Any:
+        """Give the value that JSON stands for."""
         if isinstance(value, list):
             return [self.decode(entry) for entry in value]
         if not isinstance(value, dict):
@@ -258,23 +260,23 @@ class _Reader:
         if not tags:
             return {key: self.decode(entry) for key, entry in value.items()}
         if tags == ["$component"]:
-            return made({"component": value["$component"], "parameters": self.decode(value["parameters"])})
+            return built(value["$component"], self.decode(value["parameters"]))
         if tags == ["$own"]:
             return self._own(value["$own"], self.decode(value["parameters"]))
         (tag,) = value
-        return self.made[tag](value[tag])
+        return self.readers[tag](value[tag])
 
-    def _own(self, name, parameters):
-        """A component of a class that was passed; no function is called on what a file says."""
+    def _own(self, name: str, parameters: dict[str, Any]) -> Any:
+        """Build a component of a class that was passed; no function is called because a file says so."""
         if not hasattr(self.known[name], "get_params"):
             raise ValueError(f"{name} is no class of components")
         return self.known[name](**parameters)
 
-    def _cells(self, entry):
+    def _cells(self, entry: list[Any]) -> np.ndarray:
         shape, cells = entry[0], self.decode(entry[1])
         return np.fromiter(cells, dtype=object, count=len(cells)).reshape(shape)
 
-    def _random_state(self, entry):
+    def _random_state(self, entry: Any) -> np.random.RandomState:
         state = np.random.RandomState()
         state.set_state(self.decode(entry))
         return state

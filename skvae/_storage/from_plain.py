@@ -1,8 +1,9 @@
 """Plain data -> a fitted value. No class is imported by what the data say."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,8 +21,11 @@ from ..objectives.base import Objective
 from ..posteriors.base import Posterior
 from ..priors.base import Prior
 from .checks import check, check_array, check_fields, check_networks, check_weights, refuse_methods
-from .registry import made
+from .registry import from_config
 from .to_plain import LIKE_X, MIXTURE, arrays_of
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
 
 __all__ = ["from_plain"]
 
@@ -39,7 +43,7 @@ def from_plain(state: dict[str, Any]) -> Fitted:
     state = dict(state)
     library = state.pop("array_library")
     columns = _columns(_schema(state["schema"]), state["columns"])
-    config = {**{k: made(v) for k, v in state["config"].items()}, "likelihood": columns.groups}
+    config = {**{k: from_config(v) for k, v in state["config"].items()}, "likelihood": columns.groups}
     device = state["device"] if is_available(state["device"]) else "cpu"
     state |= {
         "module": _module(config, state["module"], device, state["seed"]),
@@ -52,7 +56,7 @@ def from_plain(state: dict[str, Any]) -> Fitted:
         "device": device,
         "score_noise": torch.from_numpy(state["score_noise"].copy()),
         "training_state": _tensors(state["training_state"]),
-        "code_density": state["code_density"] and _mixture(state["code_density"]),
+        "code_density": None if state["code_density"] is None else _mixture(state["code_density"]),
     }
     fitted = Fitted(**state)
     check_fields(fitted)
@@ -62,20 +66,20 @@ def from_plain(state: dict[str, Any]) -> Fitted:
 
 
 def _tensors(arrays: Any) -> Any:
-    """The inverse of `arrays_of`, in memory of their own."""
+    """Invert `arrays_of`; the tensors have memory of their own."""
     return convert(arrays, np.ndarray, lambda array: torch.from_numpy(array.copy()))
 
 
 def _tensors_of_library(fitted: Fitted) -> dict[str, Any]:
-    """Arrays that were torch's are torch's again; those of any other library stay numpy's."""
+    """Give the fields that were torch's as tensors on the device; those of any other library stay numpy's."""
     arrays = {name: getattr(fitted, name) for name in LIKE_X}
     return {k: a if a is None else torch.from_numpy(a.copy()).to(fitted.device) for k, a in arrays.items()}
 
 
-def _module(config, arrays, device, seed):
-    """The module of a configuration with the stored weights, on the device.
+def _module(config: dict[str, Any], arrays: dict[str, np.ndarray], device: str, seed: int) -> LatentVariableModel:
+    """Build the module of a configuration with the stored weights, on the device.
 
-    Built with the seed of the fit: a user's net may draw what is neither a parameter nor a buffer.
+    It is built with the seed of the fit: a user's network may draw what is neither a parameter nor a buffer.
     """
     posterior, prior, objective = (config[name] for name in ("posterior", "prior", "objective"))
     check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
@@ -89,7 +93,7 @@ def _module(config, arrays, device, seed):
     return module.to(device).eval()
 
 
-def _columns(schema, state):
+def _columns(schema: Schema, state: dict[str, Any]) -> Columns:
     families = {d: family for family, own in _groups(state["families"]) for d in own}
     D = len(families)
     arrays = {name: state[name] for name in ("shift", "scale", "reach")}
@@ -101,22 +105,22 @@ def _columns(schema, state):
     return Columns(schema, [families[d] for d in range(D)], state["scaling"], maps=maps, **arrays)
 
 
-def _groups(families):
-    for description, own in families:
-        family = made(description)
+def _groups(families: list[Any]) -> Iterator[tuple[Family, list[int]]]:
+    for config, own in families:
+        family = from_config(config)
         check(isinstance(family, Family), f"a column has the likelihood {family!r}")
         yield family, own
 
 
-def _ordering(columns, state):
-    """Units of all rows, by which a warm start sorts them: no more of them is used, and no map."""
+def _ordering(columns: Columns, state: dict[str, Any]) -> Columns:
+    """Give shift and scale of all rows, by which a warm start sorts them: no more of them is used, and no map."""
     arrays = {name: state[name] for name in ("shift", "scale")}
     for name, array in arrays.items():
         check_array(name, array, columns.shift.shape, np.float64)
     return replace(columns, maps={}, **arrays)
 
 
-def _schema(state):
+def _schema(state: dict[str, Any]) -> Schema:
     template = state["template"]
     is_frame = template is not None and "frame" in template
     return Schema(
@@ -131,18 +135,18 @@ def _schema(state):
     )
 
 
-def _level_array(levels):
+def _level_array(levels: Any) -> np.ndarray:
     if isinstance(levels, np.ndarray):
         return levels
     return np.fromiter(map(as_level, levels), dtype=object, count=len(levels))
 
 
-def _records(state):
+def _records(state: dict[str, Any]) -> list[dict[str, Any]]:
     values = {name: deque(v.tolist() if isinstance(v, np.ndarray) else v) for name, v in state["values"].items()}
     return [{name: values[name].popleft() for name in state["names"][kind]} for kind in state["kinds"].tolist()]
 
 
-def _mixture(state):
+def _mixture(state: dict[str, Any]) -> "GaussianMixture":
     from sklearn.mixture import GaussianMixture  # takes a tenth of a second
 
     mixture = GaussianMixture(**{name: state[name] for name in MIXTURE})

@@ -1,9 +1,9 @@
-"""How an estimator is kept: the state that pickle, joblib and skops take, and `save` and `load`.
+"""How an estimator is stored: the state that pickle, joblib and skops take, and `save` and `load`.
 
-The state holds plain data: the parameters, with components of this package by their names (`registry.py`), everything
-that `fit` has learned (`to_plain.py`), and a format version. It names no module of this package but the estimator's,
-and nothing is imported by what a state says. `save` and `load` write the same state into one file without pickle
-(`files.py`). Components of the user's own are objects in it.
+The state is plain data: the parameters, with components of this package by their names (`registry.py`), everything that
+`fit` has learned (`to_plain.py`), and a format version. It names no module of this package but the estimator's, and
+nothing is imported because a state says so. Components of the user's own are objects in it. `save` and `load` write the
+same state into one file without pickle (`files.py`).
 """
 
 import copy
@@ -15,77 +15,88 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._inference.fitted import REFERENCE, HoldsFit, earlier_fit
+from .._inference.fitted import REFERENCE, Fitted, HoldsFit, Learned
 from . import files
-from .checks import FORMAT_VERSION, checked_version, damage_of_state, refuse_methods
+from .checks import (
+    FORMAT_VERSION,
+    check,
+    check_version,
+    damage_of_state,
+    refuse_attributes_of_the_fit,
+    refuse_methods,
+)
 from .from_plain import from_plain
-from .registry import described, made
+from .registry import from_config, get_config
 from .to_plain import to_plain
 
 __all__ = ["Stored"]
 
-#: Parameters that may be components, or lists with components.
-COMPONENTS = (
-    *("encoder", "decoder", "likelihood", "feature_loss", "posterior", "prior", "objective", "schedule", "checkpoint"),
-)
-NOT_SAVED = ("_skl_callbacks", "_metadata_request")
+_VERSION = "_format_version"
+#: Of scikit-learn, and of classes that no file can name.
+_NOT_SAVED = ("_skl_callbacks", "_metadata_request")
 
 
 class Stored(HoldsFit, BaseEstimator):
     """How a fitted estimator is copied, pickled, saved and loaded."""
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy everything, the optimizer's state too: a copy within a process loses nothing, unlike a pickle."""
-        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin: Any = type(self).__new__(type(self))
+        memo[id(self)] = twin
         vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give parameters, plain numbers and numpy arrays, and a format version; never a torch or skorch object."""
-        state = {**super().__getstate__(), "_format_version": FORMAT_VERSION}
-        state |= {name: described(state[name]) for name in COMPONENTS}
-        state["device"] = str(self.device)
-        fitted = earlier_fit(self)
-        return state if fitted is None else state | {REFERENCE: to_plain(fitted, self.keep_optimizer)}
+        """Give parameters and the fit as plain numbers and numpy arrays, and a format version."""
+        state = dict(super().__getstate__())
+        learned = state.pop(REFERENCE, None)
+        state = {**get_config(state), "device": str(state["device"]), _VERSION: FORMAT_VERSION}
+        if learned is not None:
+            is_fit = isinstance(learned, Fitted)  # else statistics, which are on their way to a fit
+            state[REFERENCE] = to_plain(learned, self.keep_optimizer) if is_fit else learned
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set everything, or raise a ValueError and set nothing."""
-        checked_version(state)
+        check_version(state)
         with damage_of_state():
-            state = {name: value for name, value in state.items() if name != "_format_version"}
+            state = {name: value for name, value in state.items() if name != _VERSION}
             learned = state.pop(REFERENCE, None)
             refuse_methods(self, state)
-            state |= {name: made(state[name]) for name in COMPONENTS if name in state}
+            refuse_attributes_of_the_fit(state)
+            state = from_config(state)
             state |= _younger(type(self), state)
             if learned is not None:
                 state[REFERENCE] = from_plain(learned) if isinstance(learned, dict) else learned
+                check(isinstance(state[REFERENCE], Learned), f"its fit is a {type(learned).__name__}")
         super().__setstate__(state)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted model into one file, without pickle.
 
-        The file is in the safetensors format: the arrays as its tensors, and in its header the parameters and what else
-        `fit` has learned, as JSON. It holds no code and no path to any: components of skvae are there by the names of
-        their classes, your own classes and functions by theirs, and are passed to `load`. The callbacks of
-        ``set_callbacks`` and metadata requests (``set_fit_request``) are not kept.
+        The file is in the safetensors format. Its tensors are the arrays of the fitted model; its header holds the
+        parameters and everything else that `fit` has learned as JSON. The file holds no code and no path to any.
+        Components of skvae are stored by the names of their classes. Your own classes and functions are stored by name,
+        too, and have to be passed to `load`. The callbacks of ``set_callbacks`` and the metadata requests of
+        ``set_fit_request`` are not stored.
 
         Parameters
         ----------
         path : str or path-like
-            A file that is there already is replaced when the new one is complete.
+            Where to write. A file that exists there is replaced once the new one is complete.
 
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install safetensors``.
+            If the package safetensors is not installed.
         sklearn.exceptions.NotFittedError
-            There is nothing to keep yet.
+            If the estimator is not fitted.
         ValueError
-            A parameter that has no words in JSON, such as a lambda.
+            If a parameter cannot be written as JSON, for example a lambda.
 
         See Also
         --------
-        load : Read such a file.
+        load : Read the file again.
 
         Examples
         --------
@@ -102,40 +113,41 @@ class Stored(HoldsFit, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        files.write(path, {k: v for k, v in self.__getstate__().items() if k not in NOT_SAVED})
+        files.write(path, {k: v for k, v in self.__getstate__().items() if k not in _NOT_SAVED})
 
     @classmethod
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
-        """Read a model that `save` has written.
+        """Read a fitted model from a file that `save` has written.
 
-        Nothing in the file is imported, evaluated or unpickled: it may come from somebody you do not trust, as long as
-        you trust the components that you pass. A file of an older release loads; one of a newer format is an error.
+        Nothing in the file is imported, evaluated or unpickled. So the file may come from somebody whom you do not
+        trust, as long as you trust the components that you pass. Files that an older release has written can be read;
+        a file in a newer format raises an error.
 
         Parameters
         ----------
         path : str or path-like
             Where the file is.
         components : list of classes and functions, optional
-            Those in the parameters that are not skvae's own, such as a subclass of `Prior` or an optimizer; they are
-            found by their ``__name__``. One that is missing is named in the error.
+            The classes and functions among the parameters that are not skvae's own, such as a subclass of `Prior` or
+            an optimizer. They are found by their ``__name__``. If one is missing, the error names it.
 
         Returns
         -------
-        vae : VAETransformer
-            Fitted; on the device of the fit where this machine has it, else on the CPU.
+        VAETransformer
+            The fitted model. It is on the device of the fit if this machine has that device, else on the CPU.
 
         Raises
         ------
         ImportError
-            The package safetensors is missing: ``pip install safetensors``.
+            If the package safetensors is not installed.
         OSError
-            There is no such file.
+            If the file does not exist or cannot be read.
         ValueError
-            A file that is damaged, of a newer format or not of skvae; a component that was not passed.
+            If the file is damaged, has a newer format or was not written by skvae, or if a component was not passed.
 
         See Also
         --------
-        save : Write such a file.
+        save : Write the file.
 
         Examples
         --------
@@ -155,11 +167,11 @@ class Stored(HoldsFit, BaseEstimator):
         Pair()
         """
         vae = cls.__new__(cls)
-        vae.__setstate__(files.read(path, checked_version, components))
+        vae.__setstate__(files.read(path, check_version, components))
         return vae
 
 
 def _younger(kind: type, state: dict[str, Any]) -> dict[str, Any]:
-    """Parameters younger than the state, at their defaults."""
+    """Give the parameters that are younger than the state at their defaults."""
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in state and p.default is not p.empty}

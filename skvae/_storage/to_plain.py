@@ -1,28 +1,37 @@
-"""A fitted value -> plain data: numbers, strings, lists, dicts and numpy arrays."""
+"""A fitted value -> plain data: numbers, strings, lists, dicts and numpy arrays.
+
+Every field of `Fitted` is there under its name, but for `likelihoods`, which `columns` knows; `array_library` is there
+besides. A new field whose value is plain needs no line here.
+"""
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sklearn import config_context
 
 from .._inference.fitted import Fitted
+from .._tables.columns import Columns
+from .._tables.schema import Schema
 from .._tables.templates import describe, plain_level
 from .._utils.arrays import convert, on_host
-from .registry import described
+from .registry import get_config
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
 
 __all__ = ["LIKE_X", "MIXTURE", "arrays_of", "to_plain"]
 
 #: Fields of `Fitted` that are arrays of the library of X, under Array API dispatch.
 LIKE_X = ("order", "signs", "kl_per_component", "noise_variance")
-#: Of the mixture behind `code_density`.
+#: Parameters of the mixture behind `code_density` that methods read; other versions of scikit-learn may know others.
 MIXTURE = ("n_components", "reg_covar", "random_state")
 
 
 def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
     """Give every field of a fitted value as plain data."""
-    state = {f.name: getattr(fitted, f.name) for f in fields(fitted)}
+    state: dict[str, Any] = {f.name: getattr(fitted, f.name) for f in fields(fitted)}
     del state["likelihoods"]  # those of the columns
     state |= {
         "module": arrays_of(fitted.module.state_dict()),
@@ -30,34 +39,34 @@ def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
         "schema": _schema_state(fitted.schema),
         "columns": _columns_state(fitted.columns),
         "ordering": {"shift": fitted.ordering.shift, "scale": fitted.ordering.scale},
-        "config": {k: described(v) for k, v in fitted.config.items() if k != "likelihood"},
+        "config": {k: get_config(v) for k, v in fitted.config.items() if k != "likelihood"},
         "score_noise": fitted.score_noise.numpy(),
-        "training_state": arrays_of(fitted.training_state if keep_optimizer else None),
+        "training_state": arrays_of(fitted.training_state) if keep_optimizer else None,
         "array_library": "torch" if isinstance(fitted.order, torch.Tensor) else "numpy",
-        "code_density": fitted.code_density and _mixture_state(fitted.code_density),
+        "code_density": None if fitted.code_density is None else _mixture_state(fitted.code_density),
     }
     with config_context(array_api_dispatch=not isinstance(fitted.order, (np.ndarray, torch.Tensor))):
         state |= {name: on_host(state[name]) for name in LIKE_X if state[name] is not None}
     return state
 
 
-def arrays_of(tensors):
-    """Tensors in nested lists and dicts as numpy arrays."""
+def arrays_of(tensors: Any) -> Any:
+    """Turn the tensors in nested lists and dicts into numpy arrays."""
     return convert(tensors, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy())
 
 
-def _columns_state(columns):
+def _columns_state(columns: Columns) -> dict[str, Any]:
     return {
-        "families": [[described(family), own] for family, own in columns.groups],
+        "families": [[get_config(family), own] for family, own in columns.groups],
         "scaling": columns.scaling,
         "shift": columns.shift,
         "scale": columns.scale,
         "reach": columns.reach,
-        "maps": [[d, {name: _item(value) for name, value in vars(bend).items()}] for d, bend in columns.maps.items()],
+        "maps": [[d, _numbers(vars(scaling))] for d, scaling in columns.maps.items()],
     }
 
 
-def _schema_state(schema):
+def _schema_state(schema: Schema) -> dict[str, Any]:
     template = schema.description
     if template is None and schema.frame is not None:
         template = describe(schema.frame) or {"frame": schema.frame}  # of a dtype that we have no words for
@@ -76,13 +85,17 @@ def _schema_state(schema):
     }
 
 
-def _plain_levels(levels):
+def _plain_levels(levels: np.ndarray) -> list[Any] | np.ndarray:
     return [plain_level(level) for level in levels.tolist()] if levels.dtype == object else levels
 
 
-def _by_name(history):
-    """Records as one array for each name, since hundreds of them are common; `names` are those of a kind of record."""
-    names, values = [], {}
+def _by_name(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give records as one array for each name, since hundreds of them are common.
+
+    `names` are the names in each kind of record, `kinds` says of which kind each record is.
+    """
+    names: list[list[str]] = []
+    values: dict[str, list[Any]] = {}
     for record in history:
         if list(record) not in names:
             names.append(list(record))
@@ -92,20 +105,20 @@ def _by_name(history):
     return {"names": names, "kinds": kinds, "values": {name: _packed(entries) for name, entries in values.items()}}
 
 
-def _packed(values):
-    """Bools, ints of 64 bits or floats as an array, anything else as it is."""
+def _packed(values: list[Any]) -> list[Any] | np.ndarray:
+    """Give bools, ints of 64 bits or floats as an array, anything else as it is."""
     kinds = set(map(type, values))
     if kinds in ({bool}, {float}) or (kinds == {int} and max(map(abs, values)) < 2**63):
         return np.array(values)
     return values
 
 
-def _mixture_state(mixture):
+def _mixture_state(mixture: "GaussianMixture") -> dict[str, Any]:
     fitted = {k: v for k, v in vars(mixture).items() if k.endswith("_") and not k.startswith("_")}
     parameters = {name: getattr(mixture, name) for name in MIXTURE}
-    return {name: _item(value) for name, value in (parameters | fitted).items()}
+    return _numbers(parameters | fitted)
 
 
-def _item(value):
-    """A numpy scalar as a Python number."""
-    return value.item() if isinstance(value, np.generic) else value
+def _numbers(value: Any) -> Any:
+    """Turn the numpy scalars in nested lists and dicts into Python numbers."""
+    return convert(value, np.generic, lambda scalar: scalar.item())

@@ -49,6 +49,6 @@ def _lacks(estimator: Any, need: str, to_fit: bool) -> str | None:
     if fitted is not None:
         return fitted.parts.lacks(need)
     try:
-        return Parts.of(estimator.get_params(deep=False)).lacks(need)
+        return Parts.of(vars(estimator)).lacks(need)
     except ValueError:
         return None

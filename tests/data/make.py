@@ -1,13 +1,7 @@
-"""How the files beside this script were made: small fitted models, as this release keeps them, and what they say.
-
-`python tests/data/make.py tests/data/format2` writes those of the present format. Folders of formats that a release has
-written are never made again: what they hold has to load for ever. Each folder has a `numbers.json` with a few rows of
-each model's table, their codes and scores, and what made the files.
-"""
+"""Write small fitted models of the present format, in every way of storing them, and what they say: see README.md."""
 
 import json
 import pickle
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,7 +13,8 @@ import skops.io
 import torch
 
 import skvae
-from skvae import VAETransformer
+from skvae import ELBO, VAETransformer
+from skvae._storage.checks import FORMAT_VERSION
 
 SMALL = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 N_ROWS = 6  # of each table, in numbers.json
@@ -32,7 +27,7 @@ def array():
 
 
 def mixed():
-    """A pandas frame of strings, ordered categories, bools, ints and floats, all but the ints with holes."""
+    """A pandas frame of strings, ordered categories, bools, ints and floats, all but the ints with missing values."""
     rng = np.random.default_rng(1)
     kind = rng.choice(["cat", "dog", "hen"], 120)
     weight = np.select([kind == "cat", kind == "dog"], [4.0, 20.0], 2.0)
@@ -51,12 +46,12 @@ def mixed():
 
 
 def models():
-    """Name -> (fitted model, its table). "partial" keeps its optimizer's state, as format 1 always did."""
-    keeps = {"keep_optimizer": True} if "keep_optimizer" in VAETransformer().get_params() else {}
+    """Name -> (fitted model, its table)."""
+    partial = VAETransformer(**SMALL, objective=ELBO(beta=2.0), keep_optimizer=True)
     return {
         "array": (VAETransformer(**SMALL).fit(array()), array()),
         "mixed": (VAETransformer(**SMALL, scaling="quantile", code_density="mixture").fit(mixed()), mixed()),
-        "partial": (VAETransformer(**SMALL, **keeps).partial_fit(array()[:60]).partial_fit(array()[60:]), array()),
+        "partial": (partial.partial_fit(array()[:60]).partial_fit(array()[60:]), array()),
     }
 
 
@@ -72,16 +67,16 @@ def said(vae, table):
     }
 
 
-def main(folder):
+def main():
     """Write the files."""
+    folder = Path(__file__).parent / f"format{FORMAT_VERSION}"
     folder.mkdir(exist_ok=True)
     numbers = {}
     for name, (vae, table) in models().items():
         (folder / f"{name}.pickle").write_bytes(pickle.dumps(vae, protocol=4))
         joblib.dump(vae, folder / f"{name}.joblib", compress=3)
-        if hasattr(vae, "save"):  # from format 2 on
-            skops.io.dump(vae, folder / f"{name}.skops", compression=zipfile.ZIP_DEFLATED)
-            vae.save(folder / f"{name}.safetensors")
+        skops.io.dump(vae, folder / f"{name}.skops", compression=zipfile.ZIP_DEFLATED)
+        vae.save(folder / f"{name}.safetensors")
         numbers[name] = said(vae, table)
     made_by = {package.__name__: package.__version__ for package in (skvae, np, pd, sklearn, torch)}
     text = json.dumps({"made_by": made_by, "models": numbers}, indent=1)
@@ -89,4 +84,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
