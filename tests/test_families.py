@@ -615,7 +615,8 @@ def check_gradients(model, x, mask):
         ELBO()(model, x, mask, u)["loss"].mean().backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.numel():
-            assert torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+            assert torch.isfinite(parameter.grad).all(), name
+            assert parameter.grad.any(), name
 
 
 # ---------------------------------------------------------------- the estimator

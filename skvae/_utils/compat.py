@@ -12,7 +12,7 @@ try:  # scikit-learn >= 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Before scikit-learn 1.9 there is no `set_callbacks`."""
 
     def with_callbacks(method):

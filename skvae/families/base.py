@@ -11,17 +11,24 @@ becomes draws (`push`, `rsample`), what is reported (`center`), which member is 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from .._utils.component import Component
+from .._utils.signatures import own_signature
 from ..distributions.quantiles import tail
 from .code_starts import quantile_start
 
-__all__ = ["Family", "FamilyHead", "uniform"]
+__all__ = ["CodeInit", "Family", "FamilyHead", "Init", "uniform"]
+
+#: What `Family.start` and `Family.code_start` give.
+Init: TypeAlias = tuple[np.ndarray, np.ndarray, list[np.ndarray]]
+CodeInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Family(Component, ABC):
@@ -115,8 +122,9 @@ class Family(Component, ABC):
         """
         return self.n_raw if self.nominal else None
 
+    @own_signature
     @abstractmethod
-    def distribution(self, *numbers):
+    def distribution(self, *numbers: Tensor) -> Distribution:
         """Map raw numbers to a distribution with one variable per column or component.
 
         The one place where a family says what it is; everything else, training and verbs alike, goes through it.
@@ -149,7 +157,9 @@ class Family(Component, ABC):
         """
 
     @abstractmethod
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
         This is how a closed-form linear model becomes the start of a decoder: the raw numbers are weight z + bias.
@@ -192,7 +202,7 @@ class Family(Component, ABC):
         (array([[0.5]]), array([-1.45...]), [])
         """
 
-    def split(self, raw, n):
+    def split(self, raw: Tensor, n: int) -> Sequence[Tensor]:
         """Cut raw numbers of a network into the tensors that `distribution` takes first.
 
         The layout is number by number: all first numbers, then all second numbers. `Categorical` cuts column by column,
@@ -223,7 +233,7 @@ class Family(Component, ABC):
         """
         return raw.chunk(self.n_raw, -1)
 
-    def own_numbers(self, n):
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """List the numbers that the family owns for n variables, trained or fixed.
 
         They do not depend on the row: the noise of a Gaussian decoder, the thresholds of an ordinal one, a floor. The
@@ -256,7 +266,7 @@ class Family(Component, ABC):
         """
         return []
 
-    def for_column(self, values):
+    def for_column(self, values: np.ndarray) -> "Family":
         """Give the family of one column, another one where it depends on the column's values.
 
         `fit` asks it once per column, so a parameter that is left open, such as a number of classes, is settled before
@@ -285,7 +295,7 @@ class Family(Component, ABC):
         """
         return self
 
-    def tie_noise(self, noise):
+    def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """Project noise variances per variable on those the family can have.
 
         The closed-form start calls it in every EM step; so probabilistic PCA and factor analysis are one routine, which
@@ -315,7 +325,7 @@ class Family(Component, ABC):
         """
         return np.maximum(noise, 1e-3)
 
-    def information_noise(self, mean, noise):
+    def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Give the noise variance of a normal column that would tell as much of z as one of this family.
 
         For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
@@ -346,7 +356,7 @@ class Family(Component, ABC):
         """
         return noise
 
-    def amortized(self):
+    def amortized(self) -> "Family":
         """Give the same family with every number from the network, as a mean-field posterior needs it.
 
         A likelihood may own its noise, one for all rows; a posterior has a spread per row. A numeric noise, fixed by
@@ -370,7 +380,7 @@ class Family(Component, ABC):
         """
         return self
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws: by default the inverse CDF of Phi(u).
 
         Deterministic and row by row, so that the score of a row does not depend on its neighbours (Kingma & Welling
@@ -404,7 +414,7 @@ class Family(Component, ABC):
         """
         return q.icdf(uniform(u))
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the numbers of q; `push` where that is.
 
         Families without an elementary inverse CDF draw anew, from torch's global generator, and differentiate
@@ -437,7 +447,7 @@ class Family(Component, ABC):
         """
         return self.push(q, u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """Give what `transform` reports of a posterior: the mean where it is finite, else the median or location.
 
         One number per component stands for the whole of q, in the order of the module; the estimator's order and signs
@@ -468,7 +478,7 @@ class Family(Component, ABC):
         """
         return q.mean
 
-    def standard(self, zero) -> Distribution:
+    def standard(self, zero: Tensor) -> Distribution:
         """Give the family's own standard member, by default that of all raw numbers zero.
 
         It is the default prior of a posterior of this family. Families whose posteriors must lie inside the support of
@@ -500,7 +510,7 @@ class Family(Component, ABC):
         own = (torch.as_tensor(number).to(zero) for number, _ in self.own_numbers(len(zero)))
         return self.distribution(*[zero] * self.n_raw, *own)
 
-    def code_start(self, mean, projection, variance):
+    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
         """Give raw numbers that imitate the normal code t = projection x + mean with the given variances.
 
         The draws z of the family live where its standard member p does, so z_k stands for the t_k with
@@ -549,7 +559,7 @@ class Family(Component, ABC):
 class FamilyHead(nn.Module):
     """n variables of one family: raw numbers (..., n_raw * n) -> distribution with batch shape (..., n)."""
 
-    def __init__(self, family, n):
+    def __init__(self, family: Family, n: int) -> None:
         super().__init__()
         self.family = family
         self.n = n
@@ -559,13 +569,13 @@ class FamilyHead(nn.Module):
             for number, trained in family.own_numbers(n)
         )
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Split the raw numbers, append the family's own, and build the distribution."""
         own = self.own._parameters.values()  # iterating over a ParameterList looks each up by its name, at 10 us
         return self.family.distribution(*self.family.split(raw, self.n), *own)
 
 
-def uniform(u):
+def uniform(u: Tensor) -> Tensor:
     """Phi(u) of standard normal noise, kept inside (0, 1): what an inverse CDF takes."""
     eps = torch.finfo(u.dtype).eps
     return tail(u).clamp(eps, 1 - eps)

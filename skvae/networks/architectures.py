@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ class Network(Component, ABC):
         super().check()
 
     @abstractmethod
-    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module | None:
         """Build the encoder's module.
 
         It is called as `reads` says and gives raw numbers of the posterior.
@@ -113,8 +114,9 @@ class Network(Component, ABC):
 
         Returns
         -------
-        torch.nn.Module
-            Of ``(x (B, D), mask (B, D) or None) -> (B, R)``, or ``(h (B, F)) -> (B, R)``.
+        torch.nn.Module or None
+            Of ``(x (B, D), mask (B, D) or None) -> (B, R)``, or ``(h (B, F)) -> (B, R)``. A network that is silent
+            may give None for no layers at all.
 
         See Also
         --------
@@ -130,7 +132,7 @@ class Network(Component, ABC):
         """
 
     @abstractmethod
-    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module | None:
         """Build the decoder's module.
 
         It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
@@ -145,7 +147,7 @@ class Network(Component, ABC):
 
         Returns
         -------
-        torch.nn.Module
+        torch.nn.Module or None
             Of ``(z (N, K)) -> (N, R)``.
 
         See Also
@@ -201,19 +203,25 @@ class MLP(Network):
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0):
+    def __init__(
+        self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module | None:
         """`mlp`; None without hidden layers."""
         return mlp(n_features, n_out, self.hidden_layer_sizes, self.activation, self.dropout)
 
-    build_decoder = build_encoder
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module | None:
+        """The same between other widths."""
+        return self.build_encoder(n_components, n_out)
 
 
-def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
+def mlp(
+    n_in: int, n_out: int, hidden_layer_sizes: Sequence[int] = (), activation: str = "silu", dropout: float = 0.0
+) -> nn.Module | None:
     """Stack Linear, activation, dropout; the last layer is zero. None where there are no hidden layers."""
     if not hidden_layer_sizes:
         return None
@@ -284,7 +292,7 @@ class ConvNet(Network):
         hidden_size: int = 64,
         kernel_size: int = 3,
         activation: str = "silu",
-    ):
+    ) -> None:
         self.image_shape = image_shape
         self.channels = channels
         self.hidden_size = hidden_size
@@ -312,16 +320,16 @@ class ConvNet(Network):
                 "Name one likelihood for all, or use an MLP."
             )
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
         """Convolutions, of stride two from the second on, then dense layers."""
         return _ConvEncoder(n_out=n_out, **self._layout)
 
-    def build_decoder(self, n_components, n_out):
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
         """Dense layers to the smallest image, then enlarging convolutions up to n_out / (H W) numbers per pixel."""
         return _conv_decoder(n_components, n_out, **self._layout)
 
     @property
-    def _layout(self):
+    def _layout(self) -> dict[str, Any]:
         """What both modules take: the shape with its channels, and the parameters."""
         shape = tuple(int(n) for n in self.image_shape)
         return {
@@ -336,7 +344,15 @@ class ConvNet(Network):
 class _ConvEncoder(nn.Module):
     """(x (B, D), mask (B, D) or None) -> (B, n_out)."""
 
-    def __init__(self, n_out, image_shape, channels, hidden_size, kernel_size, activation):
+    def __init__(
+        self,
+        n_out: int,
+        image_shape: Sequence[int],
+        channels: Sequence[int],
+        hidden_size: int,
+        kernel_size: int,
+        activation: Callable[[], nn.Module],
+    ) -> None:
         super().__init__()
         self.image_shape = image_shape
         layers = []
@@ -348,16 +364,24 @@ class _ConvEncoder(nn.Module):
         for layer in self.net:  # torch's own start shrinks signals threefold a layer, and the gate would have to wait
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # torch's stubs leave room for no bias
 
-    def forward(self, x, mask=None):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pixels and which of them are there, side by side as channels."""
         observed = torch.ones_like(x) if mask is None else mask.to(x.dtype)
         planes = [t.unflatten(-1, self.image_shape) for t in (x, observed)]
         return self.net(torch.cat(planes, -3))
 
 
-def _conv_decoder(n_components, n_out, image_shape, channels, hidden_size, kernel_size, activation):
+def _conv_decoder(
+    n_components: int,
+    n_out: int,
+    image_shape: Sequence[int],
+    channels: Sequence[int],
+    hidden_size: int,
+    kernel_size: int,
+    activation: Callable[[], nn.Module],
+) -> nn.Module:
     """z (N, K) -> (N, n_out)."""
     sizes = _sizes(image_shape, channels)[::-1]
     smallest = (channels[-1], *sizes[0])
@@ -369,7 +393,7 @@ def _conv_decoder(n_components, n_out, image_shape, channels, hidden_size, kerne
     return nn.Sequential(*layers, nn.Conv2d(channels[0], n_planes, kernel_size, padding=kernel_size // 2), nn.Flatten())
 
 
-def _sizes(image_shape, channels):
+def _sizes(image_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
     """(height, width) of the image that each convolution of the encoder gives."""
     sizes = [tuple(image_shape[1:])]
     for _ in channels[1:]:
@@ -387,7 +411,7 @@ class FromFactory(Network):
 
     reads = "features"
 
-    def __init__(self, factory: Callable[[int, int], nn.Module]):
+    def __init__(self, factory: Callable[[int, int], nn.Module]) -> None:
         self.factory = factory
 
     def check(self, families: Sequence[Family] = ()) -> None:
@@ -401,11 +425,13 @@ class FromFactory(Network):
                 f"its own. Got {type(self.factory).__name__}(...); write a function that builds and returns it."
             )
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
         """What the function gives."""
         return self.factory(n_features, n_out)
 
-    build_decoder = build_encoder
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
+        """What the function gives for other widths."""
+        return self.factory(n_components, n_out)
 
 
 class Gated(nn.Module):
@@ -415,12 +441,12 @@ class Gated(nn.Module):
     output, and Adam moves them all by the learning rate.
     """
 
-    def __init__(self, net, n_out):
+    def __init__(self, net: nn.Module, n_out: int) -> None:
         super().__init__()
         self.net = net
         self.gate = nn.Parameter(torch.zeros(n_out))
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Any) -> Tensor:
         """(N, n_out)."""
         return 8.0 * self.gate * self.net(*inputs)
 
@@ -447,7 +473,7 @@ def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn
     if network.is_silent and _is_loud(net, network, role, n_in):
         raise ValueError(f"{role}={network!r} has is_silent=True, but does not give zeros. Leave it False, for a gate.")
     net = net if network.is_silent else Gated(net, n_out)
-    net.work, net.widest = work, widest
+    net.work, net.widest = work, widest  # type: ignore[assignment]  # torch takes attributes for modules
     return net.train()
 
 
@@ -457,7 +483,7 @@ def work(network: Network, role: str, n_in: int, n_out: int) -> int:
     return n_in * n_out if net is None else work
 
 
-def _built(network, role, n_in, n_out):
+def _built(network: Network, role: str, n_in: int, n_out: int) -> tuple[nn.Module | None, tuple[int, ...], int, int]:
     """The net as the network builds it, in eval mode, or None for no layers; and `_measured` of it."""
     if network.reads not in ("rows", "features"):
         raise ValueError(
@@ -465,7 +491,7 @@ def _built(network, role, n_in, n_out):
         )
     net = getattr(network, f"build_{role}")(n_in, n_out)
     if net is None and network.is_silent:
-        return None, None, 0, 1
+        return None, (), 0, 1
     if not isinstance(net, nn.Module):
         raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
     try:
@@ -474,21 +500,21 @@ def _built(network, role, n_in, n_out):
         raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
 
 
-def _inputs(x, network, role):
+def _inputs(x: Tensor, network: Network, role: str) -> tuple[Tensor | None, ...]:
     """What a net is called with for x (B, n_in), without holes."""
     return (x, None) if role == "encoder" and network.reads == "rows" else (x,)
 
 
-def _is_loud(net, network, role, n_in):
+def _is_loud(net: nn.Module, network: Network, role: str, n_in: int) -> bool:
     with torch.no_grad():
         return bool(net(*_inputs(torch.ones(1, n_in), network, role)).any())
 
 
-def _measured(net, probe):
+def _measured(net: nn.Module, probe: tuple[Tensor | None, ...]) -> tuple[tuple[int, ...], int, int]:
     """Shape of what a net gives for one row, its multiply-adds, and the numbers of its widest layer."""
     products, widths = [0], [1]
 
-    def count(module, _, output):
+    def count(module: nn.Module, _: Any, output: Any) -> None:
         weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim > 1 and isinstance(output, Tensor):
             products.append(output.numel() * weight[0].numel())

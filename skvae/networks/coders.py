@@ -4,14 +4,19 @@ The linear path carries the closed-form start; the net learns what is not linear
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from .architectures import MLP, beside_linear_path
+from .architectures import MLP, Network, beside_linear_path
 
 __all__ = ["LINEAR", "Decoder", "Encoder"]
+
+#: (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation
+Condition: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 EMBEDDING_WIDTH = 8  # numbers that the encoder's net sees of one category
 LINEAR = MLP(())  # no net
@@ -38,7 +43,7 @@ class Decoder(nn.Module):
     network : Network
     """
 
-    def __init__(self, n_in, n_plain, wide=(), network=LINEAR):
+    def __init__(self, n_in: int, n_plain: int, wide: Sequence[int] = (), network: Network = LINEAR) -> None:
         super().__init__()
         self.sizes = [n_plain, *wide]
         self.affine = nn.Linear(n_in, sum(self.sizes))
@@ -48,15 +53,15 @@ class Decoder(nn.Module):
         spread = [torch.randn(C, self.bottleneck) / self.bottleneck**0.5 for C in wide]
         self.spread = nn.ParameterList(spread if self.net else [])
 
-    def tables(self):
+    def tables(self) -> list[nn.Parameter]:
         """None: only an encoder looks categories up."""
         return []
 
-    def forward(self, z):
+    def forward(self, z: Tensor) -> list[Tensor]:
         """The two paths added: a list of the plain numbers (S, B, R) and the logits (S, B, C) of each wide category."""
         return [raw.unflatten(0, z.shape[:-1]) for raw in self._of_rows(z.flatten(0, -2))]
 
-    def _of_rows(self, z):
+    def _of_rows(self, z: Tensor) -> list[Tensor]:
         """As `forward` for z (S * B, K): matrix products over three dimensions would be cut to two one by one."""
         if len(self.sizes) == 1:
             return [self.affine(z) if self.net is None else self.affine(z) + self.net(z)]
@@ -71,7 +76,7 @@ class Decoder(nn.Module):
         ]
 
 
-def _affine(n_in, n_out):
+def _affine(n_in: int, n_out: int) -> nn.Linear:
     """nn.Linear; without inputs, where its constructor warns, a constant."""
     affine = nn.Linear(max(n_in, 1), n_out)
     if n_in == 0:
@@ -107,7 +112,25 @@ class Encoder(nn.Module):
     network : Network
     """
 
-    def __init__(self, categories, n_out, n_components, condition=None, holes=(), has_own_units=False, network=LINEAR):
+    numbers: Tensor
+    codes: Tensor
+    holes: Tensor
+    offset: Tensor
+    fill: Tensor
+    center: Tensor
+    unit: Tensor
+    precision: Tensor
+
+    def __init__(
+        self,
+        categories: Sequence[int | None],
+        n_out: int,
+        n_components: int,
+        condition: Condition | None = None,
+        holes: Sequence[int] = (),
+        has_own_units: bool = False,
+        network: Network = LINEAR,
+    ) -> None:
         super().__init__()
         self.reads_rows = network.reads == "rows"
         self.condition = condition
@@ -136,11 +159,11 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 self.embedding[-1] = 0.0
 
-    def tables(self):
+    def tables(self) -> list[nn.Parameter]:
         """The categories' part of the linear path, where there are any."""
         return [self.table] if len(self.codes) else []
 
-    def forward(self, x, mask=None):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The two paths added."""
         numbers = self._numbers(x, mask)
         from_table, embedded = self._looked_up(x, mask)
@@ -153,14 +176,15 @@ class Encoder(nn.Module):
             return raw
         return raw + (self.net(x, mask) if self.reads_rows else self.net(self._seen(numbers, embedded, mask)))
 
-    def _numbers(self, x, mask):
+    def _numbers(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, columns of numbers), missing ones filled."""
         if len(self.codes):
-            x, mask = (t if t is None else t.index_select(-1, self.numbers) for t in (x, mask))
+            x = x.index_select(-1, self.numbers)
+            mask = None if mask is None else mask.index_select(-1, self.numbers)
         x = x if mask is None else torch.where(mask, x, self.fill)
         return (x - self.center) / self.unit if self.has_own_units else x
 
-    def _looked_up(self, x, mask):
+    def _looked_up(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Categories' part of the linear path (B, R), and what the net sees of them (B, columns of codes * width)."""
         if not len(self.codes):
             return None, None
@@ -174,7 +198,7 @@ class Encoder(nn.Module):
         from_table, embedded = found.split([self.table.shape[1], EMBEDDING_WIDTH], -1)
         return from_table.sum(-2), embedded.flatten(-2)
 
-    def _conditioned(self, raw, mask):
+    def _conditioned(self, raw: Tensor, mask: Tensor) -> Tensor:
         """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
         if _is_exporting():  # no graph can ask which rows have holes, and those without keep every digit
             return torch.where(mask.all(-1, keepdim=True), raw, self._given_observed(raw, mask))
@@ -184,17 +208,18 @@ class Encoder(nn.Module):
                 return raw.index_copy(0, rows, self._given_observed(raw[rows], mask[rows])) if len(rows) else raw
         return self._given_observed(raw, mask)
 
-    def _given_observed(self, raw, mask):
+    def _given_observed(self, raw: Tensor, mask: Tensor) -> Tensor:
         empty = (self.fill - self.center) / self.unit if self.has_own_units else self.fill
         base = self.affine(empty)
         with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
             unit = torch.eye(self.precision.shape[-1]).to(self.precision)
             observed = (mask.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
             deviation = (raw - base).to(unit.dtype)
+            assert self.condition is not None
             given = self.condition(deviation, unit + observed, unit + self.precision.sum(0))
         return base + given.to(raw.dtype)
 
-    def _seen(self, numbers, embedded, mask):
+    def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None) -> Tensor:
         """What a net that reads features sees: numbers, embeddings and holes."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):

@@ -6,10 +6,35 @@ model's auxiliary module, whose parameters (psi) are moved by a loss and an opti
 """
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
 
-__all__ = ["Objective"]
+__all__ = ["Model", "Objective"]
+
+
+class Model(Protocol):
+    """What an objective may use of `LatentVariableModel`."""
+
+    encoder: Any
+    posterior: Any
+    prior: Any
+    auxiliary: Any
+
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
+        """q(z given x) of rows."""
+
+    def draw(self, q: Distribution, u: Tensor) -> Tensor:
+        """Codes from base noise, differentiable in training."""
+
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x given z) of codes."""
+
+    def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
+        """What takes the place of ln p(x given z) in training, (S, B)."""
 
 
 class Objective(Component, ABC):
@@ -81,7 +106,7 @@ class Objective(Component, ABC):
     """
 
     monitor: str | None = "loss"
-    log_px_parts = {"loss": -1.0, "reconstruction": 1.0}
+    log_px_parts: dict[str, float] = {"loss": -1.0, "reconstruction": 1.0}
     warm_up = 0
     n_samples = 1
     posterior: str | None = "diag"
@@ -95,7 +120,7 @@ class Objective(Component, ABC):
     is_row_wise = True
 
     @property
-    def n_draws(self):
+    def n_draws(self) -> int:
         """Draws of base noise per row and step that the loop hands over.
 
         S, where every draw becomes one code; more where some serve another purpose.
@@ -113,7 +138,7 @@ class Objective(Component, ABC):
         return self.n_samples
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         """Whether this class builds an auxiliary module.
 
         It is so where `auxiliary` is overridden; schedules and optimizers of the third group, psi, exist only then.
@@ -130,7 +155,7 @@ class Objective(Component, ABC):
         """
         return type(self).auxiliary is not Objective.auxiliary
 
-    def at(self, epoch):
+    def at(self, epoch: float) -> "Objective":
         """Give the objective of an absolute epoch 0, 1, ..., a copy where its weights change over time.
 
         Held-out rows are always judged by that of epoch inf, when all annealing is over: else a bound with a growing KL
@@ -161,7 +186,7 @@ class Objective(Component, ABC):
         return self
 
     @abstractmethod
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Give the parts of the loss, "loss" among them, which moves phi and theta.
 
         Every part goes into the history of the fit, in nats per row; `monitor` names the one that early stopping
@@ -202,7 +227,7 @@ class Objective(Component, ABC):
         (['kl', 'loss', 'reconstruction'], True)
         """
 
-    def auxiliary(self, n_features, width):
+    def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
         """Build the auxiliary module for rows (B, D) and codes (B, K); None where there is none.
 
         `model.auxiliary` is what this gives. Its parameters, psi, are moved by `auxiliary_loss` alone, with an
@@ -235,7 +260,7 @@ class Objective(Component, ABC):
         """
         return None
 
-    def auxiliary_loss(self, model, x, mask, u):
+    def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
 
         Called on the same batches as the objective itself, in the steps that the schedule gives to the group

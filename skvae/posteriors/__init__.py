@@ -1,5 +1,6 @@
 """Posteriors q(z given x), and their short names."""
 
+from collections.abc import Callable
 from functools import partial
 
 from ..families import FAMILIES
@@ -23,7 +24,7 @@ __all__ = [
     "Posterior",
 ]
 
-POSTERIORS = {
+POSTERIORS: dict[str, Callable[[], Posterior]] = {
     "diag": MeanField,
     "full": FullCovariance,
     "point": Point,

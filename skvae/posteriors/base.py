@@ -13,13 +13,21 @@
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
+from ..priors.base import Prior
 from ..priors.fixed import StandardNormal
 
-__all__ = ["Head", "Posterior"]
+__all__ = ["Head", "HeadInit", "Posterior"]
+
+#: What `Head.start` gives.
+HeadInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Posterior(Component, ABC):
@@ -72,7 +80,7 @@ class Posterior(Component, ABC):
     reparameterized = True
 
     @abstractmethod
-    def build(self, n_components) -> "Head":
+    def build(self, n_components: int) -> "Head":
         """Make the head for a code of `n_components` variables.
 
         Called once in `fit`; the weights of a posterior live in the head and in nothing else.
@@ -101,7 +109,7 @@ class Posterior(Component, ABC):
         5
         """
 
-    def prior(self):
+    def prior(self) -> Prior:
         """Give the prior that ``prior="auto"`` means.
 
         The standard member of the posterior's own family, so that a component can reach the prior and be switched off.
@@ -123,7 +131,7 @@ class Posterior(Component, ABC):
         """
         return StandardNormal()
 
-    def width(self, n_components):
+    def width(self, n_components: int) -> int:
         """Give K, the width of z, for a number of latent variables.
 
         They differ where one variable takes several columns, as a one-hot variable does.
@@ -188,15 +196,15 @@ class Head(nn.Module, ABC):
     tensor([[[1., 1.]]])
     """
 
-    condition = None
+    condition: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, n_raw, n_noise):
+    def __init__(self, n_raw: int, n_noise: int) -> None:
         super().__init__()
         self.n_raw = n_raw
         self.n_noise = n_noise
 
     @abstractmethod
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Map raw numbers to q, one distribution per row.
 
         It factorises, batch shape (B, K) and no event shape, or is joint, batch shape (B,) and event shape (K,); what a
@@ -228,7 +236,7 @@ class Head(nn.Module, ABC):
         """
 
     @abstractmethod
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws z of q.
 
         Row by row and deterministic, so that the score of a row depends neither on its neighbours nor on a generator.
@@ -260,7 +268,7 @@ class Head(nn.Module, ABC):
         tensor([[[1., 0.]]])
         """
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the raw numbers; `push` where that is.
 
         Only training calls it. They may be biased, as relaxed classes are, or draw anew, as gamma variables do: scores
@@ -294,7 +302,7 @@ class Head(nn.Module, ABC):
         """
         return self.push(q, u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """Give what `transform` reports: E[z given x], or what stands in for it.
 
         By default the mean of q; a family without one gives its median or location.
@@ -323,7 +331,7 @@ class Head(nn.Module, ABC):
         """
         return q.mean
 
-    def marginals(self, q):
+    def marginals(self, q: Any) -> Distribution:
         """Give the components of q one by one, q_k(z_k given x): q itself where it factorises.
 
         The information of single components is read from them, which orders the codes.
@@ -353,7 +361,7 @@ class Head(nn.Module, ABC):
         return q
 
     @abstractmethod
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form start.
 
         The encoder's affine path becomes weight and bias; the decoder's reads basis and offset, since codes off the

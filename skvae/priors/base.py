@@ -1,10 +1,20 @@
 """Priors p(z): where codes live. A prior is a value; its module returns the distribution."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
+from .._utils.signatures import own_signature
 
-__all__ = ["Prior"]
+__all__ = ["Encode", "Prior"]
+
+#: Rows (M, D) in model space -> their posterior.
+Encode: TypeAlias = Callable[[Tensor], Distribution]
 
 
 class Prior(Component, ABC):
@@ -48,8 +58,9 @@ class Prior(Component, ABC):
 
     reads_rows = False
 
+    @own_signature
     @abstractmethod
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """Make the module whose ``forward(encode)`` returns p(z).
 
         The encode callable maps rows (M, D), in the model's units, to their q; priors that do not read rows ignore it.
@@ -76,7 +87,7 @@ class Prior(Component, ABC):
         tensor([-0.9189, -0.9189])
         """
 
-    def start(self, module, z, x, seed):
+    def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """Spread the module over codes of the closed-form start.
 
         Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
