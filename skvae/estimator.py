@@ -49,7 +49,9 @@ from ._verbs.verbs import SCORE_STREAM, Verbs
 from .families import LIKELIHOODS
 from .families.base import Family
 from .model import LatentVariableModel
-from .networks.architectures import ACTIVATIONS, MLP, FromFactory, Network, work
+from .networks.architectures import ACTIVATIONS, MLP, FromFactory
+from .networks.base import Network
+from .networks.gates import work
 from .networks.perceptual import FeatureLoss
 from .objectives import OBJECTIVES
 from .objectives.base import Objective

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .families.likelihood import ColumnLikelihood, Groups, observed_log_prob
-from .networks.architectures import Network
+from .networks.base import Network
 from .networks.coders import LINEAR, Decoder, Encoder
 from .networks.perceptual import FeatureLoss
 from .objectives.base import Objective

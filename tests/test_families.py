@@ -25,7 +25,7 @@ from skvae import (
 )
 from skvae._tables.columns import Columns
 from skvae._tables.schema import Schema
-from skvae.distributions import quantiles
+from skvae.distributions import discrete, quantiles
 from skvae.distributions import univariate as densities
 from skvae.distributions.divergences import marginals
 from skvae.distributions.latent import joint_log_prob, kl
@@ -106,10 +106,10 @@ def member(family, n=3, rows=1, seed=0, scale=1.0):
 
 def grid_of(p):
     """Points x (n, 1, 1) of the support of p (1, n) and the weights of a quadrature over them; counts have weight 1."""
-    if isinstance(p, densities.Codes):
+    if isinstance(p, discrete.CategoryIndex):
         x = torch.arange(p.probs.shape[-1]).double()
         return x[:, None, None], torch.ones_like(x)
-    if isinstance(p, (td.Bernoulli, td.Poisson, td.NegativeBinomial, densities.ZeroInflated)):
+    if isinstance(p, (td.Bernoulli, td.Poisson, td.NegativeBinomial, discrete.ZeroInflated)):
         x = torch.arange(2 if isinstance(p, td.Bernoulli) else 4000).double()
         return x[:, None, None], torch.ones_like(x)
     t = torch.linspace(-36, 36, 60_001, dtype=torch.float64)
@@ -266,7 +266,7 @@ ORACLES = {
         stats.loguniform(np.exp(-1), np.exp(1.5)),
     ),
     "gompertz": (densities.Gompertz(torch.tensor(2.0), torch.tensor(0.7)), stats.gompertz(0.7, scale=2.0)),
-    "zero-inflated": (densities.ZeroInflated(td.Poisson(torch.tensor(2.0)), torch.tensor(-30.0)), stats.poisson(2.0)),
+    "zero-inflated": (discrete.ZeroInflated(td.Poisson(torch.tensor(2.0)), torch.tensor(-30.0)), stats.poisson(2.0)),
 }
 
 

@@ -11,7 +11,8 @@ from ..distributions.latent import OneHots, has_closed_form
 from ..families.base import Family
 from ..families.real import Gaussian
 from ..model import LatentVariableModel
-from ..networks.architectures import MLP, Network
+from ..networks.architectures import MLP
+from ..networks.base import Network
 from ..objectives.base import Objective
 from ..objectives.bounds import ELBO
 from ..posteriors.base import Posterior

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._tables.columns import Columns
 from .._tables.schema import Schema
-from ..networks.architectures import Network
+from ..networks.base import Network
 from .registry import is_built_in
 from .to_plain import _arrays
 

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, constraints
 
 from .._utils.checks import COUNT
 from .._utils.compat import Interval
-from ..distributions import univariate as densities
+from ..distributions import discrete as densities
 from .base import Family, Init
 from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
 
@@ -137,7 +137,7 @@ class Categorical(Family):
 
     def distribution(self, logits: Tensor) -> Distribution:
         """Codes with C logits each, (..., n, C)."""
-        return densities.Codes(logits)
+        return densities.CategoryIndex(logits)
 
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
@@ -209,7 +209,7 @@ class Ordinal(Family):
     def distribution(self, eta: Tensor, first: Tensor, *log_gaps: Tensor) -> Distribution:
         """Ordered codes with thresholds first, first + exp(log_gaps[0]), ..."""
         numbers = torch.stack([first, *(positive(log_gap) for log_gap in log_gaps)], -1)
-        return densities.OrderedCodes(eta, *numbers.split([1, len(log_gaps)], -1))
+        return densities.OrderedCategoryIndex(eta, *numbers.split([1, len(log_gaps)], -1))
 
     @property
     def n_categories(self) -> int | None:

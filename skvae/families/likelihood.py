@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import pad
 from torch.types import _size
 
-from ..distributions.univariate import Codes
+from ..distributions.discrete import CategoryIndex
 from .base import Family, FamilyHead
 
 __all__ = ["ColumnLikelihood", "Columnwise", "Groups", "observed_log_prob"]
@@ -79,7 +79,7 @@ class ColumnLikelihood(nn.Module):
         logits = [self.families[i].split(raws[i], len(self.columns[i]))[0] for i in group]
         most = max(block.shape[-1] for block in logits)
         padded = [pad(block, (0, most - block.shape[-1]), value=-torch.inf) for block in logits]
-        return Codes(torch.cat(padded, -2))
+        return CategoryIndex(torch.cat(padded, -2))
 
     def parts(self, p: Distribution) -> list[tuple[Family, list[int], Distribution]]:
         """p(x given z) as (Family, columns, distribution of these columns), where families agree in kind."""

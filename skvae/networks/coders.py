@@ -1,4 +1,4 @@
-"""Encoder and decoder: a linear path plus a net that is silent at the start (`architectures.py`).
+"""Encoder and decoder: a linear path plus a net that is silent at the start (`gates.py`).
 
 The linear path carries the closed-form start; the net learns what is not linear.
 """
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from .architectures import MLP, Network, beside_linear_path
+from .architectures import MLP
+from .base import Network
+from .gates import beside_linear_path
 
 __all__ = ["LINEAR", "Decoder", "Encoder"]
 
