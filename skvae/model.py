@@ -39,12 +39,12 @@ class LatentVariableModel(nn.Module):
     objective : Objective, optional
         Builds the auxiliary module, a critic.
     holes : list of int
-        Columns with missing cells, which the encoder's MLP is told of.
+        Columns that had missing cells in `fit`; the encoder's MLP sees which cells of them are missing.
     column_weights : list of float (D,), optional
         Of each column's log-prob in training.
     feature_loss : FeatureLoss, optional
     units : pair of sequences (D,), optional
-        Shift and scale of the columns, which a feature loss needs.
+        Shift and scale from data space to model space, which a feature loss needs.
 
     Examples
     --------

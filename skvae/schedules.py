@@ -3,6 +3,18 @@
 `groups` names the parameter groups behind each optimizer; `steps(batches)` is a generator that yields
 (optimizer number, batch) and is sent the loss of that step (a tensor, so that reading it is a choice). A step of an
 optimizer whose groups are empty in this model, such as the auxiliary one without a critic, is skipped.
+
+=============  ======================  =========================  ===========================  =====================
+name           reads                   gives                      who calls it                 default
+=============  ======================  =========================  ===========================  =====================
+steps          batches, their history  yields (optimizer, batch)  the loop, each epoch         must be given
+groups         -                       tuples of group names      optimizers, compatibility    ()
+learning_rate  names of a group        float or None              optimizers, once each        None, the estimator's
+watches        -                       str or None                the loop, after each epoch   None
+closed_form    -                       bool                       the loop, in place of steps  False
+reads_losses   -                       bool                       checkpoints inside an epoch  True
+check          -                       None, or raises            `fit`, first                 constraints
+=============  ======================  =========================  ===========================  =====================
 """
 
 import math

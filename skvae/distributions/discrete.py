@@ -1,4 +1,4 @@
-"""Distributions over zeros and ones, category indices and counts that torch.distributions lacks, in torch's method order."""
+"""Distributions over booleans, category indices and counts that torch.distributions lacks, in torch's method order."""
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class Bernoulli(td.Bernoulli):
 
 
 class CategoryIndex(td.Distribution):
-    """Categories as the numbers 0 .. C - 1 in floating point, one variable per batch element.
+    """Category indices 0 .. C - 1 in floating point, one variable per batch element.
 
     Logits need not be normalised: the density is one fused cross entropy, which matters for a thousand levels.
     """
@@ -35,7 +35,7 @@ class CategoryIndex(td.Distribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """The codes."""
+        """The category indices 0 .. C - 1."""
         return constraints.integer_interval(0, self.logits.shape[-1] - 1)
 
     @property
@@ -55,23 +55,23 @@ class CategoryIndex(td.Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """Variance of the code numbers about their own average."""
+        """Variance of the indices about their own average."""
         numbers = torch.arange(self.logits.shape[-1]).to(self.logits)
         return (self.probs @ numbers.square() - (self.probs @ numbers).square()).clamp(min=0)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """ln pi at the codes."""
+        """ln pi at the indices."""
         shape = torch.broadcast_shapes(value.shape, self.batch_shape)
         logits = self.logits.expand(*shape, -1).flatten(0, -2)
         return -cross_entropy(logits, value.long().expand(shape).flatten(), reduction="none").view(shape)
 
     def sample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
-        """Code numbers, in the type of the logits."""
+        """Category indices, in the type of the logits."""
         return td.Categorical(logits=self.logits, validate_args=False).sample(sample_shape).to(self.logits)
 
 
 class OrderedCategoryIndex(CategoryIndex):
-    r"""Codes 0 .. C - 1 in their order: :math:`P(x \le c) = \sigma(\theta_c - \eta)`, theta rising.
+    r"""Category indices 0 .. C - 1 in their order: :math:`P(x \le c) = \sigma(\theta_c - \eta)`, theta rising.
 
     .. math:: \ln p(c) = \ln\sigma(\theta_c - \eta) + \ln\sigma(\eta - \theta_{c-1})
         + \ln(1 - e^{\theta_{c-1} - \theta_c})

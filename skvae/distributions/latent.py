@@ -53,17 +53,17 @@ class PointMass(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The point."""
+        """The one code that has all mass."""
         return self.loc
 
     @property
     def mode(self) -> Tensor:
-        """The point."""
+        """The one code that has all mass."""
         return self.loc
 
     @property
     def variance(self) -> Tensor:
-        """Zero."""
+        """Zero: every draw is the same."""
         return torch.zeros_like(self.loc)
 
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature

@@ -1,13 +1,38 @@
 """The contract of a one-dimensional family: numbers -> distribution. Likelihoods and posteriors share it.
 
-A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
-all second numbers), and may own further numbers that do not depend on the row, trained or fixed, such as the noise of
-a Gaussian decoder. It is a value without weights; `FamilyHead` is the module that it builds.
+A family of n variables reads `n_raw * n` numbers from a network and may own further numbers that do not depend on the
+row, trained or fixed, such as the noise of a Gaussian decoder. It is a value without weights; `FamilyHead` is the
+module that it builds. A likelihood implements the rows that columns and decoder ask for, a family of codes those that a
+mean-field posterior asks for; `observable` and `reparameterized` say which of the two it is for.
 
-As a likelihood it also says where its columns live (`support`, `units`) and how it starts from a linear-Gaussian
-solution. As a mean-field posterior every number comes from the network (`amortized`), and it says how base noise
-becomes draws (`push`, `rsample`), what is reported (`center`), which member is the prior (`standard`) and how it starts
-(`code_start`). Not every family is for both: `observable` and `reparameterized` say which.
+=================  =====================  =========================  ==============================  ==================
+name               reads                  gives                      who calls it                    default
+=================  =====================  =========================  ==============================  ==================
+distribution       numbers (..., n) each  Distribution (..., n)      `FamilyHead`, in every pass     must be given
+start              linear model, (n, m)   numbers, own numbers       initialisation of decoder       must be given
+support            -                      a torch constraint         checks of columns               the real line
+units              -                      "standard", "scale", None  scaling of columns              "standard"
+interior           -                      float                      missing cells                   0.0
+n_raw              -                      int                        who builds a network            1
+nominal            -                      bool                       encoder, indicators             False
+n_categories       -                      int or None                imputation, errors, pictures    `n_raw` if nominal
+shares_softmax     -                      bool                       `ColumnLikelihood`              False
+observable         -                      bool                       choice of likelihoods           True
+reparameterized    -                      bool                       compatibility of parts          True
+location_scale     -                      bool                       conditioning on observed cells  False
+split              raw (..., n_raw n), n  n_raw of (..., n)          `FamilyHead`, in every pass     number by number
+own_numbers        n                      arrays, trained or not     `FamilyHead`, once              none
+for_column         values (n,)            Family                     `fit`, once a column            the family itself
+tie_noise          variances (n,)         variances (n,)             EM of the initialisation        at least 0.001
+information_noise  mean, variance (n,)    variances (n,)             initialisation of encoder       the variances
+amortized          -                      Family                     `MeanField`                     the family itself
+push               q, noise (S, B, n)     draws (S, B, n)            scores, sampling                q.icdf(Phi(u))
+rsample            q, noise (S, B, n)     draws (S, B, n)            training                        `push`
+center             q                      (B, n)                     `transform`                     the mean
+standard           zeros (n,)             Distribution (n,)          the default prior               raw numbers zero
+code_start         normal code, (n, D)    numbers, map back          initialisation                  by quantiles
+check              -                      None, or raises            `fit`, first                    constraints
+=================  =====================  =========================  ==============================  ==================
 """
 
 from abc import ABC, abstractmethod
@@ -41,12 +66,12 @@ class Family(Component, ABC):
     Attributes
     ----------
     support : torch.distributions.constraints.Constraint
-        Where the density lives; for columns that are not standardized, data outside it are an error in fit and score.
+        Where the density lives; for columns that are not standardised, data outside it are an error in fit and score.
     units : {"standard", "scale", None}
         What happens to a column before the model sees it: shifted and scaled (the whole line), divided by its scale
         (positive values), or nothing (counts, booleans, fractions).
     interior : float
-        A point inside the support, in the model's units, that stands in for missing cells.
+        A point inside the support, in model space, that stands in for missing cells.
     n_raw : int
         Numbers per variable that the network gives.
     observable : bool
@@ -127,7 +152,7 @@ class Family(Component, ABC):
     def distribution(self, *numbers: Tensor) -> Distribution:
         """Map raw numbers to a distribution with one variable per column or component.
 
-        The one place where a family says what it is; everything else, training and verbs alike, goes through it.
+        The one place where a family says what it is; everything else, training and methods alike, goes through it.
 
         Parameters
         ----------
@@ -162,20 +187,20 @@ class Family(Component, ABC):
     ) -> Init:
         """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
-        This is how a closed-form linear model becomes the start of a decoder: the raw numbers are weight z + bias.
+        This is how a closed-form linear model initialises a decoder: the raw numbers are weight z + bias.
         Exact for `Gaussian`; others match margins and the slopes of the mean.
 
         Parameters
         ----------
         mean : ndarray (n,)
-            Mean of each column in the model's units. Of a nominal family n counts indicators, the C of each column next
+            Mean of each column in model space. Of a nominal family n counts indicators, the C of each column next
             to each other.
         loadings : ndarray (n, m)
             Covariances of the columns with the m components of the linear model.
         noise : ndarray (n,)
             Variance of each column given z, after `tie_noise`.
         resolution : ndarray (n,), optional
-            The smallest noise variance of each column that its rows can vouch for.
+            The smallest noise variance of each column that its rows can tell from zero.
 
         Returns
         -------
@@ -269,7 +294,7 @@ class Family(Component, ABC):
     def for_column(self, values: np.ndarray) -> "Family":
         """Give the family of one column, another one where it depends on the column's values.
 
-        `fit` asks it once per column, so a parameter that is left open, such as a number of classes, is settled before
+        `fit` asks it once per column, so a parameter that is left open, such as a number of categories, is known before
         anything is built.
 
         Parameters
@@ -298,13 +323,13 @@ class Family(Component, ABC):
     def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """Project noise variances per variable on those the family can have.
 
-        The closed-form start calls it in every EM step; so probabilistic PCA and factor analysis are one routine, which
-        differ in this projection.
+        The closed-form initialisation calls it in every EM step. So probabilistic PCA and factor analysis are one
+        routine, and differ in this projection.
 
         Parameters
         ----------
         noise : ndarray (n,)
-            Variances in the model's units.
+            Variances in model space.
 
         Returns
         -------
@@ -329,12 +354,12 @@ class Family(Component, ABC):
         """Give the noise variance of a normal column that would tell as much of z as one of this family.
 
         For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
-        The encoder's start weighs columns of different families by it.
+        The encoder's initialisation weighs columns of different families by it.
 
         Parameters
         ----------
         mean : ndarray (n,)
-            Mean of each column in the model's units.
+            Mean of each column in model space.
         noise : ndarray (n,)
             Variance of each column given z.
 
@@ -359,8 +384,8 @@ class Family(Component, ABC):
     def amortized(self) -> "Family":
         """Give the same family with every number from the network, as a mean-field posterior needs it.
 
-        A likelihood may own its noise, one for all rows; a posterior has a spread per row. A numeric noise, fixed by
-        the user, stays.
+        A likelihood may own its noise, one for all rows; a posterior has a spread for each row. A numeric noise, which
+        the user has fixed, stays.
 
         Returns
         -------
@@ -515,7 +540,7 @@ class Family(Component, ABC):
 
         The draws z of the family live where its standard member p does, so z_k stands for the t_k with
         Phi(t_k) = F_p(z_k). On the line families say t_k = (z_k - location) / scale; this is the affine imitation for
-        all others, see `skvae.code_starts.quantile_start`.
+        all others, see `quantile_start` in `families/code_starts.py`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Families on an interval. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on an interval. The contract stands in `base.py`, what several share in `recipes.py`."""
 
 from typing import Any
 

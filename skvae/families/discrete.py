@@ -1,4 +1,4 @@
-"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `family.py`."""
+"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `base.py`."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -72,23 +72,23 @@ class Bernoulli(Family):
 
 
 class Categorical(Family):
-    r"""Categorical distribution over the codes 0 .. C - 1: short name "categorical".
+    r"""Categorical distribution over the category indices 0 .. C - 1: short name "categorical".
 
     .. math:: \ln p(x) = \ln\pi_x
 
     Domain: {0, ..., C - 1}. Link: C raw numbers, :math:`\pi` is their softmax. What "auto" is for categories of a
-    frame. Decoding gives the most probable category, since codes have no mean; `noise_variance_` is the variance of the
-    code numbers.
+    frame. Decoding gives the most probable category, since categories have no mean; `noise_variance_` is the variance
+    of the indices.
 
     Parameters
     ----------
     n_classes : int, optional
-        Number of categories, C; taken from each column's data (the largest code plus one) where it is not given.
+        Number of categories, C; taken from each column's data (the largest index plus one) where it is not given.
 
     See Also
     --------
-    Ordinal : Codes whose order means something.
-    CategoricalPosterior : Categories as codes.
+    Ordinal : Categories whose order means something.
+    CategoricalPosterior : Classes as latent codes.
 
     Examples
     --------
@@ -117,12 +117,12 @@ class Categorical(Family):
 
     @property
     def n_raw(self) -> int:  # type: ignore[override]
-        """C."""
+        """The number of grades C."""
         return _known(self)
 
     @property
     def support(self) -> constraints.Constraint:  # type: ignore[override]
-        """The codes 0 .. C - 1."""
+        """The category indices 0 .. C - 1."""
         return constraints.integer_interval(0, self.n_raw - 1)
 
     def for_column(self, values: np.ndarray) -> Family:
@@ -136,7 +136,7 @@ class Categorical(Family):
         return [raw.unflatten(-1, (n, self.n_raw))]
 
     def distribution(self, logits: Tensor) -> Distribution:
-        """Codes with C logits each, (..., n, C)."""
+        """Category indices with C logits each, (..., n, C)."""
         return densities.CategoryIndex(logits)
 
     def start(
@@ -153,24 +153,24 @@ class Categorical(Family):
 
 
 class Ordinal(Family):
-    r"""Cumulative logit model of the codes 0 .. C - 1, grades whose order means something: short name "ordinal".
+    r"""Cumulative logit model of category indices 0 .. C - 1 whose order means something: short name "ordinal".
 
     .. math:: P(x \le c) = \sigma(\theta_c - \eta), \qquad \theta_0 < \theta_1 < \dots < \theta_{C-2}
 
     Domain: {0, ..., C - 1}. Link: the raw number is :math:`\eta`; the thresholds are trained numbers of the column,
     :math:`\theta_0` and the logarithms of the increments. So a row has one number where `Categorical` has C, and a
-    larger one shifts it towards higher codes. Decoding gives the most probable code; `noise_variance_` is the variance
-    of the code numbers.
+    larger one shifts it towards higher grades. Decoding gives the most probable grade; `noise_variance_` is the
+    variance of the indices.
 
     Parameters
     ----------
     n_classes : int, optional
-        Number of grades, C, at least 2; taken from each column's data (the largest code plus one) where it is not
+        Number of grades, C, at least 2; taken from each column's data (the largest index plus one) where it is not
         given.
 
     See Also
     --------
-    Categorical : Codes without an order.
+    Categorical : Categories without an order.
     Poisson : Counts, which have no largest one.
 
     References
@@ -197,7 +197,7 @@ class Ordinal(Family):
 
     @property
     def support(self) -> constraints.Constraint:  # type: ignore[override]
-        """The codes 0 .. C - 1."""
+        """The category indices 0 .. C - 1."""
         return constraints.integer_interval(0, self._n_thresholds())
 
     def for_column(self, values: np.ndarray) -> Family:
@@ -207,13 +207,13 @@ class Ordinal(Family):
         return Ordinal(max(int(values.max(initial=0)) + 1, 2))
 
     def distribution(self, eta: Tensor, first: Tensor, *log_gaps: Tensor) -> Distribution:
-        """Ordered codes with thresholds first, first + exp(log_gaps[0]), ..."""
+        """Ordered categories with thresholds first, first + exp(log_gaps[0]), ..."""
         numbers = torch.stack([first, *(positive(log_gap) for log_gap in log_gaps)], -1)
         return densities.OrderedCategoryIndex(eta, *numbers.split([1, len(log_gaps)], -1))
 
     @property
     def n_categories(self) -> int | None:
-        """C."""
+        """The number of grades C."""
         return self._n_thresholds() + 1
 
     def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
@@ -224,12 +224,12 @@ class Ordinal(Family):
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
-        """Margins of a normal variable cut at c + 1/2, and the covariances of its codes with z.
+        """Margins of a normal variable cut at c + 1/2, and the covariances of the indices with z.
 
         With MacKay's E[sigmoid(t - w z)] = sigmoid(t / k), k^2 = 1 + pi |w|^2 / 8, margins F_c need
         theta_c = k logit F_c, and cov(x, z) = w / k sum_c F_c (1 - F_c).
         """
-        # Sheppard: rounding adds 1/12 to the variance. Codes cannot be told apart by less than the floor.
+        # Sheppard: rounding adds 1/12 to the variance. Grades cannot be told apart by less than the floor.
         spread = np.sqrt(np.maximum(np.square(loadings).sum(1) + noise - 1 / 12, 0.05))
         cuts = np.arange(self._n_thresholds())[:, None] + 0.5
         F = np.clip(ndtr((cuts - mean) / spread), 1e-4, 1 - 1e-4)
@@ -237,11 +237,11 @@ class Ordinal(Family):
         unattenuated = ratio / np.sqrt(np.maximum(1 - np.pi / 8 * np.square(ratio).sum(1, keepdims=True), 0.1))
         slope = np.clip(unattenuated, -3.0, 3.0)  # as in `logit_link`
         theta = np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1)) * logit(F)
-        # Codes far from the mean share a clipped F; each keeps a tenth of a logit.
+        # Grades far from the mean share a clipped F; each keeps a tenth of a logit.
         return slope, np.zeros_like(mean), [theta[0], *np.log(np.maximum(np.diff(theta, axis=0), 0.1))]
 
     def _n_thresholds(self) -> int:
-        """C - 1."""
+        """The number of thresholds, one fewer than grades."""
         return _known(self) - 1
 
 

@@ -52,7 +52,7 @@ class ColumnLikelihood(nn.Module):
 
     @property
     def categories(self) -> list[int | None]:
-        """Number of levels of each column that holds codes, None for others, (D,)."""
+        """The number of categories of each nominal column, None for others, (D,)."""
         categories: list[int | None] = [None] * len(self.order)
         for family, columns in zip(self.families, self.columns, strict=True):
             for d in columns:

@@ -1,4 +1,4 @@
-"""Families on the positive half-line. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on the positive half-line. The contract stands in `base.py`, what several share in `recipes.py`."""
 
 import math
 from typing import Any

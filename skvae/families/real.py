@@ -1,4 +1,4 @@
-"""Families on the whole line. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on the whole line. The contract stands in `base.py`, what several share in `recipes.py`."""
 
 import math
 from numbers import Real
@@ -31,11 +31,11 @@ class Gaussian(Family):
 
     Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
 
-    With variances per column or row, training keeps them above what the column's rows can vouch for. The variance of a
-    column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise
+    With variances per column or row, training keeps them above what the column's rows can tell from zero. The variance
+    of a column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise
     those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is
-    trained below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never
-    changed.
+    trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
+    initialisation itself is never changed.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Gaussian(Family):
 
     Examples
     --------
-    One noise for all columns is probabilistic PCA; in data units it is a share of each column's variance:
+    One noise for all columns is probabilistic PCA; in data space it is a share of each column's variance:
 
     >>> from sklearn.datasets import load_iris
     >>> from skvae import Gaussian, VAETransformer

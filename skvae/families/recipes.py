@@ -119,7 +119,7 @@ class SpreadFamily(NoiseFamily):
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
-        """Lay out what `margins` gives, the spread above a floor that the column's rows can vouch for."""
+        """Lay out what `margins` gives, the spread above the smallest one that the column's rows can tell from zero."""
         weight, first, spread, *rest = self.margins(mean, loadings, noise)
         floor = np.full(len(mean), float(self.floor))
         if self.noise == "feature" and resolution is not None:

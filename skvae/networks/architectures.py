@@ -1,4 +1,4 @@
-"""Networks beside the linear paths, as values: an MLP, convolutions for images, and the contract for the user's own.
+"""Networks beside the linear paths, as values: an MLP, convolutions for images, and functions of the user's own.
 
 A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form start stays exact
 whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.

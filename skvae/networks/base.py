@@ -1,4 +1,15 @@
-"""The contract of networks beside the linear paths of encoder and decoder."""
+"""The contract of networks beside the linear paths of encoder and decoder.
+
+=============  ===================  ====================  ===========================  =============
+name           reads                gives                 who calls it                 default
+=============  ===================  ====================  ===========================  =============
+build_encoder  n_features, n_out    nn.Module             `Encoder`, once              must be given
+build_decoder  n_components, n_out  nn.Module             `Decoder`, once              must be given
+reads          -                    "rows" or "features"  `Encoder`, in every pass     "rows"
+is_silent      -                    bool                  who builds: a gate, or none  False
+check          families (D,)        None, or raises       `fit`, first; stored files   constraints
+=============  ===================  ====================  ===========================  =============
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,10 +35,10 @@ class Network(Component, ABC):
     Attributes
     ----------
     reads : {"rows", "features"}
-        What the encoder's module is called with. "rows": x (B, D) in the model's units and the table's order, missing
+        What the encoder's module is called with. "rows": x (B, D) in model space and in the table's order, missing
         cells filled, and which cells were observed, a bool mask (B, D), or None for all. "features": one tensor (B, F)
         as the MLP sees it: numbers, then 8 trained numbers for each category, then a flag for each column that had a
-        hole in `fit`, 1 where the cell is missing.
+        missing cell in `fit`, 1 where the cell is missing.
     is_silent : bool
         Whether the modules give zeros until they are trained, and so do without a gate.
 

@@ -24,7 +24,7 @@ EMBEDDING_WIDTH = 8  # numbers that the encoder's net sees of one category
 LINEAR = MLP(())  # no net
 BOTTLENECK = 6  # fewest numbers that the decoder's net gives for a category of many levels
 
-# Before torch 2.7 nothing tells of an export, and an encoder exports for rows without holes only.
+# Before torch 2.7 nothing tells of an export, and an encoder exports for complete rows only.
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
     such as counts, are shifted by `center` and divided by `unit` first: a step of Adam moves every weight alike, and so
     would move the output by the size of the column. A category enters as a gather, of a row of `table` in the linear
     path (which is what a matrix does to its one-hot vector) and of a row of `embedding` in the MLP; a missing one as
-    zeros. The MLP also sees which cells are missing, of the columns `holes` where the fitted table had any.
+    zeros. The MLP also sees which cells are missing, for the columns `holes` that had missing cells in `fit`.
 
     Where cells are missing, the linear path becomes Gaussian conditioning, t | x_obs ~ N(P^-1 h, P^-1) with
 
@@ -105,7 +105,7 @@ class Encoder(nn.Module):
     Parameters
     ----------
     categories : list of int or None (D,)
-        Number of levels of each column that holds codes; None for numbers.
+        Number of categories of each nominal column; None for numbers.
     n_out, n_components : int
         R, and K of the linear model.
     condition : callable (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation, or None
@@ -201,10 +201,10 @@ class Encoder(nn.Module):
         return from_table.sum(-2), embedded.flatten(-2)
 
     def _conditioned(self, raw: Tensor, mask: Tensor) -> Tensor:
-        """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
-        if _is_exporting():  # no graph can ask which rows have holes, and those without keep every digit
+        """Replace the mean of an incomplete row, and what the head knows of its spread, by those given the rest."""
+        if _is_exporting():  # no graph can ask which rows are incomplete, and the others keep every digit
             return torch.where(mask.all(-1, keepdim=True), raw, self._given_observed(raw, mask))
-        if not mask.is_cuda:  # there a look at which rows have holes would have to wait for the device
+        if not mask.is_cuda:  # there a look at which rows are incomplete would have to wait for the device
             rows = (~mask).any(-1).nonzero()[:, 0]
             if 2 * len(rows) < len(mask):
                 return raw.index_copy(0, rows, self._given_observed(raw[rows], mask[rows])) if len(rows) else raw
@@ -222,7 +222,7 @@ class Encoder(nn.Module):
         return base + given.to(raw.dtype)
 
     def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None) -> Tensor:
-        """What a net that reads features sees: numbers, embeddings and holes."""
+        """What a net that reads features sees: numbers, embeddings and which cells are missing."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):
             is_missing = numbers.new_zeros(numbers.shape[0], len(self.holes))

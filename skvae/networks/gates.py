@@ -77,7 +77,7 @@ def _built(network: Network, role: str, n_in: int, n_out: int) -> tuple[nn.Modul
 
 
 def _inputs(x: Tensor, network: Network, role: str) -> tuple[Tensor | None, ...]:
-    """What a net is called with for x (B, n_in), without holes."""
+    """What a net is called with for complete x (B, n_in)."""
     return (x, None) if role == "encoder" and network.reads == "rows" else (x,)
 
 

@@ -27,7 +27,7 @@ class FeatureLoss(Component):
     Parameters
     ----------
     features : torch.nn.Module or callable
-        The map phi: rows (N, D) in data units to features (N, ...), F numbers each. A module is copied and frozen, in
+        The map phi: rows (N, D) in data space to features (N, ...), F numbers each. A module is copied and frozen, in
         eval mode: it is not trained.
     weight : float, default=1.0
         The weight lambda: nats per unit of mean squared difference.
@@ -69,7 +69,7 @@ class FeatureLoss(Component):
             raise ValueError("feature_loss takes rows of numbers; X has columns of categories. Leave these out.")
         if scaling in ("power", "quantile"):
             raise ValueError(
-                f"feature_loss needs reconstructions in data units, which scaling={scaling!r} gives by quadrature "
+                f"feature_loss needs reconstructions in data space, which scaling={scaling!r} gives by quadrature "
                 "only. Use scaling='global' or 'standard'."
             )
 

@@ -28,7 +28,7 @@ class _Adversarial(Objective):
 
     @property
     def auxiliary_learning_rate(self) -> float | None:  # type: ignore[override]
-        """The critic's."""
+        """The learning rate of the critic, where one is given."""
         return self.critic_learning_rate
 
     def _critic(self, n_in: int) -> "Critic":
@@ -45,7 +45,7 @@ class Critic(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The logit."""
+        """The logit of each row, (...)."""
         return self.net(rows).squeeze(-1) + self.bias
 
 

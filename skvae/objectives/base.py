@@ -1,8 +1,31 @@
-"""The contract of an objective: (model, x, mask, u) -> row-wise loss and its readable parts, in the model's own units.
+"""The contract of an objective: (model, x, mask, u) -> row-wise loss and its readable parts, in model space.
 
 An objective is a value. Training averages its "loss" over a batch; `monitor` is the number that early stopping watches
 on held-out rows, the lower the better, or None to keep the last state. An objective with a critic builds it as the
 model's auxiliary module, whose parameters (psi) are moved by a loss and an optimizer of their own.
+
+=======================  =================  =========================  =========================  ====================
+name                     reads              gives                      who calls it               default
+=======================  =================  =========================  =========================  ====================
+__call__                 model, x, mask, u  dict of (B,), with "loss"  every step, held-out rows  must be given
+monitor                  -                  str or None                early stopping             "loss"
+log_px_parts             -                  dict of signs              history, log-Jacobian      loss, reconstruction
+n_samples, n_draws       -                  int                        who draws u                1, n_samples
+posterior                -                  str or None                where posterior="auto"     "diag"
+needs_density            -                  bool                       compatibility of parts     False
+needs_pathwise           -                  bool                       compatibility of parts     True
+estimates_kl             -                  bool                       compatibility of parts     False
+takes_closed_form        -                  bool                       compatibility of parts     False
+needs_closed_form        -                  bool                       compatibility of parts     False
+uses_prior               -                  bool                       `sample`, compatibility    True
+is_row_wise              -                  bool                       distributed training       True
+warm_up                  -                  int                        early stopping             0
+at                       epoch              Objective                  each epoch                 the objective itself
+auxiliary                n_features, width  nn.Module or None          the model, once            None
+auxiliary_loss           as `__call__`      dict, "auxiliary_loss"     steps of the critic        raises
+auxiliary_learning_rate  -                  float or None              the critic's optimizer     None
+check                    -                  None, or raises            `fit`, first               constraints
+=======================  =================  =========================  =========================  ====================
 """
 
 from abc import ABC, abstractmethod
@@ -198,7 +221,7 @@ class Objective(Component, ABC):
             Encoder, posterior, prior, decoder and likelihood, with `encode`, `draw`, `decode` and
             `training_log_likelihood`.
         x : Tensor (B, D)
-            Rows in the model's units, missing cells filled.
+            Rows in model space, missing cells filled.
         mask : Tensor (B, D) or None
             Which cells are observed; None where all are.
         u : Tensor (n_draws, B, n_noise)
@@ -271,7 +294,7 @@ class Objective(Component, ABC):
         model : LatentVariableModel
             As in `__call__`; encode and decode without gradient here.
         x : Tensor (B, D)
-            Rows in the model's units, missing cells filled.
+            Rows in model space, missing cells filled.
         mask : Tensor (B, D) or None
             Which cells are observed; None where all are.
         u : Tensor (n_draws, B, n_noise)

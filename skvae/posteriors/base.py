@@ -1,15 +1,26 @@
-"""Posteriors q(z given x) = network + head: raw numbers -> distribution over the code.
+"""The contract of posteriors q(z given x): a value, `Posterior`, and the module that it builds, `Head`.
 
-`Posterior` is the value, its `build` gives the head. A head reads `n_raw` numbers per row and offers
+The encoder gives `n_raw` numbers per row, of which the head makes q. Shapes: raw (B, n_raw), base noise u (S, 1 or B,
+n_noise), codes z (S, B, K).
 
-- `forward(raw)`: raw (B, n_raw) -> q,
-- `push(q, u)`: base noise u (S, 1 or B, n_noise), standard normal, -> exact draws z (S, B, K) (Kingma & Welling 2014,
-  section 2.4); row-wise and deterministic, so that a row's score does not depend on its neighbours,
-- `rsample(q, u)`: draws that are differentiable in the raw numbers, for training; `push` where that is,
-- `center(q)`: what transform returns, (B, K),
-- `marginals(q)`: q_k(z_k given x), for the information of single components,
-- `condition`: what holes in a row do to its raw numbers, a function of `conditioning.py` or None,
-- `start(mean, projection, covariance)`: the raw affine map that imitates the normal code of the closed-form start.
+=========================  ===================  ===================  =========================  ================
+name                       reads                gives                who calls it               default
+=========================  ===================  ===================  =========================  ================
+Posterior.build            n_components         Head                 the model, once            must be given
+Posterior.prior            -                    Prior                where prior="auto"         StandardNormal()
+Posterior.width            n_components         K                    who needs the shape of z   n_components
+Posterior.has_density      -                    bool                 scores, compatibility      True
+Posterior.reparameterized  -                    bool                 compatibility of parts     True
+Posterior.check            -                    None, or raises      `fit`, first               constraints
+Head.forward               raw                  Distribution         every pass                 must be given
+Head.push                  q, u                 z, exact draws       scores, sampling           must be given
+Head.start                 normal code, (K, D)  numbers, map back    initialisation             must be given
+Head.rsample               q, u                 z, with gradient     training                   `push`
+Head.center                q                    (B, K)               `transform`                the mean
+Head.marginals             q                    Distribution (B, K)  information of components  q
+Head.condition             deviation, P, P_0    deviation            encoder, at missing cells  None
+Head.n_raw, Head.n_noise   -                    int                  encoder, who draws noise   of `__init__`
+=========================  ===================  ===================  =========================  ================
 """
 
 from abc import ABC, abstractmethod
@@ -175,7 +186,7 @@ class Head(nn.Module, ABC):
     Attributes
     ----------
     condition : callable or None
-        What holes in a row do to its raw numbers, a function of `skvae.conditioning`; None where nothing is done.
+        What missing cells do to the raw numbers of a row, a function of `posteriors/conditioning.py`; None for nothing.
 
     See Also
     --------
@@ -362,7 +373,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form start.
+        """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form initialisation.
 
         The encoder's affine path becomes weight and bias; the decoder's reads basis and offset, since codes off the
         line stand for the normal ones.

@@ -1,4 +1,4 @@
-"""What holes in a row do to the raw numbers of its posterior: Gaussian conditioning in the space of the codes.
+"""What missing cells do to the raw numbers of a row: Gaussian conditioning in the space of the latent code.
 
 A row with all cells has the linear part t = P_0^-1 h of its code's mean, and the precision P_0. With some cells only,
 h and P are sums over those (`networks.Encoder`), and the code is N(P^-1 h, P^-1). Each function takes the deviation of

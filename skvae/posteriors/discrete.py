@@ -56,7 +56,7 @@ class _PointHead(Head):
     condition = staticmethod(condition_location)
 
     def forward(self, raw: Tensor) -> Distribution:
-        """As they are."""
+        """The raw numbers are the code."""
         return PointMass(raw)
 
     def push(self, q: Any, u: Tensor) -> Tensor:

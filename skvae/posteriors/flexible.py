@@ -114,7 +114,7 @@ class _ImplicitHead(_DrawnHead):
 
 
 class FlowPosterior(Posterior):
-    r"""A normal, bent by coupling layers that read the row: short name "flow".
+    r"""A normal variable that coupling layers transform, given the row: short name "flow".
 
     .. math:: z = m(x) + s(x) f^{-1}(u; c(x)), \quad
         \ln q(z|x) = \ln N(f(\tilde z; c); 0, I) + \ln |\det \partial f / \partial z|,

@@ -21,8 +21,8 @@ __all__ = ["FullCovariance", "MeanField"]
 class MeanField(Posterior):
     r"""Independent components of one family, :math:`q(z | x) = \prod_k q_k(z_k | x)`: short name "diag" if normal.
 
-    Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where rows have no
-    holes, the linear start is rotated so that the exact posterior of normal codes is of this form.
+    Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where no
+    cell is missing, the linear initialisation is rotated so that the exact posterior of normal codes is of this form.
 
     Kingma & Welling (2014), section 2.4, for which families can be reparameterised.
 
@@ -34,7 +34,7 @@ class MeanField(Posterior):
     See Also
     --------
     FullCovariance : Correlated normal components.
-    FlowPosterior : Components that are bent together.
+    FlowPosterior : Components that are transformed together.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class FullCovariance(Posterior):
     """Correlated components, :math:`q(z | x) = N(m(x), L(x) L(x)^T)`, L lower triangular: short name "full".
 
     The diagonal of L is exp(raw), the part below it is raw. With a linear decoder it loses nothing against the exact
-    posterior even where the loadings are rotated, or where each row has holes of its own.
+    posterior even where the loadings are rotated, or where other cells are missing in each row.
 
     See Also
     --------
@@ -122,7 +122,7 @@ class FullCovariance(Posterior):
 
     Examples
     --------
-    Without holes the closed-form start needs no correlations; with holes each row would have its own:
+    With complete rows the closed-form initialisation needs no correlations; with missing cells each row has its own:
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_iris

@@ -1,4 +1,15 @@
-"""Priors p(z): where codes live. A prior is a value; its module returns the distribution."""
+"""The contract of priors p(z), where codes live: a value, whose module returns the distribution.
+
+==================  =========================  ====================  ================================  =============
+name                reads                      gives                 who calls it                      default
+==================  =========================  ====================  ================================  =============
+build               n_components               nn.Module             the model, once                   must be given
+build(...).forward  encode                     p(z) of K components  every pass                        must be given
+reads_rows          -                          bool                  who calls `build` and the module  False
+start               module, codes, rows, seed  None, sets in place   initialisation                    nothing
+check               -                          None, or raises       `fit`, first                      constraints
+==================  =========================  ====================  ================================  =============
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -63,7 +74,7 @@ class Prior(Component, ABC):
     def build(self, n_components: int) -> nn.Module:
         """Make the module whose ``forward(encode)`` returns p(z).
 
-        The encode callable maps rows (M, D), in the model's units, to their q; priors that do not read rows ignore it.
+        The encode callable maps rows (M, D), in model space, to their q; priors that do not read rows ignore it.
 
         Parameters
         ----------
@@ -88,10 +99,10 @@ class Prior(Component, ABC):
         """
 
     def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
-        """Spread the module over codes of the closed-form start.
+        """Spread the module over the codes of the closed-form initialisation.
 
         Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
-        happens: the codes of the start fill a standard normal.
+        happens: the codes of the initialisation fill a standard normal.
 
         Parameters
         ----------
@@ -100,7 +111,7 @@ class Prior(Component, ABC):
         z : ndarray (n, K)
             One draw of the posterior of each row, at the start.
         x : Tensor (n, D)
-            The rows, in the model's units.
+            The rows, in model space.
         seed : int
             Of everything that is random here.
 

@@ -28,7 +28,7 @@ class StandardNormal(Prior):
     --------
     Standard : The same for another family.
     NormalMixture : Groups of codes.
-    FlowPrior : A normal that bends to fit the codes.
+    FlowPrior : A normal that is transformed to fit the codes.
 
     Examples
     --------

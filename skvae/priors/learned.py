@@ -22,7 +22,7 @@ class NormalMixture(Prior):
 
     .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, diag(\sigma_m^2))
 
-    Equal members would never separate, so they start at the clusters of the start's codes (k-means).
+    Equal members would never separate, so they begin at the clusters of the initial codes (k-means).
     `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
@@ -93,7 +93,7 @@ class _NormalMixtureModule(nn.Module):
 class VampPrior(Prior):
     r"""Mixture of posteriors, :math:`p(z) = \sum_m \pi_m q(z | v_m)`, at trained rows v_m: short name "vamp".
 
-    The pseudo-inputs live in the model's own units and start at rows of the table far from each other (k-means++ over
+    The pseudo-inputs live in model space and start at rows of the table far from each other (k-means++ over
     the codes). `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Tomczak & Welling (2018), section 3; there with equal weights.
@@ -153,7 +153,7 @@ class _VampModule(nn.Module):
 
 
 class FlowPrior(Prior):
-    r"""A standard normal, bent by coupling layers: short name "flow".
+    r"""A standard normal variable that coupling layers transform: short name "flow".
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
