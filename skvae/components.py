@@ -69,7 +69,7 @@ class Parts:
         names = ("posterior", "prior", "objective", "schedule")
         posterior, prior, objective, schedule = (component(name, parameters[name]) for name in names)
         if posterior == "auto":
-            posterior = objective.posterior and POSTERIORS[objective.posterior]()
+            posterior = None if objective.posterior is None else POSTERIORS[objective.posterior]()
         if prior == "auto":
             prior = posterior.prior() if posterior else StandardNormal()
         return cls(posterior, prior, objective, schedule)
