@@ -162,7 +162,7 @@ class LatentVariableModel(nn.Module):
         return [p for part in parts for p in part.parameters() if p not in linear]
 
     def linear_parameters(self) -> list[nn.Parameter]:
-        """What a closed-form start sets: the linear paths and the numbers that the likelihood owns."""
+        """What a closed-form initialisation sets: the linear paths and the numbers that the likelihood owns."""
         encoder = [*self.encoder.affine.parameters(), *self.encoder.tables()] if self.encoder else []
         return encoder + [p for part in (self.decoder.affine, self.likelihood) for p in part.parameters()]
 

@@ -170,7 +170,7 @@ class Joint(Schedule):
     reads_losses = False
 
     def steps(self, batches: Any) -> Steps:
-        """One step per batch."""
+        """A step of the critic and one of the model, on each batch."""
         for batch in batches:
             yield 1, batch
             yield 0, batch
@@ -287,7 +287,7 @@ class ExactEM(Schedule):
     closed_form = True
 
     def steps(self, batches: Any) -> Steps:
-        """No gradient steps."""
+        """There are none: the epoch is one step of EM."""
         return
         yield  # which makes it a generator
 
@@ -359,7 +359,7 @@ class Aggressive(Schedule):
 
 
 def send(steps: Steps, loss: Tensor | None) -> tuple[int, Any] | None:
-    """A schedule's next step, told the loss of the last; None when the epoch is over."""
+    """Send a schedule the loss of its last step, and give its next one; None when the epoch is over."""
     try:
         return steps.send(loss)
     except StopIteration:

@@ -104,7 +104,7 @@ class _Drawn(Distribution):
         return self._frozen_draws().var(0)
 
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
-        """Fresh draws."""
+        """Draws from new noise."""
         shape = torch.Size(sample_shape) + self.batch_shape + self.frozen.shape[-1:]
         return self.draw(torch.randn(shape, dtype=self.frozen.dtype, device=self.frozen.device))
 
@@ -137,7 +137,7 @@ class Flow(_Drawn):
         super().__init__(transform.inv, batch_shape, event_shape, frozen)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Change of variables."""
+        """The density of u = f(z) times the Jacobian of f."""
         u = self.transform(value)
         log_pu = Normal(0.0, 1.0, validate_args=False).log_prob(u).sum(-1)
         return log_pu + self.transform.log_abs_det_jacobian(value, u)
@@ -175,7 +175,7 @@ class OneHots(Distribution):
         return (value * self.log_probabilities.flatten(-2)).sum(-1)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
-        """One-hot codes."""
+        """Draws of one-hot codes, exact ones."""
         classes = Categorical(logits=self.log_probabilities, validate_args=False).sample(sample_shape)
         C = self.log_probabilities.shape[-1]
         return torch.nn.functional.one_hot(classes, C).to(self.log_probabilities).flatten(-2)
@@ -216,7 +216,7 @@ class Reordered(Distribution):
         return log_qz if self.event_shape else log_qz[..., self.order]
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
-        """Draws of q."""
+        """Draws of q in the other order, with the signs."""
         return self.q.sample(sample_shape)[..., self.order] * self.signs
 
 

@@ -39,7 +39,7 @@ class _InsideUnitInterval(constraints.Constraint):
     """0 < x < 1, both ends excluded."""
 
     def check(self, value: Tensor) -> Tensor:
-        """Elementwise."""
+        """Whether each value lies strictly between 0 and 1."""
         return (value > 0) & (value < 1)
 
 
@@ -293,7 +293,7 @@ class Gompertz(td.TransformedDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """By quadrature."""
+        """The variance, by quadrature as the mean."""
         mean = self.mean.unsqueeze(-1) / self.scale.unsqueeze(-1)
         return self._expectation(lambda x: (x - mean).square()) * self.scale.square()
 

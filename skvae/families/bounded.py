@@ -168,7 +168,7 @@ class Beta(SpreadFamily):
         return quantiles.beta(q.concentration1, q.concentration0, u)
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 

@@ -1,11 +1,11 @@
-"""Closed-form starts of posteriors whose codes are not normal: one routine for every family.
+"""Closed-form initialisation of posteriors whose codes are not normal: one routine for every family.
 
-The closed-form start gives a normal code t ~ N(m(x), v). A family with standard member p has codes z instead, and z
-stands for the t with Phi(t) = F_p(z), z = T(t): so z has the distribution p where t is standard normal. Then the
+The closed-form initialisation gives a normal code t ~ N(m(x), v). A family with standard member p has codes z instead,
+and z stands for the t with Phi(t) = F_p(z), z = T(t): so z has the distribution p where t is standard normal. Then the
 quantiles of q(z given x) at u = -1 and 1 should be T(m - sqrt(v)) and T(m + sqrt(v)). Raw numbers with that property
-are found by least squares at two values of m, and the affine map through both is the start. It is exact for families
-that T maps into each other (log-normal), and as near as the family comes otherwise: one with a single number cannot
-have every median and every spread.
+are found by least squares at two values of m, and the affine map through both is the initialisation. It is exact for
+families that T maps into each other (log-normal), and as near as the family comes otherwise: one with a single number
+cannot have every median and every spread.
 """
 
 from typing import TYPE_CHECKING

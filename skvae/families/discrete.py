@@ -291,12 +291,12 @@ class Poisson(Family):
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
-        """Log link."""
+        """The log mean is linear in z, by `log_link`."""
         weight, bias, _ = log_link(mean, loadings)
         return weight, bias, []
 
     def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """The mean."""
+        """The mean, which is the variance."""
         return np.maximum(mean, 1e-6)
 
 

@@ -138,7 +138,7 @@ class Gamma(SpreadFamily):
         return quantiles.gamma(q.concentration, u) / q.rate
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -440,7 +440,7 @@ class Erlang(CodeFamily):
         return quantiles.gamma(q.concentration, u) / q.rate
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -479,7 +479,7 @@ class Chi2(CodeFamily):
         return quantiles.gamma(q.concentration, u) / q.rate
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -523,5 +523,5 @@ class FisherSnedecor(CodeFamily):
         return quantiles.fisher_snedecor(q.df1, q.df2, u)
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])

@@ -33,8 +33,8 @@ class Gaussian(Family):
 
     With variances per column or row, training keeps them above what the column's rows can tell from zero. The variance
     of a column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can
-    memorise those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is
-    trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
+    memorise those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance
+    is trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
     initialisation itself is never changed.
 
     Parameters
@@ -328,7 +328,7 @@ class StudentT(LocationScale):
         return quantiles.student_t(self.df, u)
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 

@@ -38,7 +38,7 @@ class CodeFamily(Family):
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
-        """No column is of this family."""
+        """There is none: no column is of this family."""
         raise NotImplementedError(f"{type(self).__name__} is a family of posteriors, not of likelihoods.")
 
 

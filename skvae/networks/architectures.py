@@ -1,7 +1,7 @@
 """Networks beside the linear paths, as values: an MLP, convolutions for images, and functions of the user's own.
 
-A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form start stays exact
-whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
+A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form initialisation stays
+exact whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
 """
 
 import math

@@ -29,8 +29,8 @@ class Network(Component, ABC):
 
     .. math:: e(x, m) + g_e \odot \mathrm{net}_e(x, m), \qquad d(z) + g_d \odot \mathrm{net}_d(z)
 
-    where e and d are the linear paths, which the closed-form start sets, and g are gates, one per output, that are 0
-    at the start. A plain function ``(n_in, n_out) -> torch.nn.Module`` does, too, where no more is needed.
+    where e and d are the linear paths, which the closed-form initialisation sets, and g are gates, one per output, that
+    are 0 at first. A plain function ``(n_in, n_out) -> torch.nn.Module`` does, too, where no more is needed.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Encoder and decoder: a linear path plus a net that is silent at the start (`gates.py`).
 
-The linear path carries the closed-form start; the net learns what is not linear.
+The linear path carries the closed-form initialisation; the net learns what is not linear.
 """
 
 import math
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
         P = I + sum over observed d of G_d,    h = sum over observed d of h_d(x_d),
 
     and `condition` of the posterior's head says what that does to its raw numbers. G_d (K, K) is w_d w_d' / psi_d of
-    the closed-form start, summed over the levels of a category, and stays as it is.
+    the closed-form initialisation, summed over the levels of a category, and stays as it is.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Encoder(nn.Module):
         return [self.table] if len(self.codes) else []
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The two paths added."""
+        """Raw numbers of the posterior: the sum of the two paths."""
         numbers = self._numbers(x, mask)
         from_table, embedded = self._looked_up(x, mask)
         raw = self.affine(numbers)

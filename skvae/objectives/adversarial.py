@@ -102,11 +102,11 @@ class AAE(_Adversarial):
         super().__init__(hidden_layer_sizes, critic_learning_rate)
 
     def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
-        """A critic of codes."""
+        """A critic that reads codes."""
         return self._critic(width)
 
     def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
-        """The reconstruction, and what it costs to be told from the prior."""
+        """The reconstruction, and the cost of codes that the critic tells from the prior."""
         z = model.draw(model.encode(x, mask), u)
         log_px = model.training_log_likelihood(x, mask, z).mean(0)
         adversarial = softplus(-model.auxiliary(z)).mean(0)
@@ -230,11 +230,11 @@ class GAN(_Adversarial):
         super().__init__(hidden_layer_sizes, critic_learning_rate)
 
     def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
-        """A critic of rows."""
+        """A critic that reads rows."""
         return self._critic(n_features)
 
     def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
-        """What it costs the generator to be told from the data."""
+        """The cost of generated rows that the critic tells from the data."""
         return {"loss": softplus(-model.auxiliary(_observed(self._generated(model, x), mask)))}
 
     def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:

@@ -118,11 +118,11 @@ class LinearAnnealing(Annealing):
 
     @property
     def warm_up(self) -> int:  # type: ignore[override]
-        """All its epochs."""
+        """The length of the line."""
         return self.n_epochs
 
     def __call__(self, epoch: float) -> float:
-        """The line."""
+        """The weight on the line, or at its end."""
         return self.start + (self.end - self.start) * min(1.0, epoch / self.n_epochs)
 
 
@@ -166,11 +166,11 @@ class CyclicalAnnealing(Annealing):
 
     @property
     def warm_up(self) -> int:  # type: ignore[override]
-        """All its cycles."""
+        """The length of all cycles together."""
         return self.n_epochs * self.n_cycles
 
     def __call__(self, epoch: float) -> float:
-        """The saw tooth."""
+        """The weight on a rise, or at its end."""
         if epoch >= self.warm_up:
             return self.end
         return self.start + (self.end - self.start) * min(1.0, 2 * (epoch % self.n_epochs) / self.n_epochs)

@@ -116,11 +116,11 @@ class CategoricalPosterior(Posterior):
 
     @property
     def reparameterized(self) -> bool:  # type: ignore[override]
-        """Relaxed draws are."""
+        """Relaxed draws have a gradient, exact ones have none."""
         return self.temperature is not None
 
     def prior(self) -> Prior:
-        """Every class alike."""
+        """All classes are equally probable."""
         return UniformCategorical(self.n_classes)
 
     def width(self, n_components: int) -> int:

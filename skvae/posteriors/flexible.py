@@ -99,7 +99,7 @@ class _ImplicitHead(_DrawnHead):
         self.net: Any = mlp(3 * n_components, n_components, hidden_layer_sizes, "silu", 0.0)
 
     def forward(self, raw: Tensor) -> Distribution:
-        """What to do with noise."""
+        """Codes that are defined by how they are drawn."""
         return ImplicitDistribution(partial(self._draw, raw), raw.shape[:-1], torch.Size([self.n_noise]), self.frozen)
 
     def _draw(self, raw: Tensor, u: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class _ImplicitHead(_DrawnHead):
         return self.normal.push(q, u) + self.net(context)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
-        """Feed the noise."""
+        """Feed the noise to the network."""
         return q.draw(u)
 
 
@@ -173,7 +173,7 @@ class _FlowHead(_DrawnHead):
         self.flow = coupling_layers(n_components, n_components, n_transforms, hidden_layer_sizes)
 
     def forward(self, raw: Tensor) -> Distribution:
-        """f after the units of the normal."""
+        """f, after codes are standardised by the location and scale of the normal."""
         K = self.n_noise
         normal = self.normal(raw[..., : 2 * K])
         units = AffineTransform(normal.loc, normal.scale, event_dim=1).inv

@@ -48,7 +48,7 @@ class DirichletPosterior(Posterior):
     """
 
     def prior(self) -> Prior:
-        """Dirichlet(1)."""
+        """Dirichlet(1), which is uniform on the simplex."""
         return DirichletPrior()
 
     def build(self, n_components: int) -> Head:
@@ -71,11 +71,11 @@ class _DirichletHead(Head):
         return (shares / shares.sum(-1, keepdim=True)).clamp(min=torch.finfo(u.dtype).tiny)
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
-        """Torch's own draws."""
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
     def marginals(self, q: Any) -> Distribution:
-        """Beta variables."""
+        """The single shares are beta variables."""
         return marginals(q)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
@@ -128,7 +128,7 @@ class Elliptical(Posterior):
         self.df = df
 
     def prior(self) -> Prior:
-        """The standard member."""
+        """Location 0 and scale matrix I, with the same degrees of freedom."""
         return EllipticalPrior(self.df)
 
     def build(self, n_components: int) -> Head:
@@ -157,7 +157,7 @@ class _EllipticalHead(Head):
         return q.loc + (self.normal.push(q, u[..., :-1]) - q.loc) * (self.df / w).sqrt()
 
     def marginals(self, q: Any) -> Distribution:
-        """Student t variables."""
+        """The single components are Student t variables."""
         return marginals(q)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:

@@ -88,7 +88,7 @@ class _MeanFieldHead(Head):
             self.condition = condition_location if family.n_raw == 1 else condition_spread
 
     def forward(self, raw: Tensor) -> Distribution:
-        """Every component at once."""
+        """All components in one distribution."""
         return self.head(raw)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class _MeanFieldHead(Head):
         return self.family.center(q)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """Component by component."""
+        """Each component by itself, as the family says."""
         weight, bias, slope, offset = self.family.code_start(mean, projection, np.diag(covariance))
         return weight, bias, np.diag(slope), offset
 

@@ -86,7 +86,7 @@ class _NormalMixtureModule(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(n_members, n_components))
 
     def forward(self, encode: Encode | None = None) -> Distribution:
-        """Event shape (K,)."""
+        """The distribution of a code, of event shape (K,)."""
         return mixture(self.logits, Normal(self.loc, self.log_scale.clamp(-10.0, 10.0).exp(), validate_args=False))
 
 
@@ -195,12 +195,12 @@ class FlowPrior(Prior):
         import_zuko()
 
     def build(self, n_components: int) -> nn.Module:
-        """The coupling layers."""
+        """A module whose weights are those of the coupling layers."""
         return _FlowModule(n_components, self.n_transforms, self.hidden_layer_sizes)
 
 
 class _FlowModule(nn.Module):
-    """Flow over codes."""
+    """Coupling layers -> the distribution of codes that they make of a normal one."""
 
     frozen: Tensor
 
@@ -210,5 +210,5 @@ class _FlowModule(nn.Module):
         self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
 
     def forward(self, encode: Encode | None = None) -> Distribution:
-        """Event shape (K,)."""
+        """The distribution of a code, of event shape (K,)."""
         return Flow(self.flow(None), torch.Size(), self.frozen.shape[-1:], self.frozen)
