@@ -793,7 +793,7 @@ def test_ordered_codes_against_the_difference_of_sigmoids(dtype):
 
 def test_two_ordered_codes_are_bernoulli():
     eta, threshold = seeded(7, 3), seeded(3, seed=1)
-    p, bernoulli = skvae.Ordinal(n_classes=2).distribution(eta, threshold), densities.Bernoulli(logits=eta - threshold)
+    p, bernoulli = skvae.Ordinal(n_classes=2).distribution(eta, threshold), discrete.Bernoulli(logits=eta - threshold)
     for x in (torch.zeros(7, 3).double(), torch.ones(7, 3).double()):
         torch.testing.assert_close(p.log_prob(x), bernoulli.log_prob(x))
     torch.testing.assert_close(p.variance, bernoulli.variance)
