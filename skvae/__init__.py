@@ -29,7 +29,8 @@ from .families.positive import (
     Weibull,
 )
 from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
-from .networks.architectures import MLP, ConvNet, Network
+from .networks.architectures import MLP, ConvNet
+from .networks.base import Network
 from .networks.perceptual import FeatureLoss
 from .objectives.adversarial import AAE, AVB, GAN
 from .objectives.annealing import Annealing, CyclicalAnnealing, LinearAnnealing

@@ -67,7 +67,7 @@ class Parts:
         """Resolve parameters: the objective names its posterior, and the posterior its prior."""
         posterior, prior, objective = (component(f.name, parameters[f.name]) for f in fields(cls))
         if posterior == "auto":
-            posterior = objective.posterior and POSTERIORS[objective.posterior]()
+            posterior = None if objective.posterior is None else POSTERIORS[objective.posterior]()
         if prior == "auto":
             prior = posterior.prior() if posterior else StandardNormal()
         return cls(posterior, prior, objective)

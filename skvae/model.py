@@ -4,12 +4,20 @@ p(x, z) = p(z) prod_d p_d(x_d | z),  q(z | x).  Letters and shapes as in docs/de
 z is (S, B, K) always.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .families.likelihood import ColumnLikelihood, observed_log_prob
+from .families.likelihood import ColumnLikelihood, Groups, observed_log_prob
+from .networks.base import Network
 from .networks.coders import LINEAR, Decoder, Encoder
+from .networks.perceptual import FeatureLoss
+from .objectives.base import Objective
+from .posteriors.base import Posterior
+from .priors.base import Prior
 
 __all__ = ["LatentVariableModel"]
 
@@ -31,12 +39,12 @@ class LatentVariableModel(nn.Module):
     objective : Objective, optional
         Builds the auxiliary module, a critic.
     holes : list of int
-        Columns with missing cells, which the encoder's MLP is told of.
+        Columns that had missing cells in `fit`; the encoder's MLP sees which cells of them are missing.
     column_weights : list of float (D,), optional
         Of each column's log-prob in training.
     feature_loss : FeatureLoss, optional
     units : pair of sequences (D,), optional
-        Shift and scale of the columns, which a feature loss needs.
+        Shift and scale from data space to model space, which a feature loss needs.
 
     Examples
     --------
@@ -50,39 +58,49 @@ class LatentVariableModel(nn.Module):
     torch.Size([1, 3, 4])
     """
 
+    # Without an encoder both are None, and nothing asks for codes: `_fitting/compatibility.py` sees to it.
+    posterior: Any
+    encoder: Any
+    feature_loss: nn.Module | None
+    column_weights: Tensor | None
+
     def __init__(
         self,
-        n_features,
-        n_components,
-        posterior,
-        prior,
-        likelihood,
-        encoder=LINEAR,
-        decoder=LINEAR,
-        objective=None,
-        holes=(),
-        column_weights=None,
-        feature_loss=None,
-        units=None,
-    ):
+        n_features: int,
+        n_components: int,
+        posterior: Posterior | None,
+        prior: Prior,
+        likelihood: Groups,
+        encoder: Network = LINEAR,
+        decoder: Network = LINEAR,
+        objective: Objective | None = None,
+        holes: Sequence[int] = (),
+        column_weights: Sequence[float] | None = None,
+        feature_loss: FeatureLoss | None = None,
+        units: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
         super().__init__()
         self.n_components = n_components
-        self.width = posterior.width(n_components) if posterior else n_components
-        self.posterior = posterior and posterior.build(n_components)
+        self.width = n_components if posterior is None else posterior.width(n_components)
+        self.posterior = None if posterior is None else posterior.build(n_components)
         self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
         self.likelihood = ColumnLikelihood(likelihood)
-        self.encoder = posterior and Encoder(
-            self.likelihood.categories,
-            self.posterior.n_raw,
-            n_components,
-            condition=self.posterior.condition,
-            holes=holes,
-            has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
-            network=encoder,
-        )
+        self.encoder = None
+        if self.posterior is not None:
+            self.encoder = Encoder(
+                self.likelihood.categories,
+                self.posterior.n_raw,
+                n_components,
+                condition=self.posterior.condition,
+                holes=holes,
+                has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
+                network=encoder,
+            )
         self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, decoder)
-        self.auxiliary = objective and objective.auxiliary(n_features, self.width)
-        self.feature_loss = feature_loss and feature_loss.build(*units)
+        self.auxiliary = None if objective is None else objective.auxiliary(n_features, self.width)
+        self.feature_loss = None
+        if feature_loss is not None and units is not None:
+            self.feature_loss = feature_loss.build(*units)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)
 
@@ -93,13 +111,14 @@ class LatentVariableModel(nn.Module):
 
     def work(self, n_samples: int) -> int:
         """Multiply-adds of one row through the encoder, and of S codes through the decoder."""
-        encoder, decoder = (_work(part) if part else 0 for part in (self.encoder, self.decoder))
+        encoder, decoder = (0 if part is None else _work(part) for part in (self.encoder, self.decoder))
         return encoder + n_samples * decoder
 
     @property
     def widest(self) -> int:
         """Numbers per row in the decoder's widest layer."""
-        return max(sum(self.decoder.sizes), self.decoder.net.widest if self.decoder.net else 1)
+        net: Any = self.decoder.net
+        return max(sum(self.decoder.sizes), 1 if net is None else net.widest)
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
@@ -129,7 +148,7 @@ class LatentVariableModel(nn.Module):
         parts = {
             "inference": (self.encoder, self.posterior) if self.posterior else (),
             "generative": (self.decoder, self.likelihood, self.prior),
-            "auxiliary": (self.auxiliary,) if self.auxiliary else (),
+            "auxiliary": () if self.auxiliary is None else (self.auxiliary,),
         }
         return {
             name: [p for part in modules for p in part.parameters() if p.requires_grad]
@@ -143,12 +162,13 @@ class LatentVariableModel(nn.Module):
         return [p for part in parts for p in part.parameters() if p not in linear]
 
     def linear_parameters(self) -> list[nn.Parameter]:
-        """What a closed-form start sets: the linear paths and the numbers that the likelihood owns."""
+        """What a closed-form initialisation sets: the linear paths and the numbers that the likelihood owns."""
         encoder = [*self.encoder.affine.parameters(), *self.encoder.tables()] if self.encoder else []
         return encoder + [p for part in (self.decoder.affine, self.likelihood) for p in part.parameters()]
 
 
-def _work(coder):
+def _work(coder: Encoder | Decoder) -> int:
     """Multiply-adds of a row: the linear path, with the table of categories, and the net."""
     linear = [coder.affine.weight, *coder.tables()]
-    return sum(p.numel() for p in linear) + (coder.net.work if coder.net else 0)
+    net: Any = coder.net
+    return sum(p.numel() for p in linear) + (0 if net is None else net.work)

@@ -3,16 +3,35 @@
 `groups` names the parameter groups behind each optimizer; `steps(batches)` is a generator that yields
 (optimizer number, batch) and is sent the loss of that step (a tensor, so that reading it is a choice). A step of an
 optimizer whose groups are empty in this model, such as the auxiliary one without a critic, is skipped.
+
+=============  ======================  =========================  ===========================  =====================
+name           reads                   gives                      who calls it                 default
+=============  ======================  =========================  ===========================  =====================
+steps          batches, their history  yields (optimizer, batch)  the loop, each epoch         must be given
+groups         -                       tuples of group names      optimizers, compatibility    ()
+learning_rate  names of a group        float or None              optimizers, once each        None, the estimator's
+watches        -                       str or None                the loop, after each epoch   None
+closed_form    -                       bool                       the loop, in place of steps  False
+reads_losses   -                       bool                       checkpoints inside an epoch  True
+check          -                       None, or raises            `fit`, first                 constraints
+=============  ======================  =========================  ===========================  =====================
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from itertools import pairwise
+from typing import Any, TypeAlias
+
+from torch import Tensor
 
 from ._utils.checks import COUNT, POSITIVE
 from ._utils.component import Component
 
 __all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM", "send"]
+
+#: Yields (optimizer number, batch), and is sent the loss of that step.
+Steps: TypeAlias = Generator[tuple[int, Any], Tensor | None, None]
 
 _RISE = 0.01  # nats: estimates near their bound, the logarithm of the number of rows, creep up for ever
 _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of He et al. (2019)
@@ -64,7 +83,7 @@ class Schedule(Component, ABC):
     closed_form = False
     reads_losses = True
 
-    def learning_rate(self, names):
+    def learning_rate(self, names: tuple[str, ...]) -> float | None:
         """Give the learning rate of the optimizer of some groups; None is the estimator's.
 
         Asked once per optimizer, when it is made; the factor of `learning_rate_schedule` comes on top. The rate of a
@@ -94,7 +113,7 @@ class Schedule(Component, ABC):
         return
 
     @abstractmethod
-    def steps(self, batches):
+    def steps(self, batches: Any) -> Steps:
         """Yield (optimizer number, batch) for one epoch; each yield returns the loss of that step.
 
         It is a detached tensor (B,), still on the device; with ``distributed=True`` its mean over the batch's rows in
@@ -150,8 +169,8 @@ class Joint(Schedule):
     groups = (("inference", "generative"), ("auxiliary",))
     reads_losses = False
 
-    def steps(self, batches):
-        """One step per batch."""
+    def steps(self, batches: Any) -> Steps:
+        """A step of the critic and one of the model, on each batch."""
         for batch in batches:
             yield 1, batch
             yield 0, batch
@@ -213,17 +232,17 @@ class VariationalEM(Schedule):
         n_generative_steps: int = 1,
         inference_learning_rate: float | None = None,
         generative_learning_rate: float | None = None,
-    ):
+    ) -> None:
         self.n_inference_steps = n_inference_steps
         self.n_generative_steps = n_generative_steps
         self.inference_learning_rate = inference_learning_rate
         self.generative_learning_rate = generative_learning_rate
 
-    def learning_rate(self, names):
+    def learning_rate(self, names: tuple[str, ...]) -> float | None:
         """The one given for the group."""
         return {"inference": self.inference_learning_rate, "generative": self.generative_learning_rate}.get(names[0])
 
-    def steps(self, batches):
+    def steps(self, batches: Any) -> Steps:
         """E-steps, then M-steps, on every batch; a critic moves before each."""
         for batch in batches:
             for which in [0] * self.n_inference_steps + [1] * self.n_generative_steps:
@@ -267,9 +286,10 @@ class ExactEM(Schedule):
     groups = (("inference", "generative"),)
     closed_form = True
 
-    def steps(self, batches):
-        """No gradient steps."""
-        return iter(())
+    def steps(self, batches: Any) -> Steps:
+        """There are none: the epoch is one step of EM."""
+        return
+        yield  # which makes it a generator
 
 
 class Aggressive(Schedule):
@@ -307,10 +327,10 @@ class Aggressive(Schedule):
 
     _parameter_constraints = {"max_inference_steps": [COUNT]}
 
-    def __init__(self, max_inference_steps: int = 100):
+    def __init__(self, max_inference_steps: int = 100) -> None:
         self.max_inference_steps = max_inference_steps
 
-    def steps(self, batches):
+    def steps(self, batches: Any) -> Steps:
         """Inner loop and decoder step; or encoder and decoder step."""
         information = [record[self.watches] for record in batches.history if self.watches in record]
         rising = all(now > before + _RISE for before, now in pairwise(information))
@@ -323,12 +343,14 @@ class Aggressive(Schedule):
             yield 2, batch
             yield 1, batch
 
-    def _until_it_stops_paying(self, batches):
+    def _until_it_stops_paying(self, batches: Any) -> Steps:
         before, now = math.inf, []
         for _ in range(self.max_inference_steps):
             batch = batches.draw()
             yield 2, batch
-            now.append((yield 0, batch).mean())
+            loss = yield 0, batch
+            assert loss is not None, "every model whose information can be watched has an encoder to move"
+            now.append(loss.mean())
             if len(now) == _PATIENCE:
                 level = float(sum(now))
                 if level >= before:
@@ -336,12 +358,17 @@ class Aggressive(Schedule):
                 before, now = level, []
 
 
-def send(steps, loss):
-    """A schedule's next step, told the loss of the last; None when the epoch is over."""
+def send(steps: Steps, loss: Tensor | None) -> tuple[int, Any] | None:
+    """Send a schedule the loss of its last step, and give its next one; None when the epoch is over."""
     try:
         return steps.send(loss)
     except StopIteration:
         return None
 
 
-SCHEDULES = {"joint": Joint, "em": VariationalEM, "exact_em": ExactEM, "aggressive": Aggressive}
+SCHEDULES: dict[str, type[Schedule]] = {
+    "joint": Joint,
+    "em": VariationalEM,
+    "exact_em": ExactEM,
+    "aggressive": Aggressive,
+}

@@ -123,9 +123,9 @@ def test_sample_counts(n):
 
 def test_support_is_checked_in_fit_and_score_never_in_transform():
     bits = (X > 0).astype(float)
+    bits_bad = bits.copy()
+    bits_bad[3, 1] = 0.5
     with pytest.raises(ValueError, match=r"Column 'x1' has the value 0.5, outside the support"):
-        bits_bad = bits.copy()
-        bits_bad[3, 1] = 0.5
         VAETransformer(2, likelihood=Bernoulli(), **FAST).fit(bits_bad)
     frame = pd.DataFrame(bits, columns=list("abcd"))
     vae = VAETransformer(2, likelihood="bernoulli", **FAST).fit(frame)
@@ -150,9 +150,14 @@ def test_values_too_large_for_a_variance_name_the_column():
 def test_a_failed_refit_leaves_the_earlier_fit_intact():
     vae = VAETransformer(2, **FAST).fit(X)
     codes = vae.transform(X)
-    for bad in ({"learning_rate": 1e30, "max_iter": 20}, {"n_components": 0}, {"device": "cuda:99"}):
+    diverging = {"learning_rate": 1e30, "max_iter": 20}
+    for bad, message in (
+        (diverging, "loss"),
+        ({"n_components": 0}, "n_components"),
+        ({"device": "cuda:99"}, "cuda:99"),
+    ):
         broken = vae.get_params()
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=message):
             vae.set_params(**bad).fit(X[:, :3])
         vae.set_params(**{name: broken[name] for name in bad})
     with pytest.raises(ValueError, match="infinity"):

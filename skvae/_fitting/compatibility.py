@@ -1,24 +1,41 @@
 """Which parts go together: each says what it needs and offers, and an impossible pair is an error that explains."""
 
+from collections.abc import Sequence
+
 import torch
-from torch.distributions import constraints
+from torch import Tensor
+from torch.distributions import Distribution, constraints
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..distributions.latent import OneHots, has_closed_form
+from ..families.base import Family
 from ..families.real import Gaussian
+from ..model import LatentVariableModel
 from ..networks.architectures import MLP
+from ..networks.base import Network
+from ..objectives.base import Objective
 from ..objectives.bounds import ELBO
+from ..posteriors.base import Posterior
 from ..posteriors.discrete import Point
 from ..posteriors.normal import FullCovariance, MeanField
+from ..priors.base import Prior
 from ..priors.fixed import Standard, StandardNormal, UniformPrior
 from ..priors.learned import VampPrior
+from ..schedules import Schedule
 
 __all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
 
 _PROBES = 64  # draws of q whose place in the support of p is looked at
 
 
-def check_parts(posterior, prior, objective, schedule, likelihoods, networks):
+def check_parts(
+    posterior: Posterior | None,
+    prior: Prior,
+    objective: Objective,
+    schedule: Schedule,
+    likelihoods: Sequence[Family],
+    networks: Sequence[Network],
+) -> None:
     """Check the components of a VAETransformer before a module is built.
 
     Parameters
@@ -56,7 +73,7 @@ def check_parts(posterior, prior, objective, schedule, likelihoods, networks):
         )
 
 
-def check_row_wise(objective, schedule):
+def check_row_wise(objective: Objective, schedule: Schedule) -> None:
     """Raise a ValueError for what cannot be shared out over processes that each see a part of a batch."""
     if not objective.is_row_wise:
         raise ValueError(
@@ -71,7 +88,7 @@ def check_row_wise(objective, schedule):
         )
 
 
-def check_row_wise_model(model):
+def check_row_wise_model(model: LatentVariableModel) -> None:
     """Raise a ValueError for layers whose training looks at the whole batch."""
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm) and not name.startswith("feature_loss"):  # that stays in eval mode
@@ -81,7 +98,7 @@ def check_row_wise_model(model):
             )
 
 
-def _check_encoder(posterior, objective, schedule):
+def _check_encoder(posterior: Posterior | None, objective: Objective, schedule: Schedule) -> None:
     if objective.posterior is None:
         if posterior is not None:
             raise ValueError(
@@ -90,6 +107,7 @@ def _check_encoder(posterior, objective, schedule):
         if ("inference", "generative") not in schedule.groups:
             raise ValueError(f"objective={objective!r} has no encoder for schedule={schedule!r}. Use schedule='joint'.")
         return
+    assert posterior is not None, "an objective with an encoder names the posterior that 'auto' means"
     if schedule.watches == "mutual_information" and not posterior.has_density:
         raise ValueError(
             f"schedule={schedule!r} watches I(x; z), which needs ln q(z|x); posterior={posterior!r} has none. Use "
@@ -116,7 +134,7 @@ def _check_encoder(posterior, objective, schedule):
         )
 
 
-def _check_prior(posterior, prior, objective):
+def _check_prior(posterior: Posterior | None, prior: Prior, objective: Objective) -> None:
     if not objective.uses_prior and not isinstance(prior, StandardNormal):
         raise ValueError(
             f"objective={objective!r} does not use a prior, so prior={prior!r} has no effect. Leave prior='auto'."
@@ -128,7 +146,7 @@ def _check_prior(posterior, prior, objective):
         )
 
 
-def _check_schedule(schedule, objective):
+def _check_schedule(schedule: Schedule, objective: Objective) -> None:
     if any("auxiliary" in names and len(names) > 1 for names in schedule.groups):
         raise ValueError(f"schedule={schedule!r} moves 'auxiliary' with other groups; it has a loss of its own.")
     if objective.has_auxiliary and not any("auxiliary" in names for names in schedule.groups):
@@ -138,8 +156,15 @@ def _check_schedule(schedule, objective):
         )
 
 
-def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, networks):
-    def demand(is_met, what, got):
+def _check_linear_gaussian(
+    posterior: Posterior | None,
+    prior: Prior,
+    objective: Objective,
+    schedule: Schedule,
+    likelihoods: Sequence[Family],
+    networks: Sequence[Network],
+) -> None:
+    def demand(is_met: object, what: str, got: str) -> None:
         if not is_met:
             raise ValueError(
                 f"schedule={schedule!r} is exact for the linear-Gaussian model only: it needs {what}. {got}"
@@ -158,7 +183,7 @@ def _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, n
     demand(plain, "objective='elbo' with beta=1 and no free bits", f"Got {objective!r}.")
 
 
-def _check_generator(objective, likelihoods):
+def _check_generator(objective: Objective, likelihoods: Sequence[Family]) -> None:
     for family in likelihoods:
         if not family.reparameterized:
             raise ValueError(
@@ -168,7 +193,7 @@ def _check_generator(objective, likelihoods):
 
 
 @torch.no_grad()
-def check_model(model, posterior, prior, objective):
+def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: Prior, objective: Objective) -> None:
     """Check that the codes of a new model can live where its prior does, and that a closed form is there if asked for.
 
     Raises
@@ -215,7 +240,7 @@ def check_model(model, posterior, prior, objective):
         )
 
 
-def _probe(model, raw):
+def _probe(model: LatentVariableModel, raw: float) -> tuple[Distribution, Tensor]:
     """q for equal raw numbers, and draws of it."""
     generator = torch.Generator().manual_seed(0)
     q = model.posterior(torch.full((1, model.posterior.n_raw), raw))

@@ -29,7 +29,8 @@ from .._utils.random import exclusive
 from ..components import COMPONENTS, Parts, component
 from ..families import LIKELIHOODS, Family
 from ..networks import MLP, FeatureLoss, Network
-from ..networks.architectures import ACTIVATIONS, FromFactory, work
+from ..networks.architectures import ACTIVATIONS, FromFactory
+from ..networks.gates import work
 from ..objectives import OBJECTIVES, Objective
 from ..posteriors import Posterior
 from ..priors import Prior

@@ -13,7 +13,7 @@ from torch import nn
 
 from .._inference.fitted import Fitted
 from .._utils.damage import damage_is_a_value_error
-from ..networks.architectures import Network
+from ..networks.base import Network
 from .registry import is_built_in
 from .to_plain import arrays_of
 

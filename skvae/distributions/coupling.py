@@ -1,6 +1,8 @@
 """Coupling layers of zuko, the optional package behind "flow" posterior and prior; imported here only, and late."""
 
 import importlib
+from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 from torch.distributions import Distribution
@@ -8,7 +10,7 @@ from torch.distributions import Distribution
 __all__ = ["coupling_layers", "import_zuko"]
 
 
-def import_zuko():
+def import_zuko() -> Any:
     """Import zuko, which switches off the validation of all torch.distributions, and put that flag back."""
     flag = Distribution._validate_args
     try:
@@ -19,7 +21,7 @@ def import_zuko():
         Distribution.set_default_validate_args(flag)
 
 
-def coupling_layers(n_features, n_context, n_transforms, hidden_layer_sizes):
+def coupling_layers(n_features: int, n_context: int, n_transforms: int, hidden_layer_sizes: Sequence[int]) -> nn.Module:
     """A module: context (B, n_context) or None -> transform z -> u of K numbers, the identity at the start."""
     zuko = import_zuko()
     flow = zuko.flows.MAF(

@@ -5,7 +5,10 @@ pareto and uniform with themselves; log-normal and log-uniform through the trans
 pairs of different families. The rest is Monte Carlo in training and a quadrature in scores.
 """
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch import distributions as td
 from torch.distributions import register_kl
 from torch.distributions.utils import euler_constant
@@ -27,13 +30,13 @@ def marginals(p: td.Distribution) -> td.Distribution:
 
 
 @register_kl(td.Normal, densities.StandardNormal)
-def _kl_normal_standard_normal(q, p):
+def _kl_normal_standard_normal(q: Any, p: Any) -> Tensor:
     """(m^2 + s^2 - 1) / 2 - ln s (Kingma & Welling 2014, appendix B): torch's formula in a third of the kernels."""
     return (q.loc.square() + q.scale.square() - 1) / 2 - q.scale.log()
 
 
 @register_kl(densities.Gumbel, densities.Gumbel)
-def _kl_gumbel_gumbel(q, p):
+def _kl_gumbel_gumbel(q: Any, p: Any) -> Tensor:
     """d - ln r + gamma (r - 1) - 1 + e^-d Gamma(1 + r), r = s / s', d = (m - m') / s': torch's formula, kept finite."""
     r, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
     power = torch.exp((torch.lgamma(1 + r) - shift).clamp(max=80.0))
@@ -41,7 +44,7 @@ def _kl_gumbel_gumbel(q, p):
 
 
 @register_kl(td.Weibull, td.Weibull)
-def _kl_weibull_weibull(q, p):
+def _kl_weibull_weibull(q: Any, p: Any) -> Tensor:
     """ln k/l^k - ln k'/l'^k' + (k - k') (ln l - gamma / k) + (l / l')^k' Gamma(1 + k'/k) - 1: Bauckhage (2013)."""
     k, kp, log_l, log_lp = q.concentration, p.concentration, q.scale.log(), p.scale.log()
     logs = k.log() - k * log_l - kp.log() + kp * log_lp
@@ -50,7 +53,7 @@ def _kl_weibull_weibull(q, p):
 
 
 @register_kl(td.Weibull, td.Gamma)
-def _kl_weibull_gamma(q, p):
+def _kl_weibull_gamma(q: Any, p: Any) -> Tensor:
     """gamma a/k - a ln l + ln k + b l Gamma(1 + 1/k) - gamma - 1 - a ln b + ln Gamma(a): Zhang et al. (2018)."""
     a, b, k = p.concentration, p.rate, q.concentration
     logs = k.log() - a * q.scale.log() - a * b.log() + torch.lgamma(a)
@@ -58,19 +61,19 @@ def _kl_weibull_gamma(q, p):
 
 
 @register_kl(td.Weibull, td.Exponential)
-def _kl_weibull_exponential(q, p):
+def _kl_weibull_exponential(q: Any, p: Any) -> Tensor:
     """A gamma prior with concentration 1."""
     return _kl_weibull_gamma(q, td.Gamma(torch.ones_like(p.rate), p.rate, validate_args=False))
 
 
 @register_kl(td.LogNormal, td.Gamma)
-def _kl_log_normal_gamma(q, p):
+def _kl_log_normal_gamma(q: Any, p: Any) -> Tensor:
     """-H(q) - a ln b + ln Gamma(a) - (a - 1) E[ln z] + b E[z]: both expectations are elementary."""
     a, b = p.concentration, p.rate
     return -q.entropy() - a * b.log() + torch.lgamma(a) - (a - 1) * q.loc + b * q.mean
 
 
 @register_kl(td.LogNormal, td.Exponential)
-def _kl_log_normal_exponential(q, p):
+def _kl_log_normal_exponential(q: Any, p: Any) -> Tensor:
     """-H(q) - ln b + b E[z]."""
     return -q.entropy() - p.rate.log() + p.rate * q.mean

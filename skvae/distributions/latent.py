@@ -4,10 +4,13 @@ Shapes: a distribution over codes either factorises (batch_shape (B, K), no even
 event_shape (K,)); z is (S, B, K).
 """
 
+from collections.abc import Callable
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch import distributions as td
 from torch.distributions import (
     Categorical,
     Distribution,
@@ -20,6 +23,7 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
+from torch.types import _size
 
 __all__ = [
     "Flow",
@@ -43,26 +47,26 @@ class PointMass(Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, loc):
+    def __init__(self, loc: Tensor) -> None:
         self.loc = loc
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
-    def mean(self):
-        """The point."""
+    def mean(self) -> Tensor:
+        """The one code that has all mass."""
         return self.loc
 
     @property
-    def mode(self):
-        """The point."""
+    def mode(self) -> Tensor:
+        """The one code that has all mass."""
         return self.loc
 
     @property
-    def variance(self):
-        """Zero."""
+    def variance(self) -> Tensor:
+        """Zero: every draw is the same."""
         return torch.zeros_like(self.loc)
 
-    def rsample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
+    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
         """The point itself, S times."""
         return self.loc.expand(self._extended_shape(sample_shape))
 
@@ -81,28 +85,30 @@ class _Drawn(Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, draw, batch_shape, event_shape, frozen):
+    def __init__(
+        self, draw: Callable[[Tensor], Tensor], batch_shape: torch.Size, event_shape: torch.Size, frozen: Tensor
+    ) -> None:
         self.draw = draw
         self.frozen = frozen
-        self.drawn = None
+        self.drawn: Tensor | None = None
         super().__init__(batch_shape, event_shape, validate_args=False)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """Monte-Carlo mean over the frozen noise, (B, K)."""
         return self._frozen_draws().mean(0)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """Monte-Carlo variance over the frozen noise, (B, K)."""
         return self._frozen_draws().var(0)
 
-    def rsample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
-        """Fresh draws."""
+    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Draws from new noise."""
         shape = torch.Size(sample_shape) + self.batch_shape + self.frozen.shape[-1:]
         return self.draw(torch.randn(shape, dtype=self.frozen.dtype, device=self.frozen.device))
 
-    def _frozen_draws(self):
+    def _frozen_draws(self) -> Tensor:
         if self.drawn is None:  # once for both moments
             self.drawn = self.draw(self.frozen.reshape(-1, *[1] * len(self.batch_shape), self.frozen.shape[-1]))
         return self.drawn
@@ -124,12 +130,14 @@ class Flow(_Drawn):
     frozen : Tensor (M, 1, K)
     """
 
-    def __init__(self, transform, batch_shape, event_shape, frozen):
+    def __init__(
+        self, transform: td.Transform, batch_shape: torch.Size, event_shape: torch.Size, frozen: Tensor
+    ) -> None:
         self.transform = transform
         super().__init__(transform.inv, batch_shape, event_shape, frozen)
 
-    def log_prob(self, value):
-        """Change of variables."""
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The density of u = f(z) times the Jacobian of f."""
         u = self.transform(value)
         log_pu = Normal(0.0, 1.0, validate_args=False).log_prob(u).sum(-1)
         return log_pu + self.transform.log_abs_det_jacobian(value, u)
@@ -148,26 +156,26 @@ class OneHots(Distribution):
     arg_constraints = {}
     support = constraints.independent(constraints.unit_interval, 1)
 
-    def __init__(self, logits):
+    def __init__(self, logits: Tensor) -> None:
         self.log_probabilities = logits.log_softmax(-1)
-        super().__init__(logits.shape[:-2], (logits.shape[-2] * logits.shape[-1],), validate_args=False)
+        super().__init__(logits.shape[:-2], torch.Size([logits.shape[-2] * logits.shape[-1]]), validate_args=False)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """The class probabilities, (..., n C)."""
         return self.log_probabilities.exp().flatten(-2)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """pi (1 - pi)."""
         return self.mean * (1 - self.mean)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """sum z ln pi; linear in z, so that it also takes relaxed codes."""
         return (value * self.log_probabilities.flatten(-2)).sum(-1)
 
-    def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
-        """One-hot codes."""
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Draws of one-hot codes, exact ones."""
         classes = Categorical(logits=self.log_probabilities, validate_args=False).sample(sample_shape)
         C = self.log_probabilities.shape[-1]
         return torch.nn.functional.one_hot(classes, C).to(self.log_probabilities).flatten(-2)
@@ -185,7 +193,7 @@ class Reordered(Distribution):
 
     arg_constraints = {}
 
-    def __init__(self, q, order, signs):
+    def __init__(self, q: Distribution, order: Tensor, signs: Tensor) -> None:
         self.q = q
         self.order = order
         self.signs = signs
@@ -193,49 +201,49 @@ class Reordered(Distribution):
         super().__init__(q.batch_shape, q.event_shape, validate_args=False)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """E[z given x]."""
         return self.q.mean[..., self.order] * self.signs
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """Var[z given x]."""
         return self.q.variance[..., self.order]
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """That of the component behind each."""
         log_qz = self.q.log_prob((value * self.signs)[..., self.inverse])
         return log_qz if self.event_shape else log_qz[..., self.order]
 
-    def sample(self, sample_shape=torch.Size()):  # noqa: B008 - torch's own signature
-        """Draws of q."""
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Draws of q in the other order, with the signs."""
         return self.q.sample(sample_shape)[..., self.order] * self.signs
 
 
 @singledispatch
-def reordered(q, order, signs):
+def reordered(q: Distribution, order: Tensor, signs: Tensor) -> Distribution:
     """q with components signs[k] * z[order[k]]: of the same class where that has it."""
     return Reordered(q, order, signs)
 
 
 @reordered.register
-def _(q: Normal, order, signs):
+def _(q: Normal, order: Tensor, signs: Tensor) -> Distribution:
     return Normal(q.loc[..., order] * signs, q.scale[..., order], validate_args=False)
 
 
 @reordered.register
-def _(q: MultivariateNormal, order, signs):
+def _(q: MultivariateNormal, order: Tensor, signs: Tensor) -> Distribution:
     covariance = q.covariance_matrix[..., order, :][..., order] * signs[:, None] * signs
     return MultivariateNormal(q.loc[..., order] * signs, covariance, validate_args=False)
 
 
 @reordered.register
-def _(q: PointMass, order, signs):
+def _(q: PointMass, order: Tensor, signs: Tensor) -> Distribution:
     return PointMass(q.loc[..., order] * signs)
 
 
 @reordered.register
-def _(q: OneHots, order, signs):
+def _(q: OneHots, order: Tensor, signs: Tensor) -> Distribution:
     C = q.log_probabilities.shape[-1]
     return OneHots(q.log_probabilities.flatten(-2)[..., order].unflatten(-1, (-1, C)))
 
@@ -309,7 +317,7 @@ def summed(divergence: Tensor) -> Tensor:
 
 
 @register_kl(MultivariateNormal, Normal)
-def _kl_multivariate_normal_normal(q, p):
+def _kl_multivariate_normal_normal(q: Any, p: Any) -> Tensor:
     """1/2 sum_k [(S_kk + (m_k - mu_k)^2) / s_k^2 - 1 + ln s_k^2] - 1/2 ln det S, for q = N(m, S), p = N(mu, diag(s^2)).
 
     Ghojogh, "Variational Autoencoder" lecture, eq. (29), with a diagonal p.
@@ -322,6 +330,6 @@ def _kl_multivariate_normal_normal(q, p):
 
 
 @register_kl(OneHots, OneHots)
-def _kl_one_hots_one_hots(q, p):
+def _kl_one_hots_one_hots(q: Any, p: Any) -> Tensor:
     """sum_c pi_c ln (pi_c / rho_c) for each variable, (B, n)."""
     return (q.log_probabilities.exp() * (q.log_probabilities - p.log_probabilities)).sum(-1)

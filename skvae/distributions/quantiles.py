@@ -5,6 +5,8 @@ is differentiable. Gamma-like ones are scipy's, evaluated in float64 at the smal
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +70,7 @@ def gamma(concentration: Tensor, u: Tensor) -> Tensor:
 def beta(concentration1: Tensor, concentration0: Tensor, u: Tensor) -> Tensor:
     """Shapes as in `gamma`; kept inside (0, 1) in the precision of u."""
 
-    def quantile(u, a, b):
+    def quantile(u: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         x = _beta_at_tail(u, a, b)
         return np.where(u < 0, x, 1 - x)
 
@@ -79,7 +81,7 @@ def beta(concentration1: Tensor, concentration0: Tensor, u: Tensor) -> Tensor:
 def fisher_snedecor(df1: Tensor, df2: Tensor, u: Tensor) -> Tensor:
     """d2 x / (d1 (1 - x)) of a beta variable x with concentrations d1/2 and d2/2; shapes as in `gamma`."""
 
-    def quantile(u, d1, d2):
+    def quantile(u: np.ndarray, d1: np.ndarray, d2: np.ndarray) -> np.ndarray:
         x = np.maximum(_beta_at_tail(u, d1 / 2, d2 / 2), np.finfo(float).tiny)
         odds = x / (1 - x)
         return np.where(u < 0, odds, 1 / odds) * d2 / d1
@@ -87,7 +89,7 @@ def fisher_snedecor(df1: Tensor, df2: Tensor, u: Tensor) -> Tensor:
     return _evaluate(quantile, u, df1, df2)
 
 
-def _beta_at_tail(u, a, b):
+def _beta_at_tail(u: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The beta quantile of Phi(u) where u < 0, else one minus it, which is that of the mirrored variable."""
     tail = special.ndtr(-np.abs(u))
     a, b = np.where(u < 0, a, b), np.where(u < 0, b, a)
@@ -96,17 +98,17 @@ def _beta_at_tail(u, a, b):
     return np.where(np.isnan(x), np.exp((np.log(tail * a) + special.betaln(a, b)) / a), x)
 
 
-def _by_tail(below, above, u, *numbers):
+def _by_tail(below: Callable[..., Any], above: Callable[..., Any], u: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
     """`below` of Phi(u) where u < 0, else `above` of Phi(-u): neither probability rounds to 1."""
     tail, negative = special.ndtr(-np.abs(u)), u < 0
-    tail, negative, *numbers = np.broadcast_arrays(tail, negative, *numbers)
+    tail, negative, *arrays = np.broadcast_arrays(tail, negative, *numbers)
     draws = np.empty(tail.shape)
-    draws[negative] = below(*(a[negative] for a in numbers), tail[negative])
-    draws[~negative] = above(*(a[~negative] for a in numbers), tail[~negative])
+    draws[negative] = below(*(a[negative] for a in arrays), tail[negative])
+    draws[~negative] = above(*(a[~negative] for a in arrays), tail[~negative])
     return draws
 
 
-def _evaluate(function, u, *numbers):
+def _evaluate(function: Callable[..., Any], u: Tensor, *numbers: Tensor) -> Tensor:
     """A numpy function of tensors, in float64; the result has the type and device of u, and no zeros from underflow."""
     draws = torch.from_numpy(np.asarray(function(*(t.detach().cpu().double().numpy() for t in (u, *numbers)))))
     draws = draws.to(u)

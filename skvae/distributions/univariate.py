@@ -1,19 +1,21 @@
 """Densities that torch.distributions lacks, in torch's own method order."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch import distributions as td
 from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform, ExpTransform
 from torch.distributions.utils import broadcast_all
-from torch.nn.functional import cross_entropy, logsigmoid, pad, softplus
+from torch.nn.functional import softplus
+from torch.types import _size
 
 __all__ = [
-    "Bernoulli",
     "Beta",
     "Between",
-    "Codes",
     "ContinuousBernoulli",
     "Gompertz",
     "Gumbel",
@@ -21,13 +23,11 @@ __all__ = [
     "Logistic",
     "MultivariateStudentT",
     "Normal",
-    "OrderedCodes",
     "Pareto",
     "StandardNormal",
     "StudentT",
     "Triangular",
     "Weibull",
-    "ZeroInflated",
     "inside_unit_interval",
 ]
 
@@ -38,8 +38,8 @@ _LARGEST_EXPONENT = 80.0  # of e, in float32
 class _InsideUnitInterval(constraints.Constraint):
     """0 < x < 1, both ends excluded."""
 
-    def check(self, value):
-        """Elementwise."""
+    def check(self, value: Tensor) -> Tensor:
+        """Whether each value lies strictly between 0 and 1."""
         return (value > 0) & (value < 1)
 
 
@@ -49,16 +49,16 @@ inside_unit_interval = _InsideUnitInterval()
 class Normal(td.Normal):
     """td.Normal with a scale that is broadcast last: one noise per column does not become a logarithm per cell."""
 
-    def __init__(self, loc, scale):
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.own_scale = scale
         self.loc, self.scale = torch.broadcast_tensors(loc, scale)
         td.Distribution.__init__(self, self.loc.shape, validate_args=False)
 
-    def expand(self, batch_shape, _instance=None):
+    def expand(self, batch_shape: _size, _instance: Any | None = None) -> td.Distribution:
         """The same normal, more often."""
         return Normal(self.loc.expand(batch_shape), self.own_scale)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """-u^2 / 2 - ln s - ln(2 pi) / 2, u = (x - loc) / s."""
         u = (value - self.loc) * self.own_scale.reciprocal()
         return torch.sub(-self.own_scale.log() - math.log(2 * math.pi) / 2, u.square(), alpha=0.5)
@@ -67,10 +67,10 @@ class Normal(td.Normal):
 class StandardNormal(Normal):
     """N(0, 1), of the shape, type and device of `zero`."""
 
-    def __init__(self, zero):
+    def __init__(self, zero: Tensor) -> None:
         super().__init__(zero, torch.ones_like(zero))
 
-    def expand(self, batch_shape, _instance=None):
+    def expand(self, batch_shape: _size, _instance: Any | None = None) -> td.Distribution:
         """The same normal, more often."""
         return StandardNormal(self.loc.expand(batch_shape))
 
@@ -78,7 +78,7 @@ class StandardNormal(Normal):
 class StudentT(td.StudentT):
     """td.StudentT without the checks that it makes of its own chi-squared part, for which a GPU is waited for."""
 
-    def __init__(self, df, loc, scale):
+    def __init__(self, df: Tensor, loc: Tensor, scale: Tensor) -> None:
         self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
         self._chi2 = td.Chi2(self.df, validate_args=False)
         td.Distribution.__init__(self, self.loc.shape, validate_args=False)
@@ -91,41 +91,41 @@ class Logistic(td.Distribution):
     support = constraints.real
     has_rsample = True
 
-    def __init__(self, loc, scale):
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(self.loc.shape, validate_args=False)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """The location."""
         return self.loc
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The location."""
         return self.loc
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """pi^2 s^2 / 3."""
         return math.pi**2 / 3 * self.scale.square()
 
-    def rsample(self, sample_shape=_NO_SHAPE):
+    def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
         """Inverse CDF of uniform noise."""
         info = torch.finfo(self.loc.dtype)
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(info.tiny, 1 - info.eps))
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """Shape of value and batch together. Even in y: written for abs(y), which never overflows."""
         y = ((value - self.loc) / self.scale).abs()
         return -y - 2 * softplus(-y) - self.scale.log()
 
-    def cdf(self, value):
+    def cdf(self, value: Tensor) -> Tensor:
         """sigmoid(y)."""
         return torch.sigmoid((value - self.loc) / self.scale)
 
-    def icdf(self, value):
+    def icdf(self, value: Tensor) -> Tensor:
         """loc + s logit(value)."""
         return self.loc + self.scale * (value.log() - torch.log1p(-value))
 
@@ -133,30 +133,21 @@ class Logistic(td.Distribution):
 class Gumbel(td.Gumbel):
     """Torch's, with a density that stays finite far out on the left, where it is e^(-e^-y): up to -y = 80."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """-y - exp(-y) - ln s."""
         y = (value - self.loc) / self.scale
         return -y - torch.exp(-y.clamp(min=-_LARGEST_EXPONENT)) - self.scale.log()
-
-
-class Bernoulli(td.Bernoulli):
-    """Torch's, with a mode at probability 1/2 too."""
-
-    @property
-    def mode(self):
-        """The more probable value, 0 where neither is."""
-        return (self.logits > 0).to(self.logits)
 
 
 class Between(td.Uniform):
     """Uniform on [low, high], ends included: a draw that rounding puts there or a hair beyond has density."""
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The middle; every point is one."""
         return self.mean
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """-ln(high - low) inside."""
         slack = 4 * torch.finfo(self.low.dtype).eps * (1 + self.low.abs() + self.high.abs())
         inside = (value >= self.low - slack) & (value <= self.high + slack)
@@ -166,31 +157,33 @@ class Between(td.Uniform):
 class LogUniform(td.TransformedDistribution):
     r"""Reciprocal distribution, ln x uniform on [log_low, log_high]: :math:`p(x) \propto 1 / x`."""
 
+    base_dist: Between
+
     @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self):
+    def support(self) -> constraints.Constraint:
         """The interval, widened by the rounding of a logarithm."""
         low, high = (end.exp() for end in (self.base_dist.low, self.base_dist.high))
         return constraints.interval(low * (1 - 1e-6), high * (1 + 1e-6))
 
-    def __init__(self, log_low, log_high):
+    def __init__(self, log_low: Tensor, log_high: Tensor) -> None:
         super().__init__(Between(log_low, log_high, validate_args=False), [ExpTransform()], validate_args=False)
 
     @property
-    def _log_ratio(self):
+    def _log_ratio(self) -> Tensor:
         return self.base_dist.high - self.base_dist.low
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """(high - low) / ln(high / low)."""
         return self.base_dist.low.exp() * self._log_ratio.expm1() / self._log_ratio
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The lower end."""
         return self.base_dist.low.exp()
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """(high^2 - low^2) / (2 ln(high / low)) - mean^2."""
         second = (2 * self.base_dist.low).exp() * (2 * self._log_ratio).expm1() / (2 * self._log_ratio)
         return (second - self.mean.square()).clamp(min=0)
@@ -205,48 +198,48 @@ class Triangular(td.Distribution):
     arg_constraints = {}
     has_rsample = True
 
-    def __init__(self, low, high):
+    def __init__(self, low: Tensor, high: Tensor) -> None:
         self.low, self.high = broadcast_all(low, high)
         super().__init__(self.low.shape, validate_args=False)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self):
+    def support(self) -> constraints.Constraint:
         """The interval."""
         return constraints.interval(self.low, self.high)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """The middle."""
         return (self.low + self.high) / 2
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The middle."""
         return self.mean
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """w^2 / 24."""
         return (self.high - self.low).square() / 24
 
-    def rsample(self, sample_shape=_NO_SHAPE):
+    def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
         """Inverse CDF of uniform noise."""
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.low.dtype, device=self.low.device))
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """-inf outside; at the very ends, where only rounding leads, that of the next number."""
         width = self.high - self.low
         distance = torch.minimum(value - self.low, self.high - value) / width
         eps = torch.finfo(width.dtype).eps
         return torch.where(distance >= -8 * eps, torch.log(4 * distance.clamp(min=eps) / width), -torch.inf)
 
-    def cdf(self, value):
+    def cdf(self, value: Tensor) -> Tensor:
         """2 r^2 left of the middle, 1 - 2 (1 - r)^2 right of it."""
         r = ((value - self.low) / (self.high - self.low)).clamp(0, 1)
         return torch.where(r < 0.5, 2 * r.square(), 1 - 2 * (1 - r).square())
 
-    def icdf(self, value):
+    def icdf(self, value: Tensor) -> Tensor:
         """The inverse of `cdf`, from the nearer end."""
         r = torch.sqrt(torch.minimum(value, 1 - value) / 2)
         return torch.where(value < 0.5, self.low + (self.high - self.low) * r, self.high - (self.high - self.low) * r)
@@ -255,7 +248,7 @@ class Triangular(td.Distribution):
 class Weibull(td.Weibull):
     """Torch's, with a density that stays finite where (x / s)^k overflows: other rows' draws lie there."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """ln k - ln x + ln y - y, y = (x / s)^k; y counts up to e^80."""
         log_y = self.concentration * (value.log() - self.scale.log())
         return self.concentration.log() - value.log() + log_y - log_y.clamp(max=_LARGEST_EXPONENT).exp()
@@ -264,7 +257,7 @@ class Weibull(td.Weibull):
 class Pareto(td.Pareto):
     """Torch's, with no density below the scale, where torch's goes on."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """-inf below the scale."""
         return torch.where(value >= self.scale, super().log_prob(value), -torch.inf)
 
@@ -277,34 +270,34 @@ class Gompertz(td.TransformedDistribution):
 
     support = constraints.nonnegative
 
-    def __init__(self, scale, concentration):
+    def __init__(self, scale: Tensor, concentration: Tensor) -> None:
         self.scale, self.concentration = broadcast_all(scale, concentration)
         base = td.Exponential(self.concentration, validate_args=False)
         transforms = [AffineTransform(1.0, 1.0), ExpTransform().inv, AffineTransform(0.0, self.scale)]
         super().__init__(base, transforms, validate_args=False)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """ln(eta / s) + x / s - eta (e^(x / s) - 1); x / s counts up to 80 in the exponent."""
         y, eta = value / self.scale, self.concentration
         return eta.log() - self.scale.log() + y - eta * y.clamp(max=_LARGEST_EXPONENT).expm1()
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """By quadrature: e^eta E_1(eta) s, for which torch has no function."""
         return self._expectation(lambda x: x) * self.scale
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """-s ln eta, or 0."""
         return -self.scale * self.concentration.log().clamp(max=0)
 
     @property
-    def variance(self):
-        """By quadrature."""
+    def variance(self) -> Tensor:
+        """The variance, by quadrature as the mean."""
         mean = self.mean.unsqueeze(-1) / self.scale.unsqueeze(-1)
         return self._expectation(lambda x: (x - mean).square()) * self.scale.square()
 
-    def _expectation(self, f):
+    def _expectation(self, f: Callable[[Tensor], Tensor]) -> Tensor:
         """E[f(x / s)], the trapezoid rule in the normal noise of the inverse CDF, exact to ten digits."""
         u = torch.linspace(-8, 8, 129, dtype=self.scale.dtype, device=self.scale.device)
         weight = torch.softmax(-0.5 * u.square(), 0)
@@ -316,13 +309,13 @@ class Beta(td.Beta):
     """Torch's beta distribution, its values a rounding error inside (0, 1) and its mode defined everywhere."""
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """(a - 1) / (a + b - 2) where both exceed 1, else the higher end (the middle of a uniform density)."""
         a, b = self.concentration1, self.concentration0
         inner = (a - 1) / (a + b - 2).clamp(min=torch.finfo(a.dtype).eps)
         return torch.where((a > 1) & (b > 1), inner, 0.5 * (1 + (a - b).sign()))
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """As torch, at the next number inside."""
         info = torch.finfo(self.concentration1.dtype)
         return super().log_prob(value.clamp(info.tiny, 1 - info.eps / 2))
@@ -331,128 +324,13 @@ class Beta(td.Beta):
 class ContinuousBernoulli(td.ContinuousBernoulli):
     """Torch's, with a mode, and with series in a wider neighbourhood of 1/2, where float32 needs them."""
 
-    def __init__(self, logits):
+    def __init__(self, logits: Tensor) -> None:
         super().__init__(logits=logits, lims=(0.48, 0.52), validate_args=False)
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The end that the density rises to."""
         return (self.logits > 0).to(self.logits)
-
-
-class Codes(td.Distribution):
-    """Categories as the numbers 0 .. C - 1 in floating point, one variable per batch element.
-
-    Logits need not be normalised: the density is one fused cross entropy, which matters for a thousand levels.
-    """
-
-    arg_constraints = {}
-
-    def __init__(self, logits):
-        self.logits = logits
-        super().__init__(logits.shape[:-1], validate_args=False)
-
-    @property
-    def support(self):
-        """The codes."""
-        return constraints.integer_interval(0, self.logits.shape[-1] - 1)
-
-    @property
-    def probs(self):
-        """pi, (..., C)."""
-        return self.logits.softmax(-1)
-
-    @property
-    def mean(self):
-        """The mode: categories have no mean, and this is the value to decode to."""
-        return self.mode
-
-    @property
-    def mode(self):
-        """The most probable category."""
-        return self.logits.argmax(-1).to(self.logits)
-
-    @property
-    def variance(self):
-        """Variance of the code numbers about their own average."""
-        numbers = torch.arange(self.logits.shape[-1]).to(self.logits)
-        return (self.probs @ numbers.square() - (self.probs @ numbers).square()).clamp(min=0)
-
-    def log_prob(self, value):
-        """ln pi at the codes."""
-        shape = torch.broadcast_shapes(value.shape, self.batch_shape)
-        logits = self.logits.expand(*shape, -1).flatten(0, -2)
-        return -cross_entropy(logits, value.long().expand(shape).flatten(), reduction="none").view(shape)
-
-    def sample(self, sample_shape=_NO_SHAPE):
-        """Code numbers, in the type of the logits."""
-        return td.Categorical(logits=self.logits, validate_args=False).sample(sample_shape).to(self.logits)
-
-
-class OrderedCodes(Codes):
-    r"""Codes 0 .. C - 1 in their order: :math:`P(x \le c) = \sigma(\theta_c - \eta)`, theta rising.
-
-    .. math:: \ln p(c) = \ln\sigma(\theta_c - \eta) + \ln\sigma(\eta - \theta_{c-1})
-        + \ln(1 - e^{\theta_{c-1} - \theta_c})
-
-    with :math:`\theta_{-1} = -\infty`, :math:`\theta_{C-1} = \infty`: two sigmoids' difference, uncancelled.
-
-    Parameters
-    ----------
-    eta : Tensor (..., n)
-    first : Tensor (n, 1)
-        theta_0.
-    gaps : Tensor (n, C - 2), positive
-        theta_c - theta_(c - 1).
-    """
-
-    def __init__(self, eta, first, gaps):
-        distance = torch.cat([first, gaps], -1).cumsum(-1) - eta.unsqueeze(-1)
-        between = torch.log(-torch.expm1(-gaps))
-        log_p = pad(logsigmoid(distance), (0, 1)) + pad(logsigmoid(-distance), (1, 0)) + pad(between, (1, 1))
-        super().__init__(log_p)
-
-
-class ZeroInflated(td.Distribution):
-    r"""Counts of `base`, replaced by 0 with probability g = sigmoid(gate).
-
-    :math:`p(x) = g [x = 0] + (1 - g) p_{base}(x)`.
-    """
-
-    arg_constraints = {}
-    support = constraints.nonnegative_integer
-
-    def __init__(self, base, gate):
-        self.base = base
-        self.gate = gate.expand(base.batch_shape)
-        super().__init__(base.batch_shape, validate_args=False)
-
-    @property
-    def mean(self):
-        """(1 - g) E[base]."""
-        return torch.sigmoid(-self.gate) * self.base.mean
-
-    @property
-    def mode(self):
-        """0 or the mode of `base`, whichever is more probable."""
-        mode = self.base.mode
-        return torch.where(self.log_prob(torch.zeros_like(mode)) < self.log_prob(mode), mode, 0.0)
-
-    @property
-    def variance(self):
-        """(1 - g) (Var[base] + g E[base]^2)."""
-        return torch.sigmoid(-self.gate) * (self.base.variance + torch.sigmoid(self.gate) * self.base.mean.square())
-
-    def sample(self, sample_shape=_NO_SHAPE):
-        """Draws of `base`, some of them zeroed."""
-        counts = self.base.sample(sample_shape)
-        return torch.where(torch.rand_like(counts) < torch.sigmoid(self.gate), 0.0, counts)
-
-    def log_prob(self, value):
-        """Both parts at 0, the second one elsewhere."""
-        counted = self.base.log_prob(value) - softplus(self.gate)
-        at_zero = torch.logaddexp(-softplus(-self.gate), counted)
-        return torch.where(value == 0, at_zero, counted)
 
 
 class MultivariateStudentT(td.Distribution):
@@ -466,37 +344,37 @@ class MultivariateStudentT(td.Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, df, loc, scale_tril):
+    def __init__(self, df: float, loc: Tensor, scale_tril: Tensor) -> None:
         self.df, self.loc, self.scale_tril = df, loc, scale_tril
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """The location; df > 1."""
         return self.loc
 
     @property
-    def mode(self):
+    def mode(self) -> Tensor:
         """The location."""
         return self.loc
 
     @property
-    def covariance_matrix(self):
+    def covariance_matrix(self) -> Tensor:
         """L L' df / (df - 2); df > 2."""
         return self.scale_tril @ self.scale_tril.mT * (self.df / (self.df - 2))
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """The diagonal of the covariance."""
         return self.scale_tril.square().sum(-1).expand(self.loc.shape) * (self.df / (self.df - 2))
 
-    def rsample(self, sample_shape=_NO_SHAPE):
+    def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
         """By the formula above."""
         e = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         w = td.Chi2(torch.as_tensor(self.df).to(self.loc)).sample(e.shape[:-1])
         return self.loc + (self.scale_tril @ e.unsqueeze(-1)).squeeze(-1) * (self.df / w).sqrt().unsqueeze(-1)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Tensor) -> Tensor:
         """(..., K) -> (...)."""
         df, K = self.df, self.loc.shape[-1]
         e = torch.linalg.solve_triangular(self.scale_tril, (value - self.loc).unsqueeze(-1), upper=False).squeeze(-1)

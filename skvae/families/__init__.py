@@ -60,7 +60,7 @@ __all__ = [
     "ZeroInflatedPoisson",
 ]
 
-FAMILIES = {
+FAMILIES: dict[str, type[Family]] = {
     "gaussian": Gaussian,
     "laplace": Laplace,
     "student_t": StudentT,

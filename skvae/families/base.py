@@ -1,27 +1,59 @@
 """The contract of a one-dimensional family: numbers -> distribution. Likelihoods and posteriors share it.
 
-A family of n variables reads `n_raw * n` numbers from a network, laid out number by number (all first numbers, then
-all second numbers), and may own further numbers that do not depend on the row, trained or fixed, such as the noise of
-a Gaussian decoder. It is a value without weights; `FamilyHead` is the module that it builds.
+A family of n variables reads `n_raw * n` numbers from a network and may own further numbers that do not depend on the
+row, trained or fixed, such as the noise of a Gaussian decoder. It is a value without weights; `FamilyHead` is the
+module that it builds. A likelihood implements the rows that columns and decoder ask for, a family of codes those that a
+mean-field posterior asks for; `observable` and `reparameterized` say which of the two it is for.
 
-As a likelihood it also says where its columns live (`support`, `units`) and how it starts from a linear-Gaussian
-solution. As a mean-field posterior every number comes from the network (`amortized`), and it says how base noise
-becomes draws (`push`, `rsample`), what is reported (`center`), which member is the prior (`standard`) and how it starts
-(`code_start`). Not every family is for both: `observable` and `reparameterized` say which.
+=================  =====================  =========================  ==============================  ==================
+name               reads                  gives                      who calls it                    default
+=================  =====================  =========================  ==============================  ==================
+distribution       numbers (..., n) each  Distribution (..., n)      `FamilyHead`, in every pass     must be given
+start              linear model, (n, m)   numbers, own numbers       initialisation of decoder       must be given
+support            -                      a torch constraint         checks of columns               the real line
+units              -                      "standard", "scale", None  scaling of columns              "standard"
+interior           -                      float                      missing cells                   0.0
+n_raw              -                      int                        who builds a network            1
+nominal            -                      bool                       encoder, indicators             False
+n_categories       -                      int or None                imputation, errors, pictures    `n_raw` if nominal
+shares_softmax     -                      bool                       `ColumnLikelihood`              False
+observable         -                      bool                       choice of likelihoods           True
+reparameterized    -                      bool                       compatibility of parts          True
+location_scale     -                      bool                       conditioning on observed cells  False
+split              raw (..., n_raw n), n  n_raw of (..., n)          `FamilyHead`, in every pass     number by number
+own_numbers        n                      arrays, trained or not     `FamilyHead`, once              none
+for_column         values (n,)            Family                     `fit`, once a column            the family itself
+tie_noise          variances (n,)         variances (n,)             EM of the initialisation        at least 0.001
+information_noise  mean, variance (n,)    variances (n,)             initialisation of encoder       the variances
+amortized          -                      Family                     `MeanField`                     the family itself
+push               q, noise (S, B, n)     draws (S, B, n)            scores, sampling                q.icdf(Phi(u))
+rsample            q, noise (S, B, n)     draws (S, B, n)            training                        `push`
+center             q                      (B, n)                     `transform`                     the mean
+standard           zeros (n,)             Distribution (n,)          the default prior               raw numbers zero
+code_start         normal code, (n, D)    numbers, map back          initialisation                  by quantiles
+check              -                      None, or raises            `fit`, first                    constraints
+=================  =====================  =========================  ==============================  ==================
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from .._utils.component import Component
+from .._utils.signatures import own_signature
 from ..distributions.quantiles import tail
 from .code_starts import quantile_start
 
-__all__ = ["Family", "FamilyHead", "uniform"]
+__all__ = ["CodeInit", "Family", "FamilyHead", "Init", "uniform"]
+
+#: What `Family.start` and `Family.code_start` give.
+Init: TypeAlias = tuple[np.ndarray, np.ndarray, list[np.ndarray]]
+CodeInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Family(Component, ABC):
@@ -34,12 +66,12 @@ class Family(Component, ABC):
     Attributes
     ----------
     support : torch.distributions.constraints.Constraint
-        Where the density lives; for columns that are not standardized, data outside it are an error in fit and score.
+        Where the density lives; for columns that are not standardised, data outside it are an error in fit and score.
     units : {"standard", "scale", None}
         What happens to a column before the model sees it: shifted and scaled (the whole line), divided by its scale
         (positive values), or nothing (counts, booleans, fractions).
     interior : float
-        A point inside the support, in the model's units, that stands in for missing cells.
+        A point inside the support, in model space, that stands in for missing cells.
     n_raw : int
         Numbers per variable that the network gives.
     observable : bool
@@ -115,11 +147,12 @@ class Family(Component, ABC):
         """
         return self.n_raw if self.nominal else None
 
+    @own_signature
     @abstractmethod
-    def distribution(self, *numbers):
+    def distribution(self, *numbers: Tensor) -> Distribution:
         """Map raw numbers to a distribution with one variable per column or component.
 
-        The one place where a family says what it is; everything else, training and verbs alike, goes through it.
+        The one place where a family says what it is; everything else, training and methods alike, goes through it.
 
         Parameters
         ----------
@@ -149,23 +182,25 @@ class Family(Component, ABC):
         """
 
     @abstractmethod
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
-        This is how a closed-form linear model becomes the start of a decoder: the raw numbers are weight z + bias.
+        This is how a closed-form linear model initialises a decoder: the raw numbers are weight z + bias.
         Exact for `Gaussian`; others match margins and the slopes of the mean.
 
         Parameters
         ----------
         mean : ndarray (n,)
-            Mean of each column in the model's units. Of a nominal family n counts indicators, the C of each column next
+            Mean of each column in model space. Of a nominal family n counts indicators, the C of each column next
             to each other.
         loadings : ndarray (n, m)
             Covariances of the columns with the m components of the linear model.
         noise : ndarray (n,)
             Variance of each column given z, after `tie_noise`.
         resolution : ndarray (n,), optional
-            The smallest noise variance of each column that its rows can vouch for.
+            The smallest noise variance of each column that its rows can tell from zero.
 
         Returns
         -------
@@ -192,7 +227,7 @@ class Family(Component, ABC):
         (array([[0.5]]), array([-1.45...]), [])
         """
 
-    def split(self, raw, n):
+    def split(self, raw: Tensor, n: int) -> Sequence[Tensor]:
         """Cut raw numbers of a network into the tensors that `distribution` takes first.
 
         The layout is number by number: all first numbers, then all second numbers. `Categorical` cuts column by column,
@@ -223,7 +258,7 @@ class Family(Component, ABC):
         """
         return raw.chunk(self.n_raw, -1)
 
-    def own_numbers(self, n):
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """List the numbers that the family owns for n variables, trained or fixed.
 
         They do not depend on the row: the noise of a Gaussian decoder, the thresholds of an ordinal one, a floor. The
@@ -256,10 +291,10 @@ class Family(Component, ABC):
         """
         return []
 
-    def for_column(self, values):
+    def for_column(self, values: np.ndarray) -> "Family":
         """Give the family of one column, another one where it depends on the column's values.
 
-        `fit` asks it once per column, so a parameter that is left open, such as a number of classes, is settled before
+        `fit` asks it once per column, so a parameter that is left open, such as a number of categories, is known before
         anything is built.
 
         Parameters
@@ -285,16 +320,16 @@ class Family(Component, ABC):
         """
         return self
 
-    def tie_noise(self, noise):
+    def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """Project noise variances per variable on those the family can have.
 
-        The closed-form start calls it in every EM step; so probabilistic PCA and factor analysis are one routine, which
-        differ in this projection.
+        The closed-form initialisation calls it in every EM step. So probabilistic PCA and factor analysis are one
+        routine, and differ in this projection.
 
         Parameters
         ----------
         noise : ndarray (n,)
-            Variances in the model's units.
+            Variances in model space.
 
         Returns
         -------
@@ -315,16 +350,16 @@ class Family(Component, ABC):
         """
         return np.maximum(noise, 1e-3)
 
-    def information_noise(self, mean, noise):
+    def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Give the noise variance of a normal column that would tell as much of z as one of this family.
 
         For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
-        The encoder's start weighs columns of different families by it.
+        The encoder's initialisation weighs columns of different families by it.
 
         Parameters
         ----------
         mean : ndarray (n,)
-            Mean of each column in the model's units.
+            Mean of each column in model space.
         noise : ndarray (n,)
             Variance of each column given z.
 
@@ -346,11 +381,11 @@ class Family(Component, ABC):
         """
         return noise
 
-    def amortized(self):
+    def amortized(self) -> "Family":
         """Give the same family with every number from the network, as a mean-field posterior needs it.
 
-        A likelihood may own its noise, one for all rows; a posterior has a spread per row. A numeric noise, fixed by
-        the user, stays.
+        A likelihood may own its noise, one for all rows; a posterior has a spread for each row. A numeric noise, which
+        the user has fixed, stays.
 
         Returns
         -------
@@ -370,7 +405,7 @@ class Family(Component, ABC):
         """
         return self
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws: by default the inverse CDF of Phi(u).
 
         Deterministic and row by row, so that the score of a row does not depend on its neighbours (Kingma & Welling
@@ -404,7 +439,7 @@ class Family(Component, ABC):
         """
         return q.icdf(uniform(u))
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the numbers of q; `push` where that is.
 
         Families without an elementary inverse CDF draw anew, from torch's global generator, and differentiate
@@ -437,7 +472,7 @@ class Family(Component, ABC):
         """
         return self.push(q, u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """Give what `transform` reports of a posterior: the mean where it is finite, else the median or location.
 
         One number per component stands for the whole of q, in the order of the module; the estimator's order and signs
@@ -468,7 +503,7 @@ class Family(Component, ABC):
         """
         return q.mean
 
-    def standard(self, zero) -> Distribution:
+    def standard(self, zero: Tensor) -> Distribution:
         """Give the family's own standard member, by default that of all raw numbers zero.
 
         It is the default prior of a posterior of this family. Families whose posteriors must lie inside the support of
@@ -500,12 +535,12 @@ class Family(Component, ABC):
         own = (torch.as_tensor(number).to(zero) for number, _ in self.own_numbers(len(zero)))
         return self.distribution(*[zero] * self.n_raw, *own)
 
-    def code_start(self, mean, projection, variance):
+    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
         """Give raw numbers that imitate the normal code t = projection x + mean with the given variances.
 
         The draws z of the family live where its standard member p does, so z_k stands for the t_k with
         Phi(t_k) = F_p(z_k). On the line families say t_k = (z_k - location) / scale; this is the affine imitation for
-        all others, see `skvae.code_starts.quantile_start`.
+        all others, see `quantile_start` in `families/code_starts.py`.
 
         Parameters
         ----------
@@ -549,7 +584,7 @@ class Family(Component, ABC):
 class FamilyHead(nn.Module):
     """n variables of one family: raw numbers (..., n_raw * n) -> distribution with batch shape (..., n)."""
 
-    def __init__(self, family, n):
+    def __init__(self, family: Family, n: int) -> None:
         super().__init__()
         self.family = family
         self.n = n
@@ -559,13 +594,13 @@ class FamilyHead(nn.Module):
             for number, trained in family.own_numbers(n)
         )
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Split the raw numbers, append the family's own, and build the distribution."""
         own = self.own._parameters.values()  # iterating over a ParameterList looks each up by its name, at 10 us
         return self.family.distribution(*self.family.split(raw, self.n), *own)
 
 
-def uniform(u):
+def uniform(u: Tensor) -> Tensor:
     """Phi(u) of standard normal noise, kept inside (0, 1): what an inverse CDF takes."""
     eps = torch.finfo(u.dtype).eps
     return tail(u).clamp(eps, 1 - eps)

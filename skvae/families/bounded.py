@@ -1,12 +1,15 @@
-"""Families on an interval. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on an interval. The contract stands in `base.py`, what several share in `recipes.py`."""
+
+from typing import Any
 
 import numpy as np
 import torch
-from torch.distributions import constraints
+from torch import Tensor
+from torch.distributions import Distribution, constraints
 
 from ..distributions import quantiles
 from ..distributions import univariate as densities
-from .base import Family
+from .base import Family, Init
 from .recipes import CodeFamily, SpreadFamily, logit_link
 
 __all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval"]
@@ -14,7 +17,7 @@ __all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval"]
 _NARROWEST = 1e-3
 
 
-def interval(position, width):
+def interval(position: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Ends of an interval inside [0, 1] from two raw numbers: its width is a sigmoid, and so is where it stands."""
     width = _NARROWEST + (1 - _NARROWEST) * torch.sigmoid(width)
     low = (1 - width).clamp(min=0) * torch.sigmoid(position)
@@ -52,15 +55,15 @@ class Uniform(CodeFamily):
     interior = 0.5
     n_raw = 2
 
-    def distribution(self, position, width):
+    def distribution(self, position: Tensor, width: Tensor) -> Distribution:
         """Uniform on an interval inside (0, 1)."""
         return densities.Between(*interval(position, width), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = a + (b - a) Phi(u)."""
         return q.icdf(quantiles.tail(u))
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """U(0, 1)."""
         return densities.Between(zero, torch.ones_like(zero), validate_args=False)
 
@@ -93,17 +96,17 @@ class Triangular(CodeFamily):
     interior = 0.5
     n_raw = 2
 
-    def distribution(self, position, width):
+    def distribution(self, position: Tensor, width: Tensor) -> Distribution:
         """Triangular on an interval inside (0, 1)."""
         return densities.Triangular(*interval(position, width))
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """From the nearer end, whose probability does not round to 1."""
         r = torch.sqrt(quantiles.tail(-u.abs()) / 2)
         width = q.high - q.low
         return torch.where(u < 0, q.low + width * r, q.high - width * r)
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """Triangular on (0, 1)."""
         return densities.Triangular(zero, torch.ones_like(zero))
 
@@ -149,23 +152,23 @@ class Beta(SpreadFamily):
     largest_spread = 4.0
     posterior_floor = 1e-4  # above it float32 keeps the KL to 0.01 nats
 
-    def member(self, logit, spread):
+    def member(self, logit: Tensor, spread: Tensor) -> Distribution:
         """Beta(2 m / spread, 2 (1 - m) / spread)."""
         shares = [(2 * torch.sigmoid(sign * logit) / spread).clamp(min=0.05) for sign in (1, -1)]
-        return densities.Beta(*shares, validate_args=False)
+        return densities.Beta(shares[0], shares[1], validate_args=False)
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Logit link; c = E[m (1 - m)] / noise - 1, the noise being the variance given the code."""
         weight, bias = logit_link(mean, loadings)
         inner = np.maximum(mean * (1 - mean) - np.square(loadings).sum(1), 1e-4)
         return weight, bias, 2 / np.maximum(inner / noise - 1, 0.5)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
         return quantiles.beta(q.concentration1, q.concentration0, u)
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -202,11 +205,13 @@ class ContinuousBernoulli(Family):
     interior = 0.5
     reparameterized = False  # torch's draws do not depend on a logit near 0, where it takes them as uniform
 
-    def distribution(self, logits):
+    def distribution(self, logits: Tensor) -> Distribution:
         """ContinuousBernoulli(logits)."""
         return densities.ContinuousBernoulli(logits)
 
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Margins and slopes: dE[x] / dlogit is the variance; the bias has the mean at z = 0."""
         grid = torch.linspace(-30, 30, 2001, dtype=torch.float64)
         p = densities.ContinuousBernoulli(grid)

@@ -1,15 +1,20 @@
-"""Closed-form starts of posteriors whose codes are not normal: one routine for every family.
+"""Closed-form initialisation of posteriors whose codes are not normal: one routine for every family.
 
-The closed-form start gives a normal code t ~ N(m(x), v). A family with standard member p has codes z instead, and z
-stands for the t with Phi(t) = F_p(z), z = T(t): so z has the distribution p where t is standard normal. Then the
+The closed-form initialisation gives a normal code t ~ N(m(x), v). A family with standard member p has codes z instead,
+and z stands for the t with Phi(t) = F_p(z), z = T(t): so z has the distribution p where t is standard normal. Then the
 quantiles of q(z given x) at u = -1 and 1 should be T(m - sqrt(v)) and T(m + sqrt(v)). Raw numbers with that property
-are found by least squares at two values of m, and the affine map through both is the start. It is exact for families
-that T maps into each other (log-normal), and as near as the family comes otherwise: one with a single number cannot
-have every median and every spread.
+are found by least squares at two values of m, and the affine map through both is the initialisation. It is exact for
+families that T maps into each other (log-normal), and as near as the family comes otherwise: one with a single number
+cannot have every median and every spread.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from .base import Family
 
 __all__ = ["quantile_start"]
 
@@ -19,7 +24,9 @@ _RIDGE = 0.02  # keeps numbers that the quantiles do not determine, such as thos
 _LARGEST = 12.0
 
 
-def quantile_start(family, mean, projection, variance):
+def quantile_start(
+    family: "Family", mean: np.ndarray, projection: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Raw affine map (weight, bias) and decoder map (slope, offset), see `Family.code_start`."""
     n = len(mean)
     spread = np.sqrt(np.clip(variance, 1e-6, 1.0))
@@ -33,13 +40,13 @@ def quantile_start(family, mean, projection, variance):
     return weight, bias, np.full(n, slope), np.full(n, offset)
 
 
-def _code_map(family):
+def _code_map(family: "Family") -> tuple[np.ndarray, np.ndarray]:
     """T on a grid: (z, t), both (n,)."""
     p = family.standard(torch.zeros(1, dtype=torch.float64))
     return family.push(p, _GRID[:, None, None])[:, 0, 0].numpy(), _GRID.numpy()
 
 
-def _decoder_map(z, t):
+def _decoder_map(z: np.ndarray, t: np.ndarray) -> tuple[float, float]:
     """Least-squares regression of t on z under p, within the middle 98 % of it: tails may have no variance."""
     weight = np.exp(-np.square(t) / 2) * (np.abs(t) < 2.33)
     centred = z - np.average(z, weights=weight)
@@ -47,12 +54,14 @@ def _decoder_map(z, t):
     return slope, -slope * np.average(z, weights=weight)
 
 
-def _least_squares(family, codes_of, m, spread):
+def _least_squares(
+    family: "Family", codes_of: tuple[np.ndarray, np.ndarray], m: np.ndarray, spread: np.ndarray
+) -> np.ndarray:
     """Levenberg-Marquardt for all variables at once: numbers (n_raw, 2, n) for the codes N(m (2, n), spread^2)."""
     k, shape = family.n_raw, m.shape
     m, spread = m.ravel(), np.broadcast_to(spread, shape).ravel()
 
-    def residuals(numbers):
+    def residuals(numbers: np.ndarray) -> np.ndarray:
         t = np.interp(_one_sigma_codes(family, numbers), *codes_of)  # (2, n)
         return np.concatenate([(t - m) / spread - np.array([[-1.0], [1.0]]), _RIDGE * numbers])
 
@@ -71,7 +80,7 @@ def _least_squares(family, codes_of, m, spread):
     return numbers.reshape(k, *shape)
 
 
-def _one_sigma_codes(family, numbers):
+def _one_sigma_codes(family: "Family", numbers: np.ndarray) -> np.ndarray:
     """Quantiles of q at u = -1 and 1, (2, n), for raw numbers (n_raw, n)."""
     own = [torch.from_numpy(number) for number, _ in family.own_numbers(numbers.shape[1])]
     q = family.distribution(*torch.from_numpy(numbers)[:, None], *own)

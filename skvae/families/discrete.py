@@ -1,17 +1,19 @@
-"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `family.py`."""
+"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `base.py`."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
 import torch
 from scipy.special import logit, ndtr
+from torch import Tensor
 from torch import distributions as td
-from torch.distributions import constraints
+from torch.distributions import Distribution, constraints
 
 from .._utils.checks import COUNT
 from .._utils.compat import Interval
-from ..distributions import univariate as densities
-from .base import Family
+from ..distributions import discrete as densities
+from .base import Family, Init
 from .recipes import NoiseFamily, SpreadFamily, log_link, logit_link, positive
 
 __all__ = [
@@ -54,37 +56,39 @@ class Bernoulli(Family):
     units = None
     reparameterized = False
 
-    def distribution(self, logits):
+    def distribution(self, logits: Tensor) -> Distribution:
         """Bernoulli(logits)."""
         return densities.Bernoulli(logits=logits, validate_args=False)
 
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Margins and slopes: d logit / dz = cov(x, z) / (p (1 - p)); the bias keeps E[x] = p under z ~ N(0, I)."""
         return *logit_link(mean, loadings), []
 
-    def information_noise(self, mean, noise):
+    def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """p (1 - p)."""
         return np.maximum(mean * (1 - mean), 1e-6)
 
 
 class Categorical(Family):
-    r"""Categorical distribution over the codes 0 .. C - 1: short name "categorical".
+    r"""Categorical distribution over the category indices 0 .. C - 1: short name "categorical".
 
     .. math:: \ln p(x) = \ln\pi_x
 
     Domain: {0, ..., C - 1}. Link: C raw numbers, :math:`\pi` is their softmax. What "auto" is for categories of a
-    frame. Decoding gives the most probable category, since codes have no mean; `noise_variance_` is the variance of the
-    code numbers.
+    frame. Decoding gives the most probable category, since categories have no mean; `noise_variance_` is the variance
+    of the indices.
 
     Parameters
     ----------
     n_classes : int, optional
-        Number of categories, C; taken from each column's data (the largest code plus one) where it is not given.
+        Number of categories, C; taken from each column's data (the largest index plus one) where it is not given.
 
     See Also
     --------
-    Ordinal : Codes whose order means something.
-    CategoricalPosterior : Categories as codes.
+    Ordinal : Categories whose order means something.
+    CategoricalPosterior : Classes as latent codes.
 
     Examples
     --------
@@ -108,63 +112,65 @@ class Categorical(Family):
     reparameterized = False
     _parameter_constraints = {"n_classes": [COUNT, None]}
 
-    def __init__(self, n_classes: int | None = None):
+    def __init__(self, n_classes: int | None = None) -> None:
         self.n_classes = n_classes
 
     @property
-    def n_raw(self):
-        """C."""
+    def n_raw(self) -> int:  # type: ignore[override]
+        """The number of grades C."""
         return _known(self)
 
     @property
-    def support(self):
-        """The codes 0 .. C - 1."""
+    def support(self) -> constraints.Constraint:  # type: ignore[override]
+        """The category indices 0 .. C - 1."""
         return constraints.integer_interval(0, self.n_raw - 1)
 
-    def for_column(self, values):
+    def for_column(self, values: np.ndarray) -> Family:
         """With C from the data where it is not given."""
         if self.n_classes is not None:
             return self
         return Categorical(int(max(values.max(initial=0), 0)) + 1)
 
-    def split(self, raw, n):
+    def split(self, raw: Tensor, n: int) -> Sequence[Tensor]:
         """The C logits of each column, (..., n, C)."""
         return [raw.unflatten(-1, (n, self.n_raw))]
 
-    def distribution(self, logits):
-        """Codes with C logits each, (..., n, C)."""
-        return densities.Codes(logits)
+    def distribution(self, logits: Tensor) -> Distribution:
+        """Category indices with C logits each, (..., n, C)."""
+        return densities.CategoryIndex(logits)
 
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Margins and slopes: d ln pi_c / dz = cov([x = c], z) / p_c, and exp(ln pi_c) keeps its mean p_c."""
         p = np.maximum(mean, 1e-6)
         weight = np.clip(loadings / p[:, None], -3.0, 3.0)  # a slope of 3 spans the whole of (0, 1)
         return weight, np.log(p) - np.square(weight).sum(1) / 2, []
 
-    def information_noise(self, mean, noise):
+    def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """p_c: with slopes loadings / p_c the information is sum_c p_c slope_c slope_c'."""
         return np.maximum(mean, 1e-6)
 
 
 class Ordinal(Family):
-    r"""Cumulative logit model of the codes 0 .. C - 1, grades whose order means something: short name "ordinal".
+    r"""Cumulative logit model of category indices 0 .. C - 1 whose order means something: short name "ordinal".
 
     .. math:: P(x \le c) = \sigma(\theta_c - \eta), \qquad \theta_0 < \theta_1 < \dots < \theta_{C-2}
 
     Domain: {0, ..., C - 1}. Link: the raw number is :math:`\eta`; the thresholds are trained numbers of the column,
     :math:`\theta_0` and the logarithms of the increments. So a row has one number where `Categorical` has C, and a
-    larger one shifts it towards higher codes. Decoding gives the most probable code; `noise_variance_` is the variance
-    of the code numbers.
+    larger one shifts it towards higher grades. Decoding gives the most probable grade; `noise_variance_` is the
+    variance of the indices.
 
     Parameters
     ----------
     n_classes : int, optional
-        Number of grades, C, at least 2; taken from each column's data (the largest code plus one) where it is not
+        Number of grades, C, at least 2; taken from each column's data (the largest index plus one) where it is not
         given.
 
     See Also
     --------
-    Categorical : Codes without an order.
+    Categorical : Categories without an order.
     Poisson : Counts, which have no largest one.
 
     References
@@ -186,42 +192,44 @@ class Ordinal(Family):
     reparameterized = False
     _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left"), None]}
 
-    def __init__(self, n_classes: int | None = None):
+    def __init__(self, n_classes: int | None = None) -> None:
         self.n_classes = n_classes
 
     @property
-    def n_categories(self) -> int:
-        """C, the number of grades."""
-        return self._n_thresholds() + 1
-
-    @property
-    def support(self):
-        """The codes 0 .. C - 1."""
+    def support(self) -> constraints.Constraint:  # type: ignore[override]
+        """The category indices 0 .. C - 1."""
         return constraints.integer_interval(0, self._n_thresholds())
 
-    def for_column(self, values):
+    def for_column(self, values: np.ndarray) -> Family:
         """With C from the data where it is not given."""
         if self.n_classes is not None:
             return self
         return Ordinal(max(int(values.max(initial=0)) + 1, 2))
 
-    def distribution(self, eta, first, *log_gaps):
-        """Ordered codes with thresholds first, first + exp(log_gaps[0]), ..."""
+    def distribution(self, eta: Tensor, first: Tensor, *log_gaps: Tensor) -> Distribution:
+        """Ordered categories with thresholds first, first + exp(log_gaps[0]), ..."""
         numbers = torch.stack([first, *(positive(log_gap) for log_gap in log_gaps)], -1)
-        return densities.OrderedCodes(eta, *numbers.split([1, len(log_gaps)], -1))
+        return densities.OrderedCategoryIndex(eta, *numbers.split([1, len(log_gaps)], -1))
 
-    def own_numbers(self, n):
+    @property
+    def n_categories(self) -> int | None:
+        """The number of grades C."""
+        return self._n_thresholds() + 1
+
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """theta_0 and the log increments, trained; as they stand, thresholds with distance 1 around 0."""
         n_gaps = self._n_thresholds() - 1
         return [(np.full(n, -n_gaps / 2), True), *((np.zeros(n), True) for _ in range(n_gaps))]
 
-    def start(self, mean, loadings, noise, resolution=None):
-        """Margins of a normal variable cut at c + 1/2, and the covariances of its codes with z.
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
+        """Margins of a normal variable cut at c + 1/2, and the covariances of the indices with z.
 
         With MacKay's E[sigmoid(t - w z)] = sigmoid(t / k), k^2 = 1 + pi |w|^2 / 8, margins F_c need
         theta_c = k logit F_c, and cov(x, z) = w / k sum_c F_c (1 - F_c).
         """
-        # Sheppard: rounding adds 1/12 to the variance. Codes cannot be told apart by less than the floor.
+        # Sheppard: rounding adds 1/12 to the variance. Grades cannot be told apart by less than the floor.
         spread = np.sqrt(np.maximum(np.square(loadings).sum(1) + noise - 1 / 12, 0.05))
         cuts = np.arange(self._n_thresholds())[:, None] + 0.5
         F = np.clip(ndtr((cuts - mean) / spread), 1e-4, 1 - 1e-4)
@@ -229,15 +237,15 @@ class Ordinal(Family):
         unattenuated = ratio / np.sqrt(np.maximum(1 - np.pi / 8 * np.square(ratio).sum(1, keepdims=True), 0.1))
         slope = np.clip(unattenuated, -3.0, 3.0)  # as in `logit_link`
         theta = np.sqrt(1 + np.pi / 8 * np.square(slope).sum(1)) * logit(F)
-        # Codes far from the mean share a clipped F; each keeps a tenth of a logit.
+        # Grades far from the mean share a clipped F; each keeps a tenth of a logit.
         return slope, np.zeros_like(mean), [theta[0], *np.log(np.maximum(np.diff(theta, axis=0), 0.1))]
 
-    def _n_thresholds(self):
-        """C - 1."""
+    def _n_thresholds(self) -> int:
+        """The number of thresholds, one fewer than grades."""
         return _known(self) - 1
 
 
-def _known(family):
+def _known(family: "Categorical | Ordinal") -> int:
     """The number of categories of a family, once it has seen its column."""
     if family.n_classes is None:
         raise ValueError(
@@ -276,17 +284,19 @@ class Poisson(Family):
     units = None
     reparameterized = False
 
-    def distribution(self, log_mean):
+    def distribution(self, log_mean: Tensor) -> Distribution:
         """Poisson(exp(log_mean))."""
         return td.Poisson(positive(log_mean), validate_args=False)
 
-    def start(self, mean, loadings, noise, resolution=None):
-        """Log link."""
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
+        """The log mean is linear in z, by `log_link`."""
         weight, bias, _ = log_link(mean, loadings)
         return weight, bias, []
 
-    def information_noise(self, mean, noise):
-        """The mean."""
+    def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The mean, which is the variance."""
         return np.maximum(mean, 1e-6)
 
 
@@ -327,12 +337,12 @@ class NegativeBinomial(SpreadFamily):
     reparameterized = False
     largest_spread = 100.0
 
-    def member(self, log_mean, spread):
+    def member(self, log_mean: Tensor, spread: Tensor) -> Distribution:
         """NegativeBinomial(1 / d, logits ln(d m))."""
         logits = log_mean.clamp(-20.0, 20.0) + spread.log()
         return td.NegativeBinomial(1 / spread, logits=logits, validate_args=False)
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Log link; the noise is E[m] + d E[m^2]."""
         weight, bias, second = log_link(mean, loadings)
         return weight, bias, np.maximum(noise - mean, 0.05 * mean) / second
@@ -370,11 +380,11 @@ class ZeroInflatedPoisson(NoiseFamily):
     units = None
     reparameterized = False
 
-    def distribution(self, log_mean, gate):
+    def distribution(self, log_mean: Tensor, gate: Tensor) -> Distribution:
         """ZeroInflated(Poisson(exp(log_mean)), gate)."""
         return densities.ZeroInflated(td.Poisson(positive(log_mean), validate_args=False), gate.clamp(-15.0, 15.0))
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Log link; the odds of g are the noise beyond the mean's, over E[m^2]."""
         weight, bias, second = log_link(mean, loadings)
         odds = np.clip((noise - mean) / second, 0.02, 50.0)
@@ -418,11 +428,11 @@ class ZeroInflatedNegativeBinomial(SpreadFamily):
     reparameterized = False
     largest_spread = 100.0
 
-    def member(self, log_mean, spread, gate):
+    def member(self, log_mean: Tensor, spread: Tensor, gate: Tensor) -> Distribution:
         """ZeroInflated(NegativeBinomial, gate)."""
         return densities.ZeroInflated(NegativeBinomial().member(log_mean, spread), gate.clamp(-15.0, 15.0))
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """As `NegativeBinomial`, with a twentieth of extra zeros."""
         weight, bias, spread = NegativeBinomial().margins(mean, loadings, noise)
         odds = 1 / 19

@@ -1,11 +1,13 @@
-"""Families on the positive half-line. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on the positive half-line. The contract stands in `base.py`, what several share in `recipes.py`."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch import distributions as td
-from torch.distributions import constraints
+from torch.distributions import Distribution, constraints
 from torch.nn.functional import softplus
 
 from .._utils.checks import COUNT, POSITIVE
@@ -68,17 +70,17 @@ class LogNormal(SpreadFamily):
     interior = 1.0
     largest_spread = 20.0
 
-    def member(self, loc, spread):
+    def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """LogNormal(loc, sqrt(spread))."""
         return td.LogNormal(loc.clamp(-20.0, 20.0), spread.sqrt(), validate_args=False)
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Log link; sigma^2 = ln(1 + c), c the squared coefficient of variation of the noise."""
         weight, log_mean, second = log_link(mean, loadings)
         spread = np.log1p(noise / second)
         return weight, log_mean - spread / 2, spread
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = exp(loc + scale u)."""
         return torch.exp(q.loc + q.scale * u)
 
@@ -122,21 +124,21 @@ class Gamma(SpreadFamily):
     largest_spread = 4.0
     posterior_floor = 1e-4  # above it float32 keeps the KL to 0.01 nats
 
-    def member(self, log_mean, spread):
+    def member(self, log_mean: Tensor, spread: Tensor) -> Distribution:
         """Gamma(1 / spread, 1 / (spread mean))."""
         return td.Gamma(1 / spread, 1 / (spread * positive(log_mean)), validate_args=False)
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Log link; c = noise / E[m^2]."""
         weight, log_mean, second = log_link(mean, loadings)
         return weight, log_mean, noise / second
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
         return quantiles.gamma(q.concentration, u) / q.rate
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -166,11 +168,11 @@ class Exponential(CodeFamily):
 
     support = constraints.nonnegative
 
-    def distribution(self, log_mean):
+    def distribution(self, log_mean: Tensor) -> Distribution:
         """Exponential(exp(-log_mean))."""
         return td.Exponential(positive(-log_mean), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = mean * e(u)."""
         return quantiles.exponential(u) / q.rate
 
@@ -204,12 +206,12 @@ class Weibull(CodeFamily):
     support = constraints.positive
     n_raw = 2
 
-    def distribution(self, log_scale, log_concentration):
+    def distribution(self, log_scale: Tensor, log_concentration: Tensor) -> Distribution:
         """Weibull(exp(log_scale), exp(log_concentration))."""
         concentration = log_concentration.clamp(math.log(0.5), math.log(100.0)).exp()
         return densities.Weibull(positive(log_scale), concentration, validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s e(u)^(1/k)."""
         return q.scale * quantiles.exponential(u) ** q.concentration_reciprocal
 
@@ -240,12 +242,12 @@ class Rayleigh(CodeFamily):
 
     support = constraints.positive
 
-    def distribution(self, log_scale):
+    def distribution(self, log_scale: Tensor) -> Distribution:
         """Weibull(sqrt(2) exp(log_scale), 2)."""
         scale = math.sqrt(2) * positive(log_scale)
         return densities.Weibull(scale, torch.full_like(scale, 2.0), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s sqrt(2 e(u))."""
         return q.scale * quantiles.exponential(u).sqrt()
 
@@ -278,13 +280,13 @@ class Gompertz(CodeFamily):
     support = constraints.nonnegative
     n_raw = 2
 
-    def distribution(self, log_scale, log_concentration):
+    def distribution(self, log_scale: Tensor, log_concentration: Tensor) -> Distribution:
         """Gompertz(exp(log_scale), exp(log_concentration))."""
         # A scale beyond 10 would put draws where the prior's density e^(-e^z) is 0 in float32.
         scale = log_scale.clamp(-20.0, math.log(10.0)).exp()
         return densities.Gompertz(scale, log_concentration.clamp(-5.0, 5.0).exp())
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s ln(1 + e(u) / eta)."""
         return q.scale * torch.log1p(quantiles.exponential(u) / q.concentration)
 
@@ -315,17 +317,17 @@ class Pareto(CodeFamily):
     support = constraints.greater_than_eq(1.0)
     n_raw = 2
 
-    def distribution(self, raw_scale, log_alpha):
+    def distribution(self, raw_scale: Tensor, log_alpha: Tensor) -> Distribution:
         """Pareto(exp(softplus(raw_scale)), 2 + exp(log_alpha))."""
         return densities.Pareto(
             positive(softplus(raw_scale)), 2 + log_alpha.clamp(-3.0, 10.0).exp(), validate_args=False
         )
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s exp(e(u) / alpha)."""
         return q.scale * torch.exp(quantiles.exponential(u) / q.alpha)
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """Pareto(1, 3)."""
         one = torch.ones_like(zero)
         return densities.Pareto(one, 3 * one, validate_args=False)
@@ -366,31 +368,31 @@ class Reciprocal(CodeFamily):
     n_raw = 2
     _parameter_constraints = {"low": [POSITIVE], "high": [POSITIVE]}
 
-    def __init__(self, low: float = 0.1, high: float = 10.0):
+    def __init__(self, low: float = 0.1, high: float = 10.0) -> None:
         self.low = low
         self.high = high
 
-    def check(self):
+    def check(self) -> None:
         """Also that `low` lies below `high`."""
         super().check()
         if self.low >= self.high:
             raise ValueError(f"Reciprocal needs 0 < low < high. Got low={self.low!r}, high={self.high!r} instead.")
 
-    def distribution(self, position, width):
+    def distribution(self, position: Tensor, width: Tensor) -> Distribution:
         """LogUniform on an interval inside [ln low, ln high]."""
         log_low, log_high = self._ends()
         inner = [log_low + (log_high - log_low) * end for end in interval(position, width)]
         return densities.LogUniform(*(end.clamp(log_low, log_high) for end in inner))
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = exp of a uniform variable."""
         return q.base_dist.icdf(quantiles.tail(u)).exp()
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """LogUniform on the whole interval."""
         return densities.LogUniform(*(torch.full_like(zero, end) for end in self._ends()))
 
-    def _ends(self):
+    def _ends(self) -> tuple[float, float]:
         return math.log(self.low), math.log(self.high)
 
 
@@ -426,19 +428,19 @@ class Erlang(CodeFamily):
     support = constraints.positive
     _parameter_constraints = {"shape": [COUNT]}
 
-    def __init__(self, shape: int = 2):
+    def __init__(self, shape: int = 2) -> None:
         self.shape = shape
 
-    def distribution(self, log_scale):
+    def distribution(self, log_scale: Tensor) -> Distribution:
         """Gamma(shape, exp(-log_scale))."""
         return td.Gamma(torch.full_like(log_scale, float(self.shape)), positive(-log_scale), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
         return quantiles.gamma(q.concentration, u) / q.rate
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -468,16 +470,16 @@ class Chi2(CodeFamily):
 
     support = constraints.positive
 
-    def distribution(self, log_half_df):
+    def distribution(self, log_half_df: Tensor) -> Distribution:
         """Chi2(2 exp(log_half_df))."""
         return td.Chi2(2 * log_half_df.clamp(-1.3, 9.0).exp(), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
         return quantiles.gamma(q.concentration, u) / q.rate
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -511,15 +513,15 @@ class FisherSnedecor(CodeFamily):
     support = constraints.positive
     n_raw = 2
 
-    def distribution(self, log_df1, log_df2):
+    def distribution(self, log_df1: Tensor, log_df2: Tensor) -> Distribution:
         """FisherSnedecor(4 exp(log_df1), 4 + 4 exp(log_df2))."""
         df1, df2 = 4 * log_df1.clamp(-2.0, 8.0).exp(), 4 + 4 * log_df2.clamp(-3.0, 8.0).exp()
         return td.FisherSnedecor(df1, df2, validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
         return quantiles.fisher_snedecor(q.df1, q.df2, u)
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])

@@ -1,18 +1,21 @@
-"""Families on the whole line. The contract stands in `family.py`, what several share in `recipes.py`."""
+"""Families on the whole line. The contract stands in `base.py`, what several share in `recipes.py`."""
 
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch import distributions as td
+from torch.distributions import Distribution
 from torch.distributions.utils import euler_constant
 
 from .._utils.checks import POSITIVE
 from .._utils.compat import Interval, StrOptions
 from ..distributions import quantiles
 from ..distributions import univariate as densities
-from .base import Family
+from .base import CodeInit, Family, Init
 from .recipes import CodeFamily, LocationScale, line_start, log_excess
 
 __all__ = ["FINITE_VARIANCE", "Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
@@ -28,11 +31,11 @@ class Gaussian(Family):
 
     Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
 
-    With variances per column or row, training keeps them above what the column's rows can vouch for. The variance of a
-    column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can memorise
-    those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance is
-    trained below var(x) (k - 1) / (2 n), or half its closed-form start where that is smaller. The start is never
-    changed.
+    With variances per column or row, training keeps them above what the column's rows can tell from zero. The variance
+    of a column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can
+    memorise those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance
+    is trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
+    initialisation itself is never changed.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ class Gaussian(Family):
 
     Examples
     --------
-    One noise for all columns is probabilistic PCA; in data units it is a share of each column's variance:
+    One noise for all columns is probabilistic PCA; in data space it is a share of each column's variance:
 
     >>> from sklearn.datasets import load_iris
     >>> from skvae import Gaussian, VAETransformer
@@ -64,23 +67,23 @@ class Gaussian(Family):
     location_scale = True
     _parameter_constraints = {"noise": [StrOptions({"feature", "shared", "row"}), POSITIVE], "floor": [POSITIVE]}
 
-    def __init__(self, noise: str | float = "feature", floor: float = 1e-3):
+    def __init__(self, noise: str | float = "feature", floor: float = 1e-3) -> None:
         self.noise = noise
         self.floor = floor
 
     @property
-    def n_raw(self):
+    def n_raw(self) -> int:  # type: ignore[override]
         """Two numbers from the network when it gives the variance too, else one."""
         return 2 if self.noise == "row" else 1
 
-    def distribution(self, loc, log_variance, floor):
+    def distribution(self, loc: Tensor, log_variance: Tensor, floor: Tensor) -> Distribution:
         """Normal(loc, sqrt(floor + exp(log_variance)))."""
         if self.noise == "row":  # keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without this)
             log_variance = log_variance.clamp(max=20.0)
         variance = log_variance.exp() + floor
         return densities.Normal(loc, variance.sqrt())
 
-    def own_numbers(self, n):
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
         size = n if self.noise in ("feature", "row") else 1
         floor = (np.full(size, self._effective_floor), False)
@@ -89,7 +92,9 @@ class Gaussian(Family):
         variance = np.full(size, float(self.noise) if self._fixed else 1.0)
         return [(log_excess(variance, floor[0]), not self._fixed), floor]
 
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """The linear-Gaussian model is this family's own: nothing is approximated."""
         floor = np.full(len(noise), self._effective_floor)
         if self.noise in ("feature", "row") and resolution is not None:
@@ -101,7 +106,7 @@ class Gaussian(Family):
         size = len(noise) if self.noise == "feature" else 1
         return loadings, mean, [log_variance[:size], floor[:size]]
 
-    def tie_noise(self, noise):
+    def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """One mean for shared noise, the given one for fixed noise; never below the floor."""
         if self._fixed:
             return np.full_like(noise, self.noise)
@@ -109,29 +114,29 @@ class Gaussian(Family):
             noise = np.full_like(noise, noise.mean())
         return np.maximum(noise, self.floor)
 
-    def amortized(self):
+    def amortized(self) -> Family:
         """A posterior may be as narrow as float32 can tell; a fixed variance stays fixed."""
         return self if self._fixed else Gaussian(noise="row", floor=1e-9)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = loc + scale * u."""
         return q.loc + q.scale * u
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """N(0, 1)."""
         return densities.StandardNormal(zero)
 
-    def code_start(self, mean, projection, variance):
+    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
         """z is t itself."""
         weight, bias, _ = self.start(mean, projection, variance)
         return weight, bias, np.ones_like(mean), np.zeros_like(mean)
 
     @property
-    def _fixed(self):
+    def _fixed(self) -> bool:
         return not isinstance(self.noise, str)
 
     @property
-    def _effective_floor(self):
+    def _effective_floor(self) -> float:
         return 0.0 if self._fixed else self.floor
 
 
@@ -168,11 +173,11 @@ class Laplace(LocationScale):
 
     unit_variance = 2.0
 
-    def member(self, loc, spread):
+    def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """Laplace(loc, sqrt(spread))."""
         return td.Laplace(loc, spread.sqrt(), validate_args=False)
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """Laplace(0, 1)."""
         return quantiles.laplace(u)
 
@@ -211,11 +216,11 @@ class Logistic(LocationScale):
 
     unit_variance = math.pi**2 / 3
 
-    def member(self, loc, spread):
+    def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """Logistic(loc, sqrt(spread))."""
         return densities.Logistic(loc, spread.sqrt())
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """Logistic(0, 1)."""
         return quantiles.logistic(u)
 
@@ -257,11 +262,11 @@ class Gumbel(LocationScale):
     unit_mean = euler_constant
     unit_variance = math.pi**2 / 6
 
-    def member(self, loc, spread):
+    def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """Gumbel(loc, sqrt(spread))."""
         return densities.Gumbel(loc, spread.sqrt(), validate_args=False)
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """Gumbel(0, 1)."""
         return quantiles.gumbel(u)
 
@@ -305,25 +310,25 @@ class StudentT(LocationScale):
 
     _parameter_constraints = {**LocationScale._parameter_constraints, "df": [FINITE_VARIANCE]}
 
-    def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3):
+    def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3) -> None:
         super().__init__(noise, floor)
         self.df = df
 
     @property
-    def unit_variance(self):
+    def unit_variance(self) -> float:  # type: ignore[override]
         """df / (df - 2)."""
         return self.df / (self.df - 2)
 
-    def member(self, loc, spread):
+    def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """StudentT(df, loc, sqrt(spread))."""
         return densities.StudentT(torch.full_like(loc, self.df), loc, spread.sqrt())
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """Student t(df, 0, 1), by scipy: df is fixed, so nothing is to be differentiated."""
         return quantiles.student_t(self.df, u)
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
 
@@ -355,18 +360,18 @@ class Cauchy(CodeFamily):
     n_raw = 2
     location_scale = True
 
-    def distribution(self, loc, log_square):
+    def distribution(self, loc: Tensor, log_square: Tensor) -> Distribution:
         """Cauchy(loc, exp(log_square / 2))."""
         return td.Cauchy(loc, (log_square / 2).clamp(-10.0, 10.0).exp(), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = loc + scale e(u)."""
         return q.loc + q.scale * quantiles.cauchy(u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """The location, which is the median."""
         return q.loc
 
-    def code_start(self, mean, projection, variance):
+    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
         """No moments: the slope of the quantile map at the median, dz/dt = pi / sqrt(2 pi), takes their place."""
         return line_start(mean, projection, variance, 0.0, math.sqrt(math.pi / 2))

@@ -10,14 +10,18 @@ Three kinds of families, each abstract:
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import clone
+from torch import Tensor
+from torch.distributions import Distribution
 
 from .._utils.checks import POSITIVE
 from .._utils.compat import StrOptions
-from .base import Family
+from .._utils.signatures import own_signature
+from .base import CodeInit, Family, Init
 
 __all__ = ["CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "line_start", "log_excess", "log_link",
            "logit_link", "positive"]  # fmt: skip
@@ -31,8 +35,10 @@ class CodeFamily(Family):
     observable = False
     units = None
 
-    def start(self, mean, loadings, noise, resolution=None):
-        """No column is of this family."""
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
+        """There is none: no column is of this family."""
         raise NotImplementedError(f"{type(self).__name__} is a family of posteriors, not of likelihoods.")
 
 
@@ -42,32 +48,34 @@ class NoiseFamily(Family):
     n_more = 1
     _parameter_constraints = {"noise": [StrOptions({"feature", "row"})]}
 
-    def __init__(self, noise: str = "feature"):
+    def __init__(self, noise: str = "feature") -> None:
         self.noise = noise
 
     @property
-    def n_raw(self):
+    def n_raw(self) -> int:  # type: ignore[override]
         """All numbers with noise="row", else one."""
         return 1 + self.n_more if self.noise == "row" else 1
 
-    def own_numbers(self, n):
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """The other numbers, trained, unless the network gives them."""
         return [] if self.noise == "row" else [(np.zeros(n), True) for _ in range(self.n_more)]
 
-    def amortized(self):
+    def amortized(self) -> Family:
         """Every number comes from the network."""
         return clone(self).set_params(noise="row")
 
-    def start(self, mean, loadings, noise, resolution=None):
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
         """Lay out what `margins` gives."""
         weight, first, *more = self.margins(mean, loadings, noise)
         return self._laid_out(weight, first, more)
 
     @abstractmethod
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """The first numbers as weight (n, m) and bias (n,), then the other numbers, (n,) each."""
 
-    def _laid_out(self, weight, first, more):
+    def _laid_out(self, weight: np.ndarray, first: np.ndarray, more: list[np.ndarray]) -> Init:
         if self.noise != "row":
             return weight, first, more
         constant = np.zeros((self.n_more * len(first), weight.shape[1]))
@@ -89,26 +97,29 @@ class SpreadFamily(NoiseFamily):
     posterior_floor = 1e-9  # a posterior may be as narrow as float32 can tell
     _parameter_constraints = {**NoiseFamily._parameter_constraints, "floor": [POSITIVE]}
 
-    def __init__(self, noise: str = "feature", floor: float = 1e-3):
+    def __init__(self, noise: str = "feature", floor: float = 1e-3) -> None:
         self.noise = noise
         self.floor = floor
 
-    def distribution(self, first, log_spread, *rest):
+    def distribution(self, first: Tensor, log_spread: Tensor, *rest: Tensor) -> Distribution:
         """`member(first, floor + exp(log_spread), ...)`."""
-        *rest, floor = rest
-        return self.member(first, log_spread.clamp(max=math.log(self.largest_spread)).exp() + floor, *rest)
+        *others, floor = rest
+        return self.member(first, log_spread.clamp(max=math.log(self.largest_spread)).exp() + floor, *others)
 
+    @own_signature
     @abstractmethod
-    def member(self, first, spread, *rest):
+    def member(self, first: Tensor, spread: Tensor, *rest: Tensor) -> Distribution:
         """The distribution with this location number and this spread."""
 
-    def own_numbers(self, n):
+    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
         """The numbers that are trained, and the floor."""
         size = 1 if self.noise == "row" else n
         return [*super().own_numbers(n), (np.full(size, float(self.floor)), False)]
 
-    def start(self, mean, loadings, noise, resolution=None):
-        """Lay out what `margins` gives, the spread above a floor that the column's rows can vouch for."""
+    def start(
+        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
+    ) -> Init:
+        """Lay out what `margins` gives, the spread above the smallest one that the column's rows can tell from zero."""
         weight, first, spread, *rest = self.margins(mean, loadings, noise)
         floor = np.full(len(mean), float(self.floor))
         if self.noise == "feature" and resolution is not None:
@@ -117,11 +128,11 @@ class SpreadFamily(NoiseFamily):
         weight, bias, own = self._laid_out(weight, first, more)
         return weight, bias, [*own, floor[:1] if self.noise == "row" else floor]
 
-    def amortized(self):
+    def amortized(self) -> Family:
         """Every number from the network, with the floor of a posterior."""
         return super().amortized().set_params(floor=self.posterior_floor)
 
-    def standard(self, zero):
+    def standard(self, zero: Tensor) -> Distribution:
         """Location number 0, spread 1."""
         return self.member(zero, torch.ones_like(zero))
 
@@ -139,29 +150,31 @@ class LocationScale(SpreadFamily):
     unit_variance = 1.0
     location_scale = True
 
-    def margins(self, mean, loadings, noise):
+    def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Mean and variance of the normal model."""
         spread = noise / self.unit_variance
         return loadings, mean - self.unit_mean * np.sqrt(spread), spread
 
-    def tie_noise(self, noise):
+    def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """No variance below the floor."""
         return np.maximum(noise, self.floor * self.unit_variance)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = loc + scale e(u)."""
         return q.loc + q.scale * self.quantile(u)
 
     @abstractmethod
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """The draws e(u) of the member with location 0 and scale 1."""
 
-    def code_start(self, mean, projection, variance):
+    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
         """Moments: t = (z - unit mean) / unit standard deviation, with the same variance as t."""
         return line_start(mean, projection, variance, self.unit_mean, math.sqrt(self.unit_variance))
 
 
-def line_start(mean, projection, variance, location, spread):
+def line_start(
+    mean: np.ndarray, projection: np.ndarray, variance: np.ndarray, location: float, spread: float
+) -> CodeInit:
     """Numbers (loc, log squared scale) of z = location + spread t, t ~ N(projection x + mean, variance).
 
     `location` and `spread` are centre and spread of the standard member, whose scale is 1. As z - loc is scale times as
@@ -173,18 +186,18 @@ def line_start(mean, projection, variance, location, spread):
     return weight, bias, np.full_like(mean, 1 / spread), np.full_like(mean, -location / spread)
 
 
-def log_excess(variance, floor):
+def log_excess(variance: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """The raw number of a variance: log(variance - floor)."""
     # At the floor itself the raw number would be -inf; a thousandth above it costs 0.0005 nats per column.
     return np.log(np.maximum(variance - floor, 1e-3 * np.maximum(floor, 1e-12)))
 
 
-def positive(raw):
+def positive(raw: Tensor) -> Tensor:
     """exp(raw), within what float32 can square."""
     return raw.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
 
 
-def log_link(mean, loadings):
+def log_link(mean: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weight and bias of a log mean a + b z, z ~ N(0, I), whose exponential has this mean and variance |loadings|^2.
 
     A log-normal variable with squared coefficient of variation c has log variance ln(1 + c) = |b|^2, and
@@ -204,7 +217,7 @@ def log_link(mean, loadings):
     return weight, np.log(mean) - np.log1p(c) / 2, (1 + c) * np.square(mean)
 
 
-def logit_link(mean, loadings):
+def logit_link(mean: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a logit whose sigmoid has this mean under z ~ N(0, I) and these covariances with z."""
     p = np.clip(mean, 1e-4, 1 - 1e-4)
     # Rare ones can have any correlation with z on paper; a slope of 3 already spans the whole of (0, 1).

@@ -1,6 +1,7 @@
 """Networks of encoder and decoder, and a reconstruction term in a space of features."""
 
-from .architectures import MLP, ConvNet, Network
+from .architectures import MLP, ConvNet
+from .base import Network
 from .coders import LINEAR, Decoder, Encoder
 from .perceptual import FeatureLoss
 

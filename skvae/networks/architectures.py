@@ -1,24 +1,24 @@
-"""Networks beside the linear paths, as values: an MLP, convolutions for images, and the contract for the user's own.
+"""Networks beside the linear paths, as values: an MLP, convolutions for images, and functions of the user's own.
 
-A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form start stays exact
-whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
+A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form initialisation stays
+exact whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._utils.checks import COUNT, SIZES
 from .._utils.compat import Interval, Intervals, StrOptions
-from .._utils.component import Component
 from ..families.base import Family
+from .base import Network
 
-__all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "Network", "beside_linear_path", "mlp", "work"]
+__all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "mlp"]
 
 ACTIVATIONS = {
     "silu": nn.SiLU,
@@ -28,138 +28,6 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
     "softplus": nn.Softplus,
 }
-
-
-class Network(Component, ABC):
-    r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
-
-    A network is a value that builds a torch module. The module enters as
-
-    .. math:: e(x, m) + g_e \odot \mathrm{net}_e(x, m), \qquad d(z) + g_d \odot \mathrm{net}_d(z)
-
-    where e and d are the linear paths, which the closed-form start sets, and g are gates, one per output, that are 0
-    at the start. A plain function ``(n_in, n_out) -> torch.nn.Module`` does, too, where no more is needed.
-
-    Attributes
-    ----------
-    reads : {"rows", "features"}
-        What the encoder's module is called with. "rows": x (B, D) in the model's units and the table's order, missing
-        cells filled, and which cells were observed, a bool mask (B, D), or None for all. "features": one tensor (B, F)
-        as the MLP sees it: numbers, then 8 trained numbers for each category, then a flag for each column that had a
-        hole in `fit`, 1 where the cell is missing.
-    is_silent : bool
-        Whether the modules give zeros until they are trained, and so do without a gate.
-
-    See Also
-    --------
-    MLP : The default.
-    ConvNet : Convolutions, for rows of pixels.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from torch import nn
-    >>> from skvae import Network, VAETransformer
-    >>> class Bottleneck(Network):
-    ...     reads = "features"
-    ...
-    ...     def build_encoder(self, n_features, n_out):
-    ...         return nn.Sequential(nn.Linear(n_features, 4), nn.Tanh(), nn.Linear(4, n_out))
-    ...
-    ...     def build_decoder(self, n_components, n_out):
-    ...         return self.build_encoder(n_components, n_out)
-    >>> X, _ = load_digits(return_X_y=True)
-    >>> vae = VAETransformer(2, encoder=Bottleneck(), decoder=Bottleneck(), max_iter=2, random_state=0).fit(X)
-    >>> vae.transform(X).shape
-    (1797, 2)
-    """
-
-    reads = "rows"
-    is_silent = False
-
-    def check(self, families: Sequence[Family] = ()) -> None:
-        """Raise a ValueError for a bad parameter, or for columns that the network is not made for.
-
-        Called in `fit` before anything is built; the base class takes all columns.
-
-        Parameters
-        ----------
-        families : list of Family, optional
-            The likelihood of each column, in the table's order, (D,); without them, parameters alone are checked.
-
-        See Also
-        --------
-        Network.build_encoder : What is built after it.
-
-        Examples
-        --------
-        >>> from skvae import ConvNet, Gaussian
-        >>> ConvNet(image_shape=(1, 8, 8)).check([Gaussian()] * 64)
-        """
-        super().check()
-
-    @abstractmethod
-    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
-        """Build the encoder's module.
-
-        It is called as `reads` says and gives raw numbers of the posterior.
-
-        Parameters
-        ----------
-        n_features : int
-            D for a network that reads rows; F for one that reads features.
-        n_out : int
-            R, how many numbers the posterior takes for a row.
-
-        Returns
-        -------
-        torch.nn.Module
-            Of ``(x (B, D), mask (B, D) or None) -> (B, R)``, or ``(h (B, F)) -> (B, R)``.
-
-        See Also
-        --------
-        Network.build_decoder : The other way.
-
-        Examples
-        --------
-        >>> import torch
-        >>> from skvae import ConvNet
-        >>> net = ConvNet(image_shape=(1, 8, 8)).build_encoder(64, 20)
-        >>> net(torch.zeros(3, 64), None).shape
-        torch.Size([3, 20])
-        """
-
-    @abstractmethod
-    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
-        """Build the decoder's module.
-
-        It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
-        second numbers; for a category of more than 64 levels a few numbers of which its logits are made.
-
-        Parameters
-        ----------
-        n_components : int
-            K.
-        n_out : int
-            R, how many numbers the likelihood takes for a row.
-
-        Returns
-        -------
-        torch.nn.Module
-            Of ``(z (N, K)) -> (N, R)``.
-
-        See Also
-        --------
-        Network.build_encoder : The other way.
-
-        Examples
-        --------
-        >>> import torch
-        >>> from skvae import ConvNet
-        >>> net = ConvNet(image_shape=(1, 8, 8)).build_decoder(10, 64)
-        >>> net(torch.zeros(3, 10)).shape
-        torch.Size([3, 64])
-        """
 
 
 class MLP(Network):
@@ -201,19 +69,25 @@ class MLP(Network):
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0):
+    def __init__(
+        self, hidden_layer_sizes: Sequence[int] = (128,), activation: str = "silu", dropout: float = 0.0
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module | None:
         """`mlp`; None without hidden layers."""
         return mlp(n_features, n_out, self.hidden_layer_sizes, self.activation, self.dropout)
 
-    build_decoder = build_encoder
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module | None:
+        """The same between other widths."""
+        return self.build_encoder(n_components, n_out)
 
 
-def mlp(n_in, n_out, hidden_layer_sizes=(), activation="silu", dropout=0.0):
+def mlp(
+    n_in: int, n_out: int, hidden_layer_sizes: Sequence[int] = (), activation: str = "silu", dropout: float = 0.0
+) -> nn.Module | None:
     """Stack Linear, activation, dropout; the last layer is zero. None where there are no hidden layers."""
     if not hidden_layer_sizes:
         return None
@@ -284,7 +158,7 @@ class ConvNet(Network):
         hidden_size: int = 64,
         kernel_size: int = 3,
         activation: str = "silu",
-    ):
+    ) -> None:
         self.image_shape = image_shape
         self.channels = channels
         self.hidden_size = hidden_size
@@ -312,16 +186,16 @@ class ConvNet(Network):
                 "Name one likelihood for all, or use an MLP."
             )
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
         """Convolutions, of stride two from the second on, then dense layers."""
         return _ConvEncoder(n_out=n_out, **self._layout)
 
-    def build_decoder(self, n_components, n_out):
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
         """Dense layers to the smallest image, then enlarging convolutions up to n_out / (H W) numbers per pixel."""
         return _conv_decoder(n_components, n_out, **self._layout)
 
     @property
-    def _layout(self):
+    def _layout(self) -> dict[str, Any]:
         """What both modules take: the shape with its channels, and the parameters."""
         shape = tuple(int(n) for n in self.image_shape)
         return {
@@ -336,7 +210,15 @@ class ConvNet(Network):
 class _ConvEncoder(nn.Module):
     """(x (B, D), mask (B, D) or None) -> (B, n_out)."""
 
-    def __init__(self, n_out, image_shape, channels, hidden_size, kernel_size, activation):
+    def __init__(
+        self,
+        n_out: int,
+        image_shape: Sequence[int],
+        channels: Sequence[int],
+        hidden_size: int,
+        kernel_size: int,
+        activation: Callable[[], nn.Module],
+    ) -> None:
         super().__init__()
         self.image_shape = image_shape
         layers = []
@@ -348,16 +230,24 @@ class _ConvEncoder(nn.Module):
         for layer in self.net:  # torch's own start shrinks signals threefold a layer, and the gate would have to wait
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # torch's stubs leave room for no bias
 
-    def forward(self, x, mask=None):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pixels and which of them are there, side by side as channels."""
         observed = torch.ones_like(x) if mask is None else mask.to(x.dtype)
         planes = [t.unflatten(-1, self.image_shape) for t in (x, observed)]
         return self.net(torch.cat(planes, -3))
 
 
-def _conv_decoder(n_components, n_out, image_shape, channels, hidden_size, kernel_size, activation):
+def _conv_decoder(
+    n_components: int,
+    n_out: int,
+    image_shape: Sequence[int],
+    channels: Sequence[int],
+    hidden_size: int,
+    kernel_size: int,
+    activation: Callable[[], nn.Module],
+) -> nn.Module:
     """z (N, K) -> (N, n_out)."""
     sizes = _sizes(image_shape, channels)[::-1]
     smallest = (channels[-1], *sizes[0])
@@ -369,7 +259,7 @@ def _conv_decoder(n_components, n_out, image_shape, channels, hidden_size, kerne
     return nn.Sequential(*layers, nn.Conv2d(channels[0], n_planes, kernel_size, padding=kernel_size // 2), nn.Flatten())
 
 
-def _sizes(image_shape, channels):
+def _sizes(image_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
     """(height, width) of the image that each convolution of the encoder gives."""
     sizes = [tuple(image_shape[1:])]
     for _ in channels[1:]:
@@ -387,7 +277,7 @@ class FromFactory(Network):
 
     reads = "features"
 
-    def __init__(self, factory: Callable[[int, int], nn.Module]):
+    def __init__(self, factory: Callable[[int, int], nn.Module]) -> None:
         self.factory = factory
 
     def check(self, families: Sequence[Family] = ()) -> None:
@@ -401,102 +291,10 @@ class FromFactory(Network):
                 f"its own. Got {type(self.factory).__name__}(...); write a function that builds and returns it."
             )
 
-    def build_encoder(self, n_features, n_out):
+    def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
         """What the function gives."""
         return self.factory(n_features, n_out)
 
-    build_decoder = build_encoder
-
-
-class Gated(nn.Module):
-    """gate * net, the gates 0 at the start: whatever the net is made of, it is silent then.
-
-    The parameter is an eighth of the gate: a gate is one number, where the last layer of an MLP has a hundred for each
-    output, and Adam moves them all by the learning rate.
-    """
-
-    def __init__(self, net, n_out):
-        super().__init__()
-        self.net = net
-        self.gate = nn.Parameter(torch.zeros(n_out))
-
-    def forward(self, *inputs):
-        """(N, n_out)."""
-        return 8.0 * self.gate * self.net(*inputs)
-
-
-def beside_linear_path(network: Network, role: str, n_in: int, n_out: int) -> nn.Module | None:
-    """Build the net of an encoder or decoder, silent at the start, with its cost per row; None where it has no layers.
-
-    Parameters
-    ----------
-    network : Network
-    role : {"encoder", "decoder"}
-    n_in, n_out : int
-
-    Raises
-    ------
-    ValueError
-        It is no module, does not run on a row, or gives another number of outputs.
-    """
-    net, shape, work, widest = _built(network, role, n_in, n_out)
-    if net is None:
-        return None
-    if shape != (1, n_out):
-        raise ValueError(f"{role}={network!r} gives shape {shape} for one row; it must be (1, {n_out}).")
-    if network.is_silent and _is_loud(net, network, role, n_in):
-        raise ValueError(f"{role}={network!r} has is_silent=True, but does not give zeros. Leave it False, for a gate.")
-    net = net if network.is_silent else Gated(net, n_out)
-    net.work, net.widest = work, widest
-    return net.train()
-
-
-def work(network: Network, role: str, n_in: int, n_out: int) -> int:
-    """Multiply-adds of one row through a network, or through a linear map where it has no layers."""
-    net, _, work, _ = _built(network, role, n_in, n_out)
-    return n_in * n_out if net is None else work
-
-
-def _built(network, role, n_in, n_out):
-    """The net as the network builds it, in eval mode, or None for no layers; and `_measured` of it."""
-    if network.reads not in ("rows", "features"):
-        raise ValueError(
-            f"{role}={network!r}: its 'reads' must be 'rows' or 'features'. Got {network.reads!r} instead."
-        )
-    net = getattr(network, f"build_{role}")(n_in, n_out)
-    if net is None and network.is_silent:
-        return None, None, 0, 1
-    if not isinstance(net, nn.Module):
-        raise ValueError(f"{role}={network!r} must build a torch.nn.Module. It built {net!r} instead.")
-    try:
-        return net, *_measured(net.eval(), _inputs(torch.zeros(1, n_in), network, role))
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{role}={network!r} built a module that fails on one row of width {n_in}: {error}") from error
-
-
-def _inputs(x, network, role):
-    """What a net is called with for x (B, n_in), without holes."""
-    return (x, None) if role == "encoder" and network.reads == "rows" else (x,)
-
-
-def _is_loud(net, network, role, n_in):
-    with torch.no_grad():
-        return bool(net(*_inputs(torch.ones(1, n_in), network, role)).any())
-
-
-def _measured(net, probe):
-    """Shape of what a net gives for one row, its multiply-adds, and the numbers of its widest layer."""
-    products, widths = [0], [1]
-
-    def count(module, _, output):
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim > 1 and isinstance(output, Tensor):
-            products.append(output.numel() * weight[0].numel())
-            widths.append(output.numel())
-
-    hooks = [module.register_forward_hook(count) for module in net.modules()]
-    with torch.no_grad():
-        shape = tuple(net(*probe).shape)
-    for hook in hooks:
-        hook.remove()
-    return shape, sum(products), max(widths)
+    def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
+        """What the function gives for other widths."""
+        return self.factory(n_components, n_out)

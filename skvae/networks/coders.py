@@ -1,23 +1,30 @@
-"""Encoder and decoder: a linear path plus a net that is silent at the start (`architectures.py`).
+"""Encoder and decoder: a linear path plus a net that is silent at the start (`gates.py`).
 
-The linear path carries the closed-form start; the net learns what is not linear.
+The linear path carries the closed-form initialisation; the net learns what is not linear.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from .architectures import MLP, beside_linear_path
+from .architectures import MLP
+from .base import Network
+from .gates import beside_linear_path
 
 __all__ = ["LINEAR", "Decoder", "Encoder"]
+
+#: (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation
+Condition: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 EMBEDDING_WIDTH = 8  # numbers that the encoder's net sees of one category
 LINEAR = MLP(())  # no net
 BOTTLENECK = 6  # fewest numbers that the decoder's net gives for a category of many levels
 
-# Before torch 2.7 nothing tells of an export, and an encoder exports for rows without holes only.
+# Before torch 2.7 nothing tells of an export, and an encoder exports for complete rows only.
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
@@ -38,7 +45,7 @@ class Decoder(nn.Module):
     network : Network
     """
 
-    def __init__(self, n_in, n_plain, wide=(), network=LINEAR):
+    def __init__(self, n_in: int, n_plain: int, wide: Sequence[int] = (), network: Network = LINEAR) -> None:
         super().__init__()
         self.sizes = [n_plain, *wide]
         self.affine = nn.Linear(n_in, sum(self.sizes))
@@ -48,15 +55,15 @@ class Decoder(nn.Module):
         spread = [torch.randn(C, self.bottleneck) / self.bottleneck**0.5 for C in wide]
         self.spread = nn.ParameterList(spread if self.net else [])
 
-    def tables(self):
+    def tables(self) -> list[nn.Parameter]:
         """None: only an encoder looks categories up."""
         return []
 
-    def forward(self, z):
+    def forward(self, z: Tensor) -> list[Tensor]:
         """The two paths added: a list of the plain numbers (S, B, R) and the logits (S, B, C) of each wide category."""
         return [raw.unflatten(0, z.shape[:-1]) for raw in self._of_rows(z.flatten(0, -2))]
 
-    def _of_rows(self, z):
+    def _of_rows(self, z: Tensor) -> list[Tensor]:
         """As `forward` for z (S * B, K): matrix products over three dimensions would be cut to two one by one."""
         if len(self.sizes) == 1:
             return [self.affine(z) if self.net is None else self.affine(z) + self.net(z)]
@@ -71,7 +78,7 @@ class Decoder(nn.Module):
         ]
 
 
-def _affine(n_in, n_out):
+def _affine(n_in: int, n_out: int) -> nn.Linear:
     """nn.Linear; without inputs, where its constructor warns, a constant."""
     affine = nn.Linear(max(n_in, 1), n_out)
     if n_in == 0:
@@ -86,19 +93,19 @@ class Encoder(nn.Module):
     such as counts, are shifted by `center` and divided by `unit` first: a step of Adam moves every weight alike, and so
     would move the output by the size of the column. A category enters as a gather, of a row of `table` in the linear
     path (which is what a matrix does to its one-hot vector) and of a row of `embedding` in the MLP; a missing one as
-    zeros. The MLP also sees which cells are missing, of the columns `holes` where the fitted table had any.
+    zeros. The MLP also sees which cells are missing, for the columns `holes` that had missing cells in `fit`.
 
     Where cells are missing, the linear path becomes Gaussian conditioning, t | x_obs ~ N(P^-1 h, P^-1) with
 
         P = I + sum over observed d of G_d,    h = sum over observed d of h_d(x_d),
 
     and `condition` of the posterior's head says what that does to its raw numbers. G_d (K, K) is w_d w_d' / psi_d of
-    the closed-form start, summed over the levels of a category, and stays as it is.
+    the closed-form initialisation, summed over the levels of a category, and stays as it is.
 
     Parameters
     ----------
     categories : list of int or None (D,)
-        Number of levels of each column that holds codes; None for numbers.
+        Number of categories of each nominal column; None for numbers.
     n_out, n_components : int
         R, and K of the linear model.
     condition : callable (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation, or None
@@ -107,7 +114,25 @@ class Encoder(nn.Module):
     network : Network
     """
 
-    def __init__(self, categories, n_out, n_components, condition=None, holes=(), has_own_units=False, network=LINEAR):
+    numbers: Tensor
+    codes: Tensor
+    holes: Tensor
+    offset: Tensor
+    fill: Tensor
+    center: Tensor
+    unit: Tensor
+    precision: Tensor
+
+    def __init__(
+        self,
+        categories: Sequence[int | None],
+        n_out: int,
+        n_components: int,
+        condition: Condition | None = None,
+        holes: Sequence[int] = (),
+        has_own_units: bool = False,
+        network: Network = LINEAR,
+    ) -> None:
         super().__init__()
         self.reads_rows = network.reads == "rows"
         self.condition = condition
@@ -136,12 +161,12 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 self.embedding[-1] = 0.0
 
-    def tables(self):
+    def tables(self) -> list[nn.Parameter]:
         """The categories' part of the linear path, where there are any."""
         return [self.table] if len(self.codes) else []
 
-    def forward(self, x, mask=None):
-        """The two paths added."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Raw numbers of the posterior: the sum of the two paths."""
         numbers = self._numbers(x, mask)
         from_table, embedded = self._looked_up(x, mask)
         raw = self.affine(numbers)
@@ -153,14 +178,15 @@ class Encoder(nn.Module):
             return raw
         return raw + (self.net(x, mask) if self.reads_rows else self.net(self._seen(numbers, embedded, mask)))
 
-    def _numbers(self, x, mask):
+    def _numbers(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, columns of numbers), missing ones filled."""
         if len(self.codes):
-            x, mask = (t if t is None else t.index_select(-1, self.numbers) for t in (x, mask))
+            x = x.index_select(-1, self.numbers)
+            mask = None if mask is None else mask.index_select(-1, self.numbers)
         x = x if mask is None else torch.where(mask, x, self.fill)
         return (x - self.center) / self.unit if self.has_own_units else x
 
-    def _looked_up(self, x, mask):
+    def _looked_up(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Categories' part of the linear path (B, R), and what the net sees of them (B, columns of codes * width)."""
         if not len(self.codes):
             return None, None
@@ -174,28 +200,29 @@ class Encoder(nn.Module):
         from_table, embedded = found.split([self.table.shape[1], EMBEDDING_WIDTH], -1)
         return from_table.sum(-2), embedded.flatten(-2)
 
-    def _conditioned(self, raw, mask):
-        """Replace the mean of a row with holes, and what the head knows of its spread, by those given what is seen."""
-        if _is_exporting():  # no graph can ask which rows have holes, and those without keep every digit
+    def _conditioned(self, raw: Tensor, mask: Tensor) -> Tensor:
+        """Replace the mean of an incomplete row, and what the head knows of its spread, by those given the rest."""
+        if _is_exporting():  # no graph can ask which rows are incomplete, and the others keep every digit
             return torch.where(mask.all(-1, keepdim=True), raw, self._given_observed(raw, mask))
-        if not mask.is_cuda:  # there a look at which rows have holes would have to wait for the device
+        if not mask.is_cuda:  # there a look at which rows are incomplete would have to wait for the device
             rows = (~mask).any(-1).nonzero()[:, 0]
             if 2 * len(rows) < len(mask):
                 return raw.index_copy(0, rows, self._given_observed(raw[rows], mask[rows])) if len(rows) else raw
         return self._given_observed(raw, mask)
 
-    def _given_observed(self, raw, mask):
+    def _given_observed(self, raw: Tensor, mask: Tensor) -> Tensor:
         empty = (self.fill - self.center) / self.unit if self.has_own_units else self.fill
         base = self.affine(empty)
         with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
             unit = torch.eye(self.precision.shape[-1]).to(self.precision)
             observed = (mask.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
             deviation = (raw - base).to(unit.dtype)
+            assert self.condition is not None
             given = self.condition(deviation, unit + observed, unit + self.precision.sum(0))
         return base + given.to(raw.dtype)
 
-    def _seen(self, numbers, embedded, mask):
-        """What a net that reads features sees: numbers, embeddings and holes."""
+    def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None) -> Tensor:
+        """What a net that reads features sees: numbers, embeddings and which cells are missing."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.holes):
             is_missing = numbers.new_zeros(numbers.shape[0], len(self.holes))

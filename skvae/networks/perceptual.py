@@ -27,7 +27,7 @@ class FeatureLoss(Component):
     Parameters
     ----------
     features : torch.nn.Module or callable
-        The map phi: rows (N, D) in data units to features (N, ...), F numbers each. A module is copied and frozen, in
+        The map phi: rows (N, D) in data space to features (N, ...), F numbers each. A module is copied and frozen, in
         eval mode: it is not trained.
     weight : float, default=1.0
         The weight lambda: nats per unit of mean squared difference.
@@ -58,7 +58,7 @@ class FeatureLoss(Component):
 
     _parameter_constraints = {"features": [callable], "weight": [NON_NEGATIVE]}
 
-    def __init__(self, features: nn.Module | Callable[[Tensor], Tensor], weight: float = 1.0):
+    def __init__(self, features: nn.Module | Callable[[Tensor], Tensor], weight: float = 1.0) -> None:
         self.features = features
         self.weight = weight
 
@@ -69,27 +69,35 @@ class FeatureLoss(Component):
             raise ValueError("feature_loss takes rows of numbers; X has columns of categories. Leave these out.")
         if scaling in ("power", "quantile"):
             raise ValueError(
-                f"feature_loss needs reconstructions in data units, which scaling={scaling!r} gives by quadrature "
+                f"feature_loss needs reconstructions in data space, which scaling={scaling!r} gives by quadrature "
                 "only. Use scaling='global' or 'standard'."
             )
 
-    def build(self, shift, scale):
+    def build(self, shift: Sequence[float], scale: Sequence[float]) -> nn.Module:
         """Build the module for columns x = (X - shift) / scale, (D,) each."""
         return _FeatureDistance(self.features, float(self.weight), shift, scale)
 
 
 class _FeatureDistance(nn.Module):
-    def __init__(self, features, weight, shift, scale):
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        features: nn.Module | Callable[[Tensor], Tensor],
+        weight: float,
+        shift: Sequence[float],
+        scale: Sequence[float],
+    ) -> None:
         super().__init__()
-        is_module = isinstance(features, nn.Module)
-        self.features = copy.deepcopy(features).requires_grad_(False) if is_module else features
+        self.features = copy.deepcopy(features).requires_grad_(False) if isinstance(features, nn.Module) else features
         self.weight = weight
         self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.get_default_dtype()), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.get_default_dtype()), persistent=False)
         self.eval()
         self._check_features(len(self.shift))
 
-    def _check_features(self, n_columns):
+    def _check_features(self, n_columns: int) -> None:
         """Run the features on two rows, before a user's mistake shows up somewhere else."""
         try:
             shape = tuple(self.features(torch.zeros(2, n_columns)).shape)
@@ -98,11 +106,11 @@ class _FeatureDistance(nn.Module):
         if len(shape) < 2 or shape[0] != 2:
             raise ValueError(f"The 'features' of FeatureLoss give shape {shape} for two rows; it must be (2, ...).")
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> "_FeatureDistance":
         """Stay in eval mode: running means and dropout of the user's module are not ours to move."""
         return super().train(False)
 
-    def forward(self, x, mask, mean):
+    def forward(self, x: Tensor, mask: Tensor | None, mean: Tensor) -> Tensor:
         """lambda mean_f (phi(x) - phi(mean))^2 for rows x, mask (B, D) and reconstructions mean (S, B, D): (S, B)."""
         x = x.expand_as(mean) if mask is None else torch.where(mask, x, mean)
         seen, given = (self.features((rows * self.scale + self.shift).flatten(0, 1)) for rows in (x, mean))

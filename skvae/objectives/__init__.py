@@ -21,4 +21,12 @@ __all__ = [
     "Objective",
 ]
 
-OBJECTIVES = {"elbo": ELBO, "iwae": IWAE, "ae": AE, "aae": AAE, "wae_mmd": WAEMMD, "avb": AVB, "gan": GAN}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "elbo": ELBO,
+    "iwae": IWAE,
+    "ae": AE,
+    "aae": AAE,
+    "wae_mmd": WAEMMD,
+    "avb": AVB,
+    "gan": GAN,
+}

@@ -1,14 +1,17 @@
 """Objectives with a critic: adversarial autoencoder, adversarial variational Bayes, and GAN."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
 from .._utils.checks import NON_NEGATIVE, POSITIVE, SIZES
 from ..distributions.latent import joint_log_prob
 from ..networks.architectures import mlp
-from .base import Objective
+from .base import Model, Objective
 
 __all__ = ["AAE", "AVB", "GAN"]
 
@@ -19,16 +22,16 @@ class _Adversarial(Objective):
     monitor = None
     _parameter_constraints = {"hidden_layer_sizes": [SIZES], "critic_learning_rate": [POSITIVE, None]}
 
-    def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = None):
+    def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = None) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.critic_learning_rate = critic_learning_rate
 
     @property
-    def auxiliary_learning_rate(self):
-        """The critic's."""
+    def auxiliary_learning_rate(self) -> float | None:  # type: ignore[override]
+        """The learning rate of the critic, where one is given."""
         return self.critic_learning_rate
 
-    def _critic(self, n_in):
+    def _critic(self, n_in: int) -> "Critic":
         """Rows (..., n_in) -> logits (..., 1)."""
         return Critic(n_in, self.hidden_layer_sizes)
 
@@ -36,17 +39,17 @@ class _Adversarial(Objective):
 class Critic(nn.Module):
     """Rows (..., n_in) -> logits (...): zero at the start, so that it moves nothing before it has learned."""
 
-    def __init__(self, n_in, hidden_layer_sizes):
+    def __init__(self, n_in: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
-        self.net = mlp(n_in, 1, hidden_layer_sizes, "silu", 0.0)
+        self.net: Any = mlp(n_in, 1, hidden_layer_sizes, "silu", 0.0)
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, rows):
-        """The logit."""
+    def forward(self, rows: Tensor) -> Tensor:
+        """The logit of each row, (...)."""
         return self.net(rows).squeeze(-1) + self.bias
 
 
-def logistic_loss(real, fake):
+def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """What a critic minimises, -ln s(T(real)) - ln s(-T(fake)), from its logits."""
     return softplus(-real) + softplus(fake)
 
@@ -94,22 +97,22 @@ class AAE(_Adversarial):
         weight: float = 2.0,
         hidden_layer_sizes: tuple = (64, 64),
         critic_learning_rate: float | None = 3e-4,
-    ):
+    ) -> None:
         self.weight = weight
         super().__init__(hidden_layer_sizes, critic_learning_rate)
 
-    def auxiliary(self, n_features, width):
-        """A critic of codes."""
+    def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
+        """A critic that reads codes."""
         return self._critic(width)
 
-    def __call__(self, model, x, mask, u):
-        """The reconstruction, and what it costs to be told from the prior."""
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
+        """The reconstruction, and the cost of codes that the critic tells from the prior."""
         z = model.draw(model.encode(x, mask), u)
         log_px = model.training_log_likelihood(x, mask, z).mean(0)
         adversarial = softplus(-model.auxiliary(z)).mean(0)
         return {"loss": self.weight * adversarial - log_px, "reconstruction": log_px, "adversarial": adversarial}
 
-    def auxiliary_loss(self, model, x, mask, u):
+    def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Draws of the prior against codes."""
         with torch.no_grad():
             z = model.draw(model.encode(x, mask), u)[0]
@@ -156,11 +159,11 @@ class AVB(_Adversarial):
     posterior = "implicit"
     estimates_kl = True
 
-    def auxiliary(self, n_features, width):
+    def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
         """A critic of rows with their codes."""
         return self._critic(n_features + width)
 
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """The ELBO with the critic's ln q."""
         q = model.encode(x, mask)
         z, r = model.draw(q, u), self._contrast(model, q)
@@ -170,7 +173,7 @@ class AVB(_Adversarial):
         kl_qp = (joint_log_prob(r, z) - log_pz + log_ratio).mean(0)
         return {"loss": kl_qp - log_px, "reconstruction": log_px, "kl": kl_qp}
 
-    def auxiliary_loss(self, model, x, mask, u):
+    def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Codes in the units of their own moments against standard normal ones."""
         with torch.no_grad():
             q = model.encode(x, mask)
@@ -180,7 +183,7 @@ class AVB(_Adversarial):
         real, fake = (model.auxiliary(_paired(x, mask, codes)) for codes in (z, noise))
         return {"auxiliary_loss": logistic_loss(real, fake).mean(0)}
 
-    def _contrast(self, model, q):
+    def _contrast(self, model: Model, q: Any) -> Normal:
         """r: the normal with the moments of q."""
         with torch.no_grad():
             return Normal(q.mean, q.stddev.clamp(min=1e-6), validate_args=False)
@@ -223,33 +226,33 @@ class GAN(_Adversarial):
     posterior = None
     log_px_parts = {}
 
-    def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = 3e-3):
+    def __init__(self, hidden_layer_sizes: tuple = (64, 64), critic_learning_rate: float | None = 3e-3) -> None:
         super().__init__(hidden_layer_sizes, critic_learning_rate)
 
-    def auxiliary(self, n_features, width):
-        """A critic of rows."""
+    def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
+        """A critic that reads rows."""
         return self._critic(n_features)
 
-    def __call__(self, model, x, mask, u):
-        """What it costs the generator to be told from the data."""
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
+        """The cost of generated rows that the critic tells from the data."""
         return {"loss": softplus(-model.auxiliary(_observed(self._generated(model, x), mask)))}
 
-    def auxiliary_loss(self, model, x, mask, u):
+    def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Data against generated rows with the same missing cells."""
         with torch.no_grad():
             generated = self._generated(model, x)
         real, fake = (model.auxiliary(_observed(rows, mask)) for rows in (x, generated))
         return {"auxiliary_loss": logistic_loss(real, fake)}
 
-    def _generated(self, model, x):
+    def _generated(self, model: Model, x: Tensor) -> Tensor:
         z = model.prior(model.encode).sample((1, len(x)))
         return model.decode(z).rsample()[0]
 
 
-def _observed(x, mask):
+def _observed(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else torch.where(mask, x, 0.0)
 
 
-def _paired(x, mask, z):
+def _paired(x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
     """Rows (B, D) beside their codes (S, B, K): (S, B, D + K)."""
     return torch.cat([_observed(x, mask).expand(len(z), -1, -1), z], -1)

@@ -50,7 +50,7 @@ class Annealing(Component, ABC):
     warm_up = 0
 
     @abstractmethod
-    def __call__(self, epoch) -> float:
+    def __call__(self, epoch: float) -> float:
         """Give the weight of the KL in an absolute epoch.
 
         Training asks for 0, 1, ...; held-out rows are judged by the weight of epoch inf, which must be finite.
@@ -111,18 +111,18 @@ class LinearAnnealing(Annealing):
 
     _parameter_constraints = {"n_epochs": [COUNT], "start": [NON_NEGATIVE], "end": [NON_NEGATIVE]}
 
-    def __init__(self, n_epochs: int = 10, start: float = 0.0, end: float = 1.0):
+    def __init__(self, n_epochs: int = 10, start: float = 0.0, end: float = 1.0) -> None:
         self.n_epochs = n_epochs
         self.start = start
         self.end = end
 
     @property
-    def warm_up(self):
-        """All its epochs."""
+    def warm_up(self) -> int:  # type: ignore[override]
+        """The length of the line."""
         return self.n_epochs
 
-    def __call__(self, epoch):
-        """The line."""
+    def __call__(self, epoch: float) -> float:
+        """The weight on the line, or at its end."""
         return self.start + (self.end - self.start) * min(1.0, epoch / self.n_epochs)
 
 
@@ -158,19 +158,19 @@ class CyclicalAnnealing(Annealing):
 
     _parameter_constraints = {**LinearAnnealing._parameter_constraints, "n_cycles": [COUNT]}
 
-    def __init__(self, n_epochs: int = 10, n_cycles: int = 4, start: float = 0.0, end: float = 1.0):
+    def __init__(self, n_epochs: int = 10, n_cycles: int = 4, start: float = 0.0, end: float = 1.0) -> None:
         self.n_epochs = n_epochs
         self.n_cycles = n_cycles
         self.start = start
         self.end = end
 
     @property
-    def warm_up(self):
-        """All its cycles."""
+    def warm_up(self) -> int:  # type: ignore[override]
+        """The length of all cycles together."""
         return self.n_epochs * self.n_cycles
 
-    def __call__(self, epoch):
-        """The saw tooth."""
+    def __call__(self, epoch: float) -> float:
+        """The weight on a rise, or at its end."""
         if epoch >= self.warm_up:
             return self.end
         return self.start + (self.end - self.start) * min(1.0, 2 * (epoch % self.n_epochs) / self.n_epochs)

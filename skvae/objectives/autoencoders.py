@@ -7,10 +7,12 @@ A critic T is a network whose logit tells two sources apart; trained to its opti
 (Goodfellow et al. 2014, proposition 1). -ln s(T) is softplus(-T).
 """
 
+from torch import Tensor
+
 from .._utils.checks import NON_NEGATIVE
 from .._utils.compat import StrOptions
 from ..distributions.mmd import KERNELS, mmd
-from .base import Objective
+from .base import Model, Objective
 
 __all__ = ["AE", "WAEMMD"]
 
@@ -46,7 +48,7 @@ class AE(Objective):
     posterior = "point"
     uses_prior = False
 
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """The reconstruction alone."""
         log_px = model.training_log_likelihood(x, mask, model.draw(model.encode(x, mask), u)).mean(0)
         return {"loss": -log_px, "reconstruction": log_px}
@@ -91,11 +93,11 @@ class WAEMMD(Objective):
 
     _parameter_constraints = {"weight": [NON_NEGATIVE], "kernel": [StrOptions(set(KERNELS))]}
 
-    def __init__(self, weight: float = 100.0, kernel: str = "imq"):
+    def __init__(self, weight: float = 100.0, kernel: str = "imq") -> None:
         self.weight = weight
         self.kernel = kernel
 
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """The reconstruction, and each row's share of the batch's MMD."""
         z = model.draw(model.encode(x, mask), u)
         log_px = model.training_log_likelihood(x, mask, z).mean(0)

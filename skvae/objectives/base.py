@@ -1,15 +1,63 @@
-"""The contract of an objective: (model, x, mask, u) -> row-wise loss and its readable parts, in the model's own units.
+"""The contract of an objective: (model, x, mask, u) -> row-wise loss and its readable parts, in model space.
 
 An objective is a value. Training averages its "loss" over a batch; `monitor` is the number that early stopping watches
 on held-out rows, the lower the better, or None to keep the last state. An objective with a critic builds it as the
 model's auxiliary module, whose parameters (psi) are moved by a loss and an optimizer of their own.
+
+=======================  =================  =========================  =========================  ====================
+name                     reads              gives                      who calls it               default
+=======================  =================  =========================  =========================  ====================
+__call__                 model, x, mask, u  dict of (B,), with "loss"  every step, held-out rows  must be given
+monitor                  -                  str or None                early stopping             "loss"
+log_px_parts             -                  dict of signs              history, log-Jacobian      loss, reconstruction
+n_samples, n_draws       -                  int                        who draws u                1, n_samples
+posterior                -                  str or None                where posterior="auto"     "diag"
+needs_density            -                  bool                       compatibility of parts     False
+needs_pathwise           -                  bool                       compatibility of parts     True
+estimates_kl             -                  bool                       compatibility of parts     False
+takes_closed_form        -                  bool                       compatibility of parts     False
+needs_closed_form        -                  bool                       compatibility of parts     False
+uses_prior               -                  bool                       `sample`, compatibility    True
+is_row_wise              -                  bool                       distributed training       True
+warm_up                  -                  int                        early stopping             0
+at                       epoch              Objective                  each epoch                 the objective itself
+auxiliary                n_features, width  nn.Module or None          the model, once            None
+auxiliary_loss           as `__call__`      dict, "auxiliary_loss"     steps of the critic        raises
+auxiliary_learning_rate  -                  float or None              the critic's optimizer     None
+check                    -                  None, or raises            `fit`, first               constraints
+=======================  =================  =========================  =========================  ====================
 """
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
 
-__all__ = ["Objective"]
+__all__ = ["Model", "Objective"]
+
+
+class Model(Protocol):
+    """What an objective may use of `LatentVariableModel`."""
+
+    encoder: Any
+    posterior: Any
+    prior: Any
+    auxiliary: Any
+
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
+        """q(z given x) of rows."""
+
+    def draw(self, q: Distribution, u: Tensor) -> Tensor:
+        """Codes from base noise, differentiable in training."""
+
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x given z) of codes."""
+
+    def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
+        """What takes the place of ln p(x given z) in training, (S, B)."""
 
 
 class Objective(Component, ABC):
@@ -81,7 +129,7 @@ class Objective(Component, ABC):
     """
 
     monitor: str | None = "loss"
-    log_px_parts = {"loss": -1.0, "reconstruction": 1.0}
+    log_px_parts: dict[str, float] = {"loss": -1.0, "reconstruction": 1.0}
     warm_up = 0
     n_samples = 1
     posterior: str | None = "diag"
@@ -95,7 +143,7 @@ class Objective(Component, ABC):
     is_row_wise = True
 
     @property
-    def n_draws(self):
+    def n_draws(self) -> int:
         """Draws of base noise per row and step that the loop hands over.
 
         S, where every draw becomes one code; more where some serve another purpose.
@@ -113,7 +161,7 @@ class Objective(Component, ABC):
         return self.n_samples
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         """Whether this class builds an auxiliary module.
 
         It is so where `auxiliary` is overridden; schedules and optimizers of the third group, psi, exist only then.
@@ -130,7 +178,7 @@ class Objective(Component, ABC):
         """
         return type(self).auxiliary is not Objective.auxiliary
 
-    def at(self, epoch):
+    def at(self, epoch: float) -> "Objective":
         """Give the objective of an absolute epoch 0, 1, ..., a copy where its weights change over time.
 
         Held-out rows are always judged by that of epoch inf, when all annealing is over: else a bound with a growing KL
@@ -161,7 +209,7 @@ class Objective(Component, ABC):
         return self
 
     @abstractmethod
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Give the parts of the loss, "loss" among them, which moves phi and theta.
 
         Every part goes into the history of the fit, in nats per row; `monitor` names the one that early stopping
@@ -173,7 +221,7 @@ class Objective(Component, ABC):
             Encoder, posterior, prior, decoder and likelihood, with `encode`, `draw`, `decode` and
             `training_log_likelihood`.
         x : Tensor (B, D)
-            Rows in the model's units, missing cells filled.
+            Rows in model space, missing cells filled.
         mask : Tensor (B, D) or None
             Which cells are observed; None where all are.
         u : Tensor (n_draws, B, n_noise)
@@ -202,7 +250,7 @@ class Objective(Component, ABC):
         (['kl', 'loss', 'reconstruction'], True)
         """
 
-    def auxiliary(self, n_features, width):
+    def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
         """Build the auxiliary module for rows (B, D) and codes (B, K); None where there is none.
 
         `model.auxiliary` is what this gives. Its parameters, psi, are moved by `auxiliary_loss` alone, with an
@@ -235,7 +283,7 @@ class Objective(Component, ABC):
         """
         return
 
-    def auxiliary_loss(self, model, x, mask, u):
+    def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
 
         Called on the same batches as the objective itself, in the steps that the schedule gives to the group
@@ -246,7 +294,7 @@ class Objective(Component, ABC):
         model : LatentVariableModel
             As in `__call__`; encode and decode without gradient here.
         x : Tensor (B, D)
-            Rows in the model's units, missing cells filled.
+            Rows in model space, missing cells filled.
         mask : Tensor (B, D) or None
             Which cells are observed; None where all are.
         u : Tensor (n_draws, B, n_noise)

@@ -7,14 +7,15 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.func import functional_call
 
 from .._utils.checks import COUNT, NON_NEGATIVE
 from .._utils.compat import StrOptions
 from ..distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
 from .annealing import Annealing
-from .base import Objective
+from .base import Model, Objective
 
 __all__ = ["ELBO", "IWAE"]
 
@@ -90,7 +91,7 @@ class ELBO(Objective):
         beta: float | Annealing = 1.0,
         free_bits: float = 0.0,
         gradient: str = "pathwise",
-    ):
+    ) -> None:
         self.kl = kl
         self.n_samples = n_samples
         self.beta = beta
@@ -98,36 +99,36 @@ class ELBO(Objective):
         self.gradient = gradient
 
     @property
-    def needs_pathwise(self):
+    def needs_pathwise(self) -> bool:  # type: ignore[override]
         """The score function does without."""
         return self.gradient == "pathwise"
 
     @property
-    def takes_closed_form(self):
+    def takes_closed_form(self) -> bool:  # type: ignore[override]
         """The other two estimators of the KL go by draws."""
         return self.kl in ("auto", "analytic")
 
     @property
-    def needs_closed_form(self):
+    def needs_closed_form(self) -> bool:  # type: ignore[override]
         """Where it is asked for, and for free bits with a gradient that knows of no draws."""
         return self.kl == "analytic" or (bool(self.free_bits) and not self.needs_pathwise)
 
     @property
-    def n_draws(self):
+    def n_draws(self) -> int:
         """S, and S more for a KL with draws of its own."""
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
 
     @property
-    def is_row_wise(self):
+    def is_row_wise(self) -> bool:  # type: ignore[override]
         """Free bits go by the mean over the batch."""
         return not self.free_bits
 
     @property
-    def warm_up(self):
+    def warm_up(self) -> int:  # type: ignore[override]
         """Patience waits for the annealing."""
         return self.beta.warm_up if isinstance(self.beta, Annealing) else 0
 
-    def check(self):
+    def check(self) -> None:
         """Also that there are two draws for a leave-one-out mean, and a closed form for free bits without draws."""
         super().check()
         if self.gradient == "score_function" and self.n_samples < 2:
@@ -138,7 +139,7 @@ class ELBO(Objective):
         if self.gradient == "score_function" and self.free_bits and self.kl in ("monte_carlo", "joint"):
             raise ValueError("ELBO(gradient='score_function') takes free_bits only with kl='analytic' or 'auto'.")
 
-    def at(self, epoch):
+    def at(self, epoch: float) -> Objective:
         """The weight of the epoch in place of its course."""
         if not isinstance(self.beta, Annealing):
             return self
@@ -146,7 +147,7 @@ class ELBO(Objective):
         now.beta = self.beta(epoch)
         return now
 
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """-L(x) and its two terms, (B,) each."""
         q, p = model.encode(x, mask), model.prior(model.encode)
         z = model.draw(q, u) if self.needs_pathwise else model.posterior.push(q, u).detach()
@@ -160,15 +161,17 @@ class ELBO(Objective):
             loss = loss - self._score_function_terms(q, p, z, z_kl, log_px)
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl_qp}
 
-    def _divergence(self, q, p, z):
+    def _divergence(self, q: Distribution, p: Distribution, z: Tensor) -> Tensor:
         return kl(q, p, z) if self.takes_closed_form else monte_carlo_kl(q, p, z)
 
-    def _charged(self, kl_qp, width):
+    def _charged(self, kl_qp: Tensor, width: int) -> Tensor:
         """A component below the free amount costs that amount and has no gradient."""
         free = self.free_bits * (1 if kl_qp.ndim == 2 else width)
         return torch.where(kl_qp.mean(0) > free, kl_qp, free)
 
-    def _score_function_terms(self, q, p, z, z_kl, log_px):
+    def _score_function_terms(
+        self, q: Distribution, p: Distribution, z: Tensor, z_kl: Tensor, log_px: Tensor
+    ) -> Tensor:
         """Zero in value; its gradient in phi is that of every expectation over draws in the bound."""
         if has_closed_form(q, p) and self.takes_closed_form:
             return score_function(log_px, joint_log_prob(q, z))
@@ -225,16 +228,16 @@ class IWAE(Objective):
         "gradient": [StrOptions({"pathwise", "doubly_reparameterized", "score_function"})],
     }
 
-    def __init__(self, n_samples: int = 8, gradient: str = "pathwise"):
+    def __init__(self, n_samples: int = 8, gradient: str = "pathwise") -> None:
         self.n_samples = n_samples
         self.gradient = gradient
 
     @property
-    def needs_pathwise(self):
+    def needs_pathwise(self) -> bool:  # type: ignore[override]
         """The score function does without."""
         return self.gradient != "score_function"
 
-    def check(self):
+    def check(self) -> None:
         """Also that there are two draws for a leave-one-out mean."""
         super().check()
         if self.gradient == "score_function" and self.n_samples < 2:
@@ -243,7 +246,7 @@ class IWAE(Objective):
                 f"as it compares each draw with the mean of the others. Got {self.n_samples!r} instead."
             )
 
-    def __call__(self, model, x, mask, u):
+    def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """-L_S(x), and the terms of the ELBO over the same draws, (B,) each."""
         raw, p = model.encoder(x, mask), model.prior(model.encode)
         q = model.posterior(raw)
@@ -259,18 +262,18 @@ class IWAE(Objective):
         return {"loss": loss, "reconstruction": log_px.mean(0), "kl": (log_qz - log_pz).mean(0)}
 
 
-def score_function(f, log_qz):
+def score_function(f: Tensor, log_qz: Tensor) -> Tensor:
     """Zero in value, with the gradient mean_s (f_s - mean of the other f) grad ln q(z_s); f and log_qz (S, B)."""
     others = (f.sum(0) - f) / (len(f) - 1)
     return ((f - others).detach() * value_free(log_qz)).mean(0)
 
 
-def value_free(t):
+def value_free(t: Tensor) -> Tensor:
     """Zero, with the gradient of t."""
     return t - t.detach()
 
 
-def loss_without_each(log_w):
+def loss_without_each(log_w: Tensor) -> Tensor:
     """-L_S with ln w_s replaced by the mean of the others, for each s: (S, B)."""
     S = len(log_w)
     geometric = (log_w.sum(0) - log_w) / (S - 1)
@@ -281,23 +284,23 @@ def loss_without_each(log_w):
 class _LogProb(nn.Module):
     """ln q(z) of the posterior behind raw numbers."""
 
-    def __init__(self, head):
+    def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.head = head
 
-    def forward(self, raw, z):
+    def forward(self, raw: Tensor, z: Tensor) -> Tensor:
         """(S, B)."""
         return joint_log_prob(self.head(raw), z)
 
 
-def _detached_log_prob(head, raw, z):
+def _detached_log_prob(head: nn.Module, raw: Tensor, z: Tensor) -> Tensor:
     """ln q(z_s | x), (S, B), with a gradient in z alone: raw numbers and the head's own parameters are detached."""
     log_prob = _LogProb(head)  # as a module: the layers of a flow run when the density is asked for, not before
     own = {name: parameter.detach() for name, parameter in log_prob.named_parameters()}
     return functional_call(log_prob, own, (raw.detach(), z))
 
 
-def _doubly_reparameterized(log_w, z):
+def _doubly_reparameterized(log_w: Tensor, z: Tensor) -> Tensor:
     """Zero in value; weights w~ for theta and, through the hook on z, w~^2 for phi. log_w is (S, B)."""
     w = log_w.softmax(0).detach()
     z.register_hook(lambda gradient: gradient * w[..., None])

@@ -1,25 +1,44 @@
-"""Posteriors q(z given x) = network + head: raw numbers -> distribution over the code.
+"""The contract of posteriors q(z given x): a value, `Posterior`, and the module that it builds, `Head`.
 
-`Posterior` is the value, its `build` gives the head. A head reads `n_raw` numbers per row and offers
+The encoder gives `n_raw` numbers per row, of which the head makes q. Shapes: raw (B, n_raw), base noise u (S, 1 or B,
+n_noise), codes z (S, B, K).
 
-- `forward(raw)`: raw (B, n_raw) -> q,
-- `push(q, u)`: base noise u (S, 1 or B, n_noise), standard normal, -> exact draws z (S, B, K) (Kingma & Welling 2014,
-  section 2.4); row-wise and deterministic, so that a row's score does not depend on its neighbours,
-- `rsample(q, u)`: draws that are differentiable in the raw numbers, for training; `push` where that is,
-- `center(q)`: what transform returns, (B, K),
-- `marginals(q)`: q_k(z_k given x), for the information of single components,
-- `condition`: what holes in a row do to its raw numbers, a function of `conditioning.py` or None,
-- `start(mean, projection, covariance)`: the raw affine map that imitates the normal code of the closed-form start.
+=========================  ===================  ===================  =========================  ================
+name                       reads                gives                who calls it               default
+=========================  ===================  ===================  =========================  ================
+Posterior.build            n_components         Head                 the model, once            must be given
+Posterior.prior            -                    Prior                where prior="auto"         StandardNormal()
+Posterior.width            n_components         K                    who needs the shape of z   n_components
+Posterior.has_density      -                    bool                 scores, compatibility      True
+Posterior.reparameterized  -                    bool                 compatibility of parts     True
+Posterior.check            -                    None, or raises      `fit`, first               constraints
+Head.forward               raw                  Distribution         every pass                 must be given
+Head.push                  q, u                 z, exact draws       scores, sampling           must be given
+Head.start                 normal code, (K, D)  numbers, map back    initialisation             must be given
+Head.rsample               q, u                 z, with gradient     training                   `push`
+Head.center                q                    (B, K)               `transform`                the mean
+Head.marginals             q                    Distribution (B, K)  information of components  q
+Head.condition             deviation, P, P_0    deviation            encoder, at missing cells  None
+Head.n_raw, Head.n_noise   -                    int                  encoder, who draws noise   of `__init__`
+=========================  ===================  ===================  =========================  ================
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
+from ..priors.base import Prior
 from ..priors.fixed import StandardNormal
 
-__all__ = ["Head", "Posterior"]
+__all__ = ["Head", "HeadInit", "Posterior"]
+
+#: What `Head.start` gives.
+HeadInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Posterior(Component, ABC):
@@ -72,7 +91,7 @@ class Posterior(Component, ABC):
     reparameterized = True
 
     @abstractmethod
-    def build(self, n_components) -> "Head":
+    def build(self, n_components: int) -> "Head":
         """Make the head for a code of `n_components` variables.
 
         Called once in `fit`; the weights of a posterior live in the head and in nothing else.
@@ -101,7 +120,7 @@ class Posterior(Component, ABC):
         5
         """
 
-    def prior(self):
+    def prior(self) -> Prior:
         """Give the prior that ``prior="auto"`` means.
 
         The standard member of the posterior's own family, so that a component can reach the prior and be switched off.
@@ -123,7 +142,7 @@ class Posterior(Component, ABC):
         """
         return StandardNormal()
 
-    def width(self, n_components):
+    def width(self, n_components: int) -> int:
         """Give K, the width of z, for a number of latent variables.
 
         They differ where one variable takes several columns, as a one-hot variable does.
@@ -167,7 +186,7 @@ class Head(nn.Module, ABC):
     Attributes
     ----------
     condition : callable or None
-        What holes in a row do to its raw numbers, a function of `skvae.conditioning`; None where nothing is done.
+        What missing cells do to the raw numbers of a row, a function of `posteriors/conditioning.py`; None for nothing.
 
     See Also
     --------
@@ -188,15 +207,15 @@ class Head(nn.Module, ABC):
     tensor([[[1., 1.]]])
     """
 
-    condition = None
+    condition: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, n_raw, n_noise):
+    def __init__(self, n_raw: int, n_noise: int) -> None:
         super().__init__()
         self.n_raw = n_raw
         self.n_noise = n_noise
 
     @abstractmethod
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Map raw numbers to q, one distribution per row.
 
         It factorises, batch shape (B, K) and no event shape, or is joint, batch shape (B,) and event shape (K,); what a
@@ -228,7 +247,7 @@ class Head(nn.Module, ABC):
         """
 
     @abstractmethod
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws z of q.
 
         Row by row and deterministic, so that the score of a row depends neither on its neighbours nor on a generator.
@@ -260,7 +279,7 @@ class Head(nn.Module, ABC):
         tensor([[[1., 0.]]])
         """
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the raw numbers; `push` where that is.
 
         Only training calls it. They may be biased, as relaxed classes are, or draw anew, as gamma variables do: scores
@@ -294,7 +313,7 @@ class Head(nn.Module, ABC):
         """
         return self.push(q, u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """Give what `transform` reports: E[z given x], or what stands in for it.
 
         By default the mean of q; a family without one gives its median or location.
@@ -323,7 +342,7 @@ class Head(nn.Module, ABC):
         """
         return q.mean
 
-    def marginals(self, q):
+    def marginals(self, q: Any) -> Distribution:
         """Give the components of q one by one, q_k(z_k given x): q itself where it factorises.
 
         The information of single components is read from them, which orders the codes.
@@ -353,8 +372,8 @@ class Head(nn.Module, ABC):
         return q
 
     @abstractmethod
-    def start(self, mean, projection, covariance):
-        """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form start.
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
+        """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form initialisation.
 
         The encoder's affine path becomes weight and bias; the decoder's reads basis and offset, since codes off the
         line stand for the normal ones.

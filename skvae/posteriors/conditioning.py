@@ -1,4 +1,4 @@
-"""What holes in a row do to the raw numbers of its posterior: Gaussian conditioning in the space of the codes.
+"""What missing cells do to the raw numbers of a row: Gaussian conditioning in the space of the latent code.
 
 A row with all cells has the linear part t = P_0^-1 h of its code's mean, and the precision P_0. With some cells only,
 h and P are sums over those (`networks.Encoder`), and the code is N(P^-1 h, P^-1). Each function takes the deviation of
@@ -8,11 +8,12 @@ Shapes: deviation (B, R), P (B, K, K), P_0 (K, K).
 """
 
 import torch
+from torch import Tensor
 
 __all__ = ["condition_covariance", "condition_location", "condition_spread"]
 
 
-def condition_location(deviation, P, P_0):
+def condition_location(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
     """K locations first, nothing else that would know of the spread."""
     K = P_0.shape[-1]
     h = deviation[..., :K] @ P_0
@@ -20,7 +21,7 @@ def condition_location(deviation, P, P_0):
     return torch.cat([t, deviation[..., K:]], -1)
 
 
-def condition_spread(deviation, P, P_0):
+def condition_spread(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
     """K locations, then K log variances of independent components: the best of these are 1 / P_kk."""
     K = P_0.shape[-1]
     located = condition_location(deviation, P, P_0)
@@ -28,14 +29,14 @@ def condition_spread(deviation, P, P_0):
     return torch.cat([located[..., :K], located[..., K : 2 * K] + wider, located[..., 2 * K :]], -1)
 
 
-def condition_covariance(deviation, P, P_0):
+def condition_covariance(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
     """K locations, then the lower triangle of the Cholesky factor of P^-1 with a logarithmic diagonal."""
     K = P_0.shape[-1]
     located = condition_location(deviation, P, P_0)
     return torch.cat([located[..., :K], located[..., K:] + _raw_factor(P) - _raw_factor(P_0)], -1)
 
 
-def _raw_factor(P):
+def _raw_factor(P: Tensor) -> Tensor:
     """The lower triangle of chol(P^-1), row by row, its diagonal as logarithms: (..., K (K + 1) / 2)."""
     K = P.shape[-1]
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(P)))

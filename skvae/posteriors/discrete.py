@@ -1,18 +1,21 @@
 """Posteriors of one value or of classes: latent codes without noise, and one-hot codes."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import norm
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.checks import POSITIVE
 from .._utils.compat import Interval
 from ..distributions.latent import OneHots, PointMass
 from ..families.base import uniform
+from ..priors.base import Prior
 from ..priors.fixed import UniformCategorical
-from .base import Head, Posterior
+from .base import Head, HeadInit, Posterior
 from .conditioning import condition_location
 
 __all__ = ["CategoricalPosterior", "Point"]
@@ -42,7 +45,7 @@ class Point(Posterior):
 
     has_density = False
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """The raw numbers are the code."""
         return _PointHead(n_components, 0)
 
@@ -52,15 +55,15 @@ class _PointHead(Head):
 
     condition = staticmethod(condition_location)
 
-    def forward(self, raw):
-        """As they are."""
+    def forward(self, raw: Tensor) -> Distribution:
+        """The raw numbers are the code."""
         return PointMass(raw)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """There is no noise to push."""
         return q.rsample(u.shape[:1])
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """The mean of the normal code."""
         return projection, mean, np.eye(len(mean)), np.zeros_like(mean)
 
@@ -107,24 +110,24 @@ class CategoricalPosterior(Posterior):
         "temperature": [POSITIVE, None],
     }
 
-    def __init__(self, n_classes: int = 10, temperature: float | None = 0.5):
+    def __init__(self, n_classes: int = 10, temperature: float | None = 0.5) -> None:
         self.n_classes = n_classes
         self.temperature = temperature
 
     @property
-    def reparameterized(self):
-        """Relaxed draws are."""
+    def reparameterized(self) -> bool:  # type: ignore[override]
+        """Relaxed draws have a gradient, exact ones have none."""
         return self.temperature is not None
 
-    def prior(self):
-        """Every class alike."""
+    def prior(self) -> Prior:
+        """All classes are equally probable."""
         return UniformCategorical(self.n_classes)
 
-    def width(self, n_components):
+    def width(self, n_components: int) -> int:
         """C columns for each variable."""
         return n_components * self.n_classes
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """C logits per variable."""
         return _CategoricalHead(n_components, self.n_classes, self.temperature)
 
@@ -132,30 +135,30 @@ class CategoricalPosterior(Posterior):
 class _CategoricalHead(Head):
     """Raw numbers (B, n C) -> OneHots of n variables."""
 
-    def __init__(self, n_components, n_classes, temperature):
+    def __init__(self, n_components: int, n_classes: int, temperature: float | None) -> None:
         super().__init__(n_components * n_classes, n_components * n_classes)
         self.n_classes = n_classes
         self.temperature = temperature
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Raw numbers are logits."""
         return OneHots(raw.unflatten(-1, (-1, self.n_classes)))
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """One-hot at the largest ln pi + g, g = -ln -ln Phi(u)."""
         return nn.functional.one_hot(self._perturbed(q, u).argmax(-1), self.n_classes).to(u).flatten(-2)
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """The softmax in place of the largest."""
         if self.temperature is None:
             return self.push(q, u)
         return (self._perturbed(q, u) / self.temperature).softmax(-1).flatten(-2)
 
-    def _perturbed(self, q, u):
+    def _perturbed(self, q: Any, u: Tensor) -> Tensor:
         gumbel = -torch.log(-torch.log(uniform(u)))
         return q.log_probabilities + gumbel.unflatten(-1, (-1, self.n_classes))
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """Each variable cuts its normal code into C equally probable parts; a class stands for the mean of its part."""
         C, n = self.n_classes, len(mean)
         edges = norm.ppf(np.arange(C + 1) / C)

@@ -1,10 +1,13 @@
 """Posteriors of any shape: networks fed with noise, and normalizing flows."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from torch.distributions import AffineTransform, ComposeTransform, Normal
+from torch import Tensor
+from torch.distributions import AffineTransform, ComposeTransform, Distribution, Normal
 
 from .._utils.checks import COUNT, SIZES
 from .._utils.random import whitened_pairs
@@ -12,7 +15,7 @@ from ..distributions.coupling import coupling_layers, import_zuko
 from ..distributions.latent import Flow
 from ..distributions.latent import Implicit as ImplicitDistribution
 from ..networks.architectures import mlp
-from .base import Head, Posterior
+from .base import Head, HeadInit, Posterior
 from .conditioning import condition_spread
 from .normal import MeanField
 
@@ -57,10 +60,10 @@ class Implicit(Posterior):
 
     _parameter_constraints = {"hidden_layer_sizes": [SIZES]}
 
-    def __init__(self, hidden_layer_sizes: tuple = (64,)):
+    def __init__(self, hidden_layer_sizes: tuple = (64,)) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """Location, scale and the network of the noise."""
         return _ImplicitHead(n_components, self.hidden_layer_sizes)
 
@@ -70,16 +73,18 @@ class _DrawnHead(Head):
 
     condition = staticmethod(condition_spread)
 
-    def __init__(self, n_components, n_extra=0):
+    frozen: Tensor
+
+    def __init__(self, n_components: int, n_extra: int = 0) -> None:
         super().__init__(2 * n_components + n_extra, n_components)
         self.normal = MeanField().build(n_components)
         self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
 
-    def marginals(self, q):
+    def marginals(self, q: Any) -> Distribution:
         """Normal with the Monte-Carlo moments."""
         return Normal(q.mean, q.stddev, validate_args=False)
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """The normal code itself; further raw numbers are zero."""
         weight, bias, basis, offset = self.normal.start(mean, projection, covariance)
         n_extra = self.n_raw - len(bias)
@@ -89,27 +94,27 @@ class _DrawnHead(Head):
 class _ImplicitHead(_DrawnHead):
     """Raw numbers (B, 2 K) -> Implicit."""
 
-    def __init__(self, n_components, hidden_layer_sizes):
+    def __init__(self, n_components: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__(n_components)
-        self.net = mlp(3 * n_components, n_components, hidden_layer_sizes, "silu", 0.0)
+        self.net: Any = mlp(3 * n_components, n_components, hidden_layer_sizes, "silu", 0.0)
 
-    def forward(self, raw):
-        """What to do with noise."""
-        return ImplicitDistribution(partial(self._draw, raw), raw.shape[:-1], (self.n_noise,), self.frozen)
+    def forward(self, raw: Tensor) -> Distribution:
+        """Codes that are defined by how they are drawn."""
+        return ImplicitDistribution(partial(self._draw, raw), raw.shape[:-1], torch.Size([self.n_noise]), self.frozen)
 
-    def _draw(self, raw, u):
+    def _draw(self, raw: Tensor, u: Tensor) -> Tensor:
         q = self.normal(raw)
         shape = (*u.shape[:-2], *raw.shape)
         context = torch.cat([raw.expand(shape), u.expand(*shape[:-1], -1)], -1)
         return self.normal.push(q, u) + self.net(context)
 
-    def push(self, q, u):
-        """Feed the noise."""
+    def push(self, q: Any, u: Tensor) -> Tensor:
+        """Feed the noise to the network."""
         return q.draw(u)
 
 
 class FlowPosterior(Posterior):
-    r"""A normal, bent by coupling layers that read the row: short name "flow".
+    r"""A normal variable that coupling layers transform, given the row: short name "flow".
 
     .. math:: z = m(x) + s(x) f^{-1}(u; c(x)), \quad
         \ln q(z|x) = \ln N(f(\tilde z; c); 0, I) + \ln |\det \partial f / \partial z|,
@@ -146,16 +151,16 @@ class FlowPosterior(Posterior):
 
     _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}
 
-    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
+    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)) -> None:
         self.n_transforms = n_transforms
         self.hidden_layer_sizes = hidden_layer_sizes
 
-    def check(self):
+    def check(self) -> None:
         """Also that zuko is installed."""
         super().check()
         import_zuko()
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """Location, scale and K numbers of context from the encoder."""
         return _FlowHead(n_components, self.n_transforms, self.hidden_layer_sizes)
 
@@ -163,18 +168,18 @@ class FlowPosterior(Posterior):
 class _FlowHead(_DrawnHead):
     """Raw numbers (B, 3 K) -> Flow."""
 
-    def __init__(self, n_components, n_transforms, hidden_layer_sizes):
+    def __init__(self, n_components: int, n_transforms: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__(n_components, n_extra=n_components)
         self.flow = coupling_layers(n_components, n_components, n_transforms, hidden_layer_sizes)
 
-    def forward(self, raw):
-        """f after the units of the normal."""
+    def forward(self, raw: Tensor) -> Distribution:
+        """f, after codes are standardised by the location and scale of the normal."""
         K = self.n_noise
         normal = self.normal(raw[..., : 2 * K])
         units = AffineTransform(normal.loc, normal.scale, event_dim=1).inv
         transform = ComposeTransform([units, self.flow(raw[..., 2 * K :])])
-        return Flow(transform, raw.shape[:-1], (K,), self.frozen)
+        return Flow(transform, raw.shape[:-1], torch.Size([K]), self.frozen)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """The inverse of the transform."""
         return q.draw(u)

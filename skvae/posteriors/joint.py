@@ -1,18 +1,22 @@
 """Posteriors that are one joint distribution over the code and not normal, with their standard members as priors."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import optimize, special
+from torch import Tensor
 from torch import distributions as td
+from torch.distributions import Distribution
 
 from ..distributions import quantiles
 from ..distributions.divergences import marginals
 from ..distributions.univariate import MultivariateStudentT
 from ..families.real import FINITE_VARIANCE
+from ..priors.base import Prior
 from ..priors.joint import DirichletPrior, EllipticalPrior
-from .base import Head, Posterior
+from .base import Head, HeadInit, Posterior
 from .normal import FullCovariance
 
 __all__ = ["DirichletPosterior", "Elliptical"]
@@ -43,11 +47,11 @@ class DirichletPosterior(Posterior):
     (True, 1.0)
     """
 
-    def prior(self):
-        """Dirichlet(1)."""
+    def prior(self) -> Prior:
+        """Dirichlet(1), which is uniform on the simplex."""
         return DirichletPrior()
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """One distribution over the simplex."""
         if n_components < 2:
             raise ValueError(f"A Dirichlet code needs n_components >= 2. Got n_components={n_components} instead.")
@@ -57,24 +61,24 @@ class DirichletPosterior(Posterior):
 class _DirichletHead(Head):
     """Raw numbers (B, K) -> Dirichlet with batch shape (B,) and event shape (K,)."""
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Concentrations exp(raw)."""
         return td.Dirichlet(raw.clamp(math.log(0.3), 9.0).exp(), validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """Gamma variables by their inverse CDF, over their sum; without gradient."""
         shares = quantiles.gamma(q.concentration, u)
         return (shares / shares.sum(-1, keepdim=True)).clamp(min=torch.finfo(u.dtype).tiny)
 
-    def rsample(self, q, u):
-        """Torch's own draws."""
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
+        """Torch's own draws, whose gradient is implicit."""
         return q.rsample(u.shape[:1])
 
-    def marginals(self, q):
-        """Beta variables."""
+    def marginals(self, q: Any) -> Distribution:
+        """The single shares are beta variables."""
         return marginals(q)
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """Codes t_k stand for the standardised logarithms of the gamma variables behind z.
 
         With concentration c these have mean psi(c) and variance psi'(c): c is chosen so that psi'(c) / psi'(1) is the
@@ -120,14 +124,14 @@ class Elliptical(Posterior):
 
     _parameter_constraints = {"df": [FINITE_VARIANCE]}
 
-    def __init__(self, df: float = 4.0):
+    def __init__(self, df: float = 4.0) -> None:
         self.df = df
 
-    def prior(self):
-        """The standard member."""
+    def prior(self) -> Prior:
+        """Location 0 and scale matrix I, with the same degrees of freedom."""
         return EllipticalPrior(self.df)
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """One joint Student t over the code."""
         return _EllipticalHead(float(self.df), n_components)
 
@@ -135,28 +139,28 @@ class Elliptical(Posterior):
 class _EllipticalHead(Head):
     """Raw numbers as for a full-covariance normal, whose location and L it takes; K + 1 noise variables."""
 
-    def __init__(self, df, n_components):
+    def __init__(self, df: float, n_components: int) -> None:
         normal = FullCovariance().build(n_components)
         super().__init__(normal.n_raw, n_components + 1)
         self.df = df
         self.normal = normal
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """The normal's location and scale matrix, with df."""
         normal = self.normal(raw)
         return MultivariateStudentT(self.df, normal.loc, normal.scale_tril)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = m + L e / sqrt(w / df), w from the last noise variable; df is fixed, so w needs no gradient."""
         half = torch.full_like(u[0, 0, -1:], self.df / 2)
         w = 2 * quantiles.gamma(half, u[..., -1:])
         return q.loc + (self.normal.push(q, u[..., :-1]) - q.loc) * (self.df / w).sqrt()
 
-    def marginals(self, q):
-        """Student t variables."""
+    def marginals(self, q: Any) -> Distribution:
+        """The single components are Student t variables."""
         return marginals(q)
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """t = z sqrt((df - 2) / df): the standard member has unit variance then, and so moments match."""
         weight, bias, basis, offset = self.normal.start(mean, projection, covariance)
         spread = math.sqrt(self.df / (self.df - 2))

@@ -1,14 +1,18 @@
 """Normal posteriors, and independent members of any family."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch.distributions import MultivariateNormal, Normal
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from .._utils.compat import StrOptions
 from ..families import FAMILIES, Gaussian
 from ..families.base import Family, FamilyHead
+from ..priors.base import Prior
 from ..priors.fixed import Standard, StandardNormal, check_reparameterized
-from .base import Head, Posterior
+from .base import Head, HeadInit, Posterior
 from .conditioning import condition_covariance, condition_location, condition_spread
 
 __all__ = ["FullCovariance", "MeanField"]
@@ -17,8 +21,8 @@ __all__ = ["FullCovariance", "MeanField"]
 class MeanField(Posterior):
     r"""Independent components of one family, :math:`q(z | x) = \prod_k q_k(z_k | x)`: short name "diag" if normal.
 
-    Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where rows have no
-    holes, the linear start is rotated so that the exact posterior of normal codes is of this form.
+    Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where no
+    cell is missing, the linear initialisation is rotated so that the exact posterior of normal codes is of this form.
 
     Kingma & Welling (2014), section 2.4, for which families can be reparameterised.
 
@@ -30,7 +34,7 @@ class MeanField(Posterior):
     See Also
     --------
     FullCovariance : Correlated normal components.
-    FlowPosterior : Components that are bent together.
+    FlowPosterior : Components that are transformed together.
 
     Examples
     --------
@@ -50,24 +54,24 @@ class MeanField(Posterior):
         "family": [StrOptions({name for name, family in FAMILIES.items() if family.reparameterized}), Family]
     }
 
-    def __init__(self, family: str | Family = "gaussian"):
+    def __init__(self, family: str | Family = "gaussian") -> None:
         self.family = family
 
-    def check(self):
+    def check(self) -> None:
         """Also that draws of the family can be differentiated."""
         super().check()
         check_reparameterized(self)
 
-    def prior(self):
+    def prior(self) -> Prior:
         """The family's own standard member."""
         family = self._amortized_family()
         return StandardNormal() if isinstance(family, Gaussian) else Standard(family)
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """One head for all components."""
         return _MeanFieldHead(self._amortized_family(), n_components)
 
-    def _amortized_family(self):
+    def _amortized_family(self) -> Family:
         family = FAMILIES[self.family]() if isinstance(self.family, str) else self.family
         return family.amortized()
 
@@ -75,7 +79,7 @@ class MeanField(Posterior):
 class _MeanFieldHead(Head):
     """Raw numbers (B, n_raw of the family * K) -> the family's distribution with batch shape (B, K)."""
 
-    def __init__(self, family, n_components):
+    def __init__(self, family: Family, n_components: int) -> None:
         head = FamilyHead(family, n_components)
         super().__init__(head.n_raw, n_components)
         self.family = family
@@ -83,24 +87,24 @@ class _MeanFieldHead(Head):
         if family.location_scale:
             self.condition = condition_location if family.n_raw == 1 else condition_spread
 
-    def forward(self, raw):
-        """Every component at once."""
+    def forward(self, raw: Tensor) -> Distribution:
+        """All components in one distribution."""
         return self.head(raw)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """The family's inverse CDF or location-scale map."""
         return self.family.push(q, u)
 
-    def rsample(self, q, u):
+    def rsample(self, q: Any, u: Tensor) -> Tensor:
         """The family's differentiable draws."""
         return self.family.rsample(q, u)
 
-    def center(self, q):
+    def center(self, q: Any) -> Tensor:
         """E[z given x] where it is finite, (B, K)."""
         return self.family.center(q)
 
-    def start(self, mean, projection, covariance):
-        """Component by component."""
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
+        """Each component by itself, as the family says."""
         weight, bias, slope, offset = self.family.code_start(mean, projection, np.diag(covariance))
         return weight, bias, np.diag(slope), offset
 
@@ -109,7 +113,7 @@ class FullCovariance(Posterior):
     """Correlated components, :math:`q(z | x) = N(m(x), L(x) L(x)^T)`, L lower triangular: short name "full".
 
     The diagonal of L is exp(raw), the part below it is raw. With a linear decoder it loses nothing against the exact
-    posterior even where the loadings are rotated, or where each row has holes of its own.
+    posterior even where the loadings are rotated, or where other cells are missing in each row.
 
     See Also
     --------
@@ -118,7 +122,7 @@ class FullCovariance(Posterior):
 
     Examples
     --------
-    Without holes the closed-form start needs no correlations; with holes each row would have its own:
+    With complete rows the closed-form initialisation needs no correlations; with missing cells each row has its own:
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_iris
@@ -131,7 +135,7 @@ class FullCovariance(Posterior):
     0.05
     """
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> Head:
         """One joint normal over the code."""
         return _FullCovarianceHead(n_components)
 
@@ -141,13 +145,16 @@ class _FullCovarianceHead(Head):
 
     condition = staticmethod(condition_covariance)
 
-    def __init__(self, n_components):
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, n_components: int) -> None:
         rows, columns = np.tril_indices(n_components)
         super().__init__(n_components + len(rows), n_components)
         self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
 
-    def forward(self, raw):
+    def forward(self, raw: Tensor) -> Distribution:
         """Fill L from the raw numbers."""
         K = self.n_noise
         lower = raw.new_zeros(*raw.shape[:-1], K, K)
@@ -156,15 +163,15 @@ class _FullCovarianceHead(Head):
         scale_tril = lower.tril(-1) + torch.diag_embed(log_diagonal.exp())
         return MultivariateNormal(raw[..., :K], scale_tril=scale_tril, validate_args=False)
 
-    def push(self, q, u):
+    def push(self, q: Any, u: Tensor) -> Tensor:
         """z = m + L u."""
         return q.loc + torch.einsum("bij,sbj->sbi", q.scale_tril, u.expand(-1, q.loc.shape[0], -1))
 
-    def marginals(self, q):
+    def marginals(self, q: Any) -> Distribution:
         """Normal with the diagonal of the covariance."""
         return Normal(q.loc, q.stddev, validate_args=False)
 
-    def start(self, mean, projection, covariance):
+    def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """The normal code itself."""
         lower = np.linalg.cholesky(covariance)
         np.fill_diagonal(lower, np.log(np.diag(lower)))

@@ -19,7 +19,7 @@ __all__ = [
     "VampPrior",
 ]
 
-PRIORS = {
+PRIORS: dict[str, type[Prior]] = {
     "normal": StandardNormal,
     "mixture": NormalMixture,
     "vamp": VampPrior,

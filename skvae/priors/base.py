@@ -1,10 +1,31 @@
-"""Priors p(z): where codes live. A prior is a value; its module returns the distribution."""
+"""The contract of priors p(z), where codes live: a value, whose module returns the distribution.
+
+==================  =========================  ====================  ================================  =============
+name                reads                      gives                 who calls it                      default
+==================  =========================  ====================  ================================  =============
+build               n_components               nn.Module             the model, once                   must be given
+build(...).forward  encode                     p(z) of K components  every pass                        must be given
+reads_rows          -                          bool                  who calls `build` and the module  False
+start               module, codes, rows, seed  None, sets in place   initialisation                    nothing
+check               -                          None, or raises       `fit`, first                      constraints
+==================  =========================  ====================  ================================  =============
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from .._utils.component import Component
+from .._utils.signatures import own_signature
 
-__all__ = ["Prior"]
+__all__ = ["Encode", "Prior"]
+
+#: Rows (M, D) in model space -> their posterior.
+Encode: TypeAlias = Callable[[Tensor], Distribution]
 
 
 class Prior(Component, ABC):
@@ -48,11 +69,12 @@ class Prior(Component, ABC):
 
     reads_rows = False
 
+    @own_signature
     @abstractmethod
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """Make the module whose ``forward(encode)`` returns p(z).
 
-        The encode callable maps rows (M, D), in the model's units, to their q; priors that do not read rows ignore it.
+        The encode callable maps rows (M, D), in model space, to their q; priors that do not read rows ignore it.
 
         Parameters
         ----------
@@ -76,11 +98,11 @@ class Prior(Component, ABC):
         tensor([-0.9189, -0.9189])
         """
 
-    def start(self, module, z, x, seed):
-        """Spread the module over codes of the closed-form start.
+    def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
+        """Spread the module over the codes of the closed-form initialisation.
 
         Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
-        happens: the codes of the start fill a standard normal.
+        happens: the codes of the initialisation fill a standard normal.
 
         Parameters
         ----------
@@ -89,7 +111,7 @@ class Prior(Component, ABC):
         z : ndarray (n, K)
             One draw of the posterior of each row, at the start.
         x : Tensor (n, D)
-            The rows, in the model's units.
+            The rows, in model space.
         seed : int
             Of everything that is random here.
 

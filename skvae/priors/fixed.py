@@ -1,16 +1,17 @@
 """Priors without parameters."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import torch
-from torch import nn
-from torch.distributions import Uniform
+from torch import Tensor, nn
+from torch.distributions import Distribution, Uniform
 
 from .._utils.compat import Interval
 from ..distributions.latent import OneHots
 from ..families import Gaussian
 from ..families.base import Family
-from .base import Prior
+from .base import Encode, Prior
 
 __all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior", "check_reparameterized"]
 
@@ -27,7 +28,7 @@ class StandardNormal(Prior):
     --------
     Standard : The same for another family.
     NormalMixture : Groups of codes.
-    FlowPrior : A normal that bends to fit the codes.
+    FlowPrior : A normal that is transformed to fit the codes.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class StandardNormal(Prior):
     array([1., 1.])
     """
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights."""
         return _StandardModule(Gaussian(), n_components)
 
@@ -75,15 +76,15 @@ class Standard(Prior):
 
     _parameter_constraints = {"family": [Family]}
 
-    def __init__(self, family: Family):
+    def __init__(self, family: Family) -> None:
         self.family = family
 
-    def check(self):
+    def check(self) -> None:
         """Also that draws of the family can be differentiated, as those of codes are."""
         super().check()
         check_reparameterized(self)
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights."""
         return _StandardModule(self.family.amortized(), n_components)
 
@@ -91,12 +92,14 @@ class Standard(Prior):
 class _StandardModule(nn.Module):
     """p(z) with batch shape (K,)."""
 
-    def __init__(self, family, n_components):
+    zero: Tensor
+
+    def __init__(self, family: Family, n_components: int) -> None:
         super().__init__()
         self.family = family
         self.register_buffer("zero", torch.zeros(n_components), persistent=False)
 
-    def forward(self, encode=None):
+    def forward(self, encode: Encode | None = None) -> Distribution:
         """The standard member, K times."""
         return self.family.standard(self.zero)
 
@@ -133,17 +136,17 @@ class UniformPrior(Prior):
 
     _parameter_constraints = {"low": [_FINITE], "high": [_FINITE]}
 
-    def __init__(self, low: float = 0.0, high: float = 1.0):
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         self.low = low
         self.high = high
 
-    def check(self):
+    def check(self) -> None:
         """Also that `low` lies below `high`."""
         super().check()
         if self.low >= self.high:
             raise ValueError(f"UniformPrior needs low < high. Got low={self.low!r}, high={self.high!r} instead.")
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights."""
         return _UniformModule(n_components, self.low, self.high)
 
@@ -151,12 +154,15 @@ class UniformPrior(Prior):
 class _UniformModule(nn.Module):
     """p(z) with batch shape (K,)."""
 
-    def __init__(self, n_components, low, high):
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, n_components: int, low: float, high: float) -> None:
         super().__init__()
         self.register_buffer("low", torch.full((n_components,), float(low)), persistent=False)
         self.register_buffer("high", torch.full((n_components,), float(high)), persistent=False)
 
-    def forward(self, encode=None):
+    def forward(self, encode: Encode | None = None) -> Distribution:
         """U(low, high), K times."""
         return Uniform(self.low, self.high, validate_args=False)
 
@@ -191,10 +197,10 @@ class UniformCategorical(Prior):
 
     _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left")]}
 
-    def __init__(self, n_classes: int = 10):
+    def __init__(self, n_classes: int = 10) -> None:
         self.n_classes = n_classes
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights; `n_components` is the width of z."""
         if n_components % self.n_classes:
             raise ValueError(
@@ -206,16 +212,18 @@ class UniformCategorical(Prior):
 class _UniformCategoricalModule(nn.Module):
     """OneHots without batch shape."""
 
-    def __init__(self, width, n_classes):
+    logits: Tensor
+
+    def __init__(self, width: int, n_classes: int) -> None:
         super().__init__()
         self.register_buffer("logits", torch.zeros(width // n_classes, n_classes), persistent=False)
 
-    def forward(self, encode=None):
+    def forward(self, encode: Encode | None = None) -> Distribution:
         """ln 1/C everywhere."""
         return OneHots(self.logits)
 
 
-def check_reparameterized(component):
+def check_reparameterized(component: Any) -> None:
     """Raise a ValueError for a family of latent codes whose draws cannot be differentiated."""
     if isinstance(component.family, Family) and not component.family.reparameterized:
         raise ValueError(

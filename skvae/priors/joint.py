@@ -1,13 +1,16 @@
 """Priors over the whole code: Dirichlet, and the multivariate Student t."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor, nn
 from torch import distributions as td
-from torch import nn
+from torch.distributions import Distribution
 
 from .._utils.checks import POSITIVE
 from ..distributions.univariate import MultivariateStudentT
 from ..families.real import FINITE_VARIANCE
-from .base import Prior
+from .base import Encode, Prior
 
 __all__ = ["DirichletPrior", "EllipticalPrior"]
 
@@ -40,10 +43,10 @@ class DirichletPrior(Prior):
 
     _parameter_constraints = {"concentration": [POSITIVE]}
 
-    def __init__(self, concentration: float = 1.0):
+    def __init__(self, concentration: float = 1.0) -> None:
         self.concentration = concentration
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights."""
         return _Fixed(lambda zero: td.Dirichlet(zero + self.concentration, validate_args=False), n_components)
 
@@ -77,10 +80,10 @@ class EllipticalPrior(Prior):
 
     _parameter_constraints = {"df": [FINITE_VARIANCE]}
 
-    def __init__(self, df: float = 4.0):
+    def __init__(self, df: float = 4.0) -> None:
         self.df = df
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """A module without weights."""
         df = float(self.df)
         return _Fixed(
@@ -91,11 +94,13 @@ class EllipticalPrior(Prior):
 class _Fixed(nn.Module):
     """p(z) = make(zero), zero a vector of K zeros with the model's type and device."""
 
-    def __init__(self, make, n_components):
+    zero: Tensor
+
+    def __init__(self, make: Callable[[Tensor], Distribution], n_components: int) -> None:
         super().__init__()
         self.make = make
         self.register_buffer("zero", torch.zeros(n_components), persistent=False)
 
-    def forward(self, encode=None):
+    def forward(self, encode: Encode | None = None) -> Distribution:
         """The distribution, event shape (K,)."""
         return self.make(self.zero)

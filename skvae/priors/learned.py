@@ -1,15 +1,18 @@
 """Priors that are trained: mixtures of normals, VampPrior, and normalizing flows."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
-from torch.distributions import Normal
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
 
 from .._utils.checks import COUNT, SIZES
 from .._utils.random import whitened_pairs
 from ..distributions.coupling import coupling_layers, import_zuko
 from ..distributions.latent import Flow, mixture
-from .base import Prior
+from .base import Encode, Prior
 
 __all__ = ["FlowPrior", "NormalMixture", "VampPrior"]
 
@@ -19,7 +22,7 @@ class NormalMixture(Prior):
 
     .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, diag(\sigma_m^2))
 
-    Equal members would never separate, so they start at the clusters of the start's codes (k-means).
+    Equal members would never separate, so they begin at the clusters of the initial codes (k-means).
     `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
@@ -49,14 +52,14 @@ class NormalMixture(Prior):
 
     _parameter_constraints = {"n_members": [COUNT]}
 
-    def __init__(self, n_members: int = 10):
+    def __init__(self, n_members: int = 10) -> None:
         self.n_members = n_members
 
-    def build(self, n_components):
+    def build(self, n_components: int) -> nn.Module:
         """Weights, locations and scales of M members."""
         return _NormalMixtureModule(self.n_members, n_components)
 
-    def start(self, module, z, x, seed):
+    def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """Locations at the clusters, scales and weights of what belongs to them."""
         from sklearn.cluster import KMeans  # takes a tenth of a second
 
@@ -76,21 +79,21 @@ class NormalMixture(Prior):
 class _NormalMixtureModule(nn.Module):
     """MixtureSameFamily over codes."""
 
-    def __init__(self, n_members, n_components):
+    def __init__(self, n_members: int, n_components: int) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(n_members))
         self.loc = nn.Parameter(torch.randn(n_members, n_components))
         self.log_scale = nn.Parameter(torch.zeros(n_members, n_components))
 
-    def forward(self, encode=None):
-        """Event shape (K,)."""
+    def forward(self, encode: Encode | None = None) -> Distribution:
+        """The distribution of a code, of event shape (K,)."""
         return mixture(self.logits, Normal(self.loc, self.log_scale.clamp(-10.0, 10.0).exp(), validate_args=False))
 
 
 class VampPrior(Prior):
     r"""Mixture of posteriors, :math:`p(z) = \sum_m \pi_m q(z | v_m)`, at trained rows v_m: short name "vamp".
 
-    The pseudo-inputs live in the model's own units and start at rows of the table far from each other (k-means++ over
+    The pseudo-inputs live in model space and start at rows of the table far from each other (k-means++ over
     the codes). `VAETransformer.prior_responsibilities` gives the memberships of rows.
 
     Tomczak & Welling (2018), section 3; there with equal weights.
@@ -120,14 +123,14 @@ class VampPrior(Prior):
 
     _parameter_constraints = {"n_members": [COUNT]}
 
-    def __init__(self, n_members: int = 50):
+    def __init__(self, n_members: int = 50) -> None:
         self.n_members = n_members
 
-    def build(self, n_components, n_features):
+    def build(self, n_components: int, n_features: int) -> nn.Module:
         """M pseudo-inputs of D numbers."""
         return _VampModule(self.n_members, n_features)
 
-    def start(self, module, z, x, seed):
+    def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """Rows whose codes lie far from each other."""
         from sklearn.cluster import kmeans_plusplus  # takes a tenth of a second
 
@@ -139,18 +142,18 @@ class VampPrior(Prior):
 class _VampModule(nn.Module):
     """MixtureSameFamily of posteriors."""
 
-    def __init__(self, n_members, n_features):
+    def __init__(self, n_members: int, n_features: int) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(n_members))
         self.inputs = nn.Parameter(torch.randn(n_members, n_features))
 
-    def forward(self, encode):
+    def forward(self, encode: Encode) -> Distribution:
         """Encode the pseudo-inputs."""
         return mixture(self.logits, encode(self.inputs))
 
 
 class FlowPrior(Prior):
-    r"""A standard normal, bent by coupling layers: short name "flow".
+    r"""A standard normal variable that coupling layers transform: short name "flow".
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
@@ -182,28 +185,30 @@ class FlowPrior(Prior):
 
     _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}
 
-    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)):
+    def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)) -> None:
         self.n_transforms = n_transforms
         self.hidden_layer_sizes = hidden_layer_sizes
 
-    def check(self):
+    def check(self) -> None:
         """Also that zuko is installed."""
         super().check()
         import_zuko()
 
-    def build(self, n_components):
-        """The coupling layers."""
+    def build(self, n_components: int) -> nn.Module:
+        """A module whose weights are those of the coupling layers."""
         return _FlowModule(n_components, self.n_transforms, self.hidden_layer_sizes)
 
 
 class _FlowModule(nn.Module):
-    """Flow over codes."""
+    """Coupling layers -> the distribution of codes that they make of a normal one."""
 
-    def __init__(self, n_components, n_transforms, hidden_layer_sizes):
+    frozen: Tensor
+
+    def __init__(self, n_components: int, n_transforms: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
         self.flow = coupling_layers(n_components, 0, n_transforms, hidden_layer_sizes)
         self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
 
-    def forward(self, encode=None):
-        """Event shape (K,)."""
-        return Flow(self.flow(None), (), self.frozen.shape[-1:], self.frozen)
+    def forward(self, encode: Encode | None = None) -> Distribution:
+        """The distribution of a code, of event shape (K,)."""
+        return Flow(self.flow(None), torch.Size(), self.frozen.shape[-1:], self.frozen)
