@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
@@ -14,7 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 @pytest.fixture(autouse=True)
-def no_figure_stays_open():
+def no_figure_stays_open() -> Iterator[None]:
     """Close what a test has left open: beyond 20 figures matplotlib warns, and warnings are errors."""
     yield
     if "matplotlib.pyplot" in sys.modules:

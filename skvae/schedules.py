@@ -28,7 +28,7 @@ from torch import Tensor
 from ._utils.checks import COUNT, POSITIVE
 from ._utils.component import Component
 
-__all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "VariationalEM", "send"]
+__all__ = ["SCHEDULES", "Aggressive", "ExactEM", "Joint", "Schedule", "Steps", "VariationalEM", "send"]
 
 #: Yields (optimizer number, batch), and is sent the loss of that step.
 Steps: TypeAlias = Generator[tuple[int, Any], Tensor | None, None]
@@ -110,7 +110,7 @@ class Schedule(Component, ABC):
         >>> [schedule.learning_rate(names) for names in schedule.groups]
         [0.01, None, None]
         """
-        return
+        return None
 
     @abstractmethod
     def steps(self, batches: Any) -> Steps:

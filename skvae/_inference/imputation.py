@@ -7,6 +7,7 @@ weights stay bounded where the encoder has never seen such missing values.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,6 +83,7 @@ def expected_values(p: InDataSpace, w: Tensor) -> Tensor:
     exact = w.cpu().double()
     exact = exact / exact.sum(0)  # an offset of 1e9 shows an error in the seventh digit of the sum
     values = (exact[..., None] * p.mean).sum(0)
+    part: Any  # what families with categories give has `probs`
     for family, columns, part in p.likelihood.parts(p.p):
         if family.n_categories is not None:
             probabilities = (w[..., None, None] * part.probs).sum(0)

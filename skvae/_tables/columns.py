@@ -6,6 +6,7 @@ sum_d ln dx_d / dX_d over the observed cells. Categories are category indices he
 `encoding` made them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
@@ -211,7 +212,7 @@ class Columns:
         return slopes
 
     def log_jacobian(
-        self, X: Any, mask: torch.Tensor | None, weights: np.ndarray | list[float] | None = None
+        self, X: Any, mask: torch.Tensor | None, weights: np.ndarray | Sequence[float] | None = None
     ) -> torch.Tensor:
         """Sum over observed d of ln dx_d / dX_d: a 0-d tensor where it is the same for all rows, else (B,); float64.
 

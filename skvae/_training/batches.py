@@ -71,11 +71,11 @@ class TrainingRows:
         x = torch.empty(rows.shape, dtype=torch.float32, device=self.device)
         mask: torch.Tensor | None = None
         for part, block in blocks(rows, self.n_columns):
-            part = part if places is None else places[part]
-            x[part], present = self.columns.tensors(block, self.device, torch.float32)
+            place = part if places is None else places[part]
+            x[place], present = self.columns.tensors(block, self.device, torch.float32)
             if present is not None:
                 mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
-                mask[part] = present
+                mask[place] = present
         return x, mask
 
     def _read_in_order(self, positions: np.ndarray) -> Tensors:
@@ -87,7 +87,7 @@ class TrainingRows:
     def _mean_log_jacobian(self, column_weights: Sequence[float] | None) -> float:
         if not (self._has_missing() or self.columns.maps):
             return float(self.columns.log_jacobian(None, None, column_weights))  # the same for all rows
-        total = 0.0
+        total: Any = 0.0
         for part, block in blocks(self.table, self.n_columns):
             present = torch.from_numpy(~np.isnan(dense(block)))
             total += self.weight[part] @ self.columns.log_jacobian(dense(block), present, column_weights).numpy()
@@ -160,7 +160,8 @@ class Batches:
 
     def _drawn(self, n_draws: int, ends: Sequence[int]) -> Iterator[np.ndarray]:
         """The positions of an epoch, cut at `ends`."""
-        rng, weight, index = np.random.default_rng(self.seeds), self.rows.weight, self.rows.table.index
+        rng, weight = np.random.default_rng(self.seeds), self.rows.weight
+        index: Any = self.rows.table.index  # of a file its `ContiguousRows`
         if self.rows.table.is_on_disk:
             yield from draw_runs(index, weight, n_draws, ends, rng)
         else:

@@ -113,7 +113,7 @@ class Net(NeuralNet):
         self.clock = main[-1]  # whose steps the average counts: inner steps of the encoder are no time
         return self
 
-    def _optimizer(self, names: Sequence[str], parameters: list[torch.nn.Parameter]) -> Any:
+    def _optimizer(self, names: tuple[str, ...], parameters: list[torch.nn.Parameter]) -> Any:
         """None for groups that are empty in this model."""
         options = self.options
         linear = set(self.module_.linear_parameters() if options.linear_factor else ())
@@ -131,7 +131,7 @@ class Net(NeuralNet):
             return None
         return options.optimizer(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
 
-    def _learning_rate(self, names: Sequence[str]) -> float:
+    def _learning_rate(self, names: tuple[str, ...]) -> float:
         own = self.options.schedule.learning_rate(names)
         if "auxiliary" in names:
             own = self.options.objective.auxiliary_learning_rate

@@ -1,7 +1,7 @@
 """What the estimator says about training: plain values, and the few things that the loop calls back."""
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +10,7 @@ import torch
 
 from ..model import LatentVariableModel
 from ..objectives.base import Objective
-from ..schedules import Schedule
+from ..schedules import Schedule, Steps
 from .processes import ONE, OneProcess
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Checkpointing(Protocol):
 
     def at_epoch(self, net: Any) -> None: ...
 
-    def over(self, steps: Generator, net: Any, generator: torch.Generator, means: Any) -> Iterator: ...
+    def over(self, steps: Steps, net: Any, generator: torch.Generator, means: Any) -> Steps: ...
 
     def request(self) -> float: ...
 

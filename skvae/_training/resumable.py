@@ -7,7 +7,7 @@ import threading
 import time
 import zipfile
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from .._utils.atomic import replacing
 from .._utils.damage import damage_is_a_value_error
 from .._utils.random import global_states, set_global_states
 from .._utils.user_warnings import warn_user
-from ..schedules import send
+from ..schedules import Steps, send
 from .checkpoints import Checkpoint, reserve
 from .digests import digest
 from .processes import OneProcess
@@ -132,9 +132,7 @@ class ResumableFit:
         if self.inside is None and (self.agreed.write or (n is not None and waited >= n)):
             self._save(net, None)
 
-    def over(
-        self, steps: Generator, net: "Net", generator: torch.Generator, means: "Means"
-    ) -> Generator[Any, torch.Tensor | None, None]:
+    def over(self, steps: Steps, net: "Net", generator: torch.Generator, means: "Means") -> Steps:
         """The steps of an epoch; those that are done are run through, and before each other one a file may be written.
 
         Parameters

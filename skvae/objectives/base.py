@@ -281,7 +281,7 @@ class Objective(Component, ABC):
         >>> AAE().auxiliary(n_features=4, width=2)(torch.ones(3, 2)).tolist()
         [0.0, 0.0, 0.0]
         """
-        return
+        return None
 
     def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
