@@ -27,7 +27,9 @@ from skvae import (
     VampPrior,
     VariationalEM,
 )
-from skvae._fitting.compatibility import check_model, check_parts
+from skvae._fitting.compatibility import check_model
+from skvae._fitting.plan import Plan
+from skvae.components import Parts
 from skvae.model import LatentVariableModel
 
 SMALL = {"n_transforms": 1, "hidden_layer_sizes": (4,)}
@@ -103,7 +105,8 @@ def why_codes_cannot_live(posterior, prior, objective):
     """The message of `check_model`, or None; it does not depend on the rest."""
     combination = {"posterior": posterior, "prior": prior, "objective": objective, "schedule": "joint"}
     vae = estimator(combination | {"likelihood": "gaussian"})
-    q, p, objective, _ = vae._parts()
+    parts = Parts.of(vae.get_params(deep=False))
+    q, p, objective = parts.posterior, parts.prior, parts.objective
     with torch.random.fork_rng():
         model = LatentVariableModel(4, 2, q, p, [(CONSTRUCTORS["gaussian"](), range(4))], objective=objective)
         try:
@@ -119,7 +122,7 @@ def why_not(combination):
     combination = dict(combination)
     vae = estimator(combination)
     try:
-        check_parts(*vae._parts(), [vae.likelihood], vae._networks(1000))
+        Plan.of(vae.get_params(deep=False), "VAETransformer").check_parts([vae.likelihood], 1000)
     except ValueError as error:
         return str(error)
     return why_codes_cannot_live(*(combination[kind] for kind in ("posterior", "prior", "objective")))

@@ -44,6 +44,7 @@ from skvae import (
     VampPrior,
     VariationalEM,
 )
+from skvae.components import Parts
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.estimator import COMPONENTS
 from skvae.families.base import FamilyHead
@@ -215,7 +216,9 @@ def test_every_variant_fits_and_every_verb_runs(kind, make, company):
 @pytest.mark.parametrize(("kind", "make", "company"), EVERY)
 def test_a_gradient_reaches_every_parameter(kind, make, company):
     parts = {"likelihood": Gaussian(), **company, kind: make()}
-    posterior, prior, objective, _ = VAETransformer(**{k: v for k, v in parts.items() if k != "likelihood"})._parts()
+    vae = VAETransformer(**{k: v for k, v in parts.items() if k != "likelihood"})
+    of = Parts.of(vae.get_params(deep=False))
+    posterior, prior, objective = of.posterior, of.prior, of.objective
     torch.manual_seed(0)
     model = LatentVariableModel(
         4, 2, posterior, prior, [(parts["likelihood"], range(4))], MLP((6,)), MLP((6,)), objective

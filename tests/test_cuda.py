@@ -51,7 +51,7 @@ def test_no_synchronisation_inside_an_epoch():
         from skvae._training import batches, loop
 
         vae = fit(device="cuda", early_stopping=False)
-        rows = batches.TrainingRows(X, np.ones(len(X)), vae._columns, "cuda")
+        rows = batches.TrainingRows(X, np.ones(len(X)), vae.fitted_.columns, "cuda")
         net = loop.Net(vae.module_, vae._training_options(rows, None, None), seed=0, first_epoch=0, callbacks=[])
         net.initialize()
         net.load_training_state(None)

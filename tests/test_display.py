@@ -19,6 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skvae import NormalMixture, VAETransformer, display
+from skvae._fitting.plan import Plan
+from skvae._fitting.prepare import prepare
 from skvae.display import (
     BoundDisplay,
     ComponentDisplay,
@@ -333,7 +335,8 @@ def test_levels_are_linear_models_of_the_training_rows_on_the_held_out_ones(canc
     """Up to the one pair of draws that held-out rows have; PCA is 4 nats off on training rows, 1.1 solved on all."""
     vae, table = cancer_fit
     n = int(np.ceil(0.1 * len(table)))
-    held_out = np.asarray(vae._canonical(table, None, True)[1][:n].take(slice(None)))
+    plan = Plan.of(vae.get_params(deep=False), "VAETransformer")
+    held_out = np.asarray(prepare(plan, vae, table, None, vae.fitted_).rows[0][:n].take(slice(None)))
     train = table[~(table[:, None] == held_out[None]).all(2).any(1)]
     assert len(train) == len(table) - n
     scaler = StandardScaler().fit(train)

@@ -19,7 +19,7 @@ LINEAR = {"n_components": 5, "hidden_layer_sizes": (), "early_stopping": False, 
 def linear_parts(vae):
     """W (D, K), b (D,), noise (D,) of a linear decoder in the units of X, from the raw weights."""
     state = {k: v.double().numpy() for k, v in vae.module_.state_dict().items()}
-    scale, shift = vae._columns.scale, vae._columns.shift
+    scale, shift = vae.fitted_.columns.scale, vae.fitted_.columns.shift
     W = state["decoder.affine.weight"] * scale[:, None]
     b = state["decoder.affine.bias"] * scale + shift
     return W, b, vae.noise_variance_
@@ -125,7 +125,7 @@ def test_posterior_on_a_rotated_correlated_case(posterior, loses):
     X = rng.normal(size=(400, 3)) @ W.T + rng.normal(size=(400, 6)) * np.sqrt(psi)
     # scaling=None: the model's units are the data's
     vae = VAETransformer(3, scaling=None, posterior=posterior, max_iter=0, random_state=0, hidden_layer_sizes=()).fit(X)
-    model = vae._module(torch.float64)
+    model = vae.fitted_.module_in(torch.float64)
     P = np.eye(3) + W.T / psi @ W
     projection = np.linalg.solve(P, W.T / psi)
     covariance = np.diag(1 / np.diag(P)) if posterior == "diag" else np.linalg.inv(P)
@@ -165,14 +165,14 @@ def test_rows_fewer_than_columns_and_wide_tables_agree_with_pca():
 
 def test_importance_weighted_bound_rises_to_the_exact_likelihood(wine):
     vae = VAETransformer(2, hidden_layer_sizes=(), posterior="diag", max_iter=0, random_state=0).fit(wine)
-    model = vae._module(torch.float64)
+    model = vae.fitted_.module_in(torch.float64)
     with torch.no_grad():
         model.encoder.affine.bias[2:] += 1.0  # a posterior that is too wide: the ELBO has a gap
-        x = torch.as_tensor(vae._columns.standardize(wine))
+        x = torch.as_tensor(vae.fitted_.columns.standardize(wine))
         u = torch.randn(4000, len(x), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         bounds = [importance_weighted(model, x, None, u[:S]).mean().item() for S in (1, 10, 100, 4000)]
         gap = elbo(model, x, None, whitened_pairs(8, 2, torch.Generator().manual_seed(0))).mean().item()
-    exact = exact_log_likelihood(vae, wine).mean() - vae._columns.log_jacobian(wine, None).item()
+    exact = exact_log_likelihood(vae, wine).mean() - vae.fitted_.columns.log_jacobian(wine, None).item()
     assert gap < exact - 0.3
     assert bounds[0] < bounds[1] < bounds[2] < exact + 0.01
     assert bounds[3] == pytest.approx(exact, abs=0.01)

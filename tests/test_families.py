@@ -25,6 +25,7 @@ from skvae import (
 )
 from skvae._tables.columns import Columns
 from skvae._tables.schema import Schema
+from skvae.components import Parts
 from skvae.distributions import discrete, quantiles
 from skvae.distributions import univariate as densities
 from skvae.distributions.divergences import marginals
@@ -673,7 +674,7 @@ def test_short_names(name):
         assert type(vae.likelihoods_["x0"]) is family
     if family is None or family.reparameterized:
         vae = VAETransformer(2, posterior=name, prior=name if family is None else Standard(family()), max_iter=0)
-        component = vae._component("posterior")
+        component = Parts.of(vae.get_params(deep=False)).posterior
         assert isinstance(component, MeanField) == (family is not None)
         assert family is None or component.family == name
         assert np.isfinite(vae.fit(load_iris().data).score(load_iris().data))
@@ -700,8 +701,8 @@ def test_the_score_integrates_a_kl_without_closed_form():
     """Against a finer quadrature: 32 whitened draws are 0.025 nats off on iris, with the same sign for every row."""
     X = load_iris().data
     vae = VAETransformer(2, posterior="logistic", prior=Standard(skvae.Logistic()), max_iter=0, random_state=0).fit(X)
-    x, mask = vae._columns.tensors(X, "cpu", torch.float64)
-    module = vae._module(torch.float64)
+    x, mask = vae.fitted_.columns.tensors(X, "cpu", torch.float64)
+    module = vae.fitted_.module_in(torch.float64)
     with torch.no_grad():
         q, p = module.encode(x, mask), module.prior()
         expected = by_quadrature(q, p, module.posterior.family).mean(0)
@@ -720,12 +721,12 @@ def test_positive_columns_are_divided_and_counts_are_left_alone():
     fit = lambda X, likelihood: VAETransformer(2, likelihood=likelihood, max_iter=0, random_state=0).fit(X)  # noqa: E731
     for likelihood in ("gamma", "log_normal"):
         small, large = fit(X, likelihood), fit(1000 * X, likelihood)
-        assert not small._columns.shift.any()
+        assert not small.fitted_.columns.shift.any()
         assert small.score(X) - large.score(1000 * X) == pytest.approx(5 * np.log(1000))
     for name in ("poisson", "categorical", "beta", "bernoulli", "continuous_bernoulli"):
         vae = fit(table(CONSTRUCTORS[name]()), name)
-        assert (vae._columns.scale == 1).all()
-        assert vae._columns.log_jacobian(None, None).item() == 0
+        assert (vae.fitted_.columns.scale == 1).all()
+        assert vae.fitted_.columns.log_jacobian(None, None).item() == 0
 
 
 @pytest.mark.parametrize("name", ["log_normal", "gamma", "beta"])
@@ -740,9 +741,9 @@ def test_missing_cells_hold_a_point_of_the_support():
     X = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [0.2, 0.3, np.nan], "c": [np.nan, 1.0, 2.0]})
     likelihood = [(skvae.Gamma(), ["a"]), (skvae.Beta(), ["b"]), (skvae.Poisson(), ["c"])]
     vae = VAETransformer(1, likelihood=likelihood, max_iter=0).fit(X)
-    x, mask = vae._columns.tensors(X.to_numpy(), "cpu", torch.float64)
+    x, mask = vae.fitted_.columns.tensors(X.to_numpy(), "cpu", torch.float64)
     assert x[~mask].tolist() == [0.0, 1.0, 0.5]
-    for d, family in enumerate(vae._columns.families):
+    for d, family in enumerate(vae.fitted_.columns.families):
         assert bool(family.support.check(x[:, d]).all())
 
 

@@ -152,7 +152,7 @@ def test_weights_of_a_file(mapped):
     weight[::3] = 0
     vae = VAETransformer(3, max_iter=3, random_state=0).fit(mapped(X), sample_weight=weight)
     kept = X[weight > 0]
-    np.testing.assert_allclose(vae._columns.shift, kept.mean(0), atol=0.3)
+    np.testing.assert_allclose(vae.fitted_.columns.shift, kept.mean(0), atol=0.3)
     assert vae.score(kept) > fitted(kept, max_iter=0).score(kept)
     heavy = VAETransformer(3, max_iter=2, random_state=0).fit(mapped(X), sample_weight=1 + 2 * weight)
     assert np.isfinite(heavy.score(X))

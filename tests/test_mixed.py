@@ -367,7 +367,7 @@ def test_bent_columns_score_in_data_units(scaling):
     other = VAETransformer(2, scaling=scaling, max_iter=0, random_state=0).fit(100 * X + 5)
     assert vae.score(X) - other.score(100 * X + 5) == pytest.approx(3 * np.log(100), abs=1e-3)
     # change of variables, by hand: the score of the bent table plus the slopes of the bends
-    columns = vae._columns
+    columns = vae.fitted_.columns
     bent, slopes = columns.working_array(X), columns.log_slopes(X)
     inside = VAETransformer(2, scaling=None, max_iter=0, random_state=0).fit(bent)
     assert vae.score(X) == pytest.approx(inside.score(bent) + slopes.sum(1).mean(), abs=1e-4)
@@ -389,7 +389,7 @@ def test_means_of_bent_columns_are_by_quadrature(scaling):
     error = 5 * draws.std(0) / 200  # five standard errors
     assert (np.abs(vae.inverse_transform(Z) - draws.mean(0).numpy()) < error.numpy() + 1e-3).all()
     torch.testing.assert_close(p.variance.sqrt(), draws.std(0), rtol=0.1, atol=1e-2)
-    image_of_the_mean = vae._columns.to_data(p.p.mean)
+    image_of_the_mean = vae.fitted_.columns.to_data(p.p.mean)
     assert np.abs(image_of_the_mean - p.mean.numpy())[:, 0].max() > 0.01  # which would have been wrong
     np.testing.assert_allclose(p.log_prob(X[:4]).isnan(), False)
     assert np.isfinite(vae.score_columns(X)[~np.isnan(X)]).all()
@@ -399,7 +399,7 @@ def test_means_of_bent_columns_are_by_quadrature(scaling):
 def test_bends_leave_other_kinds_alone():
     vae = VAETransformer(2, scaling="quantile", likelihood=[("poisson", ["visits"])], max_iter=2, random_state=0)
     vae.fit(with_holes(raw()))
-    assert sorted(vae._columns.maps) == [1, 5]
+    assert sorted(vae.fitted_.columns.maps) == [1, 5]
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(0.5, (200, 4)).astype(float))
     bent = VAETransformer(2, scaling="power", max_iter=2, random_state=0).fit(counts)
     dense = VAETransformer(2, scaling="power", max_iter=2, random_state=0).fit(counts.toarray())
@@ -460,7 +460,7 @@ def test_a_wide_category_is_one_column_of_codes():
     frame = pd.DataFrame({"shop": [f"shop {g}" for g in group], "size": group / 400 + 0.05 * rng.normal(size=3000)})
     vae = VAETransformer(1, max_iter=30, random_state=0).fit(frame)
     assert vae.n_features_in_ == 2
-    assert vae._model_config["n_features"] == 2
+    assert vae.fitted_.config["n_features"] == 2
     assert [tuple(p.shape) for p in vae.module_.decoder.spread] == [(400, 15)]
     start = VAETransformer(1, max_iter=0, random_state=0).fit(frame)
     assert vae.score(frame) > start.score(frame) + 0.1

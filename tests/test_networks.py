@@ -83,7 +83,7 @@ def test_a_gradient_reaches_every_parameter_of_a_network(network):
         torch.nn.init.constant_(net.gate, 0.1)
     x = torch.randn(20, 64, generator=torch.Generator().manual_seed(0))
     u = torch.randn(1, 20, 3, generator=torch.Generator().manual_seed(1))
-    vae._component("objective")(model, x, None, u)["loss"].mean().backward()
+    vae.fitted_.parts.objective(model, x, None, u)["loss"].mean().backward()
     for name, parameter in model.named_parameters():
         assert not parameter.requires_grad or parameter.grad.abs().sum() > 0, name
 
@@ -174,7 +174,7 @@ def test_holes_in_images():
 def test_running_means_reach_the_fitted_model():
     vae = VAETransformer(2, encoder=normed, max_iter=3, early_stopping=False, random_state=0).fit(IRIS)
     norm = vae.module_.encoder.net.net[1]
-    hidden = vae.module_.encoder.net.net[0](torch.from_numpy(vae._columns.working_array(IRIS)).float())
+    hidden = vae.module_.encoder.net.net[0](torch.from_numpy(vae.fitted_.columns.working_array(IRIS)).float())
     assert norm.num_batches_tracked > 0
     assert (norm.running_mean - hidden.mean(0)).abs().max() < 0.5 * hidden.std(0).max()
 
@@ -321,8 +321,8 @@ def test_the_perceptual_term_is_its_formula(scaling, has_holes):
     features = Features()
     loss = FeatureLoss(features, weight=2.5)
     vae = VAETransformer(2, feature_loss=loss, scaling=scaling, max_iter=2, random_state=0).fit(X)
-    model = vae._module(torch.float64).train()  # the features stay as in eval mode, without dropout
-    x, mask = vae._columns.tensors(X, "cpu", torch.float64)
+    model = vae.fitted_.module_in(torch.float64).train()  # the features stay as in eval mode, without dropout
+    x, mask = vae.fitted_.columns.tensors(X, "cpu", torch.float64)
     z = torch.randn(3, 150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         term = model.log_likelihood(x, mask, z) - model.training_log_likelihood(x, mask, z)

@@ -217,8 +217,8 @@ def test_stored_zeros_and_nan_in_csr():
     csr.data[:4] = 0.0  # stored, not left out
     a = VAETransformer(2, max_iter=0, random_state=0).fit(csr)
     b = VAETransformer(2, max_iter=0, random_state=0).fit(csr.toarray())
-    np.testing.assert_allclose(a._columns.scale, b._columns.scale)
-    np.testing.assert_allclose(a._columns.scale, np.nanstd(csr.toarray(), axis=0))
+    np.testing.assert_allclose(a.fitted_.columns.scale, b.fitted_.columns.scale)
+    np.testing.assert_allclose(a.fitted_.columns.scale, np.nanstd(csr.toarray(), axis=0))
     assert a.score(csr) == pytest.approx(b.score(csr.toarray()))
 
 

@@ -55,11 +55,11 @@ def test_a_first_chunk_unlike_the_rest_starts_from_all_rows():
     streamed = VAETransformer(**still).fit_statistics(source_of(X)).partial_fit(first)
     whole = VAETransformer(**{**still, "max_iter": 1}).fit(X)
     for name in ("shift", "scale", "reach"):
-        numbers = [getattr(vae._columns, name)[whole._columns.is_number] for vae in (streamed, whole)]
+        numbers = [getattr(vae.fitted_.columns, name)[whole.fitted_.columns.is_number] for vae in (streamed, whole)]
         np.testing.assert_allclose(*numbers, rtol=1e-10)
     assert str(streamed.likelihoods_) == str(whole.likelihoods_)
     assert str(streamed.likelihoods_["kind"]) == "Categorical(n_classes=6)"
-    assert streamed._holes == whole._holes == [0, 1]
+    assert streamed.fitted_.config["holes"] == whole.fitted_.config["holes"] == [0, 1]
     np.testing.assert_array_equal(streamed.order_, whole.order_)
     np.testing.assert_array_equal(streamed.signs_, whole.signs_)
     np.testing.assert_allclose(streamed.transform(X), whole.transform(X), atol=1e-6)
@@ -76,7 +76,7 @@ def test_bends_come_from_the_sample(scaling):
     a = VAETransformer(**FAST, scaling=scaling).fit_statistics(source_of(X)).partial_fit(X[:50])
     b = VAETransformer(**FAST, scaling=scaling).partial_fit(X)
     grid = np.linspace(X.min(0), X.max(0), 50)
-    np.testing.assert_allclose(a._columns.working_array(grid), b._columns.working_array(grid), atol=1e-8)
+    np.testing.assert_allclose(a.fitted_.columns.working_array(grid), b.fitted_.columns.working_array(grid), atol=1e-8)
 
 
 def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
@@ -108,8 +108,8 @@ def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
     vae = VAETransformer(2, likelihood=named, random_state=0).fit_statistics(source_of(codes)).partial_fit(codes[:20])
     assert [vae.likelihoods_[name].n_classes for name in ("x0", "x1")] == [8, 3]
     mean, variance = moments(codes, np.ones(4000))
-    np.testing.assert_allclose(vae._columns.shift[2], mean[2], rtol=1e-10)
-    np.testing.assert_allclose(vae._columns.scale[2], np.sqrt(variance[2]), rtol=1e-10)
+    np.testing.assert_allclose(vae.fitted_.columns.shift[2], mean[2], rtol=1e-10)
+    np.testing.assert_allclose(vae.fitted_.columns.scale[2], np.sqrt(variance[2]), rtol=1e-10)
     bits = rng.integers(0, 2, (4000, 12)).astype(float)
     vae = VAETransformer(2, random_state=0).fit_statistics(source_of(bits))
     assert set(map(str, vae.partial_fit(bits[:100]).likelihoods_.values())) == {"Bernoulli()"}

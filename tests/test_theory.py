@@ -40,8 +40,8 @@ LINEAR = {"hidden_layer_sizes": (), "early_stopping": False, "random_state": 0}
 def fitted(n_components, X, **parameters):
     """A model, its module in float64 and training mode, and rows for it."""
     vae = VAETransformer(n_components, random_state=0, **parameters).fit(X)
-    module = vae._module(torch.float64)
-    x, _ = vae._columns.tensors(np.asarray(X, dtype=float), "cpu", torch.float64)
+    module = vae.fitted_.module_in(torch.float64)
+    x, _ = vae.fitted_.columns.tensors(np.asarray(X, dtype=float), "cpu", torch.float64)
     return vae, module.train(), x
 
 
@@ -180,7 +180,7 @@ def test_importance_weighted_bound_rises_to_the_quadrature(wine):
     assert bounds[-1] < exact.mean()
     torch.testing.assert_close(tight, exact, atol=0.05, rtol=0)  # five standard errors of the worst row
     assert metrics.marginal_log_likelihood(vae, wine, 1000) == pytest.approx(
-        exact.mean().item() - np.log(vae._columns.scale).sum(), abs=0.02
+        exact.mean().item() - np.log(vae.fitted_.columns.scale).sum(), abs=0.02
     )
 
 
@@ -534,12 +534,12 @@ def test_mixture_prior_separates_groups_and_tells_memberships():
     assert sum(np.bincount(members[y == c].argmax(1)).max() for c in range(3)) > 430
     assert vae.score(X) > VAETransformer(2, max_iter=60, random_state=0).fit(X).score(X)
     # Bishop (2006), eq. 9.13, by scipy, averaged over the frozen draws of one row.
-    module = vae._module(torch.float64)
+    module = vae.fitted_.module_in(torch.float64)
     prior = module.prior
     weight = prior.logits.softmax(0).detach().numpy()
     with torch.no_grad():
-        x, _ = vae._columns.tensors(X[:1], "cpu", torch.float64)
-        z = module.posterior.push(module.encode(x), vae._score_noise)[:, 0].numpy()
+        x, _ = vae.fitted_.columns.tensors(X[:1], "cpu", torch.float64)
+        z = module.posterior.push(module.encode(x), vae.fitted_.score_noise)[:, 0].numpy()
         loc, scale = prior.loc.numpy(), prior.log_scale.exp().numpy()
     joint = weight * np.stack([stats.norm(loc[m], scale[m]).pdf(z).prod(1) for m in range(3)], 1)
     np.testing.assert_allclose(members[0], (joint / joint.sum(1, keepdims=True)).mean(0), rtol=1e-6)

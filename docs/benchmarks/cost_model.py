@@ -85,7 +85,7 @@ def fitted(X, hidden, batch_size, n_components=K):
         n_components, hidden_layer_sizes=hidden, batch_size=batch_size, init="pca", early_stopping=False, random_state=0
     )
     vae.set_params(max_iter=0).fit(X[:20_000])
-    rows = TrainingRows(X, np.ones(len(X)), vae._columns, "cpu")
+    rows = TrainingRows(X, np.ones(len(X)), vae.fitted_.columns, "cpu")
     options = vae._training_options(rows, None, None)
     net = loop.Net(vae.module_, options, seed=0, first_epoch=0, callbacks=[])
     net.initialize()
@@ -160,7 +160,7 @@ def measure_file(n_rows, folder):
         begun = time.perf_counter()
         vae.fit(X[:n])
         seconds.append(time.perf_counter() - begun)
-    rows = TrainingRows(*mapped_rows(X, None, 0), vae._columns, "cpu")
+    rows = TrainingRows(*mapped_rows(X, None, 0), vae.fitted_.columns, "cpu")
     stamps = [time.perf_counter()]
     ends = range(0, n_rows + 1, n_rows // 50)
     drawn = sum(map(len, draw_runs(rows.table.index, rows.weight, n_rows, ends, np.random.default_rng(0))))

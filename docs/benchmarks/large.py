@@ -71,7 +71,7 @@ def transform(args):
     """`transform` of float32 rows in turn with the network on rows that are standardised already."""
     X = table(args.n_rows)
     vae = VAETransformer(max_iter=1, random_state=0).fit(X[:20_000])
-    x, _ = vae._columns.tensors(X, "cpu", torch.float32)
+    x, _ = vae.fitted_.columns.tensors(X, "cpu", torch.float32)
     module, step = vae.module_, evaluation.chunk_rows(vae.module_, 1)
 
     def bare():

@@ -93,7 +93,7 @@ def case(D, hidden, K, batch, n, args):
 
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
     vae.set_params(max_iter=0).fit(X)
-    rows, held_out = (TrainingRows(part, np.ones(len(part)), vae._columns, "cpu") for part in (X, X[: n // 9]))
+    rows, held_out = (TrainingRows(part, np.ones(len(part)), vae.fitted_.columns, "cpu") for part in (X, X[: n // 9]))
     net = loop.Net(vae.module_, vae._training_options(rows, None, None), seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from skvae import ELBO, VAETransformer
+from skvae._tables.validation import validated
 from skvae._training.batches import TrainingRows
 
 LEVELS = (2, 5, 6, 7, 8, 14, 16, 41)
@@ -37,7 +38,7 @@ def step_of(frame, batch):
     """A training step on one batch of the table."""
     vae = VAETransformer(max_iter=0, random_state=0).fit(frame)
     module = vae.module_.train()
-    rows = TrainingRows(vae._validate(frame, reset=False), np.ones(len(frame)), vae._columns, "cpu")
+    rows = TrainingRows(validated(vae, vae.fitted_.schema, frame), np.ones(len(frame)), vae.fitted_.columns, "cpu")
     x, mask = rows.take(np.arange(batch))
     u = torch.randn(1, batch, module.n_noise)
     parameters, objective = list(module.parameters()), ELBO()

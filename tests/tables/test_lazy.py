@@ -137,7 +137,7 @@ def test_the_lines_work(lazy, vae):
     fitted = run([fit], vae=sklearn.clone(vae), X=X, narwhals=narwhals)
     assert fitted.n_features_in_ == 4
     if "sample" not in fit:
-        np.testing.assert_allclose(fitted._columns.scale, ROWS.std(axis=0))
+        np.testing.assert_allclose(fitted.fitted_.columns.scale, ROWS.std(axis=0))
 
 
 def test_scores_of_dask_collections(vae):

@@ -17,7 +17,7 @@ HOLES = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
 
 
 def rows_of(table, weight=None):
-    columns = VAETransformer(2, max_iter=0, random_state=0).fit(table)._columns
+    columns = VAETransformer(2, max_iter=0, random_state=0).fit(table).fitted_.columns
     distinct, own = canonical_rows(table, weight)
     return TrainingRows(distinct, own, columns, "cpu")
 

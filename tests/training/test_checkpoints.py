@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 from test_resumable import FAST, Die, Seen, X, die, torch_adam
 
 from skvae import Checkpoint, VAETransformer
+from skvae._fitting import fit
 from skvae._training import resumable
 
 
@@ -38,7 +39,7 @@ def test_a_fresh_seed_cannot_be_the_same_fit(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     """Said before the table is looked at."""
     (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr(VAETransformer, "_canonical", die)
+    monkeypatch.setattr(fit, "prepare", die)
     with pytest.raises(
         NotADirectoryError, match=r"file/runs' of Checkpoint cannot hold the checkpoints of this fit: Not"
     ):

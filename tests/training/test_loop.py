@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, Joint, VAETransformer
+from skvae._fitting import fit
 from skvae._inference import reading
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
@@ -52,8 +53,8 @@ def test_x_val_is_held_out_and_all_of_x_trains(cancer):
     train, valid = cancer[:400], cancer[400:]
     vae = VAETransformer(**FAST).fit(train, X_val=valid)
     shift, scale = train.mean(0), train.std(0)
-    np.testing.assert_allclose(vae._columns.shift, shift)
-    np.testing.assert_allclose(vae._columns.scale, scale)
+    np.testing.assert_allclose(vae.fitted_.columns.shift, shift)
+    np.testing.assert_allclose(vae.fitted_.columns.scale, scale)
     assert "valid_loss" in vae.history_[-1]
 
 
@@ -93,7 +94,9 @@ def test_components_come_sorted_by_information_with_a_fixed_sign(cancer):
     covariance = np.cov(start.transform(cancer).T, StandardScaler().fit_transform(cancer).T)[:6, 6:]
     assert (np.take_along_axis(covariance, np.abs(covariance).argmax(1)[:, None], 1) > 0).all()
     codes = vae.transform(cancer)
-    module_codes = vae._module(torch.float64).encode(torch.as_tensor(vae._columns.standardize(cancer))).mean
+    module_codes = (
+        vae.fitted_.module_in(torch.float64).encode(torch.as_tensor(vae.fitted_.columns.standardize(cancer))).mean
+    )
     np.testing.assert_allclose(codes, module_codes.detach().numpy()[:, vae.order_] * vae.signs_)
 
 
@@ -102,10 +105,10 @@ def test_inverse_transform_undoes_the_output_map(cancer):
     assert list(vae.order_) != list(range(6))
     assert -1 in vae.signs_
     codes = vae.transform(cancer[:9])
-    module = vae._module(torch.float64)
+    module = vae.fitted_.module_in(torch.float64)
     with torch.no_grad():
-        q = module.encode(torch.as_tensor(vae._columns.standardize(cancer[:9])))
-        direct = vae._columns.to_data(module.decode(q.mean[None]).mean[0])
+        q = module.encode(torch.as_tensor(vae.fitted_.columns.standardize(cancer[:9])))
+        direct = vae.fitted_.columns.to_data(module.decode(q.mean[None]).mean[0])
     np.testing.assert_allclose(vae.inverse_transform(codes), direct)
 
 
@@ -286,7 +289,7 @@ def test_scaling():
     for scaling, scale in (("standard", X.std(0)), ("global", np.sqrt(X.var(0).mean())), (None, 1.0)):
         vae = VAETransformer(2, scaling=scaling, max_iter=0).fit(X)
         expected = np.broadcast_to(scale, 64)
-        np.testing.assert_allclose(vae._columns.scale, np.where(expected > 0, expected, 1.0))
+        np.testing.assert_allclose(vae.fitted_.columns.scale, np.where(expected > 0, expected, 1.0))
         assert np.isfinite(vae.score(X))
 
 
@@ -333,15 +336,15 @@ def test_tiny_and_constant_tables(shape):
 
 def test_a_warm_start_holds_the_same_rows_out(cancer, monkeypatch):
     held = []
-    original = VAETransformer._split
+    original = fit.split
 
-    def spy(self, *args):
-        result = original(self, *args)
+    def spy(*args):
+        result = original(*args)
         held.append({row.tobytes() for row in result[1][0].take()})
         return result
 
     vae = VAETransformer(2, warm_start=True, max_iter=5, random_state=0)
-    monkeypatch.setattr(VAETransformer, "_split", spy)
+    monkeypatch.setattr(fit, "split", spy)
     vae.fit(cancer)
     assert vae.best_iter_ > 0  # units are those of the training part now
     vae.fit(cancer)

@@ -285,8 +285,8 @@ def test_a_missing_accelerate_says_what_to_install(monkeypatch):
 def test_objectives_know_whether_they_go_row_by_row(objective):
     """Whether gradients of the parts of a batch add up to that of the whole; a GAN's draws hide it, but read it."""
     vae = VAETransformer(2, objective=objective, hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(IRIS)
-    model, objective = vae.module_.train(), vae._fitted_parts()[2]
-    x = vae._columns.tensors(IRIS[::4], "cpu", torch.float32)[0]
+    model, objective = vae.module_.train(), vae.fitted_.parts.objective
+    x = vae.fitted_.columns.tensors(IRIS[::4], "cpu", torch.float32)[0]
     u = torch.randn(objective.n_draws, len(x), model.n_noise, generator=torch.Generator().manual_seed(0))
 
     def gradient(rows):
