@@ -38,12 +38,12 @@ class LatentVariableModel(nn.Module):
         Beside the linear paths; nothing by default.
     objective : Objective, optional
         Builds the auxiliary module, a critic.
-    holes : list of int
+    incomplete : list of int
         Columns that had missing cells in `fit`; the encoder's MLP sees which cells of them are missing.
     column_weights : list of float (D,), optional
         Of each column's log-prob in training.
     feature_loss : FeatureLoss, optional
-    units : pair of sequences (D,), optional
+    scales : pair of sequences (D,), optional
         Shift and scale from data space to model space, which a feature loss needs.
 
     Examples
@@ -74,10 +74,10 @@ class LatentVariableModel(nn.Module):
         encoder: Network = LINEAR,
         decoder: Network = LINEAR,
         objective: Objective | None = None,
-        holes: Sequence[int] = (),
+        incomplete: Sequence[int] = (),
         column_weights: Sequence[float] | None = None,
         feature_loss: FeatureLoss | None = None,
-        units: tuple[Sequence[float], Sequence[float]] | None = None,
+        scales: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.n_components = n_components
@@ -92,15 +92,15 @@ class LatentVariableModel(nn.Module):
                 self.posterior.n_raw,
                 n_components,
                 condition=self.posterior.condition,
-                holes=holes,
-                has_own_units=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
+                incomplete=incomplete,
+                rescales=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
                 network=encoder,
             )
         self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, decoder)
         self.auxiliary = None if objective is None else objective.auxiliary(n_features, self.width)
         self.feature_loss = None
-        if feature_loss is not None and units is not None:
-            self.feature_loss = feature_loss.build(*units)
+        if feature_loss is not None and scales is not None:
+            self.feature_loss = feature_loss.build(*scales)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)
 

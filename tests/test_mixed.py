@@ -294,7 +294,9 @@ def test_vamp_refuses_categories_and_a_mixture_does_not():
 
 def test_a_gradient_reaches_every_number_behind_categories_and_holes():
     likelihood = [(Gaussian(), [0, 3]), (Categorical(3), [1]), (Categorical(70), [2])]
-    model = LatentVariableModel(4, 2, MeanField(), StandardNormal(), likelihood, MLP((6,)), MLP((6,)), holes=[1, 3])
+    model = LatentVariableModel(
+        4, 2, MeanField(), StandardNormal(), likelihood, MLP((6,)), MLP((6,)), incomplete=[1, 3]
+    )
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 4, generator=generator)
     x[:, 1], x[:, 2] = torch.arange(40) % 3, torch.arange(40) + 15

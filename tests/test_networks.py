@@ -326,7 +326,7 @@ def test_the_perceptual_term_is_its_formula(scaling, has_holes):
     z = torch.randn(3, 150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         term = model.log_likelihood(x, mask, z) - model.training_log_likelihood(x, mask, z)
-    mean = np.stack([np.asarray(vae._in_data_units(model, part[None]).mean[0]) for part in z])
+    mean = np.stack([np.asarray(vae.fitted_.in_data_space(model, part[None]).mean[0]) for part in z])
     phi = lambda rows: np.tanh(rows @ features.weight.detach().numpy())  # noqa: E731
     filled = np.where(np.isnan(X), mean, X)
     np.testing.assert_allclose(term, 2.5 * np.square(phi(filled) - phi(mean)).mean(-1), rtol=1e-5, atol=1e-7)

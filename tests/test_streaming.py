@@ -59,7 +59,7 @@ def test_a_first_chunk_unlike_the_rest_starts_from_all_rows():
         np.testing.assert_allclose(*numbers, rtol=1e-10)
     assert str(streamed.likelihoods_) == str(whole.likelihoods_)
     assert str(streamed.likelihoods_["kind"]) == "Categorical(n_classes=6)"
-    assert streamed.fitted_.config["holes"] == whole.fitted_.config["holes"] == [0, 1]
+    assert streamed.fitted_.config["incomplete"] == whole.fitted_.config["incomplete"] == [0, 1]
     np.testing.assert_array_equal(streamed.order_, whole.order_)
     np.testing.assert_array_equal(streamed.signs_, whole.signs_)
     np.testing.assert_allclose(streamed.transform(X), whole.transform(X), atol=1e-6)

@@ -36,7 +36,7 @@ class Basis:
     columns : Columns
     ordering : Columns
         Columns scaled by all rows, so that a fit that continues holds the same rows out.
-    missing : list of int
+    incomplete : list of int
         Columns with missing values.
     """
 
@@ -44,12 +44,12 @@ class Basis:
     seed: int
     columns: Columns
     ordering: Columns
-    missing: list[int]
+    incomplete: list[int]
 
     @classmethod
     def of(cls, earlier: Fitted) -> "Basis":
         """Take over the basis of an earlier fit."""
-        return cls(earlier.schema, earlier.seed, earlier.columns, earlier.ordering, earlier.config["holes"])
+        return cls(earlier.schema, earlier.seed, earlier.columns, earlier.ordering, earlier.config["incomplete"])
 
     @classmethod
     def decide(

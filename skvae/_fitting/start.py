@@ -124,10 +124,10 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
         "prior": plan.parts.prior,
         "objective": plan.parts.objective,
         "likelihood": columns.groups,
-        "holes": basis.missing,
+        "incomplete": basis.incomplete,
         "column_weights": columns.weights(plan.given.column_weights),
         "feature_loss": feature_loss and clone(feature_loss),
-        "units": (columns.shift.tolist(), columns.scale.tolist()) if feature_loss else None,
+        "scales": (columns.shift.tolist(), columns.scale.tolist()) if feature_loss else None,
         "encoder": encoder,
         "decoder": decoder,
     }

@@ -153,10 +153,10 @@ class Columns:
             spread = variance[scaled].mean() if self.scaling == "global" else variance[scaled]
             scale[scaled] = np.sqrt(spread)
             scale = np.where(scale > 0, scale, reach)
-        fitted = replace(self, shift=shift, scale=scale, reach=reach, maps={})
+        linear = replace(self, shift=shift, scale=scale, reach=reach, maps={})
         if self.scaling not in SCALINGS:
-            return fitted
-        return replace(fitted, maps={d: fitted._fitted_map(X, weight, d) for d in np.flatnonzero(shifted).tolist()})
+            return linear
+        return replace(linear, maps={d: linear._fitted_map(X, weight, d) for d in np.flatnonzero(shifted).tolist()})
 
     def _refuse_overflow(self, variance: np.ndarray) -> None:
         too_large = ~np.isfinite(variance)

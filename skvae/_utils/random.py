@@ -88,8 +88,8 @@ def isolated(device: str | torch.device, *keys: int) -> Iterator[None]:
         _depth += 1
         for name in ("cpu", str(device)):
             _saved.setdefault(name, _generator_module(name).get_rng_state())
-        seed_global(device, *keys)
     try:
+        seed_global(device, *keys)  # a bad seed raises: the block is left then, too
         yield
     finally:
         with _lock:

@@ -42,9 +42,9 @@ class Gaussian(Family):
     noise : {"feature", "shared", "row"} or float, default="feature"
         Where the variance comes from: one trained value per column (factor analysis), one for all columns
         (probabilistic PCA), a second number from the network for every row, or a fixed variance.
-        Variances are in the units the model sees, after `scaling`.
+        Variances are in model space, after `scaling`.
     floor : float, default=1e-3
-        Smallest variance, in the same units; without one a constant or duplicated column has infinite density.
+        Smallest variance, in model space; without one a constant or duplicated column has infinite density.
         A fixed `noise` ignores it.
 
     See Also
@@ -153,7 +153,7 @@ class Laplace(LocationScale):
     noise : {"feature", "row"}, default="feature"
         Where the scale comes from: one trained value per column, or the network for every row.
     floor : float, default=1e-3
-        Smallest squared scale, in the units the model sees.
+        Smallest squared scale, in model space.
 
     See Also
     --------
@@ -195,7 +195,7 @@ class Logistic(LocationScale):
     noise : {"feature", "row"}, default="feature"
         Where the scale comes from: one trained value per column, or the network for every row.
     floor : float, default=1e-3
-        Smallest squared scale, in the units the model sees.
+        Smallest squared scale, in model space.
 
     See Also
     --------
@@ -238,7 +238,7 @@ class Gumbel(LocationScale):
     noise : {"feature", "row"}, default="feature"
         Where the scale comes from: one trained value per column, or the network for every row.
     floor : float, default=1e-3
-        Smallest squared scale, in the units the model sees.
+        Smallest squared scale, in model space.
 
     See Also
     --------
@@ -287,7 +287,7 @@ class StudentT(LocationScale):
     noise : {"feature", "row"}, default="feature"
         Where the scale comes from: one trained value per column, or the network for every row.
     floor : float, default=1e-3
-        Smallest squared scale, in the units the model sees.
+        Smallest squared scale, in model space.
 
     See Also
     --------

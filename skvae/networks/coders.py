@@ -93,7 +93,7 @@ class Encoder(nn.Module):
     such as counts, are shifted by `center` and divided by `unit` first: a step of Adam moves every weight alike, and so
     would move the output by the size of the column. A category enters as a gather, of a row of `table` in the linear
     path (which is what a matrix does to its one-hot vector) and of a row of `embedding` in the MLP; a missing one as
-    zeros. The MLP also sees which cells are missing, for the columns `holes` that had missing cells in `fit`.
+    zeros. The MLP also sees which cells are missing, for the columns `incomplete` that had missing cells in `fit`.
 
     Where cells are missing, the linear path becomes Gaussian conditioning, t | x_obs ~ N(P^-1 h, P^-1) with
 
@@ -109,14 +109,14 @@ class Encoder(nn.Module):
     n_out, n_components : int
         R, and K of the linear model.
     condition : callable (deviation (B, R), P (B, K, K), P of a full row (K, K)) -> deviation, or None
-    holes : list of int
-    has_own_units : bool
+    incomplete : list of int
+    rescales : bool
     network : Network
     """
 
     numbers: Tensor
     codes: Tensor
-    holes: Tensor
+    incomplete: Tensor
     offset: Tensor
     fill: Tensor
     center: Tensor
@@ -129,19 +129,19 @@ class Encoder(nn.Module):
         n_out: int,
         n_components: int,
         condition: Condition | None = None,
-        holes: Sequence[int] = (),
-        has_own_units: bool = False,
+        incomplete: Sequence[int] = (),
+        rescales: bool = False,
         network: Network = LINEAR,
     ) -> None:
         super().__init__()
         self.reads_rows = network.reads == "rows"
         self.condition = condition
-        self.has_own_units = has_own_units  # two kernels a step that standardised tables do without
+        self.rescales = rescales  # two kernels a step that standardised tables do without
         numbers = [d for d, C in enumerate(categories) if C is None]
         codes = [d for d, C in enumerate(categories) if C is not None]
         levels = torch.tensor([categories[d] for d in codes], dtype=torch.long)
         self.n_levels = int(levels.sum())
-        index = {"numbers": numbers, "codes": codes, "holes": list(holes)}
+        index = {"numbers": numbers, "codes": codes, "incomplete": list(incomplete)}
         for name, columns in index.items():
             self.register_buffer(name, torch.tensor(columns, dtype=torch.long), persistent=False)
         self.register_buffer("offset", levels.cumsum(0) - levels, persistent=False)
@@ -153,7 +153,7 @@ class Encoder(nn.Module):
         if codes:  # the last row is that of a missing category
             self.table = nn.Parameter(torch.zeros(self.n_levels + 1, n_out))
             nn.init.normal_(self.table[:-1], std=len(categories) ** -0.5)
-        n_seen = len(numbers) + EMBEDDING_WIDTH * len(codes) + len(holes)
+        n_seen = len(numbers) + EMBEDDING_WIDTH * len(codes) + len(incomplete)
         self.net = beside_linear_path(network, "encoder", len(categories) if self.reads_rows else n_seen, n_out)
         self.has_embedding = bool(codes) and self.net is not None and not self.reads_rows
         if self.has_embedding:
@@ -184,7 +184,7 @@ class Encoder(nn.Module):
             x = x.index_select(-1, self.numbers)
             mask = None if mask is None else mask.index_select(-1, self.numbers)
         x = x if mask is None else torch.where(mask, x, self.fill)
-        return (x - self.center) / self.unit if self.has_own_units else x
+        return (x - self.center) / self.unit if self.rescales else x
 
     def _looked_up(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Categories' part of the linear path (B, R), and what the net sees of them (B, columns of codes * width)."""
@@ -211,7 +211,7 @@ class Encoder(nn.Module):
         return self._given_observed(raw, mask)
 
     def _given_observed(self, raw: Tensor, mask: Tensor) -> Tensor:
-        empty = (self.fill - self.center) / self.unit if self.has_own_units else self.fill
+        empty = (self.fill - self.center) / self.unit if self.rescales else self.fill
         base = self.affine(empty)
         with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
             unit = torch.eye(self.precision.shape[-1]).to(self.precision)
@@ -224,7 +224,7 @@ class Encoder(nn.Module):
     def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None) -> Tensor:
         """What a net that reads features sees: numbers, embeddings and which cells are missing."""
         parts = [numbers] if embedded is None else [numbers, embedded]
-        if len(self.holes):
-            is_missing = numbers.new_zeros(numbers.shape[0], len(self.holes))
-            parts.append(is_missing if mask is None else (~mask.index_select(-1, self.holes)).to(numbers.dtype))
+        if len(self.incomplete):
+            is_missing = numbers.new_zeros(numbers.shape[0], len(self.incomplete))
+            parts.append(is_missing if mask is None else (~mask.index_select(-1, self.incomplete)).to(numbers.dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import Gaussian, Joint, VAETransformer
 from skvae._fitting import fit
 from skvae._inference import reading
+from skvae._verbs import representation
 
 FAST = {"n_components": 3, "max_iter": 5, "random_state": 0}
 
@@ -161,7 +162,8 @@ def test_methods_limit_threads(cancer, monkeypatch):
         yield
 
     vae = VAETransformer(3, hidden_layer_sizes=(20,), max_iter=0).fit(cancer)
-    monkeypatch.setattr(reading, "limited_threads", noted)
+    for module in (reading, representation):
+        monkeypatch.setattr(module, "limited_threads", noted)
     Z = vae.transform(cancer)
     vae.inverse_transform(Z)
     vae.score_samples(cancer[:10])
