@@ -74,7 +74,8 @@ def agree(processes: OneProcess, value: Value) -> Value:
     numbers = {f.name: getattr(value, f.name) for f in fields(value) if f.name not in OWN}
     numbers = processes.broadcast(numbers)
     if isinstance(value, Start):
-        scales = processes.broadcast({name: getattr(value.columns, name) for name in SCALES})
+        computed = [f.name for f in fields(value.columns) if f.metadata.get("is_computed")]
+        scales = processes.broadcast({name: getattr(value.columns, name) for name in computed})
         numbers["columns"] = replace(value.columns, **scales)
         processes.broadcast_([*value.module.parameters(), *value.module.buffers()])
     return replace(value, **numbers)

@@ -53,6 +53,8 @@ SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
 REFERENCE = "_learned"
 #: Metadata of a field that is also an attribute of the estimator, with an underscore at its end.
 ATTRIBUTE = {"is_attribute": True}
+#: Of such a field that is an array of the library of X, under Array API dispatch.
+ARRAY = {"is_attribute": True, "is_like_X": True}
 
 
 class Learned:
@@ -111,10 +113,10 @@ class Fitted(Learned):
     n_iter: int = field(metadata=ATTRIBUTE)
     best_iter: int = field(metadata=ATTRIBUTE)
     history: list[dict[str, Any]] = field(metadata=ATTRIBUTE)
-    order: Any = field(metadata=ATTRIBUTE)
-    signs: Any = field(metadata=ATTRIBUTE)
-    kl_per_component: Any | None = field(metadata=ATTRIBUTE)
-    noise_variance: Any = field(metadata=ATTRIBUTE)
+    order: Any = field(metadata=ARRAY)
+    signs: Any = field(metadata=ARRAY)
+    kl_per_component: Any | None = field(metadata=ARRAY)
+    noise_variance: Any = field(metadata=ARRAY)
     likelihoods: dict[Any, Family] = field(metadata=ATTRIBUTE)
     code_density: "GaussianMixture | None" = field(metadata=ATTRIBUTE)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LIKE_X", "MIXTURE", "arrays_of", "to_plain"]
 
 #: Fields of `Fitted` that are arrays of the library of X, under Array API dispatch.
-LIKE_X = ("order", "signs", "kl_per_component", "noise_variance")
+LIKE_X = tuple(f.name for f in fields(Fitted) if f.metadata.get("is_like_X"))
 #: Parameters of the mixture behind `code_density` that methods read; other versions of scikit-learn may know others.
 MIXTURE = ("n_components", "reg_covar", "random_state")
 

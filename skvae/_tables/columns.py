@@ -25,6 +25,8 @@ from .selection import RowSelection, blocks, column, dense
 
 __all__ = ["Columns"]
 
+#: Of a field that is computed from rows: processes of one fit agree on it.
+COMPUTED = {"is_computed": True}
 _ROWS_OF_A_MAP = 1 << 20  # a map of a column is learned from these: the first, in a random order
 
 
@@ -52,10 +54,10 @@ class Columns:
     schema: Schema
     families: list[Family]
     scaling: str | None
-    shift: np.ndarray
-    scale: np.ndarray
-    maps: dict[int, Scaling] = field(default_factory=dict)
-    reach: np.ndarray | None = None
+    shift: np.ndarray = field(metadata=COMPUTED)
+    scale: np.ndarray = field(metadata=COMPUTED)
+    maps: dict[int, Scaling] = field(default_factory=dict, metadata=COMPUTED)
+    reach: np.ndarray | None = field(default=None, metadata=COMPUTED)
     margins: Any = None
 
     @classmethod

@@ -1,0 +1,45 @@
+"""The plan of a fit: every parameter is checked, and its part in a fit that goes on is decided."""
+
+import pytest
+
+from skvae import VAETransformer
+from skvae._fitting.plan import CONSTRAINTS, OPTIMIZATION, STRUCTURE, Plan
+
+PARAMETERS = set(VAETransformer().get_params(deep=False))
+#: What may change while a fitted model goes on.
+MAY_CHANGE = {
+    *("column_weights", "init", "learning_rate", "learning_rate_schedule", "batch_size", "max_iter", "early_stopping"),
+    *("validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "code_density", "warm_start"),
+    *("keep_optimizer", "device", "distributed", "precision", "compile", "callbacks", "checkpoint", "verbose"),
+    "random_state",
+}
+
+
+def test_every_parameter_has_constraints_and_one_part_in_a_fit_that_goes_on():
+    assert set(CONSTRAINTS) == PARAMETERS
+    assert sorted([*STRUCTURE, *OPTIMIZATION, *MAY_CHANGE]) == sorted(PARAMETERS)
+
+
+def plan_of(**parameters):
+    return Plan.of(VAETransformer(**parameters).get_params(deep=False), "VAETransformer")
+
+
+@pytest.mark.parametrize(("n_rows", "size", "n_epochs"), [(40, 32, 300), (1500, 128, 300), (10**6, 512, 30)])
+def test_auto_goes_by_the_number_of_rows(n_rows, size, n_epochs):
+    plan = plan_of()
+    assert plan.batch_size(n_rows) == size
+    assert plan.max_epochs(n_rows) == n_epochs
+    assert plan_of(batch_size=7, max_iter=3).batch_size(n_rows) == 7
+    assert plan_of(batch_size=7, max_iter=3).max_epochs(n_rows) == 3
+
+
+def test_few_rows_and_adversaries_hold_nothing_out():
+    assert plan_of().held_out(99) == (False, 30)
+    assert plan_of().held_out(100) == (True, 300)
+    assert plan_of(early_stopping=True).held_out(20) == (True, 300)
+    assert plan_of(objective="gan").held_out(1000) == (False, 300)
+
+
+def test_a_plan_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        plan_of().single_pass = True
