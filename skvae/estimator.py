@@ -460,7 +460,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         True
         """
         refuse_lazy(X)
-        plan = Plan.of(parameters_of(self), type(self).__name__)
+        plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints)
         earlier = earlier_fit(self) if self.warm_start else None
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
         tasks = Tasks(self, X, y, plan.most_epochs)
@@ -505,7 +505,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         2
         """
         refuse_lazy(X)
-        plan = Plan.of(parameters_of(self), type(self).__name__, single_pass=True)
+        plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints, single_pass=True)
         earlier, twin = earlier_fit(self), working_copy(self, learned_of(self))
         statistics = getattr(twin, "statistics_", None)
         return adopt(self, fit_table(plan, twin, X, sample_weight, None, earlier, statistics))

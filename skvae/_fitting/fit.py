@@ -56,7 +56,7 @@ def fit_table(
 def check_before(plan: Plan, earlier: Fitted | None) -> None:
     """Check what can be checked before hours of reading."""
     compare_calls(plan, earlier)
-    plan.reserve()
+    plan.check_checkpoint()
     if earlier is not None:
         plan.refuse_changes(earlier.made_of, has_state=earlier.training_state is not None)
 
@@ -234,6 +234,7 @@ def _resumable(
 def _snapshot(plan: Plan, prepared: Prepared, start: Start, net: Any) -> dict[str, Fitted]:
     """State of an estimator whose fit had stopped after this epoch of `net`."""
     epoch = net.epoch + 1
-    progress = Progress(epoch, epoch, start.progress.history + plain_history(net))
+    before = start.progress
+    progress = Progress(epoch, epoch, before.history + plain_history(net), before.training_state)
     now = replace(start, module=copy.deepcopy(net.averaged_).eval())
     return {REFERENCE: describe(plan, prepared, now, progress)}

@@ -6,7 +6,7 @@ What depends on the number of rows is a method of the plan. No other module reso
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from numbers import Integral, Real
 from types import SimpleNamespace
 from typing import Any
@@ -110,7 +110,7 @@ def parameters_of(estimator: Any) -> dict[str, Any]:
     return dict(sorted({**known, **estimator.get_params(deep=False)}.items()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Parameters of a fit, and the components that they name.
 
@@ -134,15 +134,21 @@ class Plan:
     single_pass: bool = False
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any], owner: str, single_pass: bool = False) -> "Plan":
-        """Check parameters, by the name of the estimator's class, and resolve them."""
-        check_parameters(CONSTRAINTS, parameters, owner)
+    def of(
+        cls,
+        parameters: Mapping[str, Any],
+        owner: str,
+        constraints: Mapping[str, Any] = CONSTRAINTS,
+        single_pass: bool = False,
+    ) -> "Plan":
+        """Check parameters by constraints, in the name of the estimator's class, and resolve them."""
+        check_parameters(constraints, parameters, owner)
         plan = cls(
             SimpleNamespace(**parameters),
             Parts.of(parameters),
             component("schedule", parameters["schedule"]),
             component("likelihood", parameters["likelihood"]),
-            None if single_pass else _checkpoint(parameters),
+            None if single_pass else _checkpoint(parameters["checkpoint"]),
             single_pass,
         )
         if plan.given.distributed and plan.processes.size == 1:
@@ -159,11 +165,17 @@ class Plan:
         """The parameters as the user has set them, by name."""
         return vars(self.given)
 
-    def reserve(self) -> None:
-        """Check that the checkpoint's folder can be written to; how much space it needs is known later."""
-        if self.checkpoint is not None:
-            folder = self.checkpoint.folder
-            self.processes.on_first(lambda: reserve(folder, 1))
+    def check_checkpoint(self) -> None:
+        """Check the checkpoint, and that its folder can be written to; how much space it needs is known later."""
+        if self.checkpoint is None:
+            return
+        self.checkpoint.check()
+        if self.given.random_state is None:
+            raise ValueError(
+                "checkpoint=... continues the same fit, and random_state=None makes every fit another one: set "
+                "random_state, e.g. random_state=0."
+            )
+        self.processes.on_first(partial(reserve, self.checkpoint.folder, 1))
 
     # ---------------------------------------------------------------- networks
 
@@ -223,7 +235,7 @@ class Plan:
             return self.given.batch_size
         return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 9))
 
-    @cached_property
+    @property
     def most_epochs(self) -> int:
         """The largest number of epochs, before the rows are known."""
         return MOST_EPOCHS if isinstance(self.given.max_iter, str) else self.given.max_iter
@@ -281,16 +293,6 @@ class Plan:
                 )
 
 
-def _checkpoint(parameters: Mapping[str, Any]) -> Checkpoint | None:
-    """The `checkpoint` parameter as a component; None without one."""
-    given = parameters["checkpoint"]
-    if given is None:
-        return None
-    checkpoint = given if isinstance(given, Checkpoint) else Checkpoint(given)
-    checkpoint.check()
-    if parameters["random_state"] is None:
-        raise ValueError(
-            "checkpoint=... continues the same fit, and random_state=None makes every fit another one: set "
-            "random_state, e.g. random_state=0."
-        )
-    return checkpoint
+def _checkpoint(given: Any) -> Checkpoint | None:
+    """The `checkpoint` as a component; None without one."""
+    return given if given is None or isinstance(given, Checkpoint) else Checkpoint(given)

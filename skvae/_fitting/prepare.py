@@ -25,7 +25,7 @@ __all__ = ["Basis", "Prepared", "RowsAndWeights", "begin", "prepare", "split"]
 RowsAndWeights = tuple[RowSelection, np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basis:
     """What a fit sets first, and what one that continues takes over: schema, seed, and the columns of the model.
 
@@ -66,7 +66,7 @@ class Basis:
         return (X, weight) if X.is_on_disk else sort_rows(X, weight, self.ordering.standardize, self.seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A table that is ready for training.
 

@@ -25,7 +25,7 @@ from .prepare import Basis, RowsAndWeights
 __all__ = ["Progress", "Start", "draw_rows", "solve"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Progress:
     """How far the training of a model has come.
 
@@ -45,7 +45,7 @@ class Progress:
     training_state: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
     """A model that is ready to train.
 
@@ -120,9 +120,9 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
     return {
         "n_features": shape[1],
         "n_components": int(plan.given.n_components),
-        "posterior": plan.parts.posterior,
-        "prior": plan.parts.prior,
-        "objective": plan.parts.objective,
+        "posterior": None if plan.parts.posterior is None else clone(plan.parts.posterior),
+        "prior": clone(plan.parts.prior),
+        "objective": clone(plan.parts.objective),
         "likelihood": columns.groups,
         "incomplete": basis.incomplete,
         "column_weights": columns.weights(plan.given.column_weights),

@@ -43,7 +43,7 @@ from .prepare import Basis, Prepared, begin, prepared
 __all__ = ["Outlined", "Streams"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outlined(Learned):
     """What `fit_statistics` leaves: statistics of a table, and no model yet."""
 
@@ -167,7 +167,7 @@ class Streams(HoldsFit, BaseEstimator):
         >>> VAETransformer(n_components=2, max_iter=2, random_state=0).fit_batches(chunks).n_iter_
         2
         """
-        plan = Plan.of(parameters_of(self), type(self).__name__)
+        plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints)
         earlier = earlier_fit(self) if self.warm_start else None
         check_before(plan, earlier)
         tasks = Tasks(self, None, None, plan.most_epochs + 2)

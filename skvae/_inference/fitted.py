@@ -6,7 +6,7 @@ Code k is ``signs[k]`` times component ``order[k]`` of the module.
 
 import copy
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ __all__ = [
     "IMPUTATION_STREAM",
     "REFERENCE",
     "SCORE_STREAM",
+    "VALIDATED",
     "Fitted",
     "HoldsFit",
     "Learned",
@@ -51,6 +52,8 @@ SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
 
 #: The instance attribute that holds everything fitted.
 REFERENCE = "_learned"
+#: Attributes that scikit-learn's validation sets on an estimator.
+VALIDATED = ("n_features_in_", "feature_names_in_")
 #: Metadata of a field that is also an attribute of the estimator, with an underscore at its end.
 ATTRIBUTE = {"is_attribute": True}
 #: Of such a field that is an array of the library of X, under Array API dispatch.
@@ -67,7 +70,7 @@ class Learned:
         return {f"{name}_": getattr(self, name) for name in marked if getattr(self, name) is not None}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fitted(Learned):
     """A fitted model, what is known of its table, and how it was fitted.
 
@@ -120,10 +123,16 @@ class Fitted(Learned):
     likelihoods: dict[Any, Family] = field(metadata=ATTRIBUTE)
     code_density: "GaussianMixture | None" = field(metadata=ATTRIBUTE)
 
+    def __repr__(self) -> str:
+        return f"<Fitted: {self.n_features_in} columns, {self.module.n_components} components, {self.n_iter} epochs>"
+
     @property
     def parts(self) -> Parts:
         """Posterior, prior and objective of the fitted model."""
         return Parts(*(self.config[f.name] for f in fields(Parts)))
+
+    def __repr__(self) -> str:
+        return f"<Fitted: {self.n_features_in} columns, {self.module.n_components} components, {self.n_iter} epochs>"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -189,11 +198,16 @@ class HoldsFit:
 
     def __setattr__(self, name: str, value: Any) -> None:
         learned = learned_of(self)
-        if name.endswith("_") and learned is not None and name in learned.attributes:
+        if name.endswith("_") and name not in VALIDATED and learned is not None and name in learned.attributes:
             raise AttributeError(
                 f"{name} belongs to the fit of this {type(self).__name__} and cannot be set. Fit anew."
             )
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in VALIDATED and name not in vars(self):
+            return  # scikit-learn's validation forgets the names of an earlier fit; that fit keeps its own
+        super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
         learned = learned_of(self)
@@ -222,7 +236,12 @@ def earlier_fit(estimator: Any) -> Fitted | None:
 
 
 def adopt(estimator: Any, learned: Learned) -> Any:
-    """Give an estimator a new fit, in one step; nothing of an earlier one remains."""
+    """Give an estimator a new fit, in one step; whatever an earlier one knew is gone with it.
+
+    Instance attributes that would hide the fit's go first, such as those that a subclass's own validation has set.
+    """
+    for name in learned.attributes:
+        vars(estimator).pop(name, None)
     setattr(estimator, REFERENCE, learned)
     return estimator
 
@@ -236,11 +255,14 @@ def working_copy(estimator: Any, earlier: Learned | None) -> Any:
 
 def fitted_of(estimator: Any) -> Fitted:
     """Give the fitted value of an estimator, or raise scikit-learn's NotFittedError."""
-    check_is_fitted(estimator)
-    return estimator.fitted_
+    fitted = earlier_fit(estimator)
+    if fitted is None:
+        check_is_fitted(estimator)  # raises
+    return cast(Fitted, fitted)
 
 
 def snapshot(estimator: Any) -> Any:
     """Give an estimator with this one's parameters and fit, which a later `fit` of this one does not change."""
-    check_is_fitted(estimator)
-    return copy.copy(estimator)
+    twin = copy.copy(estimator)
+    check_is_fitted(twin)
+    return twin

@@ -15,7 +15,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._inference.fitted import REFERENCE, Fitted, HoldsFit, Learned
+from .._inference.fitted import REFERENCE, VALIDATED, Fitted, HoldsFit, Learned
 from . import files
 from .checks import (
     FORMAT_VERSION,
@@ -26,7 +26,7 @@ from .checks import (
     refuse_methods,
 )
 from .from_plain import from_plain
-from .registry import from_config, get_config
+from .registry import fingerprint, from_config, get_config
 from .to_plain import to_plain
 
 __all__ = ["Stored"]
@@ -50,6 +50,8 @@ class Stored(HoldsFit, BaseEstimator):
         """Give parameters and the fit as plain numbers and numpy arrays, and a format version."""
         state = dict(super().__getstate__())
         learned = state.pop(REFERENCE, None)
+        for name in VALIDATED:  # set by a subclass's own validation; the fit has them
+            state.pop(name, None)
         state = {**get_config(state), "device": str(state["device"]), _VERSION: FORMAT_VERSION}
         if learned is not None:
             is_fit = isinstance(learned, Fitted)  # else statistics, which are on their way to a fit
@@ -65,7 +67,10 @@ class Stored(HoldsFit, BaseEstimator):
             refuse_methods(self, state)
             refuse_attributes_of_the_fit(state)
             state = from_config(state)
-            state |= _younger(type(self), state)
+            younger = _younger(type(self), state)
+            state |= younger
+            if isinstance(learned, dict):
+                learned = {**learned, "made_of": {k: fingerprint(v) for k, v in younger.items()} | learned["made_of"]}
             if learned is not None:
                 state[REFERENCE] = from_plain(learned) if isinstance(learned, dict) else learned
                 check(isinstance(state[REFERENCE], Learned), f"its fit is a {type(learned).__name__}")

@@ -1,6 +1,7 @@
 """Methods of a fitted model: hidden where the model lacks what they need, and run on one fit from beginning to end."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..components import Parts
 __all__ = ["offered"]
 
 
-def offered(*needs: str, to_fit: bool = False) -> Callable[[Callable], Any]:
+def offered(*needs: str, to_fit: bool = False, delegates: bool = False) -> Callable[[Callable], Any]:
     """Offer a method to models that have "codes", a "score" or a "mixture" prior.
 
     The method is called on a snapshot: scikit-learn's validation, the model and the column names that ``set_output``
@@ -24,6 +25,9 @@ def offered(*needs: str, to_fit: bool = False) -> Callable[[Callable], Any]:
         What the method needs of the model.
     to_fit : bool, default=False
         Whether the method fits first, so that the estimator's parameters decide, not its earlier fit.
+    delegates : bool, default=False
+        Whether the method reads the fit through other methods alone, which take their own snapshot: a subclass's
+        methods are then called on the estimator itself.
     """
 
     def has(estimator: Any) -> bool:
@@ -36,7 +40,7 @@ def offered(*needs: str, to_fit: bool = False) -> Callable[[Callable], Any]:
     def decorate(method: Callable) -> Any:
         @wraps(method)
         def on_one_fit(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return method(self if to_fit else snapshot(self), *args, **kwargs)
+            return method(self if to_fit or delegates else snapshot(self), *args, **kwargs)
 
         return available_if(has)(on_one_fit)
 
@@ -49,6 +53,6 @@ def _lacks(estimator: Any, need: str, to_fit: bool) -> str | None:
     if fitted is not None:
         return fitted.parts.lacks(need)
     try:
-        return Parts.of(vars(estimator)).lacks(need)
+        return Parts.of({f.name: getattr(estimator, f.name) for f in fields(Parts)}).lacks(need)
     except ValueError:
         return None

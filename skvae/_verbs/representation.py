@@ -176,8 +176,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         array([[0.42, 0.78],
                [0.09, 0.31]])
         """
-        fitted = fitted_of(self)
-        _, module, x, mask = read(self, X, method="encode")
+        fitted, module, x, mask = read(self, X, method="encode")
         module = copy.deepcopy(module).requires_grad_(False)  # q may outlive this call and draw through the module
         return reordered(module.encode(x, mask), *fitted.output_map(x))
 
@@ -218,7 +217,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         array([0.83, 0.43, 1.76, 0.76])
         """
         fitted = fitted_of(self)
-        module, z = _codes(fitted, Z)
+        module, z = _codes(fitted, _validated(fitted, Z))
         with torch.no_grad():
             p = module.decode(z)
         return InDataSpace(p, module.likelihood, fitted.columns)
@@ -309,8 +308,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         """
         fitted = fitted_of(self)
         index = Z.index if hasattr(Z, "iloc") else None
-        refuse_lazy(Z, "Z")
-        Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
+        Z = _validated(fitted, Z)
         module, z = _codes(fitted, Z)
         with limited_threads(len(z) * module.work(1)), torch.no_grad():
             parts = z.split(evaluation.chunk_rows(module, fitted.n_nodes))
@@ -329,8 +327,8 @@ Representation.fit_transform = offered("codes", to_fit=True)(  # type: ignore[me
 )
 
 
-def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, Tensor]:
-    """The module in the precision of Z, and the codes Z in the module's own order, (n, K)."""
+def _validated(fitted: Fitted, Z: Any) -> Any:
+    """Latent codes as scikit-learn validates them, of the width of the model."""
     refuse_lazy(Z, "Z")
     Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
     width, n_components = fitted.module.width, fitted.module.n_components
@@ -340,6 +338,11 @@ def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, Tensor]:
             if width == n_components
             else f"Z has {Z.shape[1]} columns, but the codes of this VAETransformer have {width}."
         )
+    return Z
+
+
+def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, Tensor]:
+    """The module in the precision of validated Z, and the codes Z in the module's own order, (n, K)."""
     dtype = fitted.inference_dtype(Z.dtype)
     z = as_tensor(Z).to(fitted.device, dtype)
     order, signs = fitted.output_map(z)

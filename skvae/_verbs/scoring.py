@@ -122,7 +122,7 @@ class Scoring(HoldsFit):
         n_samples = len(fitted.score_noise)
         return per_row(self, X, score, "score_columns", n_samples, check_support=True, with_rows=True)
 
-    @offered("codes", "score")
+    @offered("codes", "score", delegates=True)
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Give the mean of `score_samples`: the evidence lower bound per row in nats, in data space.
 

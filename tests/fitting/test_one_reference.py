@@ -1,6 +1,8 @@
 """Everything fitted hangs on one reference: a reader sees one fit or the next, and an interrupt leaves one of them."""
 
+import copy
 import inspect
+import pickle
 import threading
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
 
 from skvae import VAETransformer
@@ -127,6 +130,52 @@ def test_fitted_attributes_cannot_be_set():
         vae.order_ = vae.order_[::-1]
     with pytest.raises(AttributeError):  # frozen
         vae.fitted_.order = vae.order_[::-1]
+
+
+class Validating(VAETransformer):
+    """A subclass that validates by itself, as scikit-learn's estimators do."""
+
+    def fit(self, X, y=None):
+        validate_data(self, X)
+        return super().fit(X)
+
+
+def test_validation_of_a_subclass_hides_nothing_of_the_fit():
+    vae = Validating(2, max_iter=0)
+    for table in (FRAME, X, FRAME):
+        vae.fit(table)
+        assert set(vars(vae)) - set(vae.get_params(deep=False)) == {"_learned"}
+        assert hasattr(vae, "feature_names_in_") == (table is FRAME)
+    validate_data(vae, X[:, :3])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).transform(FRAME), vae.fit(FRAME).transform(FRAME))
+
+
+def test_constraints_of_a_subclass_are_checked():
+    class Narrow(VAETransformer):
+        _parameter_constraints = {**VAETransformer._parameter_constraints, "n_components": [None]}
+
+    with pytest.raises(ValueError, match="'n_components' parameter of Narrow must be None"):
+        Narrow(2).fit(X)
+
+
+def test_score_asks_a_subclass_s_own_method():
+    class Counting(VAETransformer):
+        n_calls = 0
+
+        def score_samples(self, X, **options):
+            self.n_calls += 1
+            return super().score_samples(X, **options)
+
+    vae = Counting(2, max_iter=0).fit(X)
+    vae.score(X)
+    assert vae.n_calls == 1
+
+
+def test_the_fitted_value_is_compared_by_identity_and_shows_little():
+    vae = fitted()
+    assert vae.fitted_ == vae.fitted_
+    assert vae.fitted_ != copy.deepcopy(vae.fitted_)
+    assert repr(vae.fitted_) == "<Fitted: 4 columns, 2 components, 1 epochs>"
 
 
 def test_columns_without_names_forget_those_of_an_earlier_fit():
