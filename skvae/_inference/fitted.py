@@ -131,9 +131,6 @@ class Fitted(Learned):
         """Posterior, prior and objective of the fitted model."""
         return Parts(*(self.config[f.name] for f in fields(Parts)))
 
-    def __repr__(self) -> str:
-        return f"<Fitted: {self.n_features_in} columns, {self.module.n_components} components, {self.n_iter} epochs>"
-
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the estimator by name; `fitted_` is the whole value."""

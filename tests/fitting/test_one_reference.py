@@ -141,7 +141,7 @@ class Validating(VAETransformer):
 
 
 def test_validation_of_a_subclass_hides_nothing_of_the_fit():
-    vae = Validating(2, max_iter=0)
+    vae = Validating(2, max_iter=0, random_state=0)
     for table in (FRAME, X, FRAME):
         vae.fit(table)
         assert set(vars(vae)) - set(vae.get_params(deep=False)) == {"_learned"}
