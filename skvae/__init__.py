@@ -4,48 +4,75 @@ from . import display, metrics
 from ._tables.statistics import TableStatistics
 from ._training.checkpoints import Checkpoint
 from .estimator import VAETransformer
-from .families.base import Family
-from .families.bounded import Beta, ContinuousBernoulli, Triangular, Uniform
-from .families.discrete import (
+from .families import (
     Bernoulli,
+    Beta,
     Categorical,
+    Cauchy,
+    Chi2,
+    ContinuousBernoulli,
+    Erlang,
+    Exponential,
+    Family,
+    FisherSnedecor,
+    Gamma,
+    Gaussian,
+    Gompertz,
+    Gumbel,
+    Laplace,
+    Logistic,
+    LogNormal,
     NegativeBinomial,
     Ordinal,
+    Pareto,
     Poisson,
+    Rayleigh,
+    Reciprocal,
+    StudentT,
+    Triangular,
+    Uniform,
+    Weibull,
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
-from .families.positive import (
-    Chi2,
-    Erlang,
-    Exponential,
-    FisherSnedecor,
-    Gamma,
-    Gompertz,
-    LogNormal,
-    Pareto,
-    Rayleigh,
-    Reciprocal,
-    Weibull,
+from .networks import MLP, ConvNet, FeatureLoss, Network
+from .objectives import (
+    AAE,
+    AE,
+    AVB,
+    ELBO,
+    GAN,
+    IWAE,
+    WAEMMD,
+    Annealing,
+    CyclicalAnnealing,
+    LinearAnnealing,
+    Objective,
 )
-from .families.real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
-from .networks.architectures import MLP, ConvNet
-from .networks.base import Network
-from .networks.perceptual import FeatureLoss
-from .objectives.adversarial import AAE, AVB, GAN
-from .objectives.annealing import Annealing, CyclicalAnnealing, LinearAnnealing
-from .objectives.autoencoders import AE, WAEMMD
-from .objectives.base import Objective
-from .objectives.bounds import ELBO, IWAE
-from .posteriors.base import Head, Posterior
-from .posteriors.discrete import CategoricalPosterior, Point
-from .posteriors.flexible import FlowPosterior, Implicit
-from .posteriors.joint import DirichletPosterior, Elliptical
-from .posteriors.normal import FullCovariance, MeanField
-from .priors.base import Prior
-from .priors.fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
-from .priors.joint import DirichletPrior, EllipticalPrior
-from .priors.learned import FlowPrior, NormalMixture, VampPrior
+from .posteriors import (
+    CategoricalPosterior,
+    DirichletPosterior,
+    Elliptical,
+    FlowPosterior,
+    FullCovariance,
+    Head,
+    Implicit,
+    MeanField,
+    Point,
+    Posterior,
+)
+from .priors import (
+    DirichletPrior,
+    EllipticalPrior,
+    FlowPrior,
+    NormalMixture,
+    Prior,
+    Standard,
+    StandardNormal,
+    UniformCategorical,
+    UniformPrior,
+    VampPrior,
+)
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
 
 __version__ = "0.1.0"
