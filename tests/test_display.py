@@ -1,4 +1,4 @@
-"""Pictures: their numbers against independent computations, and that each draws where it is told to."""
+"""Pictures: their numbers against independent computations, and that each draws on the axes that it is given."""
 
 import subprocess
 import sys
@@ -253,7 +253,7 @@ def test_density_is_automatic_where_rows_are_many():
 
 
 def shapes(drawn):
-    """A A' of each ellipse, A its half axes in data units: n_std squared times a covariance, (n, 2, 2)."""
+    """A A' of each ellipse, A its half axes in data space: n_std squared times a covariance, (n, 2, 2)."""
     drawn.figure_.canvas.draw()
     axes = drawn.ellipses_.get_transforms()[:, :2, :2]
     return axes @ axes.swapaxes(1, 2)
