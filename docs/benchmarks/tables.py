@@ -264,7 +264,7 @@ def boosted_imputation(indices, asked):
 
 
 def synthesis(run):
-    """Real rows, rows with shuffled columns, and synthetic ones: each distinguished from, and used for, held-out real ones.
+    """Real rows, shuffled columns, and synthetic rows: each distinguished from, and used for, held-out real rows.
 
     Detection is the AUC of gradient boosting that tells rows from real ones, "rounded" the same after rounding to the
     decimals of the real table; price, cut or income are predicted for real rows by a model trained on the rows;
