@@ -268,7 +268,7 @@ class ExactEM(Schedule):
 
     Examples
     --------
-    From a random start to what ``init="factor_analysis"`` has at once:
+    From a random initialisation to what ``init="factor_analysis"`` has at once:
 
     >>> from itertools import pairwise
     >>> from sklearn.datasets import load_iris
@@ -344,9 +344,13 @@ class Aggressive(Schedule):
             yield 1, batch
 
     def _until_it_stops_paying(self, batches: Any) -> Steps:
+        # Losses of single batches are noisy, so sums over windows of `_PATIENCE` steps are compared: the inner loop
+        # ends with the first window whose sum is not below that of the window before.
         before, now = math.inf, []
         for _ in range(self.max_inference_steps):
             batch = batches.draw()
+            # With a critic, the loss of the encoder is an estimate that holds for a critic which has followed the
+            # encoder: so the critic moves before. Without one, group 2 has no parameters and the step is skipped.
             yield 2, batch
             loss = yield 0, batch
             assert loss is not None, "every model whose information can be watched has an encoder to move"

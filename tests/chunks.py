@@ -7,7 +7,7 @@ from skvae import TableStatistics
 
 
 def frame(n=600, seed=0):
-    """Holes, categories, bools, ints and repeated rows, in order of a category."""
+    """Missing values, categories, bools, ints and repeated rows, in order of a category."""
     rng = np.random.default_rng(seed)
     kind = rng.choice(list("abcdef"), n, p=[0.4, 0.2, 0.2, 0.1, 0.07, 0.03])
     X = pd.DataFrame(

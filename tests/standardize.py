@@ -1,4 +1,4 @@
-"""Tables of scikit-learn in standard units, for tests."""
+"""Tables of scikit-learn with standardised columns, for tests."""
 
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
-from test_contract import verbs
+from test_contract import results_of_methods
 from test_families import CONSTRUCTORS
 
 from skvae import (
@@ -132,7 +132,7 @@ def fits_and_answers(combination):
     vae = estimator(combination)
     X = iris_for(vae.likelihood)
     vae.fit(X)
-    for name, result in verbs(vae, X).items():
+    for name, result in results_of_methods(vae, X).items():
         assert np.isfinite(result).all(), f"{combination}: {name}"
 
 

@@ -164,8 +164,8 @@ def test_component_is_a_value(kind, make, company):
     assert vars(component) == before  # fit writes nothing into it
 
 
-def verbs(vae, X):
-    """The result of every verb on offer, by name, as arrays."""
+def results_of_methods(vae, X):
+    """The result of every method on offer, by name, as arrays."""
     results = {"sample": vae.sample(7, random_state=0), "noise_variance_": vae.noise_variance_}
     Z = np.zeros((3, vae.module_.width))
     if hasattr(vae, "transform"):
@@ -194,13 +194,13 @@ def verbs(vae, X):
 
 
 @pytest.mark.parametrize(("kind", "make", "company"), EVERY)
-def test_every_variant_fits_and_every_verb_runs(kind, make, company):
+def test_every_variant_fits_and_every_method_runs(kind, make, company):
     component = make()
     X = table(component if kind == "likelihood" else Gaussian())
     parameters = {"hidden_layer_sizes": (8,), kind: component, **company}
     vae = VAETransformer(2, max_iter=3, random_state=0, **parameters).fit(X)
     again = pickle.loads(pickle.dumps(vae))
-    for name, result in verbs(vae, X).items():
+    for name, result in results_of_methods(vae, X).items():
         assert np.isfinite(result).all(), name
     for name in ("transform", "score_samples"):
         if hasattr(vae, name):
@@ -283,7 +283,7 @@ def test_family_start_matches_mean_and_slope(make):
         np.testing.assert_allclose(head(torch.as_tensor(bias)).variance.detach().numpy(), noise, rtol=1e-5)
 
 
-def bent(module):
+def randomised(module):
     """The module in float64 with random numbers where it starts silent."""
     for parameter in module.double().parameters():
         if parameter.requires_grad:
@@ -293,7 +293,7 @@ def bent(module):
 
 @pytest.mark.parametrize("make", CONTINUOUS.values(), ids=CONTINUOUS)
 def test_posterior_draws_match_its_density(make):
-    head = bent(make().build(3))
+    head = randomised(make().build(3))
     raw = torch.randn(1, head.n_raw, generator=generator, dtype=torch.float64)
     q = head(raw)
     assert head.center(q).shape == (1, 3)
@@ -332,7 +332,7 @@ def test_posterior_start_is_an_affine_gaussian(make):
 
 @pytest.mark.parametrize("make", WITH_DENSITY.values(), ids=WITH_DENSITY)
 def test_closed_form_kl_against_monte_carlo(make):
-    head = bent(make().build(3))
+    head = randomised(make().build(3))
     q = head(torch.randn(1, head.n_raw, generator=generator, dtype=torch.float64))
     p = make().prior().build(make().width(3)).double()()
     z = head.push(q, torch.randn(20000, 1, head.n_noise, generator=generator, dtype=torch.float64))
@@ -362,7 +362,7 @@ def test_gradient_of_an_expectation_against_finite_differences(make):
     """Of E f(z) through rsample, with common noise; a relaxed code is its own expectation."""
     if not make().reparameterized:
         pytest.skip("no pathwise gradient")
-    head = bent(make().build(2))
+    head = randomised(make().build(2))
     u = torch.randn(50, 1, head.n_noise, generator=generator, dtype=torch.float64)
     raw = torch.randn(1, head.n_raw, generator=generator, dtype=torch.float64, requires_grad=True)
 
@@ -391,8 +391,8 @@ def test_prior_integrates_to_one_and_draws_match(name):
     """On a grid over two components; draws by their mean and covariance, to five standard errors."""
     prior = PRIORS[name]()
     torch.manual_seed(0)
-    module = bent(prior.build(2, **({"n_features": 4} if prior.reads_rows else {})))
-    head = bent(MeanField().build(2))
+    module = randomised(prior.build(2, **({"n_features": 4} if prior.reads_rows else {})))
+    head = randomised(MeanField().build(2))
     p = module(lambda inputs: head(inputs))
     axis = torch.linspace(-9, 9, 361, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)

@@ -354,7 +354,7 @@ def test_a_prior_of_ones_own_starts_at_the_codes_and_learns():
     assert clone(trained).set_params(prior__scale=1.0).prior.scale == 1.0
 
 
-def test_components_of_ones_own_fit_better_than_the_start(cancer):
+def test_components_of_ones_own_fit_better_than_the_initialisation(cancer):
     own = {"prior": TrainedSpread(), "likelihood": DoubleExponential()}
     vae = VAETransformer(3, max_iter=30, random_state=0, **own).fit(cancer)
     assert vae.score(cancer) > VAETransformer(3, max_iter=0).fit(cancer).score(cancer)

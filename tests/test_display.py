@@ -1,4 +1,4 @@
-"""Pictures: their numbers against independent computations, and that each draws where it is told to."""
+"""Pictures: their numbers against independent computations, and that each draws on the axes that it is given."""
 
 import subprocess
 import sys
@@ -253,7 +253,7 @@ def test_density_is_automatic_where_rows_are_many():
 
 
 def shapes(drawn):
-    """A A' of each ellipse, A its half axes in data units: n_std squared times a covariance, (n, 2, 2)."""
+    """A A' of each ellipse, A its half axes in data space: n_std squared times a covariance, (n, 2, 2)."""
     drawn.figure_.canvas.draw()
     axes = drawn.ellipses_.get_transforms()[:, :2, :2]
     return axes @ axes.swapaxes(1, 2)
@@ -326,7 +326,7 @@ def test_curves_are_reconstruction_minus_kl_of_the_history(cancer_fit):
     np.testing.assert_array_equal(drawn.lines_["valid"].get_ydata(), expected)
     assert drawn.lines_["train"].get_xdata().tolist() == [1, 2, 3]
     np.testing.assert_array_equal(drawn.lines_["train_kl"].get_ydata(), [r["train_kl"] for r in vae.history_[1:]])
-    assert drawn.levels == {"start": expected[0]}
+    assert drawn.levels == {"initialisation": expected[0]}
     assert drawn.best_line_.get_xdata()[0] == vae.best_iter_
     assert [ax.get_ylabel().split()[0] for ax in drawn.axes_] == ["ELBO", "Reconstruction", "KL"]
 
@@ -347,7 +347,7 @@ def test_levels_are_linear_models_of_the_training_rows_on_the_held_out_ones(canc
     fa = FactorAnalysis(3, tol=1e-8, max_iter=20_000, svd_method="lapack").fit(scaler.transform(train))
     expected = fa.score(scaler.transform(held_out)) - jacobian
     assert levels["factor analysis"] == pytest.approx(expected, abs=0.15)
-    assert levels["start"] == TrainingCurveDisplay.from_estimator(vae).levels["start"]
+    assert levels["initialisation"] == TrainingCurveDisplay.from_estimator(vae).levels["initialisation"]
 
 
 def _log_likelihood(pca, rows):
@@ -361,15 +361,15 @@ def _log_likelihood(pca, rows):
 def test_levels_know_the_held_out_rows_of_any_seed(random_state):
     vae = VAETransformer(2, init="pca", max_iter=1, random_state=random_state).fit(X)
     levels = TrainingCurveDisplay.from_estimator(vae, X).levels
-    assert levels["PCA"] == pytest.approx(levels["start"], abs=1e-9)
-    assert list(TrainingCurveDisplay.from_estimator(vae, X).level_lines_) == ["start, PCA", "factor analysis"]
+    assert levels["PCA"] == pytest.approx(levels["initialisation"], abs=1e-9)
+    assert list(TrainingCurveDisplay.from_estimator(vae, X).level_lines_) == ["initialisation, PCA", "factor analysis"]
 
 
 def test_levels_take_weights_and_held_out_rows_and_refuse_another_table():
     weight = np.random.default_rng(0).uniform(0.5, 2, 150)
     vae = VAETransformer(2, max_iter=1, random_state=0).fit(X, sample_weight=weight, X_val=X[:30] + 0.01)
     drawn = TrainingCurveDisplay.from_estimator(vae, X, X_val=X[:30] + 0.01, sample_weight=weight)
-    assert set(drawn.levels) == {"start", "PCA", "factor analysis"}
+    assert set(drawn.levels) == {"initialisation", "PCA", "factor analysis"}
     for wrong in ({}, {"X_val": X[:30] + 0.01}, {"sample_weight": weight}):
         with pytest.raises(ValueError, match="are not those that fit saw"):
             TrainingCurveDisplay.from_estimator(vae, X, **wrong)

@@ -104,12 +104,12 @@ def test_bad_weights(weight, message):
 
 
 @pytest.mark.parametrize(
-    "verb", ["transform", "score", "score_samples", "sample", "inverse_transform", "get_feature_names_out"]
+    "method", ["transform", "score", "score_samples", "sample", "inverse_transform", "get_feature_names_out"]
 )
-def test_unfitted(verb):
-    arguments = {"sample": (), "get_feature_names_out": ()}.get(verb, (X,))
+def test_unfitted(method):
+    arguments = {"sample": (), "get_feature_names_out": ()}.get(method, (X,))
     with pytest.raises(NotFittedError, match="not fitted yet"):
-        getattr(VAETransformer(), verb)(*arguments)
+        getattr(VAETransformer(), method)(*arguments)
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])

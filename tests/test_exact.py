@@ -17,7 +17,7 @@ LINEAR = {"n_components": 5, "hidden_layer_sizes": (), "early_stopping": False, 
 
 
 def linear_parts(vae):
-    """W (D, K), b (D,), noise (D,) of a linear decoder in the units of X, from the raw weights."""
+    """W (D, K), b (D,), noise (D,) of a linear decoder in data space, from the raw weights."""
     state = {k: v.double().numpy() for k, v in vae.module_.state_dict().items()}
     scale, shift = vae.fitted_.columns.scale, vae.fitted_.columns.shift
     W = state["decoder.affine.weight"] * scale[:, None]
@@ -52,7 +52,7 @@ def test_linear_model_stays_at_the_ppca_optimum(name):
 
 
 @pytest.mark.parametrize("name", OPTIMUM)
-def test_linear_model_reaches_the_ppca_optimum_from_a_random_start(name):
+def test_linear_model_reaches_the_ppca_optimum_from_a_random_initialisation(name):
     X = standardized(name)
     vae = VAETransformer(likelihood=Gaussian(noise="shared"), init="random", max_iter=50, **LINEAR).fit(X)
     assert OPTIMUM[name] - 0.2 < vae.score(X) < OPTIMUM[name] + 0.001
@@ -72,7 +72,7 @@ def test_max_iter_0_is_ppca(name, posterior):
 
 
 @pytest.mark.parametrize("init", ["pca", "factor_analysis"])
-def test_score_is_exact_for_the_start_in_data_units(cancer, init):
+def test_score_is_exact_for_the_initialisation_in_data_space(cancer, init):
     vae = VAETransformer(6, init=init, max_iter=0, random_state=0).fit(cancer)
     exact = exact_log_likelihood(vae, cancer)
     # The weights are float32: relative error 1e-6 of a row's squared distance.
@@ -88,7 +88,7 @@ def test_transform_is_the_exact_posterior_mean(wine, noise):
     np.testing.assert_allclose(vae.transform(wine), posterior[:, vae.order_] * vae.signs_, atol=1e-5)
 
 
-def test_factor_analysis_start_is_em_with_the_same_floor(wine):
+def test_factor_analysis_initialisation_is_em_with_the_same_floor(wine):
     S = wine.T @ wine / len(wine)
     ppca = probabilistic_pca(SecondMoments(wine, np.ones(len(wine))), 4, Gaussian(noise="shared").tie_noise)
     W, psi = numpy_em(S, ppca.loadings, ppca.noise, 1e-3, 1000)
@@ -123,7 +123,7 @@ def test_posterior_on_a_rotated_correlated_case(posterior, loses):
     rng = np.random.default_rng(0)
     W, psi = rng.normal(size=(6, 3)), rng.uniform(0.2, 1.0, size=6)
     X = rng.normal(size=(400, 3)) @ W.T + rng.normal(size=(400, 6)) * np.sqrt(psi)
-    # scaling=None: the model's units are the data's
+    # scaling=None: model space is data space
     vae = VAETransformer(3, scaling=None, posterior=posterior, max_iter=0, random_state=0, hidden_layer_sizes=()).fit(X)
     model = vae.fitted_.module_in(torch.float64)
     P = np.eye(3) + W.T / psi @ W
@@ -185,7 +185,7 @@ def test_whitened_pairs_have_exact_moments():
     torch.testing.assert_close(u.T @ u / len(u), torch.eye(5, dtype=torch.float64))
 
 
-def test_score_is_in_the_units_of_X(wine):
+def test_score_is_in_data_space(wine):
     scaled = wine * np.geomspace(1e-3, 1e3, 13) + 10.0
     a = VAETransformer(3, max_iter=5, random_state=0).fit(wine)
     b = VAETransformer(3, max_iter=5, random_state=0).fit(scaled)

@@ -82,7 +82,7 @@ JOINT = {
 }
 COMPONENTS = {**CONSTRUCTORS, **{f"{name} {kind}": make for name, pair in JOINT.items() for kind, make in
                                  zip(("posterior", "prior"), pair, strict=True)}}  # fmt: skip
-CODED = (skvae.Categorical, skvae.Ordinal)  # codes 0 .. 4, whose mean is their mode
+CODED = (skvae.Categorical, skvae.Ordinal)  # category indices 0 .. 4, whose mean is their mode
 MONTE_CARLO = {"student_t", "student_t row", "logistic", "logistic row", "gompertz", "fisher_snedecor", "triangular"}
 
 named = lambda table: [pytest.param(make, id=name) for name, make in table.items()]  # noqa: E731
@@ -158,7 +158,7 @@ def table(family, rows=150):
     return rng.poisson(np.exp(line)).astype(float)
 
 
-def with_holes(X):
+def with_missing(X):
     return np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, X)
 
 
@@ -533,7 +533,7 @@ DISTANCES = {
 
 
 @pytest.mark.parametrize(("name", "make"), CODES_BY_NAME)
-def test_codes_at_the_start_are_distributed_like_the_prior(name, make):
+def test_initial_codes_are_distributed_like_the_prior(name, make):
     family, S = make().amortized(), 4000
     variance = np.array([0.05, 0.4, 1.0])
     rng = np.random.default_rng(0)
@@ -624,19 +624,19 @@ def check_gradients(model, x, mask):
 # ---------------------------------------------------------------- the estimator
 
 
-def every_verb(vae, X):
+def results_of_methods(vae, X):
     Z = vae.transform(X)
     return (Z, vae.inverse_transform(Z), vae.score_samples(X), vae.score_samples(X, n_importance_samples=5),
             vae.sample(7, random_state=0), vae.kl_per_component_, vae.noise_variance_)  # fmt: skip
 
 
 @pytest.mark.parametrize("make", OBSERVED)
-def test_every_likelihood_fits_and_every_verb_runs(make):
+def test_every_likelihood_fits_and_every_method_runs(make):
     family = make()
     X = table(family)
-    for data in (X, with_holes(X)):
+    for data in (X, with_missing(X)):
         vae = VAETransformer(2, hidden_layer_sizes=(8,), likelihood=family, max_iter=2, random_state=0).fit(data)
-        assert all(np.isfinite(verb).all() for verb in every_verb(vae, data))
+        assert all(np.isfinite(result).all() for result in results_of_methods(vae, data))
         np.testing.assert_allclose(vae.score_samples(data[:4]), vae.score_samples(data)[:4])
         narrow = vae.score_samples(data.astype(np.float32))
         np.testing.assert_allclose(narrow, vae.score_samples(data), rtol=1e-2, atol=1e-2)
@@ -652,11 +652,11 @@ def test_every_likelihood_fits_and_every_verb_runs(make):
         *[pytest.param(*(make() for make in pair), id=name) for name, pair in JOINT.items()],
     ],
 )
-def test_every_posterior_fits_and_every_verb_runs(posterior, prior):
+def test_every_posterior_fits_and_every_method_runs(posterior, prior):
     X = load_iris().data
     arguments = {"posterior": posterior, "prior": prior, "random_state": 0}
     vae = VAETransformer(2, hidden_layer_sizes=(8,), max_iter=2, **arguments).fit(X)
-    assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
+    assert all(np.isfinite(result).all() for result in results_of_methods(vae, X))
     for n in (None, 5):
         np.testing.assert_allclose(vae.score_samples(X[:4], n), vae.score_samples(X, n)[:4])
     narrow = vae.score_samples(X.astype(np.float32))
@@ -694,7 +694,7 @@ def test_standard_members_state_their_support(make):
 def test_a_posterior_inside_another_familys_prior_fits(posterior, prior):
     X = load_iris().data
     vae = VAETransformer(2, posterior=posterior, prior=prior, max_iter=2, random_state=0).fit(X)
-    assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
+    assert all(np.isfinite(result).all() for result in results_of_methods(vae, X))
 
 
 def test_the_score_integrates_a_kl_without_closed_form():
@@ -763,7 +763,7 @@ def test_a_table_of_log_normal_noise_prefers_log_normal():
 
 
 def test_large_counts_are_learned():
-    """The encoder sees them in units of their own size; as they are, no epoch of Adam was better than the start."""
+    """The encoder sees them divided by their size; as they are, no epoch of Adam was better than the initialisation."""
     rng = np.random.default_rng(0)
     rate = np.exp(rng.normal(size=(400, 2)) @ rng.normal(size=(2, 8)) * 0.5 + rng.uniform(0, 7, 8))
     X = rng.poisson(rate * rng.gamma(3, 1 / 3, size=rate.shape)).astype(float)
@@ -774,7 +774,7 @@ def test_large_counts_are_learned():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_ordered_codes_against_the_difference_of_sigmoids(dtype):
+def test_ordered_categories_against_the_difference_of_sigmoids(dtype):
     family = skvae.Ordinal(n_classes=5)
     numbers = [seeded(3, seed=k) for k in range(4)]
     theta = torch.stack([numbers[0], *(number.exp() for number in numbers[1:])], -1).cumsum(-1)
@@ -793,7 +793,7 @@ def test_ordered_codes_against_the_difference_of_sigmoids(dtype):
     assert torch.isfinite(narrow).all()
 
 
-def test_two_ordered_codes_are_bernoulli():
+def test_two_ordered_categories_are_bernoulli():
     eta, threshold = seeded(7, 3), seeded(3, seed=1)
     p, bernoulli = skvae.Ordinal(n_classes=2).distribution(eta, threshold), discrete.Bernoulli(logits=eta - threshold)
     for x in (torch.zeros(7, 3).double(), torch.ones(7, 3).double()):
@@ -804,15 +804,15 @@ def test_two_ordered_codes_are_bernoulli():
 @pytest.mark.parametrize("mean", [0.3, 2.0, 3.5])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
 def test_ordinal_start_keeps_margins_and_covariances(mean, share):
-    """Over z, by simulation, with loadings that are not small: what the codes of a cut normal variable have."""
+    """Over z, by simulation, with loadings that are not small: what the indices of a cut normal variable have."""
     rng = np.random.default_rng(0)
     z, e = rng.normal(size=(2, 100_000))
     line = mean + np.sqrt(share) * z + np.sqrt(1 - share) * e
-    codes = np.clip(np.round(line), 0, 4)
-    loading, family = np.cov(codes, z)[0, 1], skvae.Ordinal(n_classes=5)
+    indices = np.clip(np.round(line), 0, 4)
+    loading, family = np.cov(indices, z)[0, 1], skvae.Ordinal(n_classes=5)
     weight, bias, own = family.start(np.array([mean]), np.array([[loading]]), np.array([13 / 12 - loading**2]))
     p = family.distribution(torch.as_tensor(z[:, None] * weight[0] + bias), *map(torch.as_tensor, own))
-    np.testing.assert_allclose(p.probs.mean(0)[0], np.bincount(codes.astype(int), minlength=5) / len(z), atol=0.02)
+    np.testing.assert_allclose(p.probs.mean(0)[0], np.bincount(indices.astype(int), minlength=5) / len(z), atol=0.02)
     decoded = (p.probs @ torch.arange(5).double())[:, 0].numpy()
     assert np.cov(decoded, z)[0, 1] == pytest.approx(loading, rel=0.1)
 
@@ -858,7 +858,7 @@ class HalfNormal(Family):
 def test_a_users_own_family_is_a_posterior_too():
     X = load_iris().data
     vae = VAETransformer(2, posterior=MeanField(HalfNormal()), prior=Standard(HalfNormal()), max_iter=2).fit(X)
-    assert all(np.isfinite(verb).all() for verb in every_verb(vae, X))
+    assert all(np.isfinite(result).all() for result in results_of_methods(vae, X))
     assert (vae.transform(X) * vae.signs_ > 0).all()
 
 
@@ -894,7 +894,7 @@ def test_likelihood_by_column(frame):
         "income": "LogNormal(noise='row')",
         "member": "Bernoulli()",
     }
-    assert all(np.isfinite(verb).all(axis=None) for verb in every_verb(vae, frame))
+    assert all(np.isfinite(result).all(axis=None) for result in results_of_methods(vae, frame))
     assert set(np.unique(vae.sample(200, random_state=0)["colour"])) == {0.0, 1.0, 2.0}
     assert set(np.unique(vae.inverse_transform(vae.transform(frame))["size"])) <= set(range(5))
     assert categories.n_classes is None  # the user's own component is not written into

@@ -95,7 +95,7 @@ def peak_of(function):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
-def test_no_verb_copies_the_table(dtype):
+def test_no_method_copies_the_table(dtype):
     X = np.round(table(200_000, 30)).astype(dtype)
     vae = VAETransformer(3, hidden_layer_sizes=(4,), max_iter=1, batch_size=4096, random_state=0)
     bound = 4 * 8 * len(X) + 30e6  # four numbers per row, and blocks; the table has 30, cast to float64 48 MB
@@ -158,12 +158,12 @@ def test_weights_of_a_file(mapped):
     assert np.isfinite(heavy.score(X))
 
 
-def test_holes_bends_and_held_out_files(mapped):
+def test_missing_values_transformations_and_held_out_files(mapped):
     X = table(3000)
-    holes = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
+    incomplete = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
     for scaling in ("standard", "quantile"):
-        a, b = (fitted(rows, scaling=scaling, max_iter=5) for rows in (holes, mapped(holes)))
-        assert abs(a.score(holes) - b.score(holes)) < 0.1
+        a, b = (fitted(rows, scaling=scaling, max_iter=5) for rows in (incomplete, mapped(incomplete)))
+        assert abs(a.score(incomplete) - b.score(incomplete)) < 0.1
         assert a.history_[0]["valid_loss"] == pytest.approx(b.history_[0]["valid_loss"], abs=1.0)
     vae = VAETransformer(3, max_iter=2, random_state=0).fit(mapped(X), X_val=mapped(X[:100]))
     assert vae.history_[0]["valid_loss"] == pytest.approx(
@@ -171,7 +171,7 @@ def test_holes_bends_and_held_out_files(mapped):
     )
 
 
-def test_a_file_of_counts_and_of_codes(mapped):
+def test_a_file_of_counts_and_of_categories(mapped):
     rng = np.random.default_rng(0)
     counts = rng.poisson(np.exp(rng.normal(size=(2000, 1)) * 0.5 + 1), size=(2000, 4)).astype(np.int16)
     vae = VAETransformer(2, likelihood="poisson", max_iter=2, random_state=0).fit(mapped(counts))

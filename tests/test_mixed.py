@@ -1,4 +1,4 @@
-"""Raw tables: categories, booleans, counts and reals in one frame, through every verb and back."""
+"""Raw tables: categories, booleans, counts and reals in one frame, through every method and back."""
 
 import pickle
 import warnings
@@ -49,7 +49,7 @@ def raw(n=300, seed=0):
     )
 
 
-def with_holes(frame, share=0.15, seed=1):
+def with_missing(frame, share=0.15, seed=1):
     frame = frame.astype({"member": "boolean", "visits": "Int64"})
     return frame.mask(np.random.default_rng(seed).uniform(size=frame.shape) < share)
 
@@ -73,7 +73,7 @@ def assert_frame_of_means(mean, frame):
 
 
 @pytest.mark.parametrize("library", FRAMES)
-@pytest.mark.parametrize("make", [raw, lambda: with_holes(raw())], ids=["whole", "holes"])
+@pytest.mark.parametrize("make", [raw, lambda: with_missing(raw())], ids=["whole", "incomplete"])
 def test_round_trip(library, make):
     frame = FRAMES[library](make())
     vae = VAETransformer(2, max_iter=5, random_state=0).fit(frame)
@@ -98,7 +98,7 @@ def test_round_trip(library, make):
 
 
 def test_pandas_and_polars_give_the_same_codes_and_the_index_comes_back():
-    frame = with_holes(raw())
+    frame = with_missing(raw())
     vae = VAETransformer(2, max_iter=5, random_state=0).fit(frame)
     other = VAETransformer(2, max_iter=5, random_state=0).fit(pl.from_pandas(frame))
     np.testing.assert_array_equal(vae.transform(frame), other.transform(pl.from_pandas(frame)))
@@ -169,7 +169,7 @@ def test_unknown_categories_count_as_missing():
     assert set(vae.impute(missing)["city"][:10]) <= {"Rome", "Oslo", "Lima"}
 
 
-def test_codes_outside_a_categorical_likelihood_count_as_missing_in_transform():
+def test_indices_outside_a_categorical_likelihood_count_as_missing_in_transform():
     X = np.random.default_rng(0).integers(0, 3, (100, 3)).astype(float)
     vae = VAETransformer(1, likelihood="categorical", max_iter=2, random_state=0).fit(X)
     np.testing.assert_array_equal(vae.transform([[1, 2, 9]]), vae.transform([[1, 2, np.nan]]))
@@ -211,7 +211,7 @@ def test_bad_columns_in_transform():
 
 
 def test_weights_order_and_pickling():
-    frame = with_holes(raw(150))
+    frame = with_missing(raw(150))
     weight = np.random.default_rng(2).integers(0, 3, len(frame))
     make = lambda: VAETransformer(2, max_iter=3, random_state=0)  # noqa: E731
     weighted = make().fit(frame, sample_weight=weight)
@@ -231,7 +231,7 @@ def test_weights_order_and_pickling():
     assert np.isfinite(whole.set_params(warm_start=True).fit(frame).score(frame))
 
 
-def test_the_start_is_better_than_independent_columns():
+def test_the_initialisation_is_better_than_independent_columns():
     """Frequencies, and normal columns: what an independent model scores, in closed form."""
     frame = raw(2000).drop(columns="income")
     independent = 0.0
@@ -266,10 +266,10 @@ def test_independent_categories_keep_their_frequencies():
 
 @pytest.mark.parametrize("posterior", ["diag", "full", "laplace", "log_normal", "categorical", "flow", "dirichlet"])
 @pytest.mark.parametrize("objective", ["elbo", IWAE(n_samples=3)])
-def test_posteriors_read_mixed_tables_with_holes(posterior, objective):
+def test_posteriors_read_mixed_tables_with_missing_values(posterior, objective):
     if posterior == "categorical" and objective != "elbo":
         return
-    frame = with_holes(raw(120))
+    frame = with_missing(raw(120))
     vae = VAETransformer(2, posterior=posterior, objective=objective, max_iter=3, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of collapse and of poor weights, after three epochs
@@ -279,8 +279,8 @@ def test_posteriors_read_mixed_tables_with_holes(posterior, objective):
 
 
 @pytest.mark.parametrize("objective", ["ae", "wae_mmd", "aae", "avb"])
-def test_autoencoders_read_mixed_tables_with_holes(objective):
-    frame = with_holes(raw(120))
+def test_autoencoders_read_mixed_tables_with_missing_values(objective):
+    frame = with_missing(raw(120))
     vae = VAETransformer(2, objective=objective, max_iter=3, random_state=0).fit(frame)
     assert not vae.impute(frame).isna().any(axis=None)
     assert_same_kind(vae.sample(4, random_state=0), frame)
@@ -292,7 +292,7 @@ def test_vamp_refuses_categories_and_a_mixture_does_not():
     assert np.isfinite(VAETransformer(2, prior=NormalMixture(3), max_iter=2, random_state=0).fit(raw()).score(raw()))
 
 
-def test_a_gradient_reaches_every_number_behind_categories_and_holes():
+def test_a_gradient_reaches_every_number_behind_categories_and_missing_values():
     likelihood = [(Gaussian(), [0, 3]), (Categorical(3), [1]), (Categorical(70), [2])]
     model = LatentVariableModel(
         4, 2, MeanField(), StandardNormal(), likelihood, MLP((6,)), MLP((6,)), incomplete=[1, 3]
@@ -303,7 +303,7 @@ def test_a_gradient_reaches_every_number_behind_categories_and_holes():
     mask = torch.rand(40, 4, generator=generator) < 0.8
     check_gradients(model, x, mask)
     assert not model.encoder.table.grad[-1].any()  # a missing category stays at zero
-    assert model.encoder.net[0].weight.grad[:, -2:].any(0).all()  # the MLP is told which cells are missing
+    assert model.encoder.net[0].weight.grad[:, -2:].any(0).all()  # the MLP sees which cells are missing
     assert not model.encoder.embedding.grad[-1].any()
 
 
@@ -361,25 +361,25 @@ def skewed(n=800, seed=0):
 
 
 @pytest.mark.parametrize("scaling", ["power", "quantile"])
-def test_bent_columns_score_in_data_units(scaling):
+def test_transformed_columns_score_in_data_space(scaling):
     X = skewed()
     vae = VAETransformer(2, scaling=scaling, max_iter=0, random_state=0).fit(X)
     plain = VAETransformer(2, max_iter=0, random_state=0).fit(X)
     assert vae.score(X) > plain.score(X) + (0.5 if scaling == "power" else 1.0)
     other = VAETransformer(2, scaling=scaling, max_iter=0, random_state=0).fit(100 * X + 5)
     assert vae.score(X) - other.score(100 * X + 5) == pytest.approx(3 * np.log(100), abs=1e-3)
-    # change of variables, by hand: the score of the bent table plus the slopes of the bends
+    # change of variables, by hand: the score of the transformed table plus the slopes of the transformations
     columns = vae.fitted_.columns
-    bent, slopes = columns.working_array(X), columns.log_slopes(X)
-    inside = VAETransformer(2, scaling=None, max_iter=0, random_state=0).fit(bent)
-    assert vae.score(X) == pytest.approx(inside.score(bent) + slopes.sum(1).mean(), abs=1e-4)
+    transformed, slopes = columns.working_array(X), columns.log_slopes(X)
+    inside = VAETransformer(2, scaling=None, max_iter=0, random_state=0).fit(transformed)
+    assert vae.score(X) == pytest.approx(inside.score(transformed) + slopes.sum(1).mean(), abs=1e-4)
     step = 1e-6 * X.std(0)
     numeric = np.log((columns.working_array(X + step) - columns.working_array(X - step)) / (2 * step))
     assert np.quantile(np.abs(numeric - slopes), 0.95) < 1e-3  # kinks apart
 
 
 @pytest.mark.parametrize("scaling", ["power", "quantile"])
-def test_means_of_bent_columns_are_by_quadrature(scaling):
+def test_means_of_transformed_columns_are_by_quadrature(scaling):
     X = skewed()
     X[::9, 0] = np.nan
     vae = VAETransformer(2, scaling=scaling, max_iter=5, random_state=0).fit(X)
@@ -398,15 +398,15 @@ def test_means_of_bent_columns_are_by_quadrature(scaling):
     assert np.isfinite(vae.impute(X)).all()
 
 
-def test_bends_leave_other_kinds_alone():
+def test_transformations_leave_other_kinds_alone():
     vae = VAETransformer(2, scaling="quantile", likelihood=[("poisson", ["visits"])], max_iter=2, random_state=0)
-    vae.fit(with_holes(raw()))
+    vae.fit(with_missing(raw()))
     assert sorted(vae.fitted_.columns.maps) == [1, 5]
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(0.5, (200, 4)).astype(float))
-    bent = VAETransformer(2, scaling="power", max_iter=2, random_state=0).fit(counts)
+    transformed = VAETransformer(2, scaling="power", max_iter=2, random_state=0).fit(counts)
     dense = VAETransformer(2, scaling="power", max_iter=2, random_state=0).fit(counts.toarray())
-    assert bent.score(counts) == pytest.approx(dense.score(counts.toarray()), abs=1e-3)
-    assert bent.history_[-1]["train_loss"] == pytest.approx(dense.history_[-1]["train_loss"], abs=1e-3)
+    assert transformed.score(counts) == pytest.approx(dense.score(counts.toarray()), abs=1e-3)
+    assert transformed.history_[-1]["train_loss"] == pytest.approx(dense.history_[-1]["train_loss"], abs=1e-3)
 
 
 # ---------------------------------------------------------------- weights of columns, densities of codes
@@ -456,7 +456,7 @@ def test_a_mixture_fitted_to_the_codes_is_where_samples_come_from():
 # ---------------------------------------------------------------- wide categories and sparse tables
 
 
-def test_a_wide_category_is_one_column_of_codes():
+def test_a_wide_category_is_one_column_of_category_indices():
     rng = np.random.default_rng(0)
     group = rng.integers(0, 400, 3000)
     frame = pd.DataFrame({"shop": [f"shop {g}" for g in group], "size": group / 400 + 0.05 * rng.normal(size=3000)})
@@ -497,15 +497,15 @@ def test_imputation_of_large_offsets_and_of_parts_of_a_table():
     rng = np.random.default_rng(0)
     z = rng.normal(size=400)
     frame = pd.DataFrame({"t": 1_700_000_000 + np.rint(100 * z).astype(int), "y": z + 0.1 * rng.normal(size=400)})
-    holes = frame.astype({"t": "Int64"}).mask(np.c_[rng.random(400) < 0.2, np.zeros(400, bool)])
-    vae = VAETransformer(1, max_iter=20, random_state=0).fit(holes)
-    missing = holes["t"].isna()
-    imputed = vae.impute(holes)
+    incomplete = frame.astype({"t": "Int64"}).mask(np.c_[rng.random(400) < 0.2, np.zeros(400, bool)])
+    vae = VAETransformer(1, max_iter=20, random_state=0).fit(incomplete)
+    missing = incomplete["t"].isna()
+    imputed = vae.impute(incomplete)
     error = (imputed["t"] - frame["t"])[missing].to_numpy(dtype=float)
     assert error.std() < 30  # of 100
     assert len(set(imputed["t"][missing])) > 40  # not the few numbers that float32 knows up there
-    pd.testing.assert_frame_equal(vae.impute(holes.iloc[::-1]), imputed.iloc[::-1])
-    pd.testing.assert_frame_equal(vae.impute(holes.iloc[390:]), imputed.iloc[390:])
+    pd.testing.assert_frame_equal(vae.impute(incomplete.iloc[::-1]), imputed.iloc[::-1])
+    pd.testing.assert_frame_equal(vae.impute(incomplete.iloc[390:]), imputed.iloc[390:])
 
 
 def test_given_values_are_kept_or_refused():
@@ -533,7 +533,7 @@ def test_reconstruction_error_does_not_depend_on_the_names_of_levels():
     )
 
 
-def test_codes_of_the_start_are_centred_and_those_of_a_row_without_cells_are_zero():
+def test_initial_codes_are_centred_and_those_of_a_row_without_cells_are_zero():
     frame = raw()[["city", "grade", "member", "height"]]
     vae = VAETransformer(2, max_iter=0, random_state=0).fit(frame)
     np.testing.assert_allclose(vae.transform(frame).mean(0), 0, atol=0.02)

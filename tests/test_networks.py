@@ -57,7 +57,7 @@ NETWORKS = {"conv": CONV, "factory": small_mlp, "batch norm": normed, "mlp": MLP
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_start_is_exact_whatever_the_networks_are(network):
+def test_the_initialisation_is_exact_whatever_the_networks_are(network):
     start = VAETransformer(3, max_iter=0, hidden_layer_sizes=(), **GLOBAL).fit(DIGITS)
     own = VAETransformer(3, max_iter=0, encoder=network, decoder=network, **GLOBAL).fit(DIGITS)
     np.testing.assert_array_equal(own.score_samples(DIGITS), start.score_samples(DIGITS))
@@ -109,14 +109,14 @@ def test_what_a_network_is_called_with():
         return small_mlp(n_in, n_out)
 
     VAETransformer(2, encoder=factory, max_iter=1).fit(frame)
-    assert set(widths) >= {2 + 8 + 1}  # numbers, an embedding, a flag of the column with holes
+    assert set(widths) >= {2 + 8 + 1}  # numbers, an embedding, a flag of the incomplete column
     Watching.seen.clear()
     vae = VAETransformer(2, encoder=Watching(), max_iter=1, random_state=0).fit(frame)
     Watching.seen.clear()
     vae.transform(frame)
     x, mask = Watching.seen[-1]
-    codes = frame["kind"].map({"x": 0, "y": 1, "z": 2}).to_numpy()
-    np.testing.assert_array_equal(x[:, 1], codes)
+    indices = frame["kind"].map({"x": 0, "y": 1, "z": 2}).to_numpy()
+    np.testing.assert_array_equal(x[:, 1], indices)
     np.testing.assert_array_equal(mask[:, 2], frame["b"].notna())
     assert x.isfinite().all()
 
@@ -163,12 +163,12 @@ def test_planes_of_the_decoder_are_the_likelihoods_numbers():
         torch.testing.assert_close(model.decode(z).variance[0], planes[:, 1].flatten(1).exp() + 1e-3)
 
 
-def test_holes_in_images():
-    holes = np.where(np.random.default_rng(0).random(DIGITS.shape) < 0.2, np.nan, DIGITS)
-    vae = VAETransformer(5, encoder=CONV, decoder=CONV, max_iter=5, **GLOBAL).fit(holes)
-    filled = vae.impute(holes)
-    error = np.square(filled - DIGITS)[np.isnan(holes)].mean()
-    assert error < 0.6 * np.square(DIGITS - DIGITS.mean(0))[np.isnan(holes)].mean()
+def test_missing_values_in_images():
+    incomplete = np.where(np.random.default_rng(0).random(DIGITS.shape) < 0.2, np.nan, DIGITS)
+    vae = VAETransformer(5, encoder=CONV, decoder=CONV, max_iter=5, **GLOBAL).fit(incomplete)
+    filled = vae.impute(incomplete)
+    error = np.square(filled - DIGITS)[np.isnan(incomplete)].mean()
+    assert error < 0.6 * np.square(DIGITS - DIGITS.mean(0))[np.isnan(incomplete)].mean()
 
 
 def test_running_means_reach_the_fitted_model():

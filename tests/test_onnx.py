@@ -207,7 +207,7 @@ def tables():
         "fractions": np.clip(X / 10, 0.01, 0.99),
         "bits": np.where(np.isnan(X), np.nan, np.nanmean(X, 0) < X),
         "counts": np.rint(2 * X),
-        "codes": np.rint(np.clip(X, 0, 4)),
+        "categories": np.rint(np.clip(X, 0, 4)),
     }
 
 
@@ -221,7 +221,7 @@ MODELS = {
     **{f"likelihood {f}": ("line", {"likelihood": f}) for f in ("laplace", "student_t", "logistic", "gumbel")},
     **{f"likelihood {f}": ("positive", {"likelihood": f}) for f in ("log_normal", "gamma")},
     **{f"likelihood {f}": ("fractions", {"likelihood": f}) for f in ("beta", "continuous_bernoulli")},
-    **{f"likelihood {f}": ("codes", {"likelihood": f}) for f in ("categorical", "ordinal")},
+    **{f"likelihood {f}": ("categories", {"likelihood": f}) for f in ("categorical", "ordinal")},
     **{f"likelihood {f}": ("counts", {"likelihood": f}) for f in ("poisson", "negative_binomial")},
     **{
         f"zero-inflated {f}": ("counts", {"likelihood": f"zero_inflated_{f}"}) for f in ("poisson", "negative_binomial")
@@ -404,7 +404,7 @@ def test_networks_export_with_torch(tmp_path, incomplete):
         torch.testing.assert_close(loaded["decoder"](z), decoder(z))
 
 
-def test_verbs_export_with_torch(incomplete):
+def test_methods_export_with_torch(incomplete):
     vae = VAETransformer(2, hidden_layer_sizes=(), max_iter=0).fit(incomplete)
     X = torch.from_numpy(incomplete)
     module = METHODS["transform"](vae, X.dtype)

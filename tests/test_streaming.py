@@ -36,11 +36,11 @@ FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_s
         ({"a": [1]}, {"a": [pd.Timestamp(0)]}, "Chunk 2: Column 'a' holds dates or times"),
     ],
 )
-@pytest.mark.parametrize("verb", ["fit_batches", "fit_statistics"])
-def test_chunks_that_do_not_go_together(first, second, what, verb):
+@pytest.mark.parametrize("method", ["fit_batches", "fit_statistics"])
+def test_chunks_that_do_not_go_together(first, second, what, method):
     chunks = [pd.DataFrame(chunk) if isinstance(chunk, dict) else chunk for chunk in (first, second)]
     with pytest.raises(ValueError, match=what):
-        getattr(VAETransformer(**FAST), verb)(lambda: iter(chunks))
+        getattr(VAETransformer(**FAST), method)(lambda: iter(chunks))
 
 
 # A stream
@@ -49,7 +49,7 @@ def test_chunks_that_do_not_go_together(first, second, what, verb):
 def test_a_first_chunk_unlike_the_rest_starts_from_all_rows():
     """The start is that of `fit` on the whole table, whatever trains first: a learning rate of nearly 0 shows it."""
     X = frame()
-    first = X[X["kind"] == "a"].assign(size=1.0)  # one kind, a constant, no holes
+    first = X[X["kind"] == "a"].assign(size=1.0)  # one kind, a constant, nothing missing
     X = pd.concat([first, X[X["kind"] != "a"]])
     still = {**FAST, "learning_rate": 1e-12, "early_stopping": False}
     streamed = VAETransformer(**still).fit_statistics(source_of(X)).partial_fit(first)
@@ -71,7 +71,7 @@ def test_a_first_chunk_unlike_the_rest_starts_from_all_rows():
 
 
 @pytest.mark.parametrize("scaling", ["power", "quantile"])
-def test_bends_come_from_the_sample(scaling):
+def test_transformations_come_from_the_sample(scaling):
     X = np.exp(table(500, 3) / 3)
     a = VAETransformer(**FAST, scaling=scaling).fit_statistics(source_of(X)).partial_fit(X[:50])
     b = VAETransformer(**FAST, scaling=scaling).partial_fit(X)
@@ -90,24 +90,24 @@ def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
         naive.partial_fit(chunk)
     whole = VAETransformer(3, max_iter=1, early_stopping=False, batch_size=32, random_state=0).fit(X)  # as many steps
     assert vae.score(X) > whole.score(X) - 0.5
-    assert naive.score(X) < whole.score(X) - 2  # units and start of one cluster
+    assert naive.score(X) < whole.score(X) - 2  # scaling and initialisation of one cluster
 
 
 def test_what_a_sample_may_miss_is_known_exactly(monkeypatch):
     """One row in thousands has the last class, one cell of a table of zeros and ones is neither."""
     monkeypatch.setattr(skvae._tables.statistics, "_CELLS_SAMPLED", 1000)
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 3, (4000, 2)).astype(float)
-    rows = statistics_of([codes])._sample.rows
+    X = rng.integers(0, 3, (4000, 2)).astype(float)
+    rows = statistics_of([X])._sample.rows
     assert len(rows) == 9
-    codes = np.column_stack([codes, rng.normal(size=4000)])
-    sampled = {row.tobytes() for row in statistics_of([codes])._sample.rows}
-    outside = next(i for i, row in enumerate(codes) if row.tobytes() not in sampled)
-    codes[outside, 0] = 7
+    X = np.column_stack([X, rng.normal(size=4000)])
+    sampled = {row.tobytes() for row in statistics_of([X])._sample.rows}
+    outside = next(i for i, row in enumerate(X) if row.tobytes() not in sampled)
+    X[outside, 0] = 7
     named = [("categorical", [0]), ("ordinal", [1])]
-    vae = VAETransformer(2, likelihood=named, random_state=0).fit_statistics(source_of(codes)).partial_fit(codes[:20])
+    vae = VAETransformer(2, likelihood=named, random_state=0).fit_statistics(source_of(X)).partial_fit(X[:20])
     assert [vae.likelihoods_[name].n_classes for name in ("x0", "x1")] == [8, 3]
-    mean, variance = moments(codes, np.ones(4000))
+    mean, variance = moments(X, np.ones(4000))
     np.testing.assert_allclose(vae.fitted_.columns.shift[2], mean[2], rtol=1e-10)
     np.testing.assert_allclose(vae.fitted_.columns.scale[2], np.sqrt(variance[2]), rtol=1e-10)
     bits = rng.integers(0, 2, (4000, 12)).astype(float)
@@ -212,7 +212,7 @@ def test_held_out_rows_and_a_warm_start_as_with_a_file(mapped):
     assert_same_fit(a, b, X)
 
 
-def test_holes_bends_and_priors_from_a_source(mapped):
+def test_missing_values_transformations_and_priors_from_a_source(mapped):
     X = table(1500)
     X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
     parameters = {**FAST, "scaling": "quantile", "prior": NormalMixture(3), "objective": ELBO(beta=0.5)}
@@ -340,8 +340,8 @@ def test_a_failure_leaves_the_earlier_fit_and_no_file(tmp_path):
 def test_what_is_no_source():
     X = table(100)
     once = iter([X, X])
-    for verb in ("fit_batches", "fit_statistics"):
-        call = getattr(VAETransformer(**FAST), verb)
+    for method in ("fit_batches", "fit_statistics"):
+        call = getattr(VAETransformer(**FAST), method)
         with pytest.raises(TypeError, match=r"'source' is an object of type ndarray\. It must be a function"):
             call(X)
         with pytest.raises(TypeError, match=r"'source' returned an object of type DataFrame\. It must be a function"):
@@ -351,7 +351,7 @@ def test_what_is_no_source():
         for parameters in ({}, {"warm_start": True}):
             vae = VAETransformer(**FAST, **parameters).fit(X)
             with pytest.raises(ValueError, match="The source has no rows"):
-                getattr(vae, verb)(lambda: iter([X[:0]]))
+                getattr(vae, method)(lambda: iter([X[:0]]))
     with pytest.raises(ValueError, match=r"200 rows the first time and 0 the second\. It must return a fresh iterator"):
         VAETransformer(**FAST).fit_batches(lambda: once)
     growing = [X]

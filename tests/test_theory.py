@@ -462,7 +462,7 @@ def test_the_critic_learns_the_log_density_ratio():
 
 
 def test_gan_learns_a_table():
-    """Moments of generated rows against the data's, from a random start."""
+    """Moments of generated rows against the data's, from a random initialisation."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 2)) @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]]) + 0.3 * rng.normal(size=(600, 3)) + 3
     gan = VAETransformer(2, objective="gan", max_iter=150, random_state=0, init="random").fit(X)

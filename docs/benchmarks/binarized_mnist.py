@@ -9,8 +9,8 @@ layers, which the paper's have not. 50 000 training and 10 000 test images by a 
 P(pixel = 1) = value / 255. The test images are drawn once, with a fixed seed. Numbers for *fixed* binarisation
 (Larochelle & Murray 2011; mnist_binarized.npz) are other data: never compare them with these, nor mix the two.
 
-Batches of 100 instead of the paper's 20, the rate 3e-3 / sqrt(1 + epoch / 10) instead of stages from 1e-3 to 1e-4, the
-start "pca", and averaged weights (`skvae.training`). They were chosen to go far in 20 minutes on two CPU cores: after
+Batches of 100 instead of the paper's 20, the rate 3e-3 / sqrt(1 + epoch / 10) instead of stages from 1e-3 to 1e-4,
+init="pca", and averaged weights (`skvae._training`). They were chosen to go far in 20 minutes on two CPU cores: after
 80 seconds each, on 45 000 of the training images, by the bound on 1000 of the other 5000; no test image was looked at.
 Orientation after the paper's 3280 epochs: 86.8 (ELBO, k = 1), 84.8 (IWAE, k = 50).
 

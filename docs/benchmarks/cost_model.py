@@ -197,7 +197,7 @@ def measure_sums():
     return latency, 4 * sizes[1] / (long - latency)
 
 
-def told(name, parts):
+def print_step(name, parts):
     """One line: the sum, and what it is made of."""
     each = ", ".join(f"{part} {1e3 * seconds:.3g}" for part, seconds in parts.items())
     print(f"  {name}: {1e3 * sum(parts.values()):.3g} ms a step ({each})")
@@ -223,7 +223,7 @@ def predict(machine, n_rows=1e9):
     print(f"  before training, in every process: {before / 3600:.1f} h")
     for batch_size in (512, 8192, 65_536, 524_288):
         parts = step_seconds(machine, batch_size, D, weights)
-        told(f"batches of {batch_size}", parts)
+        print_step(f"batches of {batch_size}", parts)
         n_steps = n_rows / batch_size
         epoch = n_steps * sum(parts.values())
         hours = (before + epoch) / 3600

@@ -2,7 +2,7 @@
 
     python docs/benchmarks/estimator_variance.py [--samples 8] [--repeats 300]
 
-Three models with K = 4, float64: "start" is the default network at a random start, "net" the same after 20 epochs,
+Three models with K = 4, float64: "start" is the default network with random weights, "net" the same after 20 epochs,
 "exact" the closed-form linear model, whose q is the exact posterior. Estimators: S times the variance of the bound of a
 row, nats^2, mean over the rows. Gradients: variance for a row, summed over the bias of the encoder's affine path, mean
 over the rows; in brackets the length of the mean gradient over all rows, on which the estimators of one bound agree.

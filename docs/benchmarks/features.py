@@ -156,11 +156,11 @@ def flowers():
 def raw_frame(peer):
     """Strings, then a missing number, then a missing string."""
     frame, floats = flowers()
-    hole = pd.DataFrame(peer.table()[0]).add_prefix("x") if peer.counts else floats.copy()
+    incomplete = pd.DataFrame(peer.table()[0]).add_prefix("x") if peer.counts else floats.copy()
     unknown = frame[["a", "b", "c", "kind"]].copy()
-    hole.iloc[7, 2], unknown.iloc[9, 3] = np.nan, None
+    incomplete.iloc[7, 2], unknown.iloc[9, 3] = np.nan, None
     results, ends = {}, {}
-    cases = {"strings": frame[["a", "b", "c", "kind"]], "a missing number": hole, "a missing string": unknown}
+    cases = {"strings": frame[["a", "b", "c", "kind"]], "a missing number": incomplete, "a missing string": unknown}
     for name, rows in cases.items():
         try:
             model = peer.fit_frame(rows)

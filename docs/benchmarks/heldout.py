@@ -6,7 +6,7 @@
 PATH is a folder with a `load.py` that offers `names()` and `matrix(name)`; without it the tables inside scikit-learn
 are used. K is --components, at most D - 1; at most 4000 rows; a quarter of the rows is the test set. The linear models
 are fitted on columns standardised with training statistics, their log-Jacobian added, with the same noise floor as the
-VAE: PCA is probabilistic PCA with its variance floored, factor analysis is `skvae.linear_gaussian.factor_analysis`.
+VAE: PCA is probabilistic PCA with its variance floored, factor analysis is that of `skvae._starts.linear_gaussian`.
 "Tied" tables (median column has fewer than 5 % distinct values) are summarised apart: a density there mostly rewards
 whoever puts the sharpest spike on a repeated value. "Live" counts components with KL > 0.05 nats, start -> end.
 """

@@ -30,7 +30,7 @@ SETTINGS = {"n_components": 3, "hidden_layer_sizes": (16,), "batch_size": 16, "r
 
 
 def table(n_rows=500):
-    """Three bent factors and noise, (n, 8)."""
+    """Three factors, transformed by tanh, and noise, (n, 8)."""
     rng = np.random.default_rng(0)
     return np.tanh(rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 8))) + 0.1 * rng.normal(size=(n_rows, 8))
 

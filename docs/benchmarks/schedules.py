@@ -1,10 +1,10 @@
-"""Schedules from a random start, the setting of posterior collapse: live components and held-out score.
+"""Schedules from a random initialisation, the setting of posterior collapse: live components and held-out score.
 
     python docs/benchmarks/schedules.py [--seeds 6]
 
 breast_cancer, K = 15, init="random", default arguments otherwise; a quarter of the rows held out, another split and
 another initialisation for each seed. Live is KL > 0.05 nats on the training rows; the score is the ELBO in nats a row.
-The last line has the same model from its closed-form start.
+The last line has the same model from its closed-form initialisation.
 """
 
 import argparse

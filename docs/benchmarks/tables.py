@@ -1,4 +1,4 @@
-"""Raw tables: holes filled, rows made up, density and codes, next to what else one would use.
+"""Raw tables: missing values imputed, rows made up, density and codes, next to what else one would use.
 
     python docs/benchmarks/tables.py {imputation,synthesis,density,codes} [--data PATH] [--tables a,b] [--seeds 0,1,2]
         [--peers] [--weights] [--set PARAMETER=VALUE ...] [--no-model] [--keep FOLDER]
@@ -112,16 +112,16 @@ def is_real(frame):
     return np.array([types.is_numeric_dtype(t) and not types.is_bool_dtype(t) for t in frame.dtypes])
 
 
-def ordinal_codes(frame, like):
+def category_indices(frame, like):
     """Floats: numbers as they are, categories as their rank among those of `like`, NaN for missing or unknown."""
     real = is_real(like)
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
-    codes = np.empty(frame.shape)
-    codes[:, real] = frame.loc[:, real].to_numpy(float)
+    indices = np.empty(frame.shape)
+    indices[:, real] = frame.loc[:, real].to_numpy(float)
     if not real.all():
         encoder.fit(like.loc[:, ~real])
-        codes[:, ~real] = encoder.transform(frame.loc[:, ~real])
-    return codes
+        indices[:, ~real] = encoder.transform(frame.loc[:, ~real])
+    return indices
 
 
 def row(*cells):
@@ -152,7 +152,7 @@ def whole(seconds):
 # ---------------------------------------------------------------- imputation
 
 
-def holes(n, p, share, seed):
+def missing_cells(n, p, share, seed):
     """Cells missing completely at random, (n, p) bool; with seed 1234 those of the MIWAE notebooks."""
     m = np.zeros(n * p, bool)
     r = np.random.RandomState(seed)
@@ -168,7 +168,7 @@ def imputation(run):
 
 
 def imputation_of_numbers(run):
-    """Mean squared error on the holes, columns standardised on the complete table."""
+    """Mean squared error on the missing cells, columns standardised on the complete table."""
     names = run.names("breast_cancer", "boston", "concrete", "wine_red", "wine_white", "yeast", "banknote")
     if not names:
         return
@@ -188,7 +188,7 @@ def imputation_of_numbers(run):
 def numbers_filled(run, name, others):
     """One table; whether the model is not above the best of the others."""
     X = StandardScaler().fit_transform(run.source.matrix(name)[0])
-    missing = holes(*X.shape, 0.5, run.args.mask)
+    missing = missing_cells(*X.shape, 0.5, run.args.mask)
     A = np.where(missing, np.nan, X)
 
     def error(filled):
@@ -211,7 +211,7 @@ def on_seeds(run, function):
 
 
 def imputation_of_categories(run):
-    """Share of right categories among the holes of the category columns."""
+    """Share of right categories among the missing cells of the category columns."""
     names = run.names("adult", "mushroom")
     if names:
         others = "mode", "iterative, ridge", "boosting per column"
@@ -224,39 +224,39 @@ def categories_filled(run, name):
     """One table, without constant columns: they are no question."""
     X, _ = run.source.table(name)
     X = X.loc[:, [len(X[column].unique()) > 1 for column in X]]
-    missing = holes(*X.shape, 0.2, run.args.mask)
+    missing = missing_cells(*X.shape, 0.2, run.args.mask)
     A, category = X.mask(missing), ~is_real(X)
-    asked, truth = missing & X.notna().to_numpy() & category, ordinal_codes(X, X)
+    asked, truth = missing & X.notna().to_numpy() & category, category_indices(X, X)
 
-    def accuracy(codes):
-        return float(np.mean(codes[asked] == truth[asked]))
+    def accuracy(indices):
+        return float(np.mean(indices[asked] == truth[asked]))
 
     others = {
-        "mode": lambda: ordinal_codes(A.fillna(A.mode().iloc[0]), X),
-        "ridge": lambda: rounded_imputation(ordinal_codes(A, X)),
-        "boosting": lambda: boosted_imputation(ordinal_codes(A, X), asked),
+        "mode": lambda: category_indices(A.fillna(A.mode().iloc[0]), X),
+        "ridge": lambda: rounded_imputation(category_indices(A, X)),
+        "boosting": lambda: boosted_imputation(category_indices(A, X), asked),
     }
     key = name, f"mask{run.args.mask}"
     results = [run.kept(*key, k, compute=lambda o=other: accuracy(o())) for k, other in others.items()]
-    own, seconds = on_seeds(run, lambda seed: accuracy(ordinal_codes(run.model(seed).fit(A).impute(A), X)))
+    own, seconds = on_seeds(run, lambda seed: accuracy(category_indices(run.model(seed).fit(A).impute(A), X)))
     row(name, f"{len(X)} x {category.sum()}", *results, spread(own), seconds)
 
 
-def rounded_imputation(codes):
-    """IterativeImputer on ordinal codes, to the next category."""
-    filled = IterativeImputer(random_state=0).fit_transform(codes)
-    return np.clip(np.round(filled), np.nanmin(codes, 0), np.nanmax(codes, 0))
+def rounded_imputation(indices):
+    """IterativeImputer on category indices, to the next category."""
+    filled = IterativeImputer(random_state=0).fit_transform(indices)
+    return np.clip(np.round(filled), np.nanmin(indices, 0), np.nanmax(indices, 0))
 
 
-def boosted_imputation(codes, asked):
-    """A classifier for each column of categories, which takes the other columns with their holes."""
-    filled, category = codes.copy(), asked.any(0)
+def boosted_imputation(indices, asked):
+    """A classifier for each column of categories, which takes the other columns with their missing values."""
+    filled, category = indices.copy(), asked.any(0)
     for d in np.flatnonzero(category):
-        X, known, holes = np.delete(codes, d, 1), ~np.isnan(codes[:, d]), asked[:, d]
+        X, known, imputed = np.delete(indices, d, 1), ~np.isnan(indices[:, d]), asked[:, d]
         model = HistGradientBoostingClassifier(
             categorical_features=np.delete(category, d), max_iter=50, early_stopping=False, random_state=0
         )
-        filled[holes, d] = model.fit(X[known], codes[known, d]).predict(X[holes])
+        filled[imputed, d] = model.fit(X[known], indices[known, d]).predict(X[imputed])
     return filled
 
 
@@ -264,7 +264,7 @@ def boosted_imputation(codes, asked):
 
 
 def synthesis(run):
-    """Real rows, rows with shuffled columns, and synthetic ones: each told from, and used for, held-out real ones.
+    """Real rows, shuffled columns, and synthetic rows: each distinguished from, and used for, held-out real rows.
 
     Detection is the AUC of gradient boosting that tells rows from real ones, "rounded" the same after rounding to the
     decimals of the real table; price, cut or income are predicted for real rows by a model trained on the rows;
@@ -353,7 +353,7 @@ def boosting(category, classes=True):
 def detection(rows, test):
     """AUC of telling `rows` from `test`, equally many of each, five folds; 0.5 is perfect."""
     n = min(len(rows), len(test))
-    X = np.concatenate([ordinal_codes(part.iloc[:n], test) for part in (test, rows)])
+    X = np.concatenate([category_indices(part.iloc[:n], test) for part in (test, rows)])
     y = np.repeat([0, 1], n)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     scores = cross_val_predict(boosting(~is_real(test)), X, y, cv=folds, method="decision_function")
@@ -369,7 +369,7 @@ def metric(target):
 
 def usefulness(rows, test, target):
     """A model of the target, trained on `rows`, judged on `test`."""
-    A, B = (ordinal_codes(part.drop(columns=target), test.drop(columns=target)) for part in (rows, test))
+    A, B = (category_indices(part.drop(columns=target), test.drop(columns=target)) for part in (rows, test))
     kind = metric(test[target])
     model = boosting(~is_real(test.drop(columns=target)), classes=kind != "R2").fit(A, rows[target].to_numpy())
     if kind == "AUC":
@@ -411,8 +411,8 @@ class Cells:
         """T(x), (n, 3 R + sum C), and the log-Jacobian of the standardisation, (n,)."""
         x = (frame.loc[:, self.real].to_numpy(float) - self.shift) / self.scale
         present, x = ~np.isnan(x), np.nan_to_num(x)
-        codes = ordinal_codes(frame, self.frame)[:, ~self.real]
-        one_hot = [codes[:, [d]] == np.arange(C) for d, C in enumerate(self.sizes)]
+        indices = category_indices(frame, self.frame)[:, ~self.real]
+        one_hot = [indices[:, [d]] == np.arange(C) for d, C in enumerate(self.sizes)]
         return np.concatenate([present, x, x**2, *one_hot], axis=1, dtype=float), -(present @ np.log(self.scale))
 
     def parameters(self, totals):
@@ -463,7 +463,7 @@ class Mixture:
 
 
 def density(run):
-    """Held-out mean log-density per row in data units; log-mass of the categories."""
+    """Held-out mean log-density per row in data space; log-mass of the categories."""
     names = run.names("adult", "titanic", "penguins", "california_housing")
     if names:
         head("nats per row", "rows x D", "independent", "mixture", "members", "ELBO", "100 draws", "gain", "s")

@@ -7,10 +7,10 @@
 VAETransformer has its default arguments and the raw table. The others get standardised columns (pythae as it is: in
 [0, 1], for its decoder ends in a sigmoid), the same number of components, else their own defaults: pythae 100 epochs
 (also with our network and rate), encdr 100, dimkit 100, pyod 30. The hand-written loop of steps.py has our network, a
-random start, AdamW at 1e-3, a tenth of the rows for early stopping with our patience, and its best state. Packages
+random weights, AdamW at 1e-3, a tenth of the rows for early stopping with our patience, and its best state. Packages
 that cannot be imported are left out and named.
 
-Quality is the ELBO of held-out rows in nats per row and data units, for all by the same formula, E[ln N(x; f(z), s)] -
+Quality is the ELBO of held-out rows in nats per row and in data space, for all by the same formula, E[ln N(x; f(z), s)] -
 KL, over 16 antithetic draws of z, plus the log-Jacobian of the scaling; VAETransformer's is its `score`. The noise s is
 a package's own where it has one (pythae: 1 in its units, encdr: 1/2, dimkit: D / 2K, by their losses; pyod trains
 without a KL), and in two further columns the best that can be had for its networks after training: one number, or one
@@ -308,7 +308,7 @@ class Keep(Callback):
         return self
 
     def on_train_begin(self, net, **kwargs):
-        """The closed-form start."""
+        """The closed-form initialisation."""
         self.curve.look(net.averaged_)
 
     def on_epoch_end(self, net, **kwargs):

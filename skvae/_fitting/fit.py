@@ -90,7 +90,7 @@ def fit_rows(
         start = _start(plan, prepared, train_rows, valid, earlier)
         live = None if earlier else live_components(plan, prepared, start)
         run = _resumable(plan, start, train_rows, valid, n_epochs, earlier is not None)
-        hook = tasks and tasks.epochs(partial(_snapshot, plan, prepared, start))
+        hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
         progress = _trained(plan, start, train_rows, valid, n_epochs, hook, run)
         if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
             start = _solved_on_all_rows(plan, prepared, start)
@@ -141,7 +141,7 @@ def _trained(
         check_row_wise_model(start.module)
     weights = start.config["column_weights"]
     rows = TrainingRows(*train_rows, start.columns, start.device, weights)
-    valid_rows = valid and TrainingRows(*valid, start.columns, start.device, weights)
+    valid_rows = None if valid is None else TrainingRows(*valid, start.columns, start.device, weights)
     options = _training_options(plan, start, rows, valid_rows, hook, run)
     first, state = before.n_iter, before.training_state
     result = train(start.module, rows, valid_rows, options, n_epochs, start.seed, first, state)
@@ -224,7 +224,7 @@ def _resumable(
         "random_state": start.seed,
         "the earlier fit": digest(earlier),
         "rows and weights": digest_of_rows(*train_rows),
-        "held-out rows": valid_rows and digest_of_rows(*valid_rows),
+        "held-out rows": None if valid_rows is None else digest_of_rows(*valid_rows),
     }
     parameters = {k: fingerprint(v) for k, v in plan.parameters.items() if k not in NOT_OF_A_RUN}
     made_of = parameters | {name: str(value) for name, value in resolved.items()}

@@ -78,7 +78,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "prior": [StrOptions({"auto", *COMPONENTS["prior"][0]}), Prior],
     "objective": [StrOptions(set(OBJECTIVES)), Objective],
     "schedule": [StrOptions(set(SCHEDULES)), Schedule],
-    "init": [StrOptions({"auto", *closed_form.STARTS})],
+    "init": [StrOptions({"auto", *closed_form.INITS})],
     "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
     "learning_rate": [StrOptions({"auto"}), POSITIVE],
     "learning_rate_schedule": [StrOptions(set(LEARNING_RATE_SCHEDULES) - {None}), callable, None],

@@ -126,7 +126,7 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
         "likelihood": columns.groups,
         "incomplete": basis.incomplete,
         "column_weights": columns.weights(plan.given.column_weights),
-        "feature_loss": feature_loss and clone(feature_loss),
+        "feature_loss": None if feature_loss is None else clone(feature_loss),
         "scales": (columns.shift.tolist(), columns.scale.tolist()) if feature_loss else None,
         "encoder": encoder,
         "decoder": decoder,

@@ -89,6 +89,7 @@ class Fitted(Learned):
     made_of : dict of str to str
         Parameters that cannot change while the fit continues.
     device : str
+        Where the module computes, as torch names it.
     score_noise : Tensor (S, 1, n_noise)
         The frozen draws of scores.
     module_signs : list of float

@@ -1,6 +1,6 @@
 """Closed-form initialisation: probabilistic PCA, factor analysis or what lies between, put into the linear paths.
 
-W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO at the start *equals* the
+W is rotated until W' psi^-1 W is diagonal, so a mean-field posterior is exact and the ELBO *equals* at first the
 log-likelihood of the linear-Gaussian model. Components beyond the rank of the table have zero loadings: posterior =
 prior. Where values are missing, EM runs on the observed ones, and the encoder conditions on them.
 
@@ -28,14 +28,14 @@ from ..model import LatentVariableModel
 from .indicators import indicators, information_noise, per_indicator, smoothed, sums, tied_noise
 from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
 
-__all__ = ["RACE", "STARTS", "EMSteps", "start"]
+__all__ = ["INITS", "RACE", "EMSteps", "start"]
 
-STARTS = ("pca", "early_factor_analysis", "factor_analysis", "random")
+INITS = ("pca", "early_factor_analysis", "factor_analysis", "random")
 #: What init="auto" chooses from, the first one where they tie. Factor analysis to the end is not in it: it drives the
-#: noise of single columns to the floor, and nets that start there generalise worse (docs/benchmarks.md).
+#: noise of single columns to the floor, and nets initialised there generalise worse (docs/benchmarks.md).
 RACE = ("pca", "early_factor_analysis")
 
-_MAX_CELLS = 20_000_000  # the start sees at most this many cells: a random subset of the rows
+_MAX_CELLS = 20_000_000  # the initialisation sees at most this many cells: a random subset of the rows
 _MAX_INDICATORS = 5_000_000  # fewer where categories widen the table
 _MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with missing values
 _EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likelihood and directions still near PCA's
@@ -47,7 +47,7 @@ _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of r
 def start(
     model: LatentVariableModel, columns: Columns, X: RowSelection, weight: np.ndarray, init: str, seed: int
 ) -> None:
-    """Write the closed-form start for the rows X, in data space with NaN for missing, into `model`.
+    """Write the closed-form initialisation for the rows X, in data space with NaN for missing, into `model`.
 
     With init="random" only the fill of missing cells is set: networks keep their random linear paths.
 

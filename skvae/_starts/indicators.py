@@ -1,4 +1,4 @@
-"""Categories as indicators, which the linear start models: C columns [x = c] for a category, one for a number.
+"""Categories as indicators, which the linear initialisation models: C columns [x = c] for a category, one for a number.
 
 The letter D' counts the indicators of all columns.
 """

@@ -1,4 +1,4 @@
-"""The linear-Gaussian model behind every start: probabilistic PCA and factor analysis, with and without missing values.
+"""The linear-Gaussian model behind every initialisation: probabilistic PCA, factor analysis, missing values.
 
     x = mean + W z + e,   z ~ N(0, I),   e ~ N(0, diag(psi))
 

@@ -194,12 +194,12 @@ class TableStatistics:
 
     @property
     def n_rows(self) -> int:
-        """See the class."""
+        """Number of rows so far."""
         return self._outline.n_rows
 
     @property
     def n_chunks(self) -> int:
-        """See the class."""
+        """Number of chunks so far, those without rows included."""
         return self._outline.n_chunks
 
     @property
@@ -210,22 +210,22 @@ class TableStatistics:
 
     @property
     def mean(self) -> np.ndarray:
-        """See the class."""
+        """Mean of the observed values of each column, (D,); 0 for categories."""
         return self._observed.moments()[0]
 
     @property
     def variance(self) -> np.ndarray:
-        """See the class."""
+        """Variance of the observed values of each column, (D,); 1 for categories."""
         return self._observed.moments()[1]
 
     @property
     def lowest(self) -> np.ndarray:
-        """See the class."""
+        """The smallest value of each column, (D,); NaN for categories."""
         return self._observed.lowest
 
     @property
     def highest(self) -> np.ndarray:
-        """See the class."""
+        """The largest value of each column, (D,); NaN for categories."""
         return self._observed.highest
 
     def __repr__(self) -> str:

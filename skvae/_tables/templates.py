@@ -70,7 +70,7 @@ def plain_level(level: Any) -> Any:
 
 
 def as_level(level: Any) -> Any:
-    """The inverse of `plain_level`."""
+    """A level of a category from plain data: of a dict a pandas Interval, of anything else the value itself."""
     if not isinstance(level, dict):
         return level
     import pandas as pd

@@ -145,7 +145,7 @@ class Net(NeuralNet):
     def training_state(self) -> dict[str, Any]:
         """What a later call needs to go on bit for bit."""
         weights = {name: tensor.detach() for name, tensor in self.module_.state_dict().items()}
-        optimizers = [o and o.state_dict() for o in self.optimizers]
+        optimizers = [None if o is None else o.state_dict() for o in self.optimizers]
         return {"weights": weights, "optimizers": optimizers, "n_steps": self.n_steps}
 
     def load_training_state(self, state: dict[str, Any] | None) -> None:

@@ -61,7 +61,7 @@ class Fused:
         return {"kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Copy into the updates' tensors what another optimizer of the same parameters kept."""
         for mine, theirs in zip(self.kept, state_dict["kept"], strict=True):
             for name, tensors in mine.items():
                 for tensor, other in zip(tensors, theirs[name], strict=True):

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class OneProcess:
-    """This process alone."""
+    """The processes of a fit where there is only this one: every exchange gives back what it is given."""
 
     rank: int = 0
     size: int = 1
@@ -70,7 +70,7 @@ ONE = OneProcess()
 
 
 class Processes(OneProcess):
-    """Several, behind an `accelerate.Accelerator`."""
+    """The processes of a fit where there are several, which exchange through an `accelerate.Accelerator`."""
 
     def __init__(self, accelerator: "Accelerator") -> None:
         self.accelerator = accelerator

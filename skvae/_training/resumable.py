@@ -53,7 +53,7 @@ class Wish:
     _END = 2.0**20
 
     def encode(self) -> float:
-        """The number that travels."""
+        """The wish as the number that is summed with the gradients over the processes."""
         return self._END if self.end else float(self.write)
 
     @classmethod
@@ -252,19 +252,19 @@ class ResumableFit:
 def collected(net: "Net") -> dict[str, Any]:
     """What training has made of a net by the beginning of its running epoch, as plain data and tensors."""
     keeper, exact_step = _keeper(net), net.options.exact_step
-    exact_em = exact_step and _of_fields(exact_step.solution)
+    exact_em = None if exact_step is None else _of_fields(exact_step.solution)
     return {
         **net.training_state(),
         "n_averaged": net.n_averaged,
         "averaged": net.averaged_.state_dict(),
         "history": [_plain(record) for record in net.history[:-1]],
-        "best": keeper and _of_fields(keeper.best),
-        "exact_em": exact_em and {name: torch.as_tensor(array) for name, array in exact_em.items()},
+        "best": None if keeper is None else _of_fields(keeper.best),
+        "exact_em": None if exact_em is None else {k: torch.as_tensor(array) for k, array in exact_em.items()},
     }
 
 
 def restore(net: "Net", state: dict[str, Any]) -> None:
-    """The inverse of `collected`."""
+    """Put what `collected` gave back into a net, so that training goes on bit for bit at the running epoch."""
     net.load_training_state(state)
     net.n_averaged = state["n_averaged"]
     net.averaged_.load_state_dict(state["averaged"])
@@ -330,7 +330,7 @@ def _packed(tensors: Sequence[torch.Tensor | None]) -> dict[str, Any]:
 
 
 def _unpacked(packed: dict[str, Any]) -> list[torch.Tensor | None]:
-    """The inverse of `_packed`."""
+    """Split what `_packed` made back into the list of tensors (B,), None where there was none."""
     parts = iter(packed["values"].split([size for size in packed["sizes"] if size >= 0]))
     return [None if size < 0 else next(parts) for size in packed["sizes"]]
 

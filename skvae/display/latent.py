@@ -349,18 +349,18 @@ class _Colors:
 
     @property
     def palette(self) -> tuple[str, ...]:
-        """Colours of classes."""
+        """The colours that classes take in turn: a palette of ten where the usual one would repeat."""
         return COLORS if self.n_levels <= len(COLORS) else TEN_COLORS
 
     def color_of(self, c: int) -> Any:
-        """Colour of a class."""
+        """The colour of class c: grey for missing labels, shades of the palette once its colours are used up."""
         if c == self.n_levels:
             return _MISSING
         color, turn = self.palette[c % len(self.palette)], c // len(self.palette)
         return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
 
     def of_rows(self, rows: np.ndarray) -> Any:
-        """Edge colours of ellipses."""
+        """The edge colours of the ellipses of some rows: those of their classes, darker; without classes one grey."""
         return [shade(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else "#333333"
 
 

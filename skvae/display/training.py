@@ -34,9 +34,9 @@ class TrainingCurveDisplay:
     """Course of the bound over the epochs, against the linear models that it is initialised with.
 
     The first panel shows the quantity that training optimises, the others show its parts: reconstruction and KL for
-    bounds, and for other objectives the parts that they report. Horizontal lines show the initialised model ("start")
-    and, on request, PCA and factor analysis on the same held-out rows and in data space. All parameters are stored as
-    attributes.
+    bounds, and for other objectives the parts that they report. Horizontal lines show the initialised model
+    ("initialisation") and, on request, PCA and factor analysis on the same held-out rows and in data space. All
+    parameters are stored as attributes.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class TrainingCurveDisplay:
     >>> vae = VAETransformer(n_components=5, max_iter=5, random_state=0).fit(X)
     >>> display = TrainingCurveDisplay.from_estimator(vae, X)
     >>> list(display.levels)
-    ['start', 'PCA', 'factor analysis']
+    ['initialisation', 'PCA', 'factor analysis']
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class TrainingCurveDisplay:
         if X_val is not None and isinstance(estimator, Pipeline) and len(estimator) > 1:
             X_val = estimator[:-1].transform(X_val)
         kind, label = _kind(vae)
-        levels = {"start": _value(vae.history_[0], "valid", kind)} if _has_start(vae) else {}
+        levels = {"initialisation": _value(vae.history_[0], "valid", kind)} if _has_initialisation(vae) else {}
         if X is not None:
             levels |= _linear_levels(vae, X, X_val, sample_weight, kind, caller)
         display = cls(vae.history_, best_iter=_best(vae), kind=kind, label=label, levels=levels)
@@ -298,7 +298,7 @@ def _parts_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for _, _, name in prefixed if name != "loss" and not name.startswith("loss_")))
 
 
-def _has_start(vae: VAETransformer) -> bool:
+def _has_initialisation(vae: VAETransformer) -> bool:
     """Whether the history opens with the initialised model on held-out rows."""
     return vae.history_[0]["epoch"] == 0 and "valid_loss" in vae.history_[0]
 
@@ -312,7 +312,7 @@ def _linear_levels(
     vae: VAETransformer, X: Any, X_val: Any, sample_weight: Any, kind: str, caller: str
 ) -> dict[str, float]:
     """The value of each closed-form linear model on the held-out rows."""
-    if not _has_start(vae):
+    if not _has_initialisation(vae):
         raise ValueError(
             f"{caller}: this fit held no rows out (early_stopping={vae.early_stopping!r}; 'auto' needs 100 distinct "
             "rows and an objective that can be watched), so there are none on which PCA and factor analysis could be "
@@ -350,7 +350,7 @@ def _first_record(vae: VAETransformer, init: str, X: Any, X_val: Any, sample_wei
 
 
 def _merged(levels: Mapping[str, float]) -> dict[str, float]:
-    """Put levels of one value under one name: where the model is initialised by PCA, "start, PCA"."""
+    """Put levels of one value under one name: where the model is initialised by PCA, "initialisation, PCA"."""
     merged: dict[str, float] = {}
     for name, value in levels.items():
         same = next((other for other, number in merged.items() if np.isclose(number, value, rtol=1e-6)), None)

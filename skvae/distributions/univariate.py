@@ -55,7 +55,7 @@ class Normal(td.Normal):
         td.Distribution.__init__(self, self.loc.shape, validate_args=False)
 
     def expand(self, batch_shape: _size, _instance: Any | None = None) -> td.Distribution:
-        """The same normal, more often."""
+        """The same distribution with its parameters broadcast to another batch shape."""
         return Normal(self.loc.expand(batch_shape), self.own_scale)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class StandardNormal(Normal):
         super().__init__(zero, torch.ones_like(zero))
 
     def expand(self, batch_shape: _size, _instance: Any | None = None) -> td.Distribution:
-        """The same normal, more often."""
+        """The same distribution with its parameters broadcast to another batch shape."""
         return StandardNormal(self.loc.expand(batch_shape))
 
 
@@ -97,12 +97,12 @@ class Logistic(td.Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The location."""
+        """The location, about which the density is symmetric."""
         return self.loc
 
     @property
     def mode(self) -> Tensor:
-        """The location."""
+        """The location, where the density is highest."""
         return self.loc
 
     @property
@@ -111,7 +111,7 @@ class Logistic(td.Distribution):
         return math.pi**2 / 3 * self.scale.square()
 
     def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
-        """Inverse CDF of uniform noise."""
+        """Draws by the inverse CDF of uniform noise, differentiable in the parameters."""
         info = torch.finfo(self.loc.dtype)
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(info.tiny, 1 - info.eps))
@@ -144,11 +144,11 @@ class Between(td.Uniform):
 
     @property
     def mode(self) -> Tensor:
-        """The middle; every point is one."""
+        """The middle of the interval; every other point is a mode as well."""
         return self.mean
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """-ln(high - low) inside."""
+        """-ln(high - low) inside, -inf outside."""
         slack = 4 * torch.finfo(self.low.dtype).eps * (1 + self.low.abs() + self.high.abs())
         inside = (value >= self.low - slack) & (value <= self.high + slack)
         return torch.where(inside, -torch.log(self.high - self.low), -torch.inf)
@@ -179,7 +179,7 @@ class LogUniform(td.TransformedDistribution):
 
     @property
     def mode(self) -> Tensor:
-        """The lower end."""
+        """The lower end of the interval, where the density 1 / x is largest."""
         return self.base_dist.low.exp()
 
     @property
@@ -204,17 +204,17 @@ class Triangular(td.Distribution):
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:
-        """The interval."""
+        """The interval [low, high]."""
         return constraints.interval(self.low, self.high)
 
     @property
     def mean(self) -> Tensor:
-        """The middle."""
+        """(low + high) / 2."""
         return (self.low + self.high) / 2
 
     @property
     def mode(self) -> Tensor:
-        """The middle."""
+        """(low + high) / 2, where the density is highest."""
         return self.mean
 
     @property
@@ -223,7 +223,7 @@ class Triangular(td.Distribution):
         return (self.high - self.low).square() / 24
 
     def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
-        """Inverse CDF of uniform noise."""
+        """Draws by the inverse CDF of uniform noise, differentiable in the parameters."""
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.low.dtype, device=self.low.device))
 
@@ -316,7 +316,7 @@ class Beta(td.Beta):
         return torch.where((a > 1) & (b > 1), inner, 0.5 * (1 + (a - b).sign()))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """As torch, at the next number inside."""
+        """As torch, but at the next number inside (0, 1) where rounding has led to an end."""
         info = torch.finfo(self.concentration1.dtype)
         return super().log_prob(value.clamp(info.tiny, 1 - info.eps / 2))
 
@@ -329,7 +329,7 @@ class ContinuousBernoulli(td.ContinuousBernoulli):
 
     @property
     def mode(self) -> Tensor:
-        """The end that the density rises to."""
+        """The end of [0, 1] that the density rises to."""
         return (self.logits > 0).to(self.logits)
 
 
@@ -350,12 +350,12 @@ class MultivariateStudentT(td.Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The location; df > 1."""
+        """The location, the mean where df > 1."""
         return self.loc
 
     @property
     def mode(self) -> Tensor:
-        """The location."""
+        """The location, where the density is highest."""
         return self.loc
 
     @property
@@ -365,17 +365,17 @@ class MultivariateStudentT(td.Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """The diagonal of the covariance."""
+        """The diagonal of the covariance, L L' df / (df - 2)."""
         return self.scale_tril.square().sum(-1).expand(self.loc.shape) * (self.df / (self.df - 2))
 
     def rsample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
-        """By the formula above."""
+        """loc + L e / sqrt(w / df), with one draw of w for all K dimensions."""
         e = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         w = td.Chi2(torch.as_tensor(self.df).to(self.loc)).sample(e.shape[:-1])
         return self.loc + (self.scale_tril @ e.unsqueeze(-1)).squeeze(-1) * (self.df / w).sqrt().unsqueeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(..., K) -> (...)."""
+        """The joint log-density by the formula of the class, (..., K) -> (...)."""
         df, K = self.df, self.loc.shape[-1]
         e = torch.linalg.solve_triangular(self.scale_tril, (value - self.loc).unsqueeze(-1), upper=False).squeeze(-1)
         constant = math.lgamma((df + K) / 2) - math.lgamma(df / 2) - K / 2 * math.log(df * math.pi)

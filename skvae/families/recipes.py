@@ -1,4 +1,4 @@
-"""What families have in common: a noise that is trained or the network's, a spread above a floor, links, starts.
+"""What families have in common: a trained noise or the network's, a spread above a floor, links, initialisations.
 
 Three kinds of families, each abstract:
 

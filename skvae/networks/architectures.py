@@ -292,9 +292,9 @@ class FromFactory(Network):
             )
 
     def build_encoder(self, n_features: int, n_out: int) -> nn.Module:
-        """What the function gives."""
+        """The module that the user's function builds, from columns to raw numbers of the posterior."""
         return self.factory(n_features, n_out)
 
     def build_decoder(self, n_components: int, n_out: int) -> nn.Module:
-        """What the function gives for other widths."""
+        """The module that the user's function builds, from latent variables to raw numbers of the likelihood."""
         return self.factory(n_components, n_out)

@@ -70,11 +70,11 @@ class Decoder(nn.Module):
         weights, biases = self.affine.weight.split(self.sizes), self.affine.bias.split(self.sizes)
         if self.net is None:
             return [linear(z, *affine) for affine in zip(weights, biases, strict=True)]
-        plain, *codes = self.net(z).split([self.sizes[0]] + [self.bottleneck] * len(self.spread), -1)
-        wide = zip(codes, weights[1:], self.spread, biases[1:], strict=True)
+        plain, *bottlenecks = self.net(z).split([self.sizes[0]] + [self.bottleneck] * len(self.spread), -1)
+        wide = zip(bottlenecks, weights[1:], self.spread, biases[1:], strict=True)
         return [linear(z, weights[0], biases[0]) + plain] + [
-            linear(torch.cat([z, code], -1), torch.cat([weight, spread], 1), bias)
-            for code, weight, spread, bias in wide
+            linear(torch.cat([z, bottleneck], -1), torch.cat([weight, spread], 1), bias)
+            for bottleneck, weight, spread, bias in wide
         ]
 
 
@@ -104,7 +104,7 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    categories : list of int or None (D,)
+    n_categories : list of int or None (D,)
         Number of categories of each nominal column; None for numbers.
     n_out, n_components : int
         R, and K of the linear model.
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
     """
 
     numbers: Tensor
-    codes: Tensor
+    categories: Tensor
     incomplete: Tensor
     offset: Tensor
     fill: Tensor
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        categories: Sequence[int | None],
+        n_categories: Sequence[int | None],
         n_out: int,
         n_components: int,
         condition: Condition | None = None,
@@ -137,25 +137,25 @@ class Encoder(nn.Module):
         self.reads_rows = network.reads == "rows"
         self.condition = condition
         self.rescales = rescales  # two kernels a step that standardised tables do without
-        numbers = [d for d, C in enumerate(categories) if C is None]
-        codes = [d for d, C in enumerate(categories) if C is not None]
-        levels = torch.tensor([categories[d] for d in codes], dtype=torch.long)
+        numbers = [d for d, C in enumerate(n_categories) if C is None]
+        categories = [d for d, C in enumerate(n_categories) if C is not None]
+        levels = torch.tensor([n_categories[d] for d in categories], dtype=torch.long)
         self.n_levels = int(levels.sum())
-        index = {"numbers": numbers, "codes": codes, "incomplete": list(incomplete)}
+        index = {"numbers": numbers, "categories": categories, "incomplete": list(incomplete)}
         for name, columns in index.items():
             self.register_buffer(name, torch.tensor(columns, dtype=torch.long), persistent=False)
         self.register_buffer("offset", levels.cumsum(0) - levels, persistent=False)
         self.register_buffer("fill", torch.zeros(len(numbers)))
         self.register_buffer("center", torch.zeros(len(numbers)))
         self.register_buffer("unit", torch.ones(len(numbers)))
-        self.register_buffer("precision", torch.zeros(len(categories), n_components, n_components))
+        self.register_buffer("precision", torch.zeros(len(n_categories), n_components, n_components))
         self.affine = _affine(len(numbers), n_out)
-        if codes:  # the last row is that of a missing category
+        if categories:  # the last row is that of a missing category
             self.table = nn.Parameter(torch.zeros(self.n_levels + 1, n_out))
-            nn.init.normal_(self.table[:-1], std=len(categories) ** -0.5)
-        n_seen = len(numbers) + EMBEDDING_WIDTH * len(codes) + len(incomplete)
-        self.net = beside_linear_path(network, "encoder", len(categories) if self.reads_rows else n_seen, n_out)
-        self.has_embedding = bool(codes) and self.net is not None and not self.reads_rows
+            nn.init.normal_(self.table[:-1], std=len(n_categories) ** -0.5)
+        n_seen = len(numbers) + EMBEDDING_WIDTH * len(categories) + len(incomplete)
+        self.net = beside_linear_path(network, "encoder", len(n_categories) if self.reads_rows else n_seen, n_out)
+        self.has_embedding = bool(categories) and self.net is not None and not self.reads_rows
         if self.has_embedding:
             self.embedding = nn.Parameter(torch.randn(self.n_levels + 1, EMBEDDING_WIDTH))
             with torch.no_grad():
@@ -163,7 +163,7 @@ class Encoder(nn.Module):
 
     def tables(self) -> list[nn.Parameter]:
         """The categories' part of the linear path, where there are any."""
-        return [self.table] if len(self.codes) else []
+        return [self.table] if len(self.categories) else []
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Raw numbers of the posterior: the sum of the two paths."""
@@ -180,19 +180,19 @@ class Encoder(nn.Module):
 
     def _numbers(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, columns of numbers), missing ones filled."""
-        if len(self.codes):
+        if len(self.categories):
             x = x.index_select(-1, self.numbers)
             mask = None if mask is None else mask.index_select(-1, self.numbers)
         x = x if mask is None else torch.where(mask, x, self.fill)
         return (x - self.center) / self.unit if self.rescales else x
 
     def _looked_up(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Categories' part of the linear path (B, R), and what the net sees of them (B, columns of codes * width)."""
-        if not len(self.codes):
+        """Categories' part of the linear path (B, R), and what the net sees of them (B, category columns * width)."""
+        if not len(self.categories):
             return None, None
-        rows = x.index_select(-1, self.codes).long() + self.offset
+        rows = x.index_select(-1, self.categories).long() + self.offset
         if mask is not None:
-            rows = torch.where(mask.index_select(-1, self.codes), rows, self.n_levels)
+            rows = torch.where(mask.index_select(-1, self.categories), rows, self.n_levels)
         if not self.has_embedding:
             return embedding(rows, self.table, padding_idx=self.n_levels).sum(-2), None
         both = torch.cat([self.table, self.embedding], -1)  # one gather for both

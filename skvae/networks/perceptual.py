@@ -79,6 +79,8 @@ class FeatureLoss(Component):
 
 
 class _FeatureDistance(nn.Module):
+    """The weighted squared distance of rows and reconstructions in feature space, both mapped back to data space."""
+
     shift: Tensor
     scale: Tensor
 

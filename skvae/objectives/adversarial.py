@@ -79,7 +79,7 @@ class AAE(_Adversarial):
 
     Examples
     --------
-    A critic that cannot tell the codes of the start from normal ones loses 2 ln 2, and there is hardly a push:
+    A critic that cannot tell the codes of the initialisation from normal ones loses 2 ln 2, and there is hardly a push:
 
     >>> from sklearn.datasets import load_iris
     >>> from skvae import AAE, VAETransformer

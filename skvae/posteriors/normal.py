@@ -117,7 +117,7 @@ class FullCovariance(Posterior):
 
     See Also
     --------
-    MeanField : Independent components, for which the start is rotated.
+    MeanField : Independent components, for which the initialisation is rotated.
     Elliptical : The same with heavier tails.
 
     Examples
@@ -172,7 +172,7 @@ class _FullCovarianceHead(Head):
         return Normal(q.loc, q.stddev, validate_args=False)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """The normal code itself."""
+        """The code of the linear model is itself normal: a constant Cholesky factor, mean and projection as given."""
         lower = np.linalg.cholesky(covariance)
         np.fill_diagonal(lower, np.log(np.diag(lower)))
         raw = lower[np.tril_indices(len(mean))]

@@ -35,7 +35,7 @@ def test_missing_cells_under_every_objective():
 
 
 def test_missing_values_keep_the_invariances(cancer):
-    """Repetition, order, units and pickling with missing cells."""
+    """Repetition, order, scale and pickling with missing cells."""
     X = with_missing(cancer[:150], 0.2)
     weight = np.random.default_rng(1).integers(0, 3, len(X))
     make = lambda: VAETransformer(3, max_iter=3, random_state=0)  # noqa: E731

@@ -1,4 +1,4 @@
-"""`init="auto"`: the race of the starts, and the rule where there is nothing to race on."""
+"""`init="auto"`: the race of the initialisations, and the rule where there is nothing to race on."""
 
 import pickle
 
@@ -36,7 +36,7 @@ def test_auto_is_bit_for_bit_the_fit_of_its_winner(cancer, settings):
 
 
 @pytest.mark.parametrize("early_stopping", ["auto", True])
-def test_the_race_takes_the_start_with_the_better_held_out_bound(cancer, early_stopping):
+def test_the_race_takes_the_initialisation_with_the_better_held_out_bound(cancer, early_stopping):
     losses = {}
     for init in ("pca", "early_factor_analysis"):
         vae = VAETransformer(5, init=init, max_iter=1, early_stopping=early_stopping, random_state=0).fit(cancer)
@@ -82,12 +82,12 @@ def test_x_val_is_raced_on_only_where_it_may_stop_the_fit(cancer):
 
 
 @pytest.mark.parametrize("objective", ["gan", "aae"])
-def test_models_without_a_number_to_watch_start_from_pca(cancer, objective):
+def test_models_without_a_number_to_watch_are_initialised_by_pca(cancer, objective):
     vae = VAETransformer(2, init="auto", objective=objective, max_iter=1, random_state=0).fit(cancer)
     assert vae.init_ == "pca"
 
 
-def test_holes_and_going_on(cancer):
+def test_missing_values_and_going_on(cancer):
     X = cancer.copy()
     X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
     vae = VAETransformer(3, init="auto", max_iter=3, random_state=0).fit(X)

@@ -33,7 +33,7 @@ IRIS = load_iris().data
 SMALL = {"n_components": 2, "hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
 
 
-def told(value):
+def without_addresses(value):
     """Text of a parameter without addresses, which differ between the workers of pytest-xdist."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
@@ -90,7 +90,7 @@ def csr(X):
     return sparse.csr_array(np.where(X > 3, X, 0.0))
 
 
-def with_holes(X):
+def with_missing(X):
     X = X.copy()
     X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
     return X
@@ -109,7 +109,7 @@ VARIETY = {
     "float32": ({}, IRIS.astype(np.float32)),
     "ints": ({}, make.array().astype(np.int16)),
     "csr": ({}, csr(IRIS)),
-    "holes": ({"posterior": "full"}, with_holes(IRIS)),
+    "incomplete": ({"posterior": "full"}, with_missing(IRIS)),
     "pandas": ({"scaling": "quantile", "column_weights": {"age": 0.5}}, MIXED),
     "pandas, plain": ({"likelihood": [("gamma", slice(0, 2)), (Gaussian(noise="shared"), ["c"])]},
                       pd.DataFrame(IRIS, columns=NAMES)),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from stored_models import IRIS, SMALL, Pair, fitted, slower, told
+from stored_models import IRIS, SMALL, Pair, fitted, slower, without_addresses
 
 import skvae
 from skvae import NormalMixture, VAETransformer
@@ -26,7 +26,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=told)
+@pytest.mark.parametrize("value", VALUES, ids=without_addresses)
 def test_every_value_round_trips(value, tmp_path):
     files.write(tmp_path / "file", {"it": value, "twice": [value, value]})
     again = files.read(tmp_path / "file", lambda state: None)
@@ -59,7 +59,7 @@ def _namesake():
         ({"callbacks": [object()]}, r"callbacks\.0, a object"),
         ({"prior": Pair(), "callbacks": [_namesake()()]}, "second thing of the name 'Pair'"),
     ],
-    ids=told,
+    ids=without_addresses,
 )
 def test_what_cannot_be_written(tmp_path, parameters, message):
     vae = VAETransformer(**SMALL).fit(IRIS).set_params(**parameters)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
-from stored_models import IRIS, SMALL, assert_same, slower, told, ways
+from stored_models import IRIS, SMALL, assert_same, slower, ways, without_addresses
 
 import skvae
 from skvae import ELBO, MLP, ConvNet, Gaussian, MeanField, Standard, VAETransformer
@@ -54,7 +54,7 @@ USERS_DICTS = [
 ]
 
 
-@pytest.mark.parametrize("value", USERS_DICTS, ids=told)
+@pytest.mark.parametrize("value", USERS_DICTS, ids=without_addresses)
 def test_a_dict_of_the_users_is_no_component(value):
     assert repr(from_config(get_config(value))) == repr(value)
     assert repr(from_config(pickle.loads(pickle.dumps(get_config([(value, 1)]))))) == repr([(value, 1)])

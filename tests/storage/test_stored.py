@@ -40,8 +40,8 @@ from stored_models import (
     through_a_file,
     through_pickle,
     through_skops,
-    told,
     ways,
+    without_addresses,
 )
 
 import skvae
@@ -216,7 +216,7 @@ def test_the_optimizer_is_kept_on_demand_only():
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"optimizer": "sgd"}, {"objective": "aae"}, {"schedule": "aggressive"}, {"optimizer": my_adam}],
-    ids=told,
+    ids=without_addresses,
 )
 def test_going_on_is_bit_for_bit_with_the_optimizer(way, parameters):
     if parameters.get("optimizer") is my_adam:
@@ -255,7 +255,7 @@ def test_a_warm_start_holds_the_same_rows_out():
     }
     X = np.exp(make.array())
     vae = VAETransformer(**settings).fit(X)
-    assert vae.best_iter_  # else the units are those of all rows
+    assert vae.best_iter_  # else the scaling is that of all rows
     assert (vae.fitted_.ordering.scale != vae.fitted_.columns.scale).any()
     again = through_pickle(vae)
     keys = [v.fitted_.ordering.standardize(np.arange(15.0).reshape(3, 5)) for v in (again, vae)]

@@ -20,8 +20,8 @@ def cells(seed, *levels):
     return [levels[i] for i in np.random.default_rng(seed).integers(len(levels), size=N)]
 
 
-def pandas_table(holes):
-    """Every dtype of pandas that a column of a model can have, holes in those that can have them."""
+def pandas_table(incomplete):
+    """Every dtype of pandas that a column of a model can have, missing values in those that can have them."""
     rng = np.random.default_rng(0)
     index = pd.MultiIndex.from_arrays([np.arange(N)[::-1] // 7, np.arange(N)], names=["block", None])
     table = pd.DataFrame(
@@ -46,20 +46,22 @@ def pandas_table(holes):
             7: rng.integers(0, 5, N),
         }
     ).set_index(index)
-    if holes:
+    if incomplete:
         for d, name in enumerate(HOLED):
             table.loc[table.index[3 * d :: 11], name] = None
     return table
 
 
-def polars_table(holes):
+def polars_table(incomplete):
     """Every dtype of polars that a column of a model can have."""
     rng = np.random.default_rng(0)
 
     def column(name, values, dtype=None, d=None):
         values = [v.item() if isinstance(v, np.generic) else v for v in values]
         return pl.Series(
-            name, [None if holes and d is not None and (i + d) % 9 == 0 else v for i, v in enumerate(values)], dtype
+            name,
+            [None if incomplete and d is not None and (i + d) % 9 == 0 else v for i, v in enumerate(values)],
+            dtype,
         )
 
     return pl.DataFrame(

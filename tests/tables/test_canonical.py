@@ -1,4 +1,4 @@
-"""Canonical rows: weights equal repetition, order is irrelevant, units do not move the split."""
+"""Canonical rows: weights equal repetition, order is irrelevant, the scale does not move the split."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_the_order_depends_on_content_only():
     np.testing.assert_array_equal(c, sorted_rows(X.astype(np.float32))[0])
 
 
-def test_the_order_of_a_table_does_not_depend_on_its_units():
+def test_the_order_of_a_table_does_not_depend_on_its_scale():
     X = rng.normal(size=(300, 4))
     scale, shift = np.array([1e-3, 0.1, 7.0, 1e4]), np.array([5.0, -3.0, 0.3, 1e5])
     a = sorted_rows(X)[0]

@@ -53,7 +53,7 @@ def test_model_space_and_back(scaling):
     assert own.log_slopes(X).shape == X.shape
 
 
-def test_columns_of_other_units_are_not_shifted():
+def test_columns_of_other_scaling_are_not_shifted():
     own = fitted(columns(families=[Gaussian(), Poisson(), Gaussian()]))
     assert own.shift[1] == 0
     assert own.scale[1] == 1

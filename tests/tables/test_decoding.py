@@ -52,8 +52,8 @@ def test_arrays_with_named_columns(make):
 
 
 @tables
-def test_draws_of_codes_are_the_table(table):
-    X = table(holes=False)
+def test_draws_of_category_indices_are_the_table(table):
+    X = table(incomplete=False)
     schema = Schema.learn(X)
     index = X.index if isinstance(X, pd.DataFrame) else None
     drawn = draws(schema, encode(schema, X), index)
@@ -67,8 +67,8 @@ def test_draws_of_codes_are_the_table(table):
 
 
 @tables
-def test_draws_with_holes_are_the_table(table):
-    X = table(holes=True)
+def test_draws_with_missing_values_are_the_table(table):
+    X = table(incomplete=True)
     schema = Schema.learn(X)
     drawn = draws(schema, encode(schema, X), X.index if isinstance(X, pd.DataFrame) else None)
     np.testing.assert_array_equal(missing(schema, drawn), missing(schema, X))
@@ -107,7 +107,7 @@ def test_draws_of_float32_values():
 
 @tables
 def test_means_are_floats_and_levels(table):
-    X = table(holes=False)
+    X = table(incomplete=False)
     schema = Schema.learn(X)
     Z = encode(schema, X)
     Z[:, [kind != "category" for kind in schema.kinds]] += 0.123
@@ -150,20 +150,20 @@ def test_missing_cells_of_object_arrays_are_nan():
 
 @tables
 def test_fill(table):
-    X, whole = table(holes=True), table(holes=False)
+    X, whole = table(incomplete=True), table(incomplete=False)
     schema, before = Schema.learn(X), X.copy() if isinstance(X, pd.DataFrame) else X.clone()
     filled = fill(schema, X, encode(schema, whole))
     if isinstance(X, pd.DataFrame):
         whole["float64"] = X["float64"]
         assert filled.index.equals(X.index)
-    same(filled, whole)  # the holes were made in it: dtypes, categories and observed cells are as they were
+    same(filled, whole)  # values were removed from it: dtypes, categories and observed cells are as they were
     same(X, before)
     same(fill(schema, whole, encode(schema, X)), whole)  # nothing to fill, nothing touched
 
 
 @tables
 def test_fill_where(table):
-    X = table(holes=True)
+    X = table(incomplete=True)
     schema = Schema.learn(X)
     same(fill(schema, X, encode(schema, X), where=np.zeros(X.shape, bool)), X)
     where = np.zeros(X.shape, bool)
@@ -221,18 +221,18 @@ def test_a_column_keeps_its_dtype_where_the_fitted_one_is_too_narrow():
     schema = Schema.learn(pd.DataFrame({"a": np.array([1, 2], np.int8)}))
     X = pd.DataFrame({"a": [300.0, None, None]})
     assert fill(schema, X, np.full((3, 1), 5.0))["a"].tolist() == [300.0, 5.0, 5.0]
-    where = np.array([[False], [True], [False]])  # int8 has no place for the hole that stays
+    where = np.array([[False], [True], [False]])  # int8 has no place for the missing value that stays
     same(fill(schema, X / 300, np.full((3, 1), 5.0), where), pd.DataFrame({"a": [1.0, 5.0, None]}))
 
 
-def test_floats_of_whole_numbers_come_back_as_ints_without_a_hole():
+def test_floats_of_whole_numbers_come_back_as_ints_without_missing_values():
     schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.0]}))
     X = pd.DataFrame({"a": [3.0, 4.0], "b": [1, 2]})
     assert fill(schema, X, np.zeros((2, 2))).dtypes.astype(str).tolist() == ["int64", "int64"]
     same(fill(schema, X + 0.5, np.zeros((2, 2))), X + 0.5)
 
 
-def test_columns_without_a_hole_are_untouched():
+def test_columns_without_missing_values_are_untouched():
     schema = Schema.learn(pd.DataFrame({"a": [1, 2], "b": pd.Series([None, None], dtype=object)}))
     X = pd.DataFrame({"a": np.int32([1, 2]), "b": pd.Series([None, np.nan], dtype=object)})
     filled = fill(schema, X, np.zeros((2, 2)))

@@ -15,7 +15,7 @@ from skvae._tables.schema import Schema
 
 @tables
 def test_missing_cells_are_nan(table):
-    X = table(holes=True)
+    X = table(incomplete=True)
     schema = Schema.learn(X)
     gone = missing(schema, X)
     assert gone.any()

@@ -123,7 +123,7 @@ def test_weights_equal_repetition(scaling, make, n):
 
 @both
 @every_column
-def test_units_are_of_no_account(scaling, make, n):
+def test_scale_is_of_no_account(scaling, make, n):
     rng = np.random.default_rng(0)
     column, weight = make(rng, n), np.ones(n)
     x, other = ((fitted := scaling.fit(v, weight)).map(v) for v in

@@ -21,7 +21,7 @@ from skvae._tables.schema import Schema
 
 
 def test_pandas_kinds_and_levels():
-    schema = Schema.learn(pandas_table(holes=True))
+    schema = Schema.learn(pandas_table(incomplete=True))
     kind = dict(zip(schema.names, schema.kinds, strict=True))
     assert {name for name in kind if kind[name] == "boolean"} == {"bool", "boolean", "object"}
     assert {name for name in kind if kind[name] == "real"} == {
@@ -42,7 +42,7 @@ def test_pandas_kinds_and_levels():
 
 
 def test_polars_kinds_and_levels():
-    schema = Schema.learn(polars_table(holes=True))
+    schema = Schema.learn(polars_table(incomplete=True))
     assert schema.kinds == ["real"] * 5 + ["boolean"] + ["category"] * 3
     assert {d: levels.tolist() for d, levels in schema.levels.items()} == {
         6: ["a", "b"],

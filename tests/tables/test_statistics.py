@@ -74,7 +74,7 @@ def test_copies_of_the_last_row_that_has_a_place_are_counted(monkeypatch):
 
 
 def test_names_of_levels_are_the_same_in_every_process():
-    """`hash` of a string is not; and numbers may come as ints and as floats, beside a hole."""
+    """`hash` of a string is not; and numbers may come as ints and as floats, beside a missing value."""
     assert _name("cat").view(np.uint64) == 0xB53AA8E411600236
     assert _name(1) == _name(1.0) == _name(np.float32(1)) != _name("1")
     X = np.array([[1, "a"], [2, "b"]], dtype=object)

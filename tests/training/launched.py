@@ -44,7 +44,7 @@ def digest(vae, folder):
     return hashlib.sha256(header.encode() + content[end:]).hexdigest()
 
 
-def told(vae, X, folder):
+def results_of(vae, X, folder):
     """What the tests compare of a fitted estimator."""
     weights = torch.cat([p.detach().flatten() for p in vae.module_.parameters()]).numpy()
     history = [{k: v for k, v in record.items() if k != "dur"} for record in vae.history_]
@@ -95,7 +95,7 @@ class Die(skorch.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def holes(X, share=0.2):
+def incomplete(X, share=0.2):
     return np.where(np.random.default_rng(0).uniform(size=X.shape) < share, np.nan, X)
 
 
@@ -111,10 +111,10 @@ def mixed(n=300):
 
 
 def gradient(folder):
-    """Of the first step; from a random start, since at a closed-form one its terms cancel, and their rounding stays."""
+    """Of the first step, with random weights: at the closed-form ones its terms cancel, and their rounding stays."""
     Recording.seen = []
     options = {"init": "random", "early_stopping": False, "batch_size": 200, "max_iter": 1}
-    estimator(optimizer=Recording, **options).fit(holes(CANCER))
+    estimator(optimizer=Recording, **options).fit(incomplete(CANCER))
     return {"gradient": Recording.seen[0]}
 
 
@@ -122,15 +122,15 @@ def joint(folder):
     vae = estimator(max_iter=60, n_iter_no_change=2, hidden_layer_sizes=(64,)).fit(CANCER)
     if RANK == 0 and IS_LAUNCHED:
         (folder / "joint.pkl").write_bytes(pickle.dumps(vae))
-    return told(vae, CANCER, folder)
+    return results_of(vae, CANCER, folder)
 
 
 def em(folder):
-    return told(estimator(schedule="em", init="random", batch_size=50).fit(holes(CANCER)), CANCER, folder)
+    return results_of(estimator(schedule="em", init="random", batch_size=50).fit(incomplete(CANCER)), CANCER, folder)
 
 
 def aggressive(folder):
-    return told(
+    return results_of(
         estimator(schedule=Aggressive(max_inference_steps=20), max_iter=2, early_stopping=False).fit(CANCER),
         CANCER,
         folder,
@@ -139,29 +139,33 @@ def aggressive(folder):
 
 def score_function(folder):
     objective = ELBO(n_samples=4, gradient="score_function")
-    return told(estimator(objective=objective, prior="vamp", n_components=2, posterior="full").fit(IRIS), IRIS, folder)
+    return results_of(
+        estimator(objective=objective, prior="vamp", n_components=2, posterior="full").fit(IRIS), IRIS, folder
+    )
 
 
 def frame(folder):
     X = mixed()
     weight = np.random.default_rng(1).integers(0, 4, size=len(X))
-    return told(estimator(n_components=2, batch_size=33).fit(X, sample_weight=weight, X_val=mixed(101)[50:]), X, folder)
+    return results_of(
+        estimator(n_components=2, batch_size=33).fit(X, sample_weight=weight, X_val=mixed(101)[50:]), X, folder
+    )
 
 
 def memmap(folder):
     path = folder / f"{RANK}.npy"
     np.save(path, np.tile(CANCER, (3, 1)) * np.random.default_rng(0).uniform(0.5, 1.5, size=(3 * len(CANCER), 30)))
-    return told(estimator(batch_size=64).fit(np.load(path, mmap_mode="r")), CANCER, folder)
+    return results_of(estimator(batch_size=64).fit(np.load(path, mmap_mode="r")), CANCER, folder)
 
 
 def going_on(folder):
     vae = estimator(n_components=2, max_iter=2).partial_fit(IRIS).partial_fit(IRIS)
-    return told(vae.set_params(warm_start=True).fit(IRIS), IRIS, folder)
+    return results_of(vae.set_params(warm_start=True).fit(IRIS), IRIS, folder)
 
 
 def users_early_stopping(folder):
     stopping = skorch.callbacks.EarlyStopping(patience=2, threshold=0.05, threshold_mode="abs")
-    return told(estimator(callbacks=[stopping], max_iter=60).fit(CANCER), CANCER, folder)
+    return results_of(estimator(callbacks=[stopping], max_iter=60).fit(CANCER), CANCER, folder)
 
 
 SAME = [gradient, joint, em, aggressive, score_function, frame, memmap, going_on, users_early_stopping]
@@ -174,7 +178,7 @@ def without_generators(folder):
     """Draws that take no generator differ between the processes; the models do not."""
     cases = [{"objective": "aae"}, {"objective": "avb"}, {"objective": "gan"}, {"dropout": 0.3},
              {"posterior": "gamma"}, {"random_state": None}, {"random_state": np.random.RandomState(RANK)}]  # fmt: skip
-    return [told(estimator(**{"max_iter": 2} | case).fit(IRIS), IRIS, folder) for case in cases]
+    return [results_of(estimator(**{"max_iter": 2} | case).fit(IRIS), IRIS, folder) for case in cases]
 
 
 def one_stops(folder):
@@ -237,7 +241,7 @@ def refused(folder):
         "exact_em": lambda: estimator(schedule="exact_em", hidden_layer_sizes=()).fit(IRIS),
         "batch norm": lambda: estimator(encoder=batch_norm).fit(IRIS),
         "rows": lambda: estimator(early_stopping=False).fit(own[0]),
-        "units": lambda: estimator().fit(own[1]),
+        "scaling": lambda: estimator().fit(own[1]),
         "columns": lambda: estimator().fit(own[2]),
         "cells": lambda: estimator().fit(np.c_[IRIS[:, :3], np.roll(IRIS[:, 3], RANK)]),
         "parameters": lambda: estimator(learning_rate=(0.01, 0.02)[RANK]).fit(IRIS),

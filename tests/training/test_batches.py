@@ -13,7 +13,7 @@ from skvae._training.batches import Batches, TrainingRows
 from skvae._training.processes import ONE, Processes
 
 X = np.random.default_rng(0).normal(size=(103, 3))
-HOLES = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
+INCOMPLETE = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
 
 
 def rows_of(table, weight=None):
@@ -52,9 +52,9 @@ def test_an_epoch_is_every_row_once_in_nearly_equal_batches(monkeypatch, n_batch
 
 def test_large_tables_are_cast_as_they_are_drawn(monkeypatch):
     """And give the very rows and masks that a copy gives."""
-    copied = rows_of(HOLES)
+    copied = rows_of(INCOMPLETE)
     monkeypatch.setattr(batches, "_CELLS_COPIED", 0)
-    drawn = rows_of(HOLES)
+    drawn = rows_of(INCOMPLETE)
     assert copied.copy is not None
     assert drawn.copy is None
     assert copied.log_jacobian == drawn.log_jacobian

@@ -46,8 +46,8 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
         VAETransformer(**FAST, checkpoint=tmp_path / "file" / "runs").fit(X)
 
 
-def test_a_disk_without_room(tmp_path, monkeypatch):
-    """Said before the first epoch, with the room that the fit needs: some twelve times the weights."""
+def test_a_disk_without_space(tmp_path, monkeypatch):
+    """Said before the first epoch, with the space that the fit needs: some twelve times the weights."""
     allocated = []
 
     def allocate(file, offset, n_bytes):
@@ -66,7 +66,7 @@ def test_a_disk_without_room(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", torch_adam])
-def test_the_room_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
+def test_the_space_that_is_asked_for_is_enough(tmp_path, monkeypatch, optimizer):
     allocated, sizes = [], []
 
     def allocate(file, offset, n_bytes):

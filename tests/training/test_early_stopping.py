@@ -48,7 +48,7 @@ def test_without_a_monitor_the_last_state_is_kept(cancer):
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.95, False), (1.05, True), (-3.0, False)])
-def test_a_start_is_given_up_only_beyond_one_standard_error(factor, expected):
+def test_an_initialisation_is_given_up_only_beyond_one_standard_error(factor, expected):
     """Against the formula for weighted rows, sum w (d - m)^2 under squared shares."""
     rng = np.random.default_rng(0)
     weight, noise = rng.integers(1, 4, 30).astype(float), rng.normal(size=30)
@@ -61,7 +61,7 @@ def test_a_start_is_given_up_only_beyond_one_standard_error(factor, expected):
     assert keeper._is_sure() == expected
 
 
-def test_what_is_linear_stays_at_its_start():
+def test_what_is_linear_stays_at_its_initialisation():
     """Factors and noise: now and then a net is better on the held-out rows, by chance, and is not taken for it."""
     by_chance = 0
     for seed in range(8):

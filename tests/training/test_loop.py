@@ -37,13 +37,13 @@ def test_default_beats_pca_on_held_out_rows(cancer):
     assert vae.best_iter_ > 0
 
 
-def test_the_history_is_in_data_units(wine):
+def test_the_history_is_in_data_space(wine):
     vae = VAETransformer(3, max_iter=1, random_state=0).fit(wine * 1000)
     start = VAETransformer(3, max_iter=0, random_state=0).fit(wine * 1000)
     assert vae.history_[0]["valid_loss"] == pytest.approx(-start.score(wine * 1000), abs=3)
 
 
-def test_if_the_start_wins_it_is_solved_on_all_rows():
+def test_if_the_initialisation_wins_it_is_solved_on_all_rows():
     X = np.random.default_rng(0).normal(size=(150, 4))  # nothing to learn
     vae = VAETransformer(2, learning_rate=0.1, n_iter_no_change=2, random_state=0).fit(X)
     assert vae.best_iter_ == 0 < vae.n_iter_
@@ -153,7 +153,7 @@ def test_score_is_deterministic_and_row_wise(cancer):
 
 
 def test_methods_limit_threads(cancer, monkeypatch):
-    """Each verb that runs a network says what it is about to do."""
+    """Each method that runs a network says what it is about to do."""
     works = []
 
     @contextmanager
@@ -207,7 +207,7 @@ def test_compile_gives_the_same_model(cancer):
 
 
 def test_a_schedule_with_two_optimizers_and_feedback(cancer):
-    """The seam for variational EM and aggressive inference: several groups, steps told the loss."""
+    """The seam for variational EM and aggressive inference: several groups, steps that are sent the loss."""
     heard = []
 
     class Alternating(Joint):
@@ -297,13 +297,13 @@ def test_scaling():
 
 @pytest.mark.parametrize("scaling", ["standard", "global"])
 def test_digits_and_digits_over_16_give_the_same_codes(scaling):
-    """With seed 0 a pixel varies among held-out rows only, and a scale of 1 there would depend on the unit."""
+    """With seed 0 a pixel varies among held-out rows only, and a scale of 1 there would depend on the scale of X."""
     X = load_digits().data
     vae = VAETransformer(10, scaling=scaling, max_iter=2, random_state=0)
     np.testing.assert_array_equal(vae.fit_transform(X), vae.fit_transform(X / 16))
 
 
-def test_noise_variance_is_in_data_units(wine):
+def test_noise_variance_is_in_data_space(wine):
     a = VAETransformer(2, max_iter=3, random_state=0).fit(wine).noise_variance_
     b = VAETransformer(2, max_iter=3, random_state=0).fit(wine * 16).noise_variance_
     np.testing.assert_allclose(b, 256 * a, rtol=1e-6)
@@ -348,7 +348,7 @@ def test_a_warm_start_holds_the_same_rows_out(cancer, monkeypatch):
     vae = VAETransformer(2, warm_start=True, max_iter=5, random_state=0)
     monkeypatch.setattr(fit, "split", spy)
     vae.fit(cancer)
-    assert vae.best_iter_ > 0  # units are those of the training part now
+    assert vae.best_iter_ > 0  # the scaling is that of the training part now
     vae.fit(cancer)
     assert held[0] == held[1]
 

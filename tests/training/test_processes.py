@@ -180,7 +180,7 @@ def test_the_pickle_of_the_first_process_is_an_ordinary_one(one_node):
         "exact_em": "all rows at once",
         "batch norm": "BatchNorm1d.*at 'encoder.net",
         "rows": "differ in the number of training rows: 149 in process 0, 148 in process 1",
-        "units": "differ in the scaling of the columns",
+        "scaling": "differ in the scaling of the columns",
         "columns": "differ in the columns",
         "cells": "differ in a hash of the training rows",
         "parameters": "differ in the 'learning_rate' parameter: 0.01 in process 0, 0.02 in process 1",

@@ -117,7 +117,7 @@ KINDS = {
     "torch_optimizer": {"optimizer": torch_adam},
     "sgd": {"optimizer": "sgd", "learning_rate_schedule": "inverse_sqrt"},
     "random_start": {"init": "random"},
-    "bent": {"scaling": "quantile"},
+    "transformed": {"scaling": "quantile"},
 }
 
 
@@ -153,10 +153,10 @@ def test_killed_while_it_reads_the_rows_of_steps_that_are_done(monkeypatch, tmp_
     assert_same_fit(vae.set_params(checkpoint__resume=True).fit(X), VAETransformer(**FAST).fit(X))
 
 
-def with_holes():
-    holes = X.copy()
-    holes[np.random.default_rng(3).random(X.shape) < 0.1] = np.nan
-    return {"X": holes, "sample_weight": np.arange(len(X)) % 3}
+def with_missing():
+    incomplete = X.copy()
+    incomplete[np.random.default_rng(3).random(X.shape) < 0.1] = np.nan
+    return {"X": incomplete, "sample_weight": np.arange(len(X)) % 3}
 
 
 def on_disk(folder):
@@ -164,9 +164,9 @@ def on_disk(folder):
     return {"X": np.load(folder / "X.npy", mmap_mode="r"), "X_val": X[:20] + 0.01}
 
 
-@pytest.mark.parametrize("table", ["holes", "memmap", "csr"])
+@pytest.mark.parametrize("table", ["incomplete", "memmap", "csr"])
 def test_every_kind_of_table_goes_on(table, monkeypatch, tmp_path):
-    kinds = {"holes": with_holes, "memmap": lambda: on_disk(tmp_path), "csr": lambda: {"X": sparse.csr_array(X)}}
+    kinds = {"incomplete": with_missing, "memmap": lambda: on_disk(tmp_path), "csr": lambda: {"X": sparse.csr_array(X)}}
     vae, rows = VAETransformer(**FAST), kinds[table]()
     whole = clone(vae).fit(**rows)
     vae.set_params(checkpoint=Checkpoint(tmp_path / "runs", every_minutes=ALWAYS))
@@ -227,8 +227,8 @@ def test_warm_starts_go_on(monkeypatch, tmp_path):
         further.set_params(checkpoint=Checkpoint(tmp_path, resume=True)).fit(X)
 
 
-def test_an_earlier_fit_without_epochs_counts_and_so_do_its_units(tmp_path):
-    """Two have the same weights to the last bit, and rows of other lengths in their units; a file is not sorted."""
+def test_an_earlier_fit_without_epochs_counts_and_so_does_its_scaling(tmp_path):
+    """Two have the same weights to the last bit, and rows of other norms in their scaling; a file is not sorted."""
     checkpoint = Checkpoint(tmp_path / "runs", every_n_epochs=1)
     anew = VAETransformer(**FAST, warm_start=True, checkpoint=checkpoint)
     starts = [clone(anew).set_params(max_iter=0).fit(rows).set_params(max_iter=3) for rows in (X * 2, X * 4)]
@@ -315,7 +315,7 @@ def test_a_fit_that_differs_in_anything_is_another_run(tmp_path):
 
 
 def test_equal_rows_of_other_columns_are_another_run(tmp_path):
-    """Categories are codes in the rows that are hashed; a level that nobody has changes nothing in them."""
+    """Categories are indices in the rows that are hashed; a level that nobody has changes nothing in them."""
 
     def rows(levels):
         return pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(["x", "y"] * 80, categories=levels)})
@@ -498,7 +498,7 @@ def test_killed_at_a_random_moment(harness, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["critic", "two_processes"])
-def test_a_process_that_is_told_to_end_writes_a_last_checkpoint(harness, kind, tmp_path, monkeypatch):
+def test_a_process_that_is_terminated_writes_a_last_checkpoint(harness, kind, tmp_path, monkeypatch):
     """After the signal, halfway between two that were due; several at the same step."""
     needs_launcher(harness, kind)
     sent, send = [], harness.send_to_all

@@ -15,7 +15,7 @@ from skvae import ELBO, VAETransformer
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(150, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(150, 5))
-HOLES = np.where(rng.random(X.shape) < 0.3, np.nan, X)
+INCOMPLETE = np.where(rng.random(X.shape) < 0.3, np.nan, X)
 FAST = {"n_components": 2, "max_iter": 3, "random_state": 0}
 # A KL of this weight switches components off that were live at the start.
 COLLAPSING = VAETransformer(
@@ -86,7 +86,7 @@ def test_a_fit_without_a_launch_points_at_its_call(call):
 
 def test_poor_weights_point_at_the_call_of_impute():
     vae = VAETransformer(**FAST).fit(X)
-    far = HOLES * 30
+    far = INCOMPLETE * 30
     warning = warned(lambda: vae.impute(far, n_importance_samples=2))
     assert "importance weights" in str(warning.message)
     assert (warning.filename, warning.lineno) == (__file__, sys._getframe().f_lineno - 2)

@@ -100,7 +100,7 @@ def test_given_cells_are_checked():
         VAETransformer(2, objective="ae", max_iter=1).fit(iris).sample(2, given={"petal width (cm)": 1.0})
 
 
-def test_a_rare_combination_is_told(cancer):
+def test_a_rare_combination_is_a_warning(cancer):
     vae = VAETransformer(10, max_iter=50, random_state=0).fit(cancer)
     with pytest.warns(UserWarning, match="so rare"):
         vae.sample(
