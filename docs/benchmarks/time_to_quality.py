@@ -10,9 +10,9 @@ VAETransformer has its default arguments and the raw table. The others get stand
 random weights, AdamW at 1e-3, a tenth of the rows for early stopping with our patience, and its best state. Packages
 that cannot be imported are left out and named.
 
-Quality is the ELBO of held-out rows in nats per row and in data space, for all by the same formula,
-E[ln N(x; f(z), s)] - KL, over 16 antithetic draws of z, plus the log-Jacobian of the scaling; VAETransformer's is its `score`. The noise s is
-a package's own where it has one (pythae: 1 in its units, encdr: 1/2, dimkit: D / 2K, by their losses; pyod trains
+Quality is the ELBO of held-out rows in nats per row and in data space, for all by the same formula, E[ln N(x; f(z), s)]
+- KL, over 16 antithetic draws of z, plus the log-Jacobian of the scaling; VAETransformer's is its `score`. The noise s
+is a package's own where it has one (pythae: 1 in its units, encdr: 1/2, dimkit: D / 2K, by their losses; pyod trains
 without a KL), and in two further columns the best that can be had for its networks after training: one number, or one
 per column, fitted in closed form on training rows, with our floor. Its mark is the best of the three. A quarter of the
 rows is held out (at most 1000 of them, and 250 000 cells, are looked at); columns where one value takes 99 % of the
