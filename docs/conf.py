@@ -66,8 +66,8 @@ autodoc_typehints = "none"
 def own_members(module, name):
     """The methods and properties that a class's page shows, as pairs of name and kind: those that skvae writes itself.
 
-    Not properties that say "See the class.", which its Attributes describe. A component has none: parameters are all
-    that it offers, its methods are the contract on the page of its base.
+    Not properties of one line, which the class's Attributes describe. A component has none: parameters are all that it
+    offers, its methods are the contract on the page of its base.
     """
     cls = getattr(importlib.import_module(module), name)
     if issubclass(cls, Documented) and not (inspect.isabstract(cls) or hasattr(cls, "fit")):
@@ -85,7 +85,7 @@ def is_documented(name):
 
 def is_described_here(member):
     """A property with a text of its own."""
-    return isinstance(member, property) and member.__doc__ != "See the class."
+    return isinstance(member, property) and "\n" in member.__doc__
 
 
 autosummary_context = {"own_members": own_members}

@@ -351,6 +351,7 @@ def test_the_perceptual_term_trains_features_and_is_in_no_score():
     np.testing.assert_array_equal(again.score_samples(DIGITS), given.score_samples(DIGITS))
 
 
+@pytest.mark.slow
 def test_a_convolutional_decoder_beats_a_dense_one_of_equal_size():
     """By 0.85 nats in the mean over five seeds, on every seed (docs/benchmarks/images.py)."""
     X_train, X_test = train_test_split(load_digits().data, random_state=100)
