@@ -5,6 +5,7 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -249,13 +250,12 @@ def polars_scan(X, folder):
 
 
 def sql_cursor(X, folder):
-    with sqlite3.connect(folder / "rows.db") as connection:
+    with closing(sqlite3.connect(folder / "rows.db")) as connection:
         X.to_sql("rows", connection, index=False)
 
     def chunks():
-        connection = sqlite3.connect(folder / "rows.db")
-        yield from pd.read_sql("select * from rows", connection, chunksize=100)
-        connection.close()
+        with closing(sqlite3.connect(folder / "rows.db")) as connection:
+            yield from pd.read_sql("select * from rows", connection, chunksize=100)
 
     return chunks
 
