@@ -406,6 +406,7 @@ def test_mmd_has_a_gradient_at_equal_codes():
     assert torch.isfinite(codes.grad).all()
 
 
+@pytest.mark.slow
 def test_wasserstein_and_adversarial_codes_match_the_prior():
     """On digits: the codes' MMD against a plain and a variational autoencoder's, at about the plain one's error."""
     options = {"hidden_layer_sizes": (128,), "scaling": "global", "batch_size": 128, "max_iter": 250, "random_state": 0}

@@ -486,7 +486,7 @@ def harness():
     return module
 
 
-@pytest.mark.parametrize("kind", ["fit", "fit_batches", "two_processes"])
+@pytest.mark.parametrize("kind", ["fit", "fit_batches", pytest.param("two_processes", marks=pytest.mark.slow)])
 def test_killed_at_a_random_moment(harness, kind, tmp_path):
     """The nightly run does it twenty times."""
     needs_launcher(harness, kind)
