@@ -123,6 +123,8 @@ def run(lines, **names):
 def test_the_lines_work(lazy, vae):
     """They give the shape, names and types before anything is computed, the right values after, and every row."""
     X = lazy(ROWS)
+    if lazy is lazy_frame and not hasattr(X, "collect_batches"):
+        pytest.skip("polars before collect_batches, which the line for lazy frames calls")
     known = vae.transform(FRAME)
     vae = VAETransformer(2, max_iter=1, random_state=0).fit(ROWS) if lazy is dask_array else vae
     *encode, fit = lines_of(vae, X)
