@@ -23,6 +23,9 @@ from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skvae import VAETransformer
+from skvae._fitting.fit import training_options
+from skvae._fitting.plan import Plan, parameters_of
+from skvae._fitting.start import Start
 from skvae._tables.on_disk import draw_runs, mapped_rows
 from skvae._training import loop
 from skvae._training.batches import Batches, TrainingRows
@@ -52,6 +55,12 @@ class Machine:
 GPU = {"flops": 33e12, "latency": 40e-6, "bandwidth": 300e9, "to_device": 50e9, "price": 4.0, "n_processes": 8}
 #: Seconds to launch a kernel of a GPU; a step takes no less than all of its launches.
 LAUNCH = 5e-6
+
+
+def options_of(vae, rows):
+    """The options of a training of the model on rows."""
+    plan = Plan.of(parameters_of(vae), "VAETransformer")
+    return training_options(plan, Start.of(vae.fitted_, plan), rows)
 
 
 def n_weights(n_columns, hidden, n_components):
@@ -86,7 +95,7 @@ def fitted(X, hidden, batch_size, n_components=K):
     )
     vae.set_params(max_iter=0).fit(X[:20_000])
     rows = TrainingRows(X, np.ones(len(X)), vae.fitted_.columns, "cpu")
-    options = vae._training_options(rows, None, None)
+    options = options_of(vae, rows)
     net = loop.Net(vae.module_, options, seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)
@@ -165,7 +174,7 @@ def measure_file(n_rows, folder):
     ends = range(0, n_rows + 1, n_rows // 50)
     drawn = sum(map(len, draw_runs(rows.table.index, rows.weight, n_rows, ends, np.random.default_rng(0))))
     stamps.append(time.perf_counter())
-    read = sum(len(x) for x, *_ in Batches(rows, vae._training_options(rows, None, None), (0, 0), []))
+    read = sum(len(x) for x, *_ in Batches(rows, options_of(vae, rows), (0, 0), []))
     stamps.append(time.perf_counter())
     drawing, reading = np.diff(stamps)
     before = seconds[2] - seconds[1]

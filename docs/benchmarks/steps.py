@@ -18,6 +18,9 @@ import torch
 from torch import nn
 
 from skvae import VAETransformer
+from skvae._fitting.fit import training_options
+from skvae._fitting.plan import Plan, parameters_of
+from skvae._fitting.start import Start
 from skvae._training import loop
 from skvae._training.batches import TrainingRows
 
@@ -94,7 +97,9 @@ def case(D, hidden, K, batch, n, args):
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
     vae.set_params(max_iter=0).fit(X)
     rows, held_out = (TrainingRows(part, np.ones(len(part)), vae.fitted_.columns, "cpu") for part in (X, X[: n // 9]))
-    net = loop.Net(vae.module_, vae._training_options(rows, None, None), seed=0, first_epoch=0, callbacks=[])
+    plan = Plan.of(parameters_of(vae), "VAETransformer")
+    options = training_options(plan, Start.of(vae.fitted_, plan), rows)
+    net = loop.Net(vae.module_, options, seed=0, first_epoch=0, callbacks=[])
     net.initialize()
     net.load_training_state(None)
 

@@ -29,7 +29,7 @@ from .prepare import Prepared, RowsAndWeights, prepare, split
 from .race import best_start
 from .start import Progress, Start, solve
 
-__all__ = ["check_before", "fit_rows", "fit_table"]
+__all__ = ["check_before", "fit_rows", "fit_table", "training_options"]
 
 #: Parameters left out of a checkpoint's fingerprint: the result does not depend on them, they cannot be compared, or
 #: their resolved value is in it.
@@ -142,7 +142,7 @@ def _trained(
     weights = start.config["column_weights"]
     rows = TrainingRows(*train_rows, start.columns, start.device, weights)
     valid_rows = None if valid is None else TrainingRows(*valid, start.columns, start.device, weights)
-    options = _training_options(plan, start, rows, valid_rows, hook, run)
+    options = training_options(plan, start, rows, valid_rows, hook, run)
     first, state = before.n_iter, before.training_state
     result = train(start.module, rows, valid_rows, options, n_epochs, start.seed, first, state)
     n_iter = result.history[-1]["epoch"]
@@ -154,9 +154,15 @@ def _trained(
     return Progress(n_iter, best_iter, history, result.state)
 
 
-def _training_options(
-    plan: Plan, start: Start, rows: TrainingRows, valid_rows: TrainingRows | None, hook: Any, run: ResumableFit | None
+def training_options(
+    plan: Plan,
+    start: Start,
+    rows: TrainingRows,
+    valid_rows: TrainingRows | None = None,
+    hook: Any = None,
+    run: ResumableFit | None = None,
 ) -> TrainingOptions:
+    """Give the options of the training of a start's module on rows."""
     given, n_rows = plan.given, len(rows)
     exact_step = None
     if plan.schedule.closed_form:
