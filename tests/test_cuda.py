@@ -9,6 +9,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from skvae import Checkpoint, VAETransformer
+from skvae._fitting.fit import training_options
+from skvae._fitting.plan import Plan
+from skvae._fitting.start import Start
 from skvae._training.loop import Net
 
 pytestmark = pytest.mark.cuda
@@ -52,7 +55,9 @@ def test_no_synchronisation_inside_an_epoch():
 
         vae = fit(device="cuda", early_stopping=False)
         rows = batches.TrainingRows(X, np.ones(len(X)), vae.fitted_.columns, "cuda")
-        net = loop.Net(vae.module_, vae._training_options(rows, None, None), seed=0, first_epoch=0, callbacks=[])
+        plan = Plan.of(vae.get_params(deep=False), "VAETransformer")
+        options = training_options(plan, Start.of(vae.fitted_, plan), rows)
+        net = loop.Net(vae.module_, options, seed=0, first_epoch=0, callbacks=[])
         net.initialize()
         net.load_training_state(None)
         generator = torch.Generator("cuda").manual_seed(0)
