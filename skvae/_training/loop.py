@@ -62,9 +62,11 @@ class EpochHook(Callback):
         self.end = end
 
     def on_epoch_begin(self, net: "Net", **kwargs: Any) -> None:
+        """Begin the epoch's task."""
         self.begin()
 
     def on_epoch_end(self, net: "Net", **kwargs: Any) -> None:
+        """End the epoch's task, and the training where its callback asks for that."""
         if self.end(net):
             raise StopTraining
 

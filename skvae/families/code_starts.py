@@ -8,13 +8,10 @@ families that T maps into each other (log-normal), and as near as the family com
 cannot have every median and every spread.
 """
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from .base import Family
 
 __all__ = ["quantile_start"]
 
@@ -25,9 +22,9 @@ _LARGEST = 12.0
 
 
 def quantile_start(
-    family: "Family", mean: np.ndarray, projection: np.ndarray, variance: np.ndarray
+    family: Any, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Raw affine map (weight, bias) and decoder map (slope, offset), see `Family.code_start`."""
+    """Raw affine map (weight, bias) and decoder map (slope, offset) of a `Family`, see its `code_start`."""
     n = len(mean)
     spread = np.sqrt(np.clip(variance, 1e-6, 1.0))
     reach = np.sqrt(np.clip(1 - variance, 0.01, 1.0))  # the standard deviation of m over the rows
@@ -40,7 +37,7 @@ def quantile_start(
     return weight, bias, np.full(n, slope), np.full(n, offset)
 
 
-def _code_map(family: "Family") -> tuple[np.ndarray, np.ndarray]:
+def _code_map(family: Any) -> tuple[np.ndarray, np.ndarray]:
     """T on a grid: (z, t), both (n,)."""
     p = family.standard(torch.zeros(1, dtype=torch.float64))
     return family.push(p, _GRID[:, None, None])[:, 0, 0].numpy(), _GRID.numpy()
@@ -55,7 +52,7 @@ def _decoder_map(z: np.ndarray, t: np.ndarray) -> tuple[float, float]:
 
 
 def _least_squares(
-    family: "Family", codes_of: tuple[np.ndarray, np.ndarray], m: np.ndarray, spread: np.ndarray
+    family: Any, codes_of: tuple[np.ndarray, np.ndarray], m: np.ndarray, spread: np.ndarray
 ) -> np.ndarray:
     """Levenberg-Marquardt for all variables at once: numbers (n_raw, 2, n) for the codes N(m (2, n), spread^2)."""
     k, shape = family.n_raw, m.shape
@@ -80,7 +77,7 @@ def _least_squares(
     return numbers.reshape(k, *shape)
 
 
-def _one_sigma_codes(family: "Family", numbers: np.ndarray) -> np.ndarray:
+def _one_sigma_codes(family: Any, numbers: np.ndarray) -> np.ndarray:
     """Quantiles of q at u = -1 and 1, (2, n), for raw numbers (n_raw, n)."""
     own = [torch.from_numpy(number) for number, _ in family.own_numbers(numbers.shape[1])]
     q = family.distribution(*torch.from_numpy(numbers)[:, None], *own)
