@@ -147,6 +147,7 @@ def test_modules_say_what_they_offer(name):
 def test_public_import_paths_hand_on_their_names(name):
     module = importlib.import_module(f"skvae.{name}")
     assert module.__all__
+    assert all(getattr(module, public) is not None for public in module.__all__)
 
 
 def signatures():
