@@ -3,6 +3,7 @@
 from . import display, metrics
 from ._tables.statistics import TableStatistics
 from ._training.checkpoints import Checkpoint
+from .classifier import LabeledKFold, VAEClassifier
 from .estimator import VAETransformer
 from .families import (
     Bernoulli,
@@ -10,6 +11,8 @@ from .families import (
     Categorical,
     Cauchy,
     Chi2,
+    Constant,
+    ContaminatedGaussian,
     ContinuousBernoulli,
     Erlang,
     Exponential,
@@ -17,6 +20,7 @@ from .families import (
     FisherSnedecor,
     Gamma,
     Gaussian,
+    Given,
     Gompertz,
     Gumbel,
     Laplace,
@@ -32,8 +36,11 @@ from .families import (
     Triangular,
     Uniform,
     Weibull,
+    ZeroInflatedGamma,
+    ZeroInflatedLogNormal,
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
+    ZeroOneInflatedBeta,
 )
 from .networks import MLP, ConvNet, FeatureLoss, Network
 from .objectives import (
@@ -62,6 +69,7 @@ from .posteriors import (
     Posterior,
 )
 from .priors import (
+    CategoricalPrior,
     DirichletPrior,
     EllipticalPrior,
     FlowPrior,
@@ -92,9 +100,12 @@ __all__ = [
     "Beta",
     "Categorical",
     "CategoricalPosterior",
+    "CategoricalPrior",
     "Cauchy",
     "Checkpoint",
     "Chi2",
+    "Constant",
+    "ContaminatedGaussian",
     "ContinuousBernoulli",
     "ConvNet",
     "CyclicalAnnealing",
@@ -113,11 +124,13 @@ __all__ = [
     "FullCovariance",
     "Gamma",
     "Gaussian",
+    "Given",
     "Gompertz",
     "Gumbel",
     "Head",
     "Implicit",
     "Joint",
+    "LabeledKFold",
     "Laplace",
     "LinearAnnealing",
     "LogNormal",
@@ -144,12 +157,16 @@ __all__ = [
     "Uniform",
     "UniformCategorical",
     "UniformPrior",
+    "VAEClassifier",
     "VAETransformer",
     "VampPrior",
     "VariationalEM",
     "Weibull",
+    "ZeroInflatedGamma",
+    "ZeroInflatedLogNormal",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "ZeroOneInflatedBeta",
     "display",
     "metrics",
 ]

@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from .families import LIKELIHOODS, Family
 from .objectives import OBJECTIVES, Objective
-from .posteriors import POSTERIORS, Posterior
+from .posteriors import POSTERIORS, CategoricalPosterior, Posterior
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
 from .schedules import SCHEDULES, Schedule
 
@@ -72,8 +72,11 @@ class Parts:
             prior = posterior.prior() if posterior else StandardNormal()
         return cls(posterior, prior, objective)
 
-    def lacks(self, what: str) -> str | None:
-        """Say why a model of these parts has no "codes", no "score" or no "mixture"; None where it has."""
+    def lacks(self, what: str, n_components: int = 1) -> str | None:
+        """Say why a model of these parts has no "codes", "score", "mixture" or "groups"; None where it has.
+
+        Groups are what a user has asked for: members of a mixture, or the classes of one variable.
+        """
         if what == "codes" and self.objective.posterior is None:
             return f"objective={self.objective!r} trains a generator without an encoder: use sample and decode."
         if what == "score" and not (self.posterior and self.posterior.has_density):
@@ -83,4 +86,19 @@ class Parts:
             )
         if what == "mixture" and not isinstance(self.prior, (NormalMixture, VampPrior)):
             return f"prior={self.prior!r} has no members: use prior='mixture' or 'vamp'."
-        return None
+        return self._lacks_groups(n_components) if what == "groups" else None
+
+    def _lacks_groups(self, n_components: int) -> str | None:
+        if isinstance(self.posterior, CategoricalPosterior):
+            if n_components == 1:
+                return None
+            return (
+                f"{n_components} categorical variables part the rows in as many ways: use n_components=1, or "
+                "transform, which gives the class probabilities of each."
+            )
+        if isinstance(self.prior, (NormalMixture, VampPrior)):
+            return None
+        return (
+            f"prior={self.prior!r} has no members and posterior={self.posterior!r} no classes that could be groups: "
+            "use prior='mixture' or, with n_components=1, posterior='categorical'."
+        )

@@ -13,11 +13,12 @@ from ._fitting.plan import CONSTRAINTS, Plan, parameters_of
 from ._fitting.streams import Streams
 from ._inference.fitted import REFERENCE, adopt, earlier_fit, learned_of, working_copy
 from ._storage.stored import Stored
-from ._tables.lazy import refuse_lazy
+from ._tables.intake import as_table
 from ._training.checkpoints import Checkpoint
 from ._training.tasks import Tasks
 from ._utils.compat import CallbackSupportMixin, with_callbacks
 from ._utils.documented import Documented
+from ._verbs.clustering import Clustering
 from ._verbs.generation import Generation
 from ._verbs.representation import Representation
 from ._verbs.scoring import Scoring
@@ -32,7 +33,9 @@ from .schedules import Schedule
 __all__ = ["VAETransformer"]
 
 
-class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, Streams, Stored, Documented):
+class VAETransformer(
+    CallbackSupportMixin, Representation, Scoring, Clustering, Generation, Streams, Stored, Documented
+):
     r"""Variational autoencoder: latent codes, a generative model and a log-likelihood for a table, as one transformer.
 
     The model is
@@ -46,9 +49,10 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     (Kingma & Welling 2014, eq. 3). Both networks are an affine path plus an MLP whose output is zero at first. The
     affine paths are initialised with probabilistic PCA or factor analysis, where the bound *equals* the log-likelihood
     of that linear model. Training goes on from there, and the best state on held-out rows is kept, the initialisation
-    included. Columns are standardised inside, in float64, and scores are in data space: nothing needs scaling
-    beforehand, and `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames may
-    hold categories, booleans, counts and missing values, and results have the same columns and dtypes.
+    included. Then p(z) becomes a mixture of normals, fitted to the codes, where that is surely better (see `prior`).
+    Columns are standardised inside, in float64, and scores are in data space: nothing needs scaling beforehand, and
+    `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames may hold categories,
+    booleans, counts and missing values, and results have the same columns and dtypes.
 
     Missing values (NaN, None, NA, null) are assumed to be missing at random: they drop out of the likelihood, the
     initialisation uses the observed cells, and the encoder conditions on them. A category that `fit` has not seen
@@ -64,7 +68,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial
         objectives.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
-        Nonlinearity after each hidden layer of both networks.
+        Nonlinearity after each hidden layer of both networks. Like `dropout`, it has no effect on a linear model.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
     encoder : Network or callable, optional
@@ -73,29 +77,43 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net. The gate is 0 at first, so that the
         initialisation stays exact; see `Network` for how it is called.
     decoder : Network or callable, optional
-        The same for the decoder. With both given, those three parameters have no effect.
+        The same for the decoder. With both given, those three parameters must be left at their defaults.
     categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
         The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
         Enum, as in HistGradientBoosting; "auto": these and columns of strings; otherwise a bool mask, column numbers or
         names, or None for no column. The number of levels is not limited; each column becomes one column of category
         indices.
+    conditions : str, int, mask, indices or names, optional
+        Columns c of X that are given and not modelled: the model is p(x | z, c), q(z | x, c), and p(z) does not depend
+        on c. Numbers, booleans and categories, which enter the networks and the linear paths; the initialisation
+        regresses the other columns on them. Scores are those of p(x | c); `transform` reads c from X, and `sample`,
+        `inverse_transform` and `reconstruct` have a parameter `given` for it. A missing category, or one that `fit` has
+        not seen, is a level of its own; a missing number is an error. The model keeps at most 10 000 combinations of
+        the fitted rows, from which `sample` draws. See the user guide, "Conditions".
     likelihood : str, Family or list of (str or Family, columns), default="auto"
-        "auto" goes by type, never by the values of one column: categories are Categorical; bool columns, and arrays
-        that hold only 0 and 1 everywhere, are Bernoulli; everything else is Gaussian with one noise variance per
-        column. A single family applies to all columns but the categories. Other short names: "gaussian", "laplace",
-        "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values; "beta",
-        "continuous_bernoulli" for fractions; "bernoulli"; "categorical" and "ordinal" for category indices 0 .. C - 1;
-        "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for counts. A
-        list names the columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(), [0, 3])]``;
-        columns that it does not name are "auto".
+        "auto" goes by type: categories are Categorical; bool columns, and arrays that hold only 0 and 1 everywhere,
+        are Bernoulli; everything else is Gaussian. In a model with hidden layers, of which the fit holds rows out, that
+        is a normal distribution whose variance depends on the code, with a broad background for cells far out
+        (`ContaminatedGaussian`); a column of which a tenth of the rows have one value keeps one variance, since another
+        for each row would become a spike there. ``Gaussian(noise="feature", background=0)`` is the normal distribution
+        with one variance per column throughout, and often the better choice for a map in two dimensions. A single
+        family applies to all columns but the categories. Other short names: "gaussian", "laplace",
+        "student_t", "logistic", "gumbel" on the line; "log_normal", "gamma" for positive values, and with exact zeros
+        "zero_inflated_log_normal", "zero_inflated_gamma"; "beta" and "continuous_bernoulli" for fractions, with exact
+        zeros and ones also "zero_one_inflated_beta"; "bernoulli"; "categorical" and "ordinal" for category indices
+        0 .. C - 1; "poisson", "negative_binomial", "zero_inflated_poisson", "zero_inflated_negative_binomial" for
+        counts. A list names the columns of each as ColumnTransformer does, ``[("poisson", ["visits"]), (Gaussian(),
+        [0, 3])]``; columns that it does not name are "auto". Whatever is chosen, a column of numbers that
+        holds one value in the whole table is `Constant`: every method gives this value back, and the networks do not
+        see the column.
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
         columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with
         its own noise, a pixel that hardly varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile"
         (piecewise linear between quantiles) also transform each real column towards the normal distribution, for skewed
-        and multimodal ones; the score includes their log-Jacobian, and means in data space come by quadrature. Columns
-        of a positive family are divided by their scale and never shifted; fractions, counts, categories and booleans
-        are left alone.
+        and multimodal ones; the score includes their log-Jacobian, and means in data space come by quadrature. With
+        "quantile" draws and means lie in the fitted range. Columns of a positive family are divided by their scale and
+        never shifted; fractions, counts, categories and booleans are left alone.
     column_weights : array-like of shape (n_features,) or dict of column -> float, optional
         The weight of each column's log-likelihood in training; 1 each. `score` is never weighted, `history_` is.
     feature_loss : FeatureLoss, optional
@@ -108,8 +126,16 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         family of which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``.
         "auto" is what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb",
         no encoder for "gan".
-    prior : {"auto", "normal", "mixture", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior, default="auto"
-        "auto" is the standard member of the posterior's family: normal for normal codes.
+    prior : {"auto", "normal", "mixture", "categorical", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior
+        "auto", the default, is the standard member of the posterior's family: N(0, I) for normal codes, under which the
+        networks are trained. After the training it is replaced by a mixture of normals that is fitted to draws of the
+        posteriors: up to 31 members, with diagonal or full covariances, and a broad one, as held-out rows choose, or
+        five-fold cross-fitting with fewer than 1000 distinct rows. N(0, I) stays unless it is beaten by more than one
+        standard error. The mixture raises the bound, whatever beta it was trained with, and is what scores, `sample`,
+        `impute` and `prior_responsibilities` take. N(0, I) also stays for fewer than 100 distinct rows, linear models
+        (``hidden_layer_sizes=()``, ``max_iter=0``), `partial_fit`, and objectives without a bound, but for plain
+        autoencoders: nothing draws their codes to a prior, so that they always have a mixture. "normal" is N(0, I);
+        "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and offer `predict`.
     objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
         Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
         variational Bayes, generative adversarial network. ``ELBO(beta=4.0)`` weights the KL in training; `score` never
@@ -124,9 +150,12 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         on the way from the first to the second, with most of the likelihood and most of the directions. "auto" takes
         "pca" or "early_factor_analysis" by their bounds on held-out rows and, less Akaike's correction, on their own.
         "random" is what other libraries do: the affine paths and the noise, which then have no solution to keep, learn
-        at 8 times the learning rate at first, 16 times without hidden layers.
+        at 8 times the learning rate at first, 16 times without hidden layers. Where the other three carry too little
+        information, such as on whitened columns, the KL of a plain ELBO is annealed by itself, see the user guide,
+        "Initialisation".
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        A callable is called with (parameters, lr=..., weight_decay=...).
+        "sgd" has momentum 0.9, as in MLPClassifier. A callable is called with (parameters, lr=..., weight_decay=...):
+        ``torch.optim.SGD`` has no momentum.
     learning_rate : float or "auto", default="auto"
         "auto" is 4e-3 for bounds with a closed-form initialisation and held-out rows that can stop the training.
         Otherwise, as for autoencoders, it is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them
@@ -147,20 +176,19 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         ("aae", "avb", "gan") have no loss to monitor: "auto" holds nothing out for them. Without held-out rows the last
         state is kept.
     validation_fraction : float, default=0.1
-        Share of the distinct rows that is held out, chosen by a hash of their standardised content.
+        Share of the rows, by weight, that is held out, chosen by a hash of their standardised content. Copies of a row
+        stay together, except for a row that alone makes up more than a fiftieth of the held-out side and comes more
+        than three times as often as the median row: this share of its copies is held out, and the rest is trained on.
     n_iter_no_change : int, default=20
-        Epochs without improvement before training stops.
+        Epochs without improvement before training stops. Only used with early stopping, as `tol`.
     tol : float, default=0.0
         The improvement, in nats per row, that counts.
     n_score_samples : int, default=32
         Draws of z in `score_samples`, at least 2 K. They are antithetic and whitened, and so exact for linear models
         with normal codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on
         iris by 0.15 nats for Laplace codes, with 256 draws by 0.04.
-    code_density : {"prior", "mixture"}, default="prior"
-        What `sample` and `impute` take as p(z): the prior, or a Gaussian mixture that `fit` fits to the latent codes
-        after training, which is closer to them where they do not fill the prior. Scores always use the prior.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit, with its scaling and components.
+        Whether `fit` continues from the last fit, with its scaling, seed and components.
     keep_optimizer : bool, default=False
         Whether pickled copies, and `save`, keep the optimizer's state, about three times the weights. With it, a fit
         that continues after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it continues from
@@ -179,8 +207,10 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     compile : bool, default=False
         Whether to compile the loss with ``torch.compile``.
     callbacks : list of skorch callbacks, optional
-        They are copied before use; only their epoch hooks are called. For scikit-learn's callbacks see
-        ``set_callbacks``.
+        Copies of them are called; what they hold, such as a writer of logs, is shared. They hear of epochs, of batches
+        (X, None), with NaN where a cell is missing, and of gradients. ``net.module_`` has the weights that are trained,
+        ``net.averaged_`` those that `fit` returns. Callbacks that would have no effect, such as skorch's LRScheduler
+        and Checkpoint, are refused. For scikit-learn's callbacks see ``set_callbacks``.
     checkpoint : Checkpoint, str or path-like, optional
         Where `fit` stores its progress, every ten minutes or as the `Checkpoint` says: after the process was killed,
         the same call continues from there, bit for bit. It needs a `random_state`. `partial_fit` writes none.
@@ -213,16 +243,18 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     signs_ : ndarray of shape (n_components,)
         The other half of the output map, -1 or 1.
     kl_per_component_ : ndarray of shape (n_components,)
-        Mean KL of each component to the prior in nats, decreasing (but for later `partial_fit` calls, whose order is
-        frozen); below 0.05 a component is switched off.
+        Mean KL of each component to the prior of the training in nats, decreasing (but for later `partial_fit` calls,
+        whose order is frozen); below 0.05 a component is switched off. A prior that is fitted to the codes afterwards
+        does not change it.
     noise_variance_ : ndarray of shape (n_features,)
         Variance of each column given the code, at the mean of the codes, in data space; for categories, of the category
         index.
     likelihoods_ : dict
         The family of each column, e.g. ``{"age": Gaussian(), "sex": Categorical(n_classes=2)}``.
-    code_density_ : GaussianMixture
-        The mixture fitted to the codes in the order of `module_`; only with ``code_density="mixture"`` and for plain
-        autoencoders.
+    prior_ : torch.distributions.Distribution
+        p(z) of codes in the order and with the signs of `transform`: ``prior_.sample((n,))`` draws some. Of a mixture
+        ``prior_.mixture_distribution.probs`` are the weights, and ``prior_.component_distribution`` has the `mean` and
+        the `variance` of each member, with full covariances also the `covariance_matrix`.
     fitted_ : skvae._inference.fitted.Fitted
         All of these as one frozen value, which displays, metrics and export read. A later fit sets another one.
     statistics_ : TableStatistics
@@ -263,7 +295,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     >>> frame = pd.DataFrame({"kind": kind, "weight": weight, "age": rng.integers(1, 15, 200)})
     >>> vae = VAETransformer(n_components=2, max_iter=30, random_state=0).fit(frame)
     >>> vae.likelihoods_
-    {'kind': Categorical(n_classes=2), 'weight': Gaussian(), 'age': Gaussian()}
+    {'kind': Categorical(n_classes=2), 'weight': ContaminatedGaussian(noise='row'), 'age': ...}
     >>> vae.sample(2, random_state=0).dtypes["age"]
     dtype('int64')
     >>> incomplete = pd.DataFrame({"kind": [None], "weight": [19.6], "age": [3]})
@@ -284,6 +316,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         encoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
         decoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
         categorical_features: str | Sequence | None = "auto",
+        conditions: str | int | Sequence | None = None,
         likelihood: str | Family | list = "auto",
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
@@ -304,7 +337,6 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         n_iter_no_change: int = 20,
         tol: float = 0.0,
         n_score_samples: int = 32,
-        code_density: str = "prior",
         warm_start: bool = False,
         keep_optimizer: bool = False,
         device: str | torch.device = "auto",
@@ -323,6 +355,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         self.encoder = encoder
         self.decoder = decoder
         self.categorical_features = categorical_features
+        self.conditions = conditions
         self.likelihood = likelihood
         self.scaling = scaling
         self.column_weights = column_weights
@@ -343,7 +376,6 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.n_score_samples = n_score_samples
-        self.code_density = code_density
         self.warm_start = warm_start
         self.keep_optimizer = keep_optimizer
         self.device = device
@@ -419,7 +451,8 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
             Not used, present for API consistency.
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative weights of the rows; an integer weight equals that many copies of the row, exactly. An epoch
-            draws sum(sample_weight) rows, but at least as many as there are distinct ones and at most four times that.
+            draws sum(sample_weight) rows, but at least as many as there are distinct ones, and at most four times that
+            or 2048.
         X_val : array-like, frame or CSR of shape (n_val, n_features), optional
             Held-out rows for early stopping; all rows of X are then trained on. With ``early_stopping=False`` they only
             appear in `history_`.
@@ -438,6 +471,12 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
             Rows that are not in memory: collections of dask and Spark, lazy frames. The message shows code that works.
         OSError
             The folder of `checkpoint` cannot be written to, or has too little space; raised before training.
+
+        Warns
+        -----
+        UserWarning
+            Components have no information any more, or fewer have some than the table holds; a column of categories has
+            more than half as many levels as rows, as identifiers have, or holds strings that are numbers.
 
         See Also
         --------
@@ -459,7 +498,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         >>> bool((weighted.transform(X) == copied.transform(X)).all())
         True
         """
-        refuse_lazy(X)
+        X = as_table(X)
         plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints)
         earlier = earlier_fit(self) if self.warm_start else None
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
@@ -472,9 +511,10 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAETransformer":
         """Train one epoch on X, without validation; the first call sets scaling and initialisation from it.
 
-        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``. The scaling, and order
-        and signs of the components, are frozen after the first call: its rows should be like the rest. Else call
-        `fit_statistics` before, from which the first call then takes all these.
+        n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``, but for the prior: it
+        stays N(0, I), or what an earlier `fit` has fitted to the codes. The scaling, and order and signs of the
+        components, are frozen after the first call: its rows should be like the rest. Else call `fit_statistics`
+        before, from which the first call then takes all these.
 
         Parameters
         ----------
@@ -504,7 +544,7 @@ class VAETransformer(CallbackSupportMixin, Representation, Scoring, Generation, 
         >>> VAETransformer(n_components=2).partial_fit(X[:100]).partial_fit(X[100:]).n_iter_
         2
         """
-        refuse_lazy(X)
+        X = as_table(X)
         plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints, single_pass=True)
         earlier, twin = earlier_fit(self), working_copy(self, learned_of(self))
         statistics = getattr(twin, "statistics_", None)

@@ -16,9 +16,10 @@ from ._inference import evaluation, summaries
 from ._inference.fitted import Fitted, fitted_of
 from ._inference.last_step import last_step
 from ._inference.reading import per_row, read
+from ._inference.row_noise import own_noise
 from ._inference.summaries import LIVE
 from ._utils.arrays import on_host
-from ._utils.random import exclusive, torch_generator
+from ._utils.random import draw_seed, exclusive, torch_generator
 from .distributions.mmd import mmd
 from .estimator import VAETransformer
 from .model import LatentVariableModel
@@ -46,7 +47,8 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
 
     The scales are those of the fit: for real columns under ``scaling="standard"`` this is the share of variance that
     is not explained. Counts and booleans have scale 1, and a category counts 1 where it is wrong. Transformed columns
-    (``scaling="power"`` or "quantile") are compared in model space, where their variance is 1.
+    (``scaling="power"`` or "quantile") are compared in model space, where their variance is 1. Columns of `conditions`
+    are left out.
 
     Parameters
     ----------
@@ -79,8 +81,15 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     vae, X = _model(estimator, X, caller="reconstruction_error")
     fitted, module, x, mask = read(vae, X, method="transform")
     with torch.no_grad():
-        mean = module.decode(module.posterior.center(module.encode(x, mask))[None]).mean[0]
-    is_category = [family.n_categories is not None for family in fitted.columns.families]
+        z = module.posterior.center(module.encode(x, mask))[None]
+        mean = module.decode(z, module.given(x, mask)).mean[0]
+    if given := fitted.columns.given:  # they are no part of what is reconstructed
+        modelled = [d for d in range(x.shape[1]) if d not in given]
+        x, mean, mask = x[:, modelled], mean[:, modelled], None if mask is None else mask[:, modelled]
+    if mask is not None and not bool(mask.any()):
+        raise ValueError("X has no observed cell, so there is nothing to compare with its reconstruction.")
+    families = [family for d, family in enumerate(fitted.columns.families) if d not in given]
+    is_category = [family.n_categories is not None for family in families]
     squares = torch.where(torch.tensor(is_category, device=x.device), (x != mean).to(x), (x - mean).square())
     return float(squares.mean() if mask is None else squares[mask].mean())
 
@@ -238,8 +247,8 @@ def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> flo
 
     .. math:: KL(q(z) \| p(z)) = E_x KL(q(z|x) \| p(z)) - I(x; z)
 
-    Where it is large, `sample` draws latent codes that no row has: see ``code_density="mixture"``. The estimate is
-    taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016).
+    Where it is large, `sample` draws latent codes that no row has. ``prior="auto"`` keeps it small by a prior that is
+    fitted to the codes. The estimate is taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016).
 
     Parameters
     ----------
@@ -306,9 +315,10 @@ def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int 
     >>> metrics.mmd_to_prior(VAETransformer(2, objective="wae_mmd", max_iter=0).fit(X), X) < 0.1
     True
     """
-    drawn = _DrawnCodes.of(*_model(estimator, X, caller="mmd_to_prior"), random_state)
+    seed = draw_seed(random_state)
+    drawn = _DrawnCodes.of(*_model(estimator, X, caller="mmd_to_prior"), seed)
     module = drawn.module
-    with torch.no_grad(), exclusive(random_state, _DRAWS, device=drawn.fitted.device):
+    with torch.no_grad(), exclusive(seed, _DRAWS, device=drawn.fitted.device):
         z = module.posterior.push(module.encode(drawn.x, drawn.mask), drawn.u)[0]
         return float(mmd(z, module.prior(module.encode).sample((len(z),)), kernel).mean())
 
@@ -350,15 +360,15 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
     >>> float(n_effective.min().round())
     100.0
     """
+    seed = draw_seed(random_state)
     vae, X = _model(estimator, X, "score", caller="effective_sample_size")
-    n_noise = fitted_of(vae).module.n_noise
-    generator = torch_generator("cpu", random_state, _DRAWS)
-    u = torch.randn(n_importance_samples, 1, n_noise, generator=generator, dtype=torch.float64)
+    fitted = fitted_of(vae)
 
-    def size(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-        return evaluation.effective_sample_size(module, x, mask, u.to(x))
+    def size(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
+        u = own_noise(fitted, rows, x, n_importance_samples, seed, _DRAWS)
+        return evaluation.effective_sample_size(module, x, mask, u)
 
-    return on_host(per_row(vae, X, size, method="score_samples", n_samples=len(u)))
+    return on_host(per_row(vae, X, size, "score_samples", n_importance_samples, check_support=True, with_rows=True))
 
 
 def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 100) -> float:
@@ -416,9 +426,9 @@ class _DrawnCodes:
     u: Tensor
 
     @classmethod
-    def of(cls, vae: VAETransformer, X: Any, random_state: int) -> "_DrawnCodes":
+    def of(cls, vae: VAETransformer, X: Any, seed: int) -> "_DrawnCodes":
         fitted, module, x, mask = read(vae, X, method="transform")
-        generator = torch_generator("cpu", random_state, _DRAWS)
+        generator = torch_generator("cpu", seed, _DRAWS)
         rows = torch.randperm(len(x), generator=generator)[:_ROWS_PER_PAIRING].to(x.device)
         u = torch.randn(1, len(rows), module.n_noise, generator=generator, dtype=torch.float64).to(x)
         return cls(fitted, module, x[rows], None if mask is None else mask[rows], u)
@@ -432,6 +442,6 @@ def _over_pairs(
     caller: str,
 ) -> float:
     """Apply function(module, x, mask, u) to a random subset of the rows and one draw for each."""
-    drawn = _DrawnCodes.of(*_model(estimator, X, "score", caller=caller), random_state)
+    drawn = _DrawnCodes.of(*_model(estimator, X, "score", caller=caller), draw_seed(random_state))
     with torch.no_grad():
         return float(function(drawn.module, drawn.x, drawn.mask, drawn.u))

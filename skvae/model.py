@@ -1,7 +1,8 @@
 """The latent-variable model: encoder network and posterior head, prior, decoder network and likelihood.
 
 p(x, z) = p(z) prod_d p_d(x_d | z),  q(z | x).  Letters and shapes as in docs/developers.md: x and mask are (B, D),
-z is (S, B, K) always.
+z is (S, B, K) always. Where columns are given, p(x, z | c) = p(z) prod_d p_d(x_d | z, c) and q(z | x, c): their cells
+stand in x beside the others, so that rows are one thing everywhere, and have probability 1.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from torch.distributions import Distribution
 
 from .families.likelihood import ColumnLikelihood, Groups, observed_log_prob
 from .networks.base import Network
-from .networks.coders import LINEAR, Decoder, Encoder
+from .networks.coders import LINEAR, Decoder, Encoder, is_exporting
+from .networks.conditions import Conditions
 from .networks.perceptual import FeatureLoss
 from .objectives.base import Objective
 from .posteriors.base import Posterior
@@ -45,6 +47,10 @@ class LatentVariableModel(nn.Module):
     feature_loss : FeatureLoss, optional
     scales : pair of sequences (D,), optional
         Shift and scale from data space to model space, which a feature loss needs.
+    reach : pair of sequences (D,), optional
+        Least and largest value of each column that the encoder reads; further out a cell is missing to it.
+    code_reach : pair of sequences (K,), optional
+        Least and largest location of each component that the encoder gives; what lies further out stands there.
 
     Examples
     --------
@@ -63,6 +69,8 @@ class LatentVariableModel(nn.Module):
     encoder: Any
     feature_loss: nn.Module | None
     column_weights: Tensor | None
+    reach: Tensor | None
+    code_reach: Tensor | None
 
     def __init__(
         self,
@@ -78,13 +86,20 @@ class LatentVariableModel(nn.Module):
         column_weights: Sequence[float] | None = None,
         feature_loss: FeatureLoss | None = None,
         scales: tuple[Sequence[float], Sequence[float]] | None = None,
+        reach: tuple[Sequence[float], Sequence[float]] | None = None,
+        code_reach: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.n_components = n_components
         self.width = n_components if posterior is None else posterior.width(n_components)
         self.posterior = None if posterior is None else posterior.build(n_components)
-        self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
         self.likelihood = ColumnLikelihood(likelihood)
+        given, conditions = self.likelihood.given, None
+        if given:
+            blank = [g for g, d in enumerate(given) if d in incomplete]
+            conditions = Conditions(self.likelihood.given_levels, blank)
+        n_conditions = conditions.width if conditions else 0
+        scaled, places = self.likelihood.scaled if given else ([], None)
         self.encoder = None
         if self.posterior is not None:
             self.encoder = Encoder(
@@ -95,14 +110,25 @@ class LatentVariableModel(nn.Module):
                 incomplete=incomplete,
                 rescales=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
                 network=encoder,
+                given=given,
+                conditions=conditions,
+                has_scales=bool(scaled),
             )
-        self.decoder = Decoder(self.width, self.likelihood.n_plain, self.likelihood.wide, decoder)
+        p = self.likelihood
+        self.decoder = Decoder(
+            self.width, p.n_plain, p.wide, decoder, p.layout, n_conditions, places if scaled else None
+        )
         self.auxiliary = None if objective is None else objective.auxiliary(n_features, self.width)
         self.feature_loss = None
         if feature_loss is not None and scales is not None:
             self.feature_loss = feature_loss.build(*scales)
         weights = None if column_weights is None else torch.tensor(column_weights, dtype=torch.get_default_dtype())
         self.register_buffer("column_weights", weights, persistent=False)
+        for name, ends in {"reach": reach, "code_reach": code_reach}.items():
+            pair = None if ends is None else torch.tensor([list(end) for end in ends], dtype=torch.get_default_dtype())
+            self.register_buffer(name, pair, persistent=False)
+        # Last, so that networks draw what they draw, whatever prior the codes end with.
+        self.prior = prior.build(self.width, **({"n_features": n_features} if prior.reads_rows else {}))
 
     @property
     def n_noise(self) -> int:
@@ -120,25 +146,58 @@ class LatentVariableModel(nn.Module):
         net: Any = self.decoder.net
         return max(sum(self.decoder.sizes), 1 if net is None else net.widest)
 
+    @property
+    def conditions(self) -> Conditions | None:
+        """What the networks see of the given columns; None without any."""
+        return None if self.encoder is None else self.encoder.conditions
+
+    def given(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Give the cells of the given columns of rows x (B, D), (B, G), NaN where one is missing; None without any."""
+        return None if self.conditions is None else self.encoder.given_cells(x, mask)
+
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
         """q(z given x) of rows x (B, D) with observed cells mask (B, D), None for all."""
-        return self.posterior(self.encoder(x, mask))
+        return self.posterior(self.raw_code(x, mask))
+
+    def raw_code(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The numbers (B, R) behind q; far outside their training nets answer with anything, and are held back."""
+        if self.training:
+            return self.encoder(x, mask)
+        raw = self.encoder(x, self._read(x, mask))
+        if self.code_reach is None:
+            return raw
+        low, high = self.code_reach
+        located, others = raw.tensor_split([len(low)], -1)
+        return torch.cat([located.clamp(low, high), others], -1)
+
+    def _read(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Which cells the encoder reads, None for all."""
+        if self.reach is None:
+            return mask
+        low, high = self.reach
+        near = (x >= low) & (x <= high)
+        if not is_exporting() and not near.is_cuda and bool(near.all()):
+            return mask
+        return near if mask is None else mask & near
 
     def draw(self, q: Distribution, u: Tensor) -> Tensor:
         """z (S, B, K) from base noise u (S, 1 or B, n_noise): differentiable in training mode, exact in eval mode."""
         return self.posterior.rsample(q, u) if self.training else self.posterior.push(q, u)
 
-    def decode(self, z: Tensor) -> Distribution:
-        """p(x given z) of codes z (S, B, K), over the columns: batch shape (S, B, D)."""
-        return self.likelihood(self.decoder(z))
+    def decode(self, z: Tensor, given: Tensor | None = None) -> Distribution:
+        """p(x given z) of codes z (S, B, K) and given cells (B or 1, G), over the columns: batch shape (S, B, D)."""
+        if self.conditions is not None and given is None:
+            raise ValueError("A model with conditions decodes codes and given cells: decode(z, model.given(x, mask)).")
+        c = None if self.conditions is None else self.conditions(given)
+        return self.likelihood(self.decoder(z, c), given)
 
     def log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""
-        return observed_log_prob(self.decode(z), x, mask).sum(-1)
+        return observed_log_prob(self.decode(z, self.given(x, mask)), x, mask).sum(-1)
 
     def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """`log_likelihood` with column weights and feature loss, (S, B): what objectives raise; scores never see it."""
-        p = self.decode(z)
+        p = self.decode(z, self.given(x, mask))
         log_px = observed_log_prob(p, x, mask)
         log_px = log_px.sum(-1) if self.column_weights is None else log_px @ self.column_weights
         return log_px if self.feature_loss is None else log_px - self.feature_loss(x, mask, p.mean)
@@ -163,8 +222,11 @@ class LatentVariableModel(nn.Module):
 
     def linear_parameters(self) -> list[nn.Parameter]:
         """What a closed-form initialisation sets: the linear paths and the numbers that the likelihood owns."""
-        encoder = [*self.encoder.affine.parameters(), *self.encoder.tables()] if self.encoder else []
-        return encoder + [p for part in (self.decoder.affine, self.likelihood) for p in part.parameters()]
+        encoder = []
+        if self.encoder:
+            encoder = [*self.encoder.affine.parameters(), *self.encoder.tables(), *self.encoder.of_conditions()]
+        decoder = [*self.decoder.affine.parameters(), *self.decoder.of_conditions()]
+        return [*encoder, *decoder, *self.likelihood.parameters()]
 
 
 def _work(coder: Encoder | Decoder) -> int:

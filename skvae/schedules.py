@@ -256,7 +256,8 @@ class ExactEM(Schedule):
     One epoch is one E-step, the exact posterior put into the encoder, and one M-step: those of probabilistic PCA with
     ``Gaussian(noise="shared")``, of factor analysis with one noise variance per column. The likelihood never falls.
     It needs ``hidden_layer_sizes=()``, a Gaussian likelihood, a normal posterior and prior and the plain ELBO; with
-    ``init="random"`` the whole climb can be seen.
+    ``init="random"`` the whole climb can be seen. There are no gradient steps, so that the optimizer, its rate and
+    decay, batches, precision and compilation play no part.
 
     Rubin & Thayer (1982); Tipping & Bishop (1999), appendix B; Ghojogh's lecture, eqs. (12), (13); He's, "EM is Hill
     Climbing".

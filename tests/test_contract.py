@@ -24,6 +24,7 @@ from skvae import (
     Annealing,
     Bernoulli,
     CategoricalPosterior,
+    CategoricalPrior,
     CyclicalAnnealing,
     ExactEM,
     FlowPosterior,
@@ -76,6 +77,8 @@ PRIORS = {
     "flow": lambda: FlowPrior(n_transforms=2, hidden_layer_sizes=(8,)),
     "uniform": lambda: UniformPrior(low=-2.0, high=2.0),
     "uniform categorical": lambda: UniformCategorical(n_classes=3),
+    "categorical": lambda: CategoricalPrior(n_classes=3),
+    "mixture full": lambda: NormalMixture(n_members=3, covariance="full"),
 }
 OBJECTIVES = {
     "elbo": lambda: ELBO(),
@@ -121,6 +124,7 @@ COMPANY = {
     "posterior-categorical exact": {"objective": ELBO(gradient="score_function", n_samples=2)},
     "prior-uniform": {"objective": AAE()},
     "prior-uniform categorical": {"posterior": CategoricalPosterior(n_classes=3)},
+    "prior-categorical": {"posterior": CategoricalPosterior(n_classes=3)},
     "schedule-exact_em": {"hidden_layer_sizes": ()},
 }
 EVERY = [
@@ -143,7 +147,9 @@ def test_every_public_variant_is_in_the_table():
     covered = {type(make()) for kinds in (*TABLES.values(), FAMILY_TABLE) for make in kinds.values()}
     covered |= {type(bound.beta) for make in OBJECTIVES.values() if hasattr(bound := make(), "beta")}
     public = {value for name in skvae.__all__ if isinstance(value := getattr(skvae, name), type)}
-    bases = {*(base for _, base in COMPONENTS.values()), Annealing}
+    # Nobody chooses Constant, which is for columns that nothing else can be asked of: tests/tables/test_constants.py.
+    # Nor Given, which is for those that nothing is asked of: tests/test_conditions.py.
+    bases = {*(base for _, base in COMPONENTS.values()), Annealing, skvae.Constant, skvae.Given}
     assert {c for c in public if issubclass(c, tuple(bases))} - bases == covered - {float}
     assert {type(make()) for short_names, _ in COMPONENTS.values() for make in short_names.values()} <= covered
 
@@ -186,6 +192,8 @@ def results_of_methods(vae, X):
         results["effective"] = skvae.metrics.effective_sample_size(vae, X, 8)
     if hasattr(vae, "prior_responsibilities"):
         results["prior_responsibilities"] = vae.prior_responsibilities(X)
+    if hasattr(vae, "predict"):
+        results |= {"predict": vae.predict(X), "predict_proba": vae.predict_proba(X)}
     p = vae.decode(Z)
     results |= {"mean": p.mean, "mode": p.mode, "variance": p.variance}
     if len(Z) == len(X):
@@ -386,7 +394,7 @@ def test_exact_categorical_draws_have_their_probabilities():
     torch.testing.assert_close(relaxed.unflatten(-1, (2, 3)).sum(-1), torch.ones(5, 1, 2, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if name != "uniform categorical"])
+@pytest.mark.parametrize("name", [name for name in PRIORS if "categorical" not in name])
 def test_prior_integrates_to_one_and_draws_match(name):
     """On a grid over two components; draws by their mean and covariance, to five standard errors."""
     prior = PRIORS[name]()

@@ -287,7 +287,7 @@ OWN = {
     "prior": {"prior": TrainedSpread()},
     "objective": {"objective": HalfBound()},
     "objective with a critic": {"objective": Moments(weight=2.0)},
-    "network": {"encoder": Reader(), "decoder": Reader()},
+    "network": {"encoder": Reader(), "decoder": Reader(), "hidden_layer_sizes": "auto"},
     "schedule": {"schedule": Alternating()},
     "course": {"objective": ELBO(beta=Cosine(n_epochs=2))},
 }
@@ -303,7 +303,8 @@ def table_for(name):
 @pytest.mark.parametrize("name", OWN)
 def test_a_component_of_ones_own_does_what_ours_do(name, tmp_path):
     X = table_for(name)
-    vae = VAETransformer(2, max_iter=3, hidden_layer_sizes=(4,), n_score_samples=8, random_state=0, **OWN[name])
+    options = {"hidden_layer_sizes": (4,), "n_score_samples": 8, "random_state": 0} | OWN[name]
+    vae = VAETransformer(2, max_iter=3, **options)
     vae = clone(vae).fit(X)
     answers = {"transform": vae.transform(X), "sample": vae.sample(20, random_state=0)}
     answers["reconstruct"] = vae.reconstruct(X)

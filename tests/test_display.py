@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from scipy.stats import multivariate_normal, norm
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
@@ -18,7 +19,7 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skvae import NormalMixture, VAETransformer, display
+from skvae import Gaussian, NormalMixture, VAETransformer, display
 from skvae._fitting.plan import Plan
 from skvae._fitting.prepare import prepare
 from skvae.display import (
@@ -359,7 +360,8 @@ def _log_likelihood(pca, rows):
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(3)])
 def test_levels_know_the_held_out_rows_of_any_seed(random_state):
-    vae = VAETransformer(2, init="pca", max_iter=1, random_state=random_state).fit(X)
+    likelihood = Gaussian(background=0)  # or the initialisation has a background that PCA has not
+    vae = VAETransformer(2, likelihood=likelihood, init="pca", max_iter=1, random_state=random_state).fit(X)
     levels = TrainingCurveDisplay.from_estimator(vae, X).levels
     assert levels["PCA"] == pytest.approx(levels["initialisation"], abs=1e-9)
     assert list(TrainingCurveDisplay.from_estimator(vae, X).level_lines_) == ["initialisation, PCA", "factor analysis"]
@@ -671,13 +673,25 @@ def test_the_plane_follows_the_prior_or_says_why_not(digits):
     u = np.array([0.125, 0.375])
     expected = np.log(2 * u)  # quantiles of the standard Laplace, up to its scale
     assert drawn.coordinates[0, 0] / drawn.coordinates[1, 0] == pytest.approx(expected[0] / expected[1], rel=1e-5)
-    mixture = VAETransformer(2, prior=NormalMixture(n_members=2), max_iter=1, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="independent components and quantiles"):
-        ManifoldDisplay.from_estimator(mixture, (2, 2))
+    flow = VAETransformer(2, prior="flow", max_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="whose components have quantiles"):
+        ManifoldDisplay.from_estimator(flow, (2, 2))
     with pytest.raises(ValueError, match="n_components=2, but the model has 3"):
         ManifoldDisplay.from_estimator(VAETransformer(3, max_iter=0).fit(X), (2, 2))
+    plain = VAETransformer(2, objective="ae", prior="normal", max_iter=1).fit(X)
     with pytest.raises(ValueError, match="draws no code"):
-        ManifoldDisplay.from_estimator(VAETransformer(2, objective="ae", max_iter=1).fit(X), (2, 2))
+        ManifoldDisplay.from_estimator(plain, (2, 2))
+
+
+@pytest.mark.parametrize("prior", [NormalMixture(2), NormalMixture(3, covariance="full"), "vamp"], ids=repr)
+def test_the_plane_of_a_mixture_follows_the_quantiles_of_each_component(prior):
+    mixture = VAETransformer(2, prior=prior, max_iter=1, random_state=0).fit(X)
+    coordinates = ManifoldDisplay.from_estimator(mixture, (2, 2), n=4).coordinates
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codes = mixture.prior_.sample((40_000,)).numpy()
+    shares = (codes[:, None] < coordinates).mean(0)
+    np.testing.assert_allclose(shares, np.tile([[0.125], [0.375], [0.625], [0.875]], 2), atol=0.01)  # 4 sd of a share
 
 
 def test_draws_of_several_models_stand_side_by_side(digits):
@@ -693,3 +707,71 @@ def test_draws_of_several_models_stand_side_by_side(digits):
 def test_long_names_are_cut_in_the_middle():
     assert short("Married-civ-spouse", 10) == "Marrie…use"
     assert short("short", 10) == "short"
+
+
+HOSTILE = ["$%$", "_hidden", "a_b^{", "\\frac", "%", "größe ∑", "rate $x_1$", "\\$"]
+
+
+def drawn_texts(drawn):
+    """Everything that a picture writes, after it was rendered."""
+    drawn.figure_.canvas.draw()
+    texts = [text.get_text() for text in drawn.figure_.findobj(plt.Text) if text.get_visible()]
+    for text in drawn.figure_.findobj(plt.Text):  # as rendered: neither a formula nor TeX
+        is_name = any(name in text.get_text() for name in HOSTILE)
+        assert not (is_name and (text.get_parse_math() or text.get_usetex()))
+    plt.close(drawn.figure_)
+    return texts
+
+
+def hostile_frame(n=160):
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(n, 2))
+    numbers = codes @ rng.normal(size=(2, len(HOSTILE))) + 0.3 * rng.normal(size=(n, len(HOSTILE)))
+    table = pd.DataFrame(numbers, columns=HOSTILE)
+    return table.assign(_kind=np.array(HOSTILE)[np.arange(n) % len(HOSTILE)])
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    table = hostile_frame()
+    return table, VAETransformer(2, max_iter=2, random_state=0).fit(table)
+
+
+@pytest.mark.parametrize("density", [False, True])
+@pytest.mark.parametrize("grid", [False, True])
+def test_names_of_classes_are_literal_and_all_in_the_legend(hostile, density, grid):
+    table, vae = hostile
+    ax = plt.subplots()[1] if grid else None
+    drawn = LatentSpaceDisplay.from_estimator(vae, table, table["_kind"], density=density, ax=ax)
+    assert [text.get_text() for text in drawn.legend_.get_texts()] == sorted(HOSTILE)
+    assert {"_kind", *HOSTILE} <= set(drawn_texts(drawn))
+    drawn = LatentSpaceDisplay.from_estimator(vae, table, table["$%$"], density=density)
+    assert ("Mean of $%$" if density else "$%$") in drawn_texts(drawn)
+
+
+def test_names_of_columns_and_levels_are_literal(hostile):
+    table, vae = hostile
+    drawn = ComponentDisplay.from_estimator(vae, table)
+    assert set(HOSTILE) | {f"_kind = {name}" for name in HOSTILE} <= set(drawn_texts(drawn))
+    drawn = ReconstructionDisplay.from_estimator(vae, table)
+    texts = drawn_texts(drawn)
+    assert {text.partition("\n")[0] for text in texts if "\n" in text} == {"_kind", *HOSTILE}
+    drawn = SampleDisplay.from_estimator(vae, table, columns=[*HOSTILE[:2], "_kind"], random_state=0)
+    short_names = [short(name, 10) for name in HOSTILE]
+    assert {"$%$", "_hidden", "_kind", *short_names} <= set(drawn_texts(drawn))
+    for name in HOSTILE:
+        numbers = table[[name]].to_numpy()
+        assert name in drawn_texts(SampleDisplay(numbers, numbers, names=[name]).plot())
+
+
+def test_titles_and_names_of_lines_are_literal(vae):
+    vaes = [vae] * len(HOSTILE)
+    drawn = ManifoldDisplay.from_estimators(vaes, (2, 2), n=2, labels=HOSTILE)
+    assert set(HOSTILE) <= set(drawn_texts(drawn))
+    history = [{"epoch": i, "train_reconstruction": -5.0 + i, "train_kl": 1.0, "train_$%$": 2.0} for i in (1, 2)]
+    levels = {name: -float(i) for i, name in enumerate(HOSTILE)}
+    drawn = TrainingCurveDisplay(history, label="a_b^{ $%$", levels=levels, best_iter=1).plot()
+    legend = [text.get_text() for text in drawn.legend_.get_texts()]
+    assert legend == ["training rows", *(f"{name}: {value:.2f}" for name, value in levels.items()), "kept: epoch 1"]
+    assert {"a_b^{ $%$", "$%$"} <= set(drawn_texts(drawn))
+    assert drawn_texts(DRAWN[BoundDisplay][0](vae))

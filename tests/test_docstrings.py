@@ -50,7 +50,9 @@ def public_names():
             member = getattr(importlib.import_module(module), name)
             if callable(member):
                 yield f"{module}.{name}"
-            if name in ("VAETransformer", "TableStatistics", *BASES) or name.endswith("Display"):
+            if name in ("VAETransformer", "VAEClassifier", "LabeledKFold", "TableStatistics", *BASES) or name.endswith(
+                "Display"
+            ):
                 yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
 
 

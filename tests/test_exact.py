@@ -201,8 +201,9 @@ def test_large_offsets_do_not_reach_float32(wine):
 
 
 def test_beta_trains_another_model_but_score_keeps_weight_one(cancer):
-    plain = VAETransformer(5, random_state=0, max_iter=60).fit(cancer)
-    beta = VAETransformer(5, random_state=0, max_iter=60, objective=ELBO(beta=4.0)).fit(cancer)
+    noise = {"likelihood": Gaussian(noise="feature", background=0)}
+    plain = VAETransformer(5, random_state=0, max_iter=60, **noise).fit(cancer)
+    beta = VAETransformer(5, random_state=0, max_iter=60, objective=ELBO(beta=4.0), **noise).fit(cancer)
     assert beta.best_iter_ > 0  # by plain ELBO the start would win
     assert beta.kl_per_component_.sum() < plain.kl_per_component_.sum() - 1
     held = plain.history_[-1]

@@ -23,21 +23,27 @@ from skvae import (
     StandardNormal,
     VAETransformer,
 )
+from skvae._tables.assignment import suits
 from skvae._tables.columns import Columns
 from skvae._tables.schema import Schema
 from skvae.components import Parts
 from skvae.distributions import discrete, quantiles
 from skvae.distributions import univariate as densities
+from skvae.distributions.contaminated import Contaminated
 from skvae.distributions.divergences import marginals
+from skvae.distributions.inflated import Inflated
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.families import FAMILIES, LIKELIHOODS
 from skvae.families.base import Family, FamilyHead
+from skvae.families.domains import DOMAINS, families_for
 from skvae.model import LatentVariableModel
 from skvae.priors.fixed import Standard
 
 CONSTRUCTORS = {
     "gaussian": lambda: skvae.Gaussian(),
     "gaussian row": lambda: skvae.Gaussian(noise="row"),
+    "contaminated_gaussian": lambda: skvae.ContaminatedGaussian(background=0.02),
+    "contaminated_gaussian row": lambda: skvae.ContaminatedGaussian(noise="row", background=0.02),
     "laplace": lambda: skvae.Laplace(),
     "laplace row": lambda: skvae.Laplace(noise="row"),
     "student_t": lambda: skvae.StudentT(),
@@ -75,6 +81,12 @@ CONSTRUCTORS = {
     "zero_inflated_poisson row": lambda: skvae.ZeroInflatedPoisson(noise="row"),
     "zero_inflated_negative_binomial": lambda: skvae.ZeroInflatedNegativeBinomial(),
     "zero_inflated_negative_binomial row": lambda: skvae.ZeroInflatedNegativeBinomial(noise="row"),
+    "zero_inflated_gamma": lambda: skvae.ZeroInflatedGamma(),
+    "zero_inflated_gamma row": lambda: skvae.ZeroInflatedGamma(noise="row"),
+    "zero_inflated_log_normal": lambda: skvae.ZeroInflatedLogNormal(),
+    "zero_inflated_log_normal row": lambda: skvae.ZeroInflatedLogNormal(noise="row"),
+    "zero_one_inflated_beta": lambda: skvae.ZeroOneInflatedBeta(),
+    "zero_one_inflated_beta row": lambda: skvae.ZeroOneInflatedBeta(noise="row"),
 }
 JOINT = {
     "dirichlet": (lambda: DirichletPosterior(), lambda: DirichletPrior()),
@@ -107,6 +119,11 @@ def member(family, n=3, rows=1, seed=0, scale=1.0):
 
 def grid_of(p):
     """Points x (n, 1, 1) of the support of p (1, n) and the weights of a quadrature over them; counts have weight 1."""
+    if isinstance(p, Inflated):
+        x, weight = grid_of(p.base)
+        inside = p.base.support.check(x[:, 0, 0])
+        atoms = torch.tensor(p.atoms).double()
+        return torch.cat([atoms[:, None, None], x[inside]]), torch.cat([torch.ones_like(atoms), weight[inside]])
     if isinstance(p, discrete.CategoryIndex):
         x = torch.arange(p.probs.shape[-1]).double()
         return x[:, None, None], torch.ones_like(x)
@@ -120,7 +137,7 @@ def grid_of(p):
         t = x
     elif isinstance(p, td.Beta):
         x, slope = torch.sigmoid(t), torch.sigmoid(t) * torch.sigmoid(-t)
-    elif isinstance(p, (td.Normal, td.Laplace, td.StudentT, td.Cauchy, td.Gumbel, densities.Logistic)):
+    elif isinstance(p, (td.Normal, Contaminated, td.Laplace, td.StudentT, td.Cauchy, td.Gumbel, densities.Logistic)):
         x, slope = torch.sinh(t), torch.cosh(t)
     else:
         x = slope = torch.exp(t)
@@ -147,6 +164,10 @@ def table(family, rows=150):
     line = rng.normal(size=(rows, 2)) @ rng.normal(size=(2, 5)) + 0.5 * rng.normal(size=(rows, 5))
     if family.units == "standard":
         return 3 * line + 10
+    if family.atoms == (0.0,):
+        return 100 * np.exp(line / 2) * (line > -1)
+    if family.atoms == (0.0, 1.0):
+        return np.clip(1.2 / (1 + np.exp(-line)) - 0.1, 0, 1)
     if family.units == "scale":
         return 100 * np.exp(line / 2)
     if family.support is densities.inside_unit_interval or isinstance(family, skvae.ContinuousBernoulli):
@@ -168,7 +189,7 @@ def with_missing(X):
 def test_every_family_is_in_the_table():
     covered = {type(make()) for make in COMPONENTS.values()}
     public = {value for name in skvae.__all__ if isinstance(value := getattr(skvae, name), type)}
-    assert {c for c in public if issubclass(c, Family)} - {Family} <= covered
+    assert {c for c in public if issubclass(c, Family)} - {Family, skvae.Constant, skvae.Given} <= covered
     assert set(FAMILIES.values()) <= covered
     assert covered <= public
 
@@ -186,6 +207,10 @@ def test_component_is_a_value(make):
     [
         (skvae.Laplace(noise="shared"), "noise"),
         (skvae.Gamma(floor=0.0), "floor"),
+        (skvae.Gaussian(background=1.0), "background"),
+        (skvae.Gaussian(background=-1e-3), "background"),
+        (skvae.ContaminatedGaussian(background=0.0), "background"),
+        (skvae.ContaminatedGaussian(noise="auto"), "noise"),
         (skvae.StudentT(df=2.0), "df"),
         (skvae.ZeroInflatedPoisson(noise=0.5), "noise"),
         (skvae.Categorical(n_classes=0), "n_classes"),
@@ -254,7 +279,7 @@ def test_moments_and_mode_against_quadrature(make):
         torch.testing.assert_close(p.mean, mean, rtol=2e-3, atol=2e-3)
     heavy = isinstance(family, (skvae.Pareto, skvae.FisherSnedecor))  # tails the grid does not reach
     torch.testing.assert_close(p.variance, ((x - mean).square() * cells).sum(0), rtol=0.1 if heavy else 4e-3, atol=3e-3)
-    if family.observable:
+    if family.observable and not family.atoms:
         assert bool((p.log_prob(p.mode) >= p.log_prob(x).amax(0) - 1e-2).all())
 
 
@@ -282,6 +307,63 @@ def test_densities_against_scipy(p, oracle):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             assert stats.kstest(p.rsample((3000,)).numpy(), oracle.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("a", [300.0, 30.0, 5.0, 0.21, 0.19, 1e-3])
+def test_continuous_bernoulli_against_scipy(a, dtype):
+    """A truncated exponential distribution or its mirror image; torch's own has no logits beyond 16 in float32."""
+    oracle = stats.truncexpon(a, scale=1 / a)
+    x = torch.tensor([0.0, 1e-3, 0.1, 0.5, 0.9, 1.0], dtype=dtype)
+    for logit, at in ((-a, x), (a, 1 - x)):
+        p = densities.ContinuousBernoulli(torch.tensor(logit, dtype=dtype))
+        np.testing.assert_allclose(p.log_prob(at), oracle.logpdf(1 - at if logit > 0 else at), rtol=1e-4, atol=1e-5)
+        below = oracle.cdf(at) if logit < 0 else oracle.sf(1 - at)
+        np.testing.assert_allclose(p.cdf(at), below, rtol=1e-3, atol=1e-5)
+        mean, variance = oracle.stats("mv")
+        np.testing.assert_allclose([p.mean, p.variance], [mean if logit < 0 else 1 - mean, variance], rtol=2e-4)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            drawn = p.sample((2000,)).numpy()
+        assert stats.kstest(drawn if logit < 0 else 1 - drawn, oracle.cdf).pvalue > 1e-3
+
+
+INFLATED_ORACLES = {
+    "zero_inflated_gamma": (td.Gamma(torch.tensor(2.0), torch.tensor(0.5)), stats.gamma(2, scale=2)),
+    "zero_inflated_log_normal": (
+        td.LogNormal(torch.tensor(0.3), torch.tensor(0.7)),
+        stats.lognorm(0.7, 0, np.exp(0.3)),
+    ),
+    "zero_one_inflated_beta": (densities.Beta(torch.tensor(2.0), torch.tensor(0.7)), stats.beta(2, 0.7)),
+}
+
+
+@pytest.mark.parametrize("name", INFLATED_ORACLES)
+def test_densities_with_atoms_against_scipy(name):
+    base, oracle = INFLATED_ORACLES[name]
+    atoms = FAMILIES[name].atoms
+    pi = np.array([0.3, 0.1][: len(atoms)])
+    log_odds = torch.as_tensor(np.log(pi / (1 - pi.sum())), dtype=torch.float32)
+    p = Inflated(base, log_odds, atoms)
+    x = oracle.rvs(50, random_state=0)
+    np.testing.assert_allclose(p.log_prob(torch.from_numpy(x)), np.log(1 - pi.sum()) + oracle.logpdf(x), rtol=1e-5)
+    np.testing.assert_allclose(p.log_prob(torch.tensor(atoms)).exp(), pi, rtol=1e-5)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = p.sample((40_000,)).numpy()
+    shares = [(drawn == atom).mean() for atom in atoms]
+    np.testing.assert_allclose(shares, pi, atol=5 * np.sqrt(0.25 / 40_000))
+    assert stats.kstest(drawn[~np.isin(drawn, atoms)][:3000], oracle.cdf).pvalue > 1e-3
+    mean, variance = oracle.stats("mv")
+    second = pi @ np.square(atoms) + (1 - pi.sum()) * (variance + mean**2)
+    expected = pi @ atoms + (1 - pi.sum()) * mean
+    np.testing.assert_allclose([p.mean, p.variance], [expected, second - expected**2], rtol=1e-5)
+    assert p.mode == base.mode
+    assert Inflated(base, log_odds + 3, atoms).mode == atoms[0]
+    if name != "zero_one_inflated_beta":  # torch has no CDF of a beta distribution
+        at = torch.tensor([-1.0, 0.0, 0.5, 3.0])
+        below = np.where(at < 0, 0, pi[0] + (1 - pi[0]) * oracle.cdf(at))
+        np.testing.assert_allclose(p.cdf(at), below, rtol=1e-5, atol=1e-7)
 
 
 def test_multivariate_student_t_against_scipy():
@@ -481,8 +563,11 @@ def test_likelihood_start_matches_mean_slope_and_noise(make):
         noise = 1.5 * mean
     if isinstance(family, CODED):
         noise = np.full(n, 0.5)
+    shares = {}
+    if family.atoms:
+        noise, shares = np.full(n, 0.1), {"shares": np.full((len(family.atoms), n), 0.1)}
     head = FamilyHead(family, n).double()
-    weight, bias, own = family.start(mean, loadings, noise)
+    weight, bias, own = family.start(mean, loadings, noise, **shares)
     assert len(own) == len(head.own)
     for parameter, number in zip(head.own, own, strict=True):
         parameter.data.copy_(torch.as_tensor(number).expand(parameter.shape))
@@ -501,6 +586,35 @@ def test_likelihood_start_matches_mean_slope_and_noise(make):
     if not one_number:
         variance = head(torch.as_tensor(bias)).variance.detach().numpy()
         np.testing.assert_allclose(variance, noise, rtol=0.25 if two_noises else 0.05)
+
+
+INFLATED = {name: make for name, make in CONSTRUCTORS.items() if make().atoms and "row" not in name}
+
+
+@pytest.mark.parametrize(("name", "make"), INFLATED.items())
+def test_inflated_start_keeps_shares_means_and_covariances_over_the_code(name, make):
+    """By simulation, with loadings that are not small: an amount, or a fraction, and its atoms depend on one z."""
+    rng, family = np.random.default_rng(0), make()
+    z, e, o = rng.normal(size=(3, 200_000))
+    if name == "zero_one_inflated_beta":
+        y = stats.norm.cdf(z + e)
+        x = np.where(z + o < -1.5, 0.0, np.where(z + o > 2.0, 1.0, 0.1 + 0.8 * y))
+    else:
+        x = 3 * np.exp(0.4 * z + 0.4 * e) * (0.8 * z + o > -0.5)
+    mean, loading = np.array([x.mean()]), np.array([[np.cov(x, z)[0, 1]]])
+    shares = np.array([[(x == atom).mean()] for atom in family.atoms])
+    weight, bias, own = family.start(mean, loading, x.var() - loading[0] ** 2, shares=shares)
+    numbers = torch.as_tensor(z[:, None] * weight[:, 0] + bias)
+    p = FamilyHead(family, 1).double()
+    for parameter, number in zip(p.own, own, strict=True):
+        parameter.data.copy_(torch.as_tensor(number))
+    p = p(numbers)
+    decoded = p.mean[:, 0].detach().numpy()
+    assert decoded.mean() == pytest.approx(x.mean(), rel=0.03)
+    assert np.cov(decoded, z)[0, 1] == pytest.approx(loading.item(), rel=0.15)
+    assert (p.variance.mean() + decoded.var()).item() == pytest.approx(x.var(), rel=0.15)
+    for atom in family.atoms:
+        assert p.log_prob(torch.tensor(atom).double()).exp().mean().item() == pytest.approx((x == atom).mean(), rel=0.1)
 
 
 @pytest.mark.parametrize("make", OBSERVED)
@@ -582,6 +696,99 @@ def test_likelihood_stays_finite_at_extreme_numbers(make, dtype):
         assert torch.isfinite(gradient).all()
     for statistic in (p.mean, p.variance, p.mode, p.sample((3,))):
         assert torch.isfinite(statistic).all()
+
+
+FAR = [sign * size for size in (1e2, 1e3, 1e4) for sign in (1, -1)]  # e^-104 is 0 in float32
+
+
+def far_numbers(n_raw):
+    """Rows of raw numbers of which one is far out, (6 n_raw, n_raw), and which one it is."""
+    rows = 0.3 * torch.ones(len(FAR) * n_raw, n_raw)
+    which = torch.arange(len(rows)) % n_raw
+    rows[torch.arange(len(rows)), which] = torch.tensor(FAR).repeat_interleave(n_raw)
+    return rows.requires_grad_(), which
+
+
+@pytest.mark.parametrize("make", OBSERVED)
+def test_no_number_of_a_likelihood_is_too_far_out_to_come_back(make):
+    family = make()
+    raw, which = far_numbers(family.n_raw)
+    p = FamilyHead(family, 1)(raw)
+    cells = np.unique(table(family))
+    cells = np.append(cells[:: max(len(cells) // 5, 1)], [cells[-1], 0.5])
+    felt = torch.zeros(len(raw), dtype=torch.bool)
+    cells = [torch.full((len(raw), 1), float(x)) for x in cells[family.support.check(torch.from_numpy(cells)).numpy()]]
+    if isinstance(family, skvae.ContaminatedGaussian):  # the background takes what is far off: only near cells pull
+        cells.append(raw[:, :1].detach() + 0.1)
+    for cell in cells:
+        log_px = p.log_prob(cell)
+        (gradient,) = torch.autograd.grad(log_px.sum(), raw, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+        felt |= gradient[torch.arange(len(raw)), which] != 0
+    assert felt.all(), raw[~felt]
+
+
+@pytest.mark.parametrize("make", OBSERVED)
+def test_no_own_number_is_too_far_out_to_come_back(make):
+    head = FamilyHead(make(), 1)
+    trained = [number for number in head.own if number.requires_grad]
+    near = [0.4] if isinstance(head.family, skvae.ContaminatedGaussian) else []  # a background takes all others
+    for number, far in [(number, far) for number in trained for far in FAR]:
+        inside, number.data = number.data, torch.full_like(number, far)
+        cells = torch.as_tensor([*np.unique(table(make()))[[0, 1, 3, -1]], *near], dtype=torch.float32)[:, None]
+        (gradient,) = torch.autograd.grad(head(0.3 * torch.ones(len(cells), head.n_raw)).log_prob(cells).sum(), number)
+        assert torch.isfinite(gradient).all()
+        assert gradient.any()
+        number.data = inside
+
+
+@pytest.mark.parametrize("make", CODES)
+def test_no_number_of_a_posterior_is_too_far_out_to_come_back(make):
+    family = make().amortized()
+    raw, which = far_numbers(family.n_raw)
+    q, p = FamilyHead(family, 1)(raw), family.standard(torch.zeros(1))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        z = family.rsample(q, torch.linspace(-2, 2, 6)[:, None, None])
+    loss = kl(q, p, z).sum() + torch.atan(z - 0.3).sum()
+    (gradient,) = torch.autograd.grad(loss, raw)
+    assert torch.isfinite(gradient).all()
+    assert gradient[torch.arange(len(raw)), which].all(), raw[gradient[torch.arange(len(raw)), which] == 0]
+
+
+def test_no_member_of_a_mixture_is_too_narrow_or_wide_to_come_back():
+    module = skvae.NormalMixture(n_members=len(FAR)).build(2)
+    module.log_scale.data[:] = torch.tensor(FAR)[:, None]
+    module.loc.data[:] = 0
+    (gradient,) = torch.autograd.grad(
+        module().log_prob(torch.tensor([[0.0, 0.0], [1e-5, 1.0]])).sum(), module.log_scale
+    )
+    assert torch.isfinite(gradient).all()
+    assert gradient.any()
+
+
+@pytest.mark.parametrize("posterior", [DirichletPosterior(), Elliptical(), skvae.FullCovariance()], ids=repr)
+def test_no_number_of_a_joint_posterior_is_too_far_out_to_come_back(posterior):
+    head = posterior.build(2)
+    raw, which = far_numbers(head.n_raw)
+    q, p = head(raw), posterior.prior().build(2)()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        z = head.rsample(q, torch.randn(6, 1, head.n_noise))
+    (gradient,) = torch.autograd.grad(kl(q, p, z).sum(), raw)
+    assert torch.isfinite(gradient).all()
+    assert gradient[torch.arange(len(raw)), which].all()
+
+
+@pytest.mark.parametrize("far", FAR[::2])
+def test_a_gumbel_code_far_on_the_left_is_pulled_back(far):
+    """Its KL and the density of its prior rise like e^-z there: a clamp left the wrong sign of the gradient."""
+    family = skvae.Gumbel("row", floor=1e-9)
+    loc = torch.tensor([-far], requires_grad=True)
+    q, p = family.distribution(loc, torch.zeros(1), torch.zeros(1)), family.standard(torch.zeros(1))
+    for loss in (kl(q, p).sum(), -p.log_prob(loc).sum()):
+        (gradient,) = torch.autograd.grad(loss, loc)
+        assert gradient < 0
 
 
 @pytest.mark.parametrize("make", OBSERVED)
@@ -729,12 +936,123 @@ def test_positive_columns_are_divided_and_counts_are_left_alone():
         assert vae.fitted_.columns.log_jacobian(None, None).item() == 0
 
 
-@pytest.mark.parametrize("name", ["log_normal", "gamma", "beta"])
-def test_values_outside_the_support_are_an_error(name):
+@pytest.mark.parametrize("wrap", [np.asarray, sparse.csr_matrix, lambda X: pd.DataFrame(X, columns=list("abcde"))])
+@pytest.mark.parametrize(
+    ("name", "cells", "value", "fitting"),
+    [
+        ("log_normal", [0.0], "0", "'zero_inflated_gamma', 'zero_inflated_log_normal' or 'gaussian'"),
+        ("gamma", [0.0], "0", "'zero_inflated_gamma', 'zero_inflated_log_normal' or 'gaussian'"),
+        ("gamma", [3.0, -1.0], "-1", "'student_t', 'laplace' or 'gaussian'"),
+        ("zero_inflated_gamma", [-1.0], "-1", "'student_t', 'laplace' or 'gaussian'"),
+        ("beta", [0.0], "0", "'zero_one_inflated_beta', 'continuous_bernoulli' or 'gaussian'"),
+        ("beta", [1.0], "1", "'zero_one_inflated_beta', 'continuous_bernoulli' or 'gaussian'"),
+        ("beta", [1.5], "1.5", "'gamma', 'log_normal' or 'gaussian'"),
+        (
+            "zero_one_inflated_beta",
+            [1.5, 0.0],
+            "1.5",
+            "'zero_inflated_gamma', 'zero_inflated_log_normal' or 'gaussian'",
+        ),
+        ("continuous_bernoulli", [-0.5], "-0.5", "'student_t', 'laplace' or 'gaussian'"),
+        ("poisson", [0.0, 2.5], "2.5", "'zero_inflated_gamma', 'zero_inflated_log_normal' or 'gaussian'"),
+        ("negative_binomial", [-2.0], "-2", "'student_t', 'laplace' or 'gaussian'"),
+        ("zero_inflated_poisson", [-2.0], "-2", "'student_t', 'laplace' or 'gaussian'"),
+        ("bernoulli", [2.0], "2", "'ordinal', 'categorical', 'negative_binomial', 'poisson' or 'gaussian'"),
+        ("bernoulli", [20.0], "20", "'negative_binomial', 'poisson', .* 'zero_inflated_poisson' or 'gaussian'"),
+        ("bernoulli", [0.5], "0.5", "'zero_one_inflated_beta', 'continuous_bernoulli' or 'gaussian'"),
+        ("ordinal", [-1.0], "-1", "'student_t', 'laplace' or 'gaussian'"),
+        ("categorical", [2.5, 0.0], "2.5", "'zero_inflated_gamma', 'zero_inflated_log_normal' or 'gaussian'"),
+    ],
+)
+def test_values_outside_the_support_are_an_error_that_names_what_fits(name, cells, value, fitting, wrap):
     X = table(CONSTRUCTORS[name]())
-    X[3, 2] = 0.0
-    with pytest.raises(ValueError, match=r"Column 'x2' has the value 0, outside the support"):
-        VAETransformer(2, likelihood=name).fit(X)
+    X[3 : 3 + len(cells), 2] = cells
+    label = "c" if wrap(X) is not X and not sparse.issparse(wrap(X)) else "x2"
+    message = rf"Column '{label}' has the value {value}, outside the support .* Use a likelihood that .*, {fitting}, or"
+    with pytest.raises(ValueError, match=message):
+        VAETransformer(2, likelihood=name).fit(wrap(X))
+
+
+def test_the_families_that_an_error_names_hold_the_column():
+    """Each name of a domain, and each family with a border of its own in some domain."""
+    border = {name for name in LIKELIHOODS if CONSTRUCTORS[name]().units != "standard"}
+    assert border == {name for _, names in DOMAINS for name in names} - {"student_t", "laplace"}
+    examples = [[0, 1], [0, 7], [0, 700], [0.2, 0.9], [0, 0.9, 1], [0.2, 9], [0, 0.2, 9], [-1, 5.5]]
+    for (domain, names), cells in zip(DOMAINS, examples, strict=True):
+        values = np.array(cells, dtype=float)
+        assert families_for(np.append(values, np.nan)) == [*names, "gaussian"]
+        for name in names:
+            support = FAMILIES[name]().for_column(values).support
+            assert bool(support.check(torch.from_numpy(values)).all()), (domain, name)
+
+
+@pytest.mark.parametrize("name", ["zero_inflated_gamma", "zero_inflated_log_normal"])
+def test_units_move_densities_and_leave_the_probabilities_of_atoms(name):
+    X = table(CONSTRUCTORS[name]())
+    X[3, 1], X[5] = np.nan, np.nan
+    small, large = (VAETransformer(2, likelihood=name, max_iter=1, random_state=0).fit(k * X) for k in (1, 1024))
+    n_densities = (X > 0).sum(1)
+    for n in (None, 5):
+        expected = small.score_samples(X, n) - n_densities * np.log(1024)
+        np.testing.assert_allclose(large.score_samples(1024 * X, n), expected)
+    expected = small.score_columns(X) - np.where(X > 0, np.log(1024), 0)
+    np.testing.assert_allclose(large.score_columns(1024 * X), expected)
+    np.testing.assert_allclose(large.score_samples(sparse.csr_matrix(1024 * X)), large.score_samples(1024 * X))
+    moved = large.history_[1]["train_loss"] - small.history_[1]["train_loss"]
+    assert moved / np.log(1024) == pytest.approx(n_densities.mean(), abs=0.2)
+    # One distribution in data space: what decode says of cells integrates to one, and draws are from it.
+    p = large.decode(large.transform(X[:1]))
+    t = np.linspace(-10, 20, 3001)
+    grid = np.concatenate([[0.0], np.exp(t)])
+    density = p.log_prob(np.repeat(grid[:, None], 5, 1)).exp().numpy()
+    np.testing.assert_allclose(density[0] + density[1:].T @ np.exp(t) * (t[1] - t[0]), 1, atol=2e-3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = p.sample((4000,))[:, 0].numpy()
+    np.testing.assert_allclose((drawn == 0).mean(0), density[0], atol=0.03)
+    np.testing.assert_allclose(drawn.mean(0), p.mean[0], rtol=0.1)
+
+
+@pytest.mark.parametrize("make", INFLATED.values(), ids=INFLATED)
+def test_atoms_come_and_go_with_the_code_and_are_imputed(make):
+    """Zeros of one row come together, which one probability per column cannot say; cells that are missing are drawn."""
+    family, rng = make(), np.random.default_rng(0)
+    line = rng.normal(size=(400, 1)) + 0.7 * rng.normal(size=(400, 5))
+    X = np.clip(0.5 + line / 3, 0, 1) if len(family.atoms) == 2 else np.exp(line / 2) * (line < 0.5)
+    atom = family.atoms[-1]
+    vae = VAETransformer(2, likelihood=family, max_iter=15, random_state=0).fit(pd.DataFrame(X, columns=list("abcde")))
+    drawn = vae.sample(4000, random_state=0)
+    is_atom, was_atom = drawn.to_numpy() == atom, np.equal(X, atom)
+    np.testing.assert_allclose(is_atom.mean(0), was_atom.mean(0), atol=0.05)
+    assert is_atom.sum(1).var() > 1.5 * (is_atom.mean(0) * (1 - is_atom.mean(0))).sum()
+    holes = pd.DataFrame(with_missing(X), columns=list("abcde"))
+    for filled in (vae.impute(holes), *vae.impute(holes, n_draws=3, random_state=0)):
+        assert bool(family.support.check(torch.as_tensor(filled.to_numpy())).all())
+    assert (filled.to_numpy()[holes.isna()] == atom).any()
+
+
+@pytest.mark.parametrize("name", ["gamma", "log_normal", "beta"])
+@pytest.mark.parametrize("written", ["one decimal", "float32", "whole"])
+def test_rounded_draws_stay_in_the_support(name, written):
+    """An amount of 0.04 in a column of one decimal is not 0, nor a share of 0.997 one of 1."""
+    rng = np.random.default_rng(0)
+    line = 2 * (rng.normal(size=(100, 1)) + rng.normal(size=(100, 3)))
+    X = np.exp(line) if name != "beta" else 1 / (1 + np.exp(-2 * line))
+    if written == "whole":
+        X = np.maximum(np.rint(X), 1).astype(int) if name != "beta" else X.round(2)
+    elif written == "one decimal":
+        X = np.clip(X.round(1), 0.1, 0.9 if name == "beta" else None)
+    X = pd.DataFrame(X.astype(np.float32) if written == "float32" else X, columns=list("abc"))
+    if name == "beta":
+        X = X.clip(0.01, 0.99)
+    vae = VAETransformer(1, likelihood=name, max_iter=1, random_state=0).fit(X)
+    holes = X.mask(rng.random(X.shape) < 0.3)
+    made = [vae.sample(2000, random_state=0), vae.reconstruct(X, sample=True, random_state=0), vae.impute(holes)]
+    for drawn in (*made, *vae.impute(holes, n_draws=2, random_state=0)):
+        assert np.isfinite(vae.score(drawn))
+    assert (made[0].dtypes == X.dtypes).all()
+    if written == "one decimal":
+        np.testing.assert_array_equal(made[0], made[0].round(1))
 
 
 def test_missing_cells_hold_a_point_of_the_support():
@@ -753,13 +1071,16 @@ def test_a_table_of_log_normal_noise_prefers_log_normal():
     Z = rng.normal(size=(300, 1)) @ rng.normal(size=(1, 6))
     positive, heavy = np.exp(Z + 0.3 * rng.normal(size=Z.shape)), Z + 0.3 * rng.standard_t(2.5, size=Z.shape)
     counts = rng.negative_binomial(1, 1 / (1 + np.exp(0.5 * Z + 1))).astype(float)
-    score = lambda X, name: VAETransformer(1, likelihood=name, max_iter=8, random_state=0).fit(X).score(X)  # noqa: E731
+    excess = counts * (rng.random(counts.shape) < 0.3)
+
+    def score(X, name, max_iter=8):
+        return VAETransformer(1, likelihood=name, max_iter=max_iter, random_state=0).fit(X).score(X)
+
     assert score(positive, "log_normal") > score(positive, "gaussian") + 1
-    assert score(heavy, "student_t") > score(heavy, "gaussian") + 0.3
+    assert score(heavy, "student_t") > score(heavy, skvae.Gaussian(background=0)) + 0.3
     assert score(counts, "negative_binomial") > score(counts, "poisson") + 0.3
-    assert score(counts * (rng.random(counts.shape) < 0.3), "zero_inflated_poisson") > score(
-        counts * (rng.random(counts.shape) < 0.3), "poisson"
-    )
+    for max_iter in (0, 30):  # after 8 epochs the one row with a count of 2767 still decides
+        assert score(excess, "zero_inflated_poisson", max_iter) > score(excess, "poisson", max_iter) + 0.3
 
 
 def test_large_counts_are_learned():
@@ -887,7 +1208,7 @@ def test_likelihood_by_column(frame):
     vae = VAETransformer(2, likelihood=likelihood, max_iter=2, random_state=0).fit(frame)
     kinds = {name: repr(family) for name, family in vae.likelihoods_.items()}
     assert kinds == {
-        "height": "Gaussian()",
+        "height": "ContaminatedGaussian()",  # the initialisation was kept
         "visits": "Poisson()",
         "colour": "Categorical(n_classes=3)",
         "size": "Categorical(n_classes=5)",
@@ -913,7 +1234,7 @@ def test_columns_of_arrays(frame):
     specification = [("poisson", slice(1, 2)), ("categorical", [2, 3]), ("gamma", mask), ("bernoulli", -1)]
     fitted = VAETransformer(2, likelihood=specification, max_iter=1, random_state=0).fit(X)
     names = [type(family).__name__ for family in fitted.likelihoods_.values()]
-    assert names == ["Gaussian", "Poisson", "Categorical", "Categorical", "Gamma", "Bernoulli"]
+    assert names == ["ContaminatedGaussian", "Poisson", "Categorical", "Categorical", "Gamma", "Bernoulli"]
     counts = sparse.csr_matrix(X[:, 1:4])
     wide = VAETransformer(2, likelihood=[("poisson", [0]), ("categorical", [1, 2])], max_iter=1).fit(counts)
     assert [family.n_raw for family in wide.likelihoods_.values()] == [1, 3, 5]
@@ -1047,3 +1368,105 @@ def test_dirichlet_start_is_near_its_prior():
         assert stats.kstest(z[:, k], stats.beta(1, K - 1).cdf).statistic < 0.1
     t = z @ basis.T + offset
     assert np.corrcoef(t[:, 0], x[:, 0])[0, 1] > 0.5
+
+
+# ---------------------------------------------------------------- a background
+
+
+def wild(rows=200, seed=0):
+    """Four columns of one code, and a copy in which a single cell lies a million standard deviations out."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, 1)) @ rng.normal(size=(1, 4)) + 0.3 * rng.normal(size=(rows, 4))
+    spoilt = X.copy()
+    spoilt[3, 1] += 1e5 * X[:, 1].std()
+    return X, spoilt
+
+
+@pytest.mark.parametrize("settings", [{}, {"background": 0.0}, {"noise": "feature"}])
+def test_the_main_training_is_the_same_with_and_without_a_background(settings):
+    X, _ = wild()
+    scores = [
+        VAETransformer(2, likelihood=family, max_iter=0, random_state=0).fit(X).score_samples(X)
+        for family in (skvae.Gaussian(noise="feature", background=0.0), skvae.Gaussian(**settings))
+    ]
+    np.testing.assert_array_equal(*scores)
+    numbers = [skvae.Gaussian(**p).own_numbers(3) for p in (settings, {"noise": "feature", "background": 0.0})]
+    assert str(numbers[0]) == str(numbers[1])
+
+
+@pytest.mark.parametrize(
+    ("family", "without_atom", "with_atom", "afterwards"),
+    [
+        (skvae.Gaussian(), skvae.ContaminatedGaussian("row"), None, skvae.ContaminatedGaussian()),
+        (
+            skvae.Gaussian("auto", 0.01, 0.02),
+            skvae.ContaminatedGaussian("row", 0.01, 0.02),
+            None,
+            skvae.ContaminatedGaussian("feature", 0.01, 0.02),
+        ),
+        (skvae.Gaussian("feature"), None, None, skvae.ContaminatedGaussian()),
+        *[(f, None, None, None) for f in (skvae.Gaussian("shared"), skvae.Gaussian(0.5), skvae.Gaussian(background=0))],
+        *[(f, None, None, None) for f in (skvae.Gaussian("row"), skvae.Laplace(), skvae.ContaminatedGaussian())],
+    ],
+    ids=repr,
+)
+def test_families_around_training(family, without_atom, with_atom, afterwards):
+    assert repr(family.in_training(has_atom=False)) == repr(without_atom or family)
+    assert repr(family.in_training(has_atom=True)) == repr(with_atom or family)
+    assert repr(family.with_background()) == repr(afterwards)
+
+
+@pytest.mark.parametrize("name", ["auto", "feature"])
+def test_a_richer_start_says_nearly_what_the_family_said(name):
+    """Its share of the background is the only difference."""
+    plain = skvae.Gaussian(name, background=1e-6)
+    rich = plain.in_training(has_atom=False) if name == "auto" else plain.with_background()
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=4), 0.5 * rng.normal(size=(4, 2)), np.full(4, 0.3), np.full(4, 0.01)
+    z, noise = torch.from_numpy(rng.normal(size=(50, 2))), torch.from_numpy(rng.normal(size=(50, 4)))
+    x = torch.from_numpy(numbers[0]) + z @ torch.from_numpy(numbers[1]).mT + 0.3**0.5 * noise
+    scores = []
+    for family in (plain, rich):
+        weight, bias, own = family.start(*numbers)
+        head = FamilyHead(family, 4).double()
+        for parameter, number in zip(head.own, own, strict=True):
+            parameter.data.copy_(torch.as_tensor(number).expand(parameter.shape))
+        scores.append(head(z @ torch.from_numpy(weight).mT + torch.from_numpy(bias)).log_prob(x).detach())
+    torch.testing.assert_close(*scores, rtol=0, atol=1e-4)
+    assert (scores[0] != scores[1]).any()
+    np.testing.assert_allclose(own[-2], numbers[0])
+    np.testing.assert_allclose(np.square(own[-1]), np.square(numbers[1]).sum(1) + 0.3)
+
+
+def test_a_variance_per_row_has_a_background():
+    X, spoilt = wild()
+    row = VAETransformer(2, likelihood=skvae.Gaussian(noise="row"), max_iter=3, random_state=0).fit(X)
+    assert {repr(f) for f in row.likelihoods_.values()} == {"ContaminatedGaussian(background=1e-06, noise='row')"}
+    plain = skvae.Gaussian(noise="row", background=0.0)
+    start, linear = (
+        VAETransformer(2, likelihood=f, max_iter=0, random_state=0).fit(X) for f in ("gaussian", row.likelihood)
+    )
+    assert linear.score(X) == pytest.approx(start.score(X), abs=1e-3)
+    bare = VAETransformer(2, likelihood=plain, max_iter=0, random_state=0).fit(X)
+    assert {repr(f) for f in bare.likelihoods_.values()} == {repr(plain)}
+    assert bare.score(spoilt) < -1e6
+    assert linear.score_columns(spoilt)[3, 1] > linear.score_columns(X)[3, 1] - 60
+
+
+def test_a_power_transformation_leaves_no_background_to_be_chosen():
+    """The image of a heavy tail under exp has no mean, so that a decoded column would have none."""
+    X = np.exp(wild()[0])
+    family = skvae.Gaussian(noise="row")
+    vae = VAETransformer(2, likelihood=[(family, [0, 1])], scaling="power", max_iter=1, random_state=0).fit(X)
+    assert repr(vae.likelihoods_["x0"]) == repr(family)
+    assert np.abs(vae.inverse_transform(vae.transform(X))).max() < 10 * X.max()
+    assert suits(family, "power")
+    assert not suits(family.for_column(X[:, 0]), "power")
+    assert suits(family.for_column(X[:, 0]), "quantile")
+
+
+def test_a_posterior_of_normals_has_no_background():
+    for family in (skvae.Gaussian(), skvae.Gaussian("row")):
+        assert repr(family.amortized()) == "Gaussian(background=0.0, floor=1e-09, noise='row')"
+    with pytest.raises(ValueError, match="'family' parameter of MeanField must be"):
+        VAETransformer(2, posterior=MeanField("contaminated_gaussian"), max_iter=0).fit(load_iris().data)

@@ -1,6 +1,7 @@
 """Numbers about a fitted model: what they need, what they look through, and that each is of one model."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
@@ -77,3 +78,10 @@ def test_a_fit_in_between_does_not_mix_two_models(name):
     again = FunctionTransformer(lambda X: vae.set_params(n_components=3).fit(X) and X)
     np.testing.assert_array_equal(metric(make_pipeline(again, vae), IRIS), expected)
     assert vae.module_.n_components == 3
+
+
+def test_a_table_without_an_observed_cell_has_no_reconstruction_error():
+    """Found by tests/fuzz: it was NaN, also where every cell holds a category that fit has not seen."""
+    vae = VAETransformer(2, max_iter=0).fit(pd.DataFrame({"a": ["x", "y"] * 5, "b": ["u", "v", "v", "u", "u"] * 2}))
+    with pytest.raises(ValueError, match="no observed cell"):
+        metrics.reconstruction_error(vae, pd.DataFrame({"a": ["new"], "b": ["other"]}))

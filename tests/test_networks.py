@@ -278,7 +278,7 @@ class NoModule(Network):
         ({"encoder": MLP((0,))}, "'hidden_layer_sizes' parameter of MLP"),
         ({"encoder": MLP(activation="sin")}, "'activation' parameter of MLP"),
         ({"encoder": MLP(dropout=1.0)}, "'dropout' parameter of MLP"),
-        ({"decoder": CONV, "likelihood": [("laplace", [0])]}, "all of one family of numbers"),
+        ({"decoder": CONV, "likelihood": [("laplace", [20])]}, "all of one family of numbers"),
         ({"schedule": "exact_em", "hidden_layer_sizes": (), "encoder": CONV}, r"needs hidden_layer_sizes=\(\)"),
         ({"feature_loss": FeatureLoss("edges")}, "'features' parameter of FeatureLoss"),
         ({"feature_loss": FeatureLoss(torch.abs, weight=-1.0)}, "'weight' parameter of FeatureLoss"),

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import ConvNet, Gaussian, VAETransformer
+from skvae import ContaminatedGaussian, ConvNet, Gaussian, VAETransformer
 from skvae._inference.fitted import adopt
 from skvae.onnx.converters import OPSET, to_onnx
 from skvae.onnx.decompositions import DECOMPOSITIONS
@@ -207,6 +207,8 @@ def tables():
         "fractions": np.clip(X / 10, 0.01, 0.99),
         "bits": np.where(np.isnan(X), np.nan, np.nanmean(X, 0) < X),
         "counts": np.rint(2 * X),
+        "amounts": np.maximum(np.exp(X / 3) - 2, 0),
+        "shares": np.clip(X / 4 - 0.5, 0, 1),
         "categories": np.rint(np.clip(X, 0, 4)),
     }
 
@@ -226,8 +228,17 @@ MODELS = {
     **{
         f"zero-inflated {f}": ("counts", {"likelihood": f"zero_inflated_{f}"}) for f in ("poisson", "negative_binomial")
     },
+    **{f"zero-inflated {f}": ("amounts", {"likelihood": f"zero_inflated_{f}"}) for f in ("gamma", "log_normal")},
+    "zero-one-inflated beta": ("shares", {"likelihood": "zero_one_inflated_beta"}),
     "bernoulli": ("bits", {"likelihood": "bernoulli"}),
-    "noise per row": ("line", {"likelihood": Gaussian(noise="row")}),
+    "noise per row": ("line", {"likelihood": Gaussian(noise="row", background=0)}),
+    "noise per row, background": ("line", {"likelihood": ContaminatedGaussian(noise="row")}),
+    "background": ("line", {"likelihood": ContaminatedGaussian(background=0.05)}),
+    "quantile, background": ("line", {"scaling": "quantile", "likelihood": ContaminatedGaussian(background=0.05)}),
+    "quantile, background in some": (
+        "line",
+        {"scaling": "quantile", "likelihood": [(ContaminatedGaussian(background=0.2), [0, 2]), ("laplace", [1])]},
+    ),
     "linear": ("line", {"hidden_layer_sizes": ()}),
     "deep": ("line", {"hidden_layer_sizes": (128, 128)}),
     "power, laplace": ("line", {"scaling": "power", "likelihood": "laplace"}),

@@ -89,7 +89,8 @@ def test_a_stream_of_a_sorted_first_chunk_learns_what_a_pass_over_all_learns():
     for chunk in chunks:
         vae.partial_fit(chunk)
         naive.partial_fit(chunk)
-    whole = VAETransformer(3, max_iter=1, early_stopping=False, batch_size=32, random_state=0).fit(X)  # as many steps
+    settings = {"max_iter": 1, "early_stopping": False, "batch_size": 32, "prior": "normal"}  # as many steps
+    whole = VAETransformer(3, **settings, random_state=0).fit(X)
     assert vae.score(X) > whole.score(X) - 0.5
     assert naive.score(X) < whole.score(X) - 2  # scaling and initialisation of one cluster
 
@@ -147,7 +148,7 @@ def test_given_statistics():
     a = VAETransformer(**FAST).fit_statistics(given)
     given.update(X)  # is not theirs any more
     b = VAETransformer(**FAST).fit_statistics(source_of(X))
-    np.testing.assert_array_equal(a.partial_fit(X[:99]).score(X), b.partial_fit(X[:99]).score(X))
+    np.testing.assert_allclose(a.partial_fit(X[:99]).score(X), b.partial_fit(X[:99]).score(X), rtol=1e-14)
     with pytest.raises(ValueError, match="category columns 'auto', but the 'categorical_features' parameter"):
         VAETransformer(categorical_features="from_dtype").fit_statistics(given)
     with pytest.raises(ValueError, match="no rows"):
@@ -162,7 +163,7 @@ def test_given_statistics():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"prior": "mixture"}, {"objective": "ae"}, {"posterior": "laplace"}, {"code_density": "mixture"}],
+    [{"prior": "mixture"}, {"objective": "ae"}, {"posterior": "laplace"}],
     ids=str,
 )
 def test_every_kind_of_model_starts_from_statistics(parameters):
@@ -398,7 +399,7 @@ def chunks(n_chunks=N_CHUNKS, n_rows=ROWS):
     return (rng.standard_normal((n_rows, D), dtype=np.float32).astype(sys.argv[2]) for _ in range(n_chunks))
 
 def small(source):
-    vae = VAETransformer(2, hidden_layer_sizes=(8,), max_iter=1, batch_size=4096, random_state=0)
+    vae = VAETransformer(2, hidden_layer_sizes=(8,), max_iter=1, batch_size=1024, random_state=0)
     return vae.fit_batches(source, cache_dir=sys.argv[3])
 
 small(lambda: chunks(2, 250))  # libraries have loaded what they load

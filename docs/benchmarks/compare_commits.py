@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,23 +86,23 @@ def git(*args):
     subprocess.run(["git", "-C", ROOT, *args], check=True, capture_output=True, text=True)
 
 
-def measured(tree, threads):
-    """Seconds of each name of `NAMES`, in a fresh interpreter."""
+def measured(tree, threads, code=CODE, arguments=()):
+    """Seconds by name that `code` prints as its last line, in a fresh interpreter with the commit's skvae."""
     env = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": ""}
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tree, env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{tree}: {done.stderr}")
-    took = json.loads(done.stdout.splitlines()[-1])
-    return [took[name] for name in NAMES]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def rounds_of(trees, rounds, threads):
-    """Seconds (rounds, 2, names); a first round, which compiles and fills the disk's cache, is not counted."""
-    seconds = np.empty((rounds + 1, 2, len(NAMES)))
-    for number in range(rounds + 1):
+def in_turns(trees, rounds, measure):
+    """Seconds (rounds, 2, names) of `measure(tree)`; who goes first changes from round to round."""
+    seconds = [[None, None] for _ in range(rounds)]
+    for number in range(rounds):
         for which in (0, 1) if number % 2 else (1, 0):
-            seconds[number, which] = measured(trees[which], threads)
-    return seconds[1:]
+            seconds[number][which] = list(measure(trees[which]).values())
+    return np.array(seconds)
 
 
 def main():
@@ -113,7 +114,8 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     with laid_out(args.base, args.head) as trees:
-        seconds = rounds_of(trees, args.rounds, args.threads)
+        seconds = in_turns(trees, args.rounds + 1, partial(measured, threads=args.threads))
+    seconds = seconds[1:]  # the first round compiles and fills the disk's cache
     for name, (base, head) in zip(NAMES.values(), seconds.transpose(2, 1, 0), strict=True):
         low, median, high = np.percentile(head / base, [10, 50, 90])
         times = f"{1e3 * np.median(base):9.2f} ms -> {1e3 * np.median(head):9.2f} ms"

@@ -56,7 +56,7 @@ def linear_score(model: LinearGaussian, X):
 
 def accuracies(codes, y):
     """Logistic and 5-NN accuracy, trained on codes[0], tested on codes[1]."""
-    models = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), KNeighborsClassifier(5)
+    models = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)), KNeighborsClassifier(5)
     return [model.fit(codes[0], y[0]).score(codes[1], y[1]) for model in models]
 
 

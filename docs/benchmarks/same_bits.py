@@ -91,7 +91,6 @@ def cases(folder):
     yield "few rows", lambda: (make(max_iter="auto").fit(iris[:60]), iris)
     yield "missing", lambda: (make().fit(iris_missing), iris_missing)
     yield "mixed frame", lambda: (make(max_iter=10).fit(frame), frame)
-    yield "mixed frame, mixture of codes", lambda: (make(code_density="mixture").fit(frame), frame)
     yield "polars", lambda: (make().fit(_polars()), _polars())
     for posterior in POSTERIORS:
         yield (

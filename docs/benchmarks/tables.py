@@ -45,7 +45,7 @@ from skvae import Gaussian, VAETransformer
 BUNDLED = ("breast_cancer", "wine", "diabetes")
 SETTINGS = {
     "imputation": {"init": "factor_analysis"},
-    "synthesis": {"init": "factor_analysis", "scaling": "quantile", "code_density": "mixture"},
+    "synthesis": {"init": "factor_analysis", "scaling": "quantile"},
     "density": {"init": "factor_analysis", "prior": "mixture", "likelihood": Gaussian("row")},
     "codes": {},
 }

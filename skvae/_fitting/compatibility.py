@@ -1,7 +1,9 @@
 """Which parts go together: each says what it needs and offers, and an impossible pair is an error that explains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
@@ -9,9 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..distributions.latent import OneHots, has_closed_form
 from ..families.base import Family
-from ..families.real import Gaussian
+from ..families.discrete import Constant
+from ..families.gaussian import Gaussian
+from ..families.given import Given
 from ..model import LatentVariableModel
-from ..networks.architectures import MLP
+from ..networks.architectures import MLP, ConvNet
 from ..networks.base import Network
 from ..objectives.base import Objective
 from ..objectives.bounds import ELBO
@@ -20,10 +24,10 @@ from ..posteriors.discrete import Point
 from ..posteriors.normal import FullCovariance, MeanField
 from ..priors.base import Prior
 from ..priors.fixed import Standard, StandardNormal, UniformPrior
-from ..priors.learned import VampPrior
+from ..priors.learned import NormalMixture, VampPrior
 from ..schedules import Schedule
 
-__all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model"]
+__all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model", "refuse_idle"]
 
 _PROBES = 64  # draws of q whose place in the support of p is looked at
 
@@ -57,6 +61,8 @@ def check_parts(
     for component in (posterior, prior, objective, schedule):
         if component is not None:
             component.check()
+    if any(isinstance(family, Given) for family in likelihoods):
+        _check_conditional(prior, objective, schedule, networks)
     for network in networks:
         network.check(likelihoods)
     _check_encoder(posterior, objective, schedule)
@@ -70,6 +76,41 @@ def check_parts(
         raise ValueError(
             "prior='vamp' trains rows of the table, which cannot be done for categories. Use prior='mixture', or name "
             "no categorical likelihood."
+        )
+
+
+#: Parameters of the estimator's own MLPs, and their defaults.
+_OF_MLPS = {"hidden_layer_sizes": "auto", "activation": "silu", "dropout": 0.0}
+
+
+def refuse_idle(parameters: Mapping[str, Any], objective: Objective, schedule: Schedule) -> None:
+    """Raise a ValueError for parameters that have no effect beside the others.
+
+    Those that scikit-learn leaves idle, too, are not refused: how an optimizer works where none is used, and when to
+    stop where nothing stops.
+    """
+
+    def refuse(name: str, default: Any, why: str) -> None:
+        value = parameters[name]
+        if not (value is default or (np.isscalar(value) and value == default)):
+            raise ValueError(f"{why}, so {name}=... has no effect. Leave it {default!r}.")
+
+    if parameters["conditions"] is not None and parameters["feature_loss"] is not None:
+        raise ValueError("feature_loss=... compares whole rows, conditions among them. Leave one of the two away.")
+    if objective.posterior is None:
+        for name in ("encoder", "feature_loss"):
+            refuse(name, None, f"objective={objective!r} has no encoder")
+        refuse("column_weights", None, f"objective={objective!r} has no likelihood")
+    if schedule.closed_form:
+        for name in ("column_weights", "feature_loss"):
+            refuse(name, None, f"schedule={schedule!r} maximises the plain likelihood")
+    if parameters["decoder"] is not None and (objective.posterior is None or parameters["encoder"] is not None):
+        for name, default in _OF_MLPS.items():
+            refuse(name, default, "Both networks are given")
+    if objective.monitor is None and parameters["early_stopping"] is True:
+        raise ValueError(
+            f"objective={objective!r} has no loss that could stop the training, so early_stopping=True would only take "
+            "rows away. Leave it 'auto', or give rows as X_val, which appear in history_."
         )
 
 
@@ -134,10 +175,30 @@ def _check_encoder(posterior: Posterior | None, objective: Objective, schedule: 
         )
 
 
+def _check_conditional(prior: Prior, objective: Objective, schedule: Schedule, networks: Sequence[Network]) -> None:
+    """Refuse what no model with conditions can have."""
+    if isinstance(prior, VampPrior):
+        why = f"prior={prior!r} trains rows of the table, conditions among them. Use prior='auto' or 'mixture'."
+    elif objective.posterior is None:
+        why = f"objective={objective!r} has no encoder that could read them. Use one with an encoder, 'elbo' or 'aae'."
+    elif schedule.closed_form:
+        why = f"schedule={schedule!r} knows no regression. Use schedule='joint', or max_iter=0."
+    elif any(isinstance(network, ConvNet) for network in networks):
+        why = "ConvNet reads rows of pixels and nothing else. Use an MLP."
+    else:
+        return
+    raise ValueError(f"The 'conditions' parameter names columns, and {why}")
+
+
 def _check_prior(posterior: Posterior | None, prior: Prior, objective: Objective) -> None:
     if not objective.uses_prior and not isinstance(prior, StandardNormal):
         raise ValueError(
             f"objective={objective!r} does not use a prior, so prior={prior!r} has no effect. Leave prior='auto'."
+        )
+    if isinstance(prior, NormalMixture) and prior.n_members == "auto" and posterior is None:
+        raise ValueError(
+            f"prior={prior!r} finds its members by the codes of rows, and objective={objective!r} has no encoder. Give "
+            "a number, e.g. NormalMixture(n_members=10)."
         )
     if isinstance(prior, VampPrior) and not (posterior and posterior.has_density):
         raise ValueError(
@@ -172,8 +233,8 @@ def _check_linear_gaussian(
 
     nets = [network for network in networks if not isinstance(network, MLP) or network.hidden_layer_sizes]
     demand(not nets, "hidden_layer_sizes=()", f"Got {nets and nets[0]!r}.")
-    gaussian = all(isinstance(family, Gaussian) and family.noise != "row" for family in likelihoods)
-    demand(gaussian, "a Gaussian likelihood whose noise does not depend on the row", f"Got {likelihoods[0]!r}.")
+    others = [f for f in likelihoods if not isinstance(f, (Constant, Gaussian)) or getattr(f, "noise", "") == "row"]
+    demand(not others, "a Gaussian likelihood whose noise does not depend on the row", f"Got {others and others[0]!r}.")
     normal = isinstance(posterior, FullCovariance) or (
         isinstance(posterior, MeanField) and isinstance(posterior.prior(), StandardNormal)
     )
@@ -187,8 +248,9 @@ def _check_generator(objective: Objective, likelihoods: Sequence[Family]) -> Non
     for family in likelihoods:
         if not family.reparameterized:
             raise ValueError(
-                f"objective={objective!r} differentiates generated rows; likelihood {family!r} is discrete. Use "
-                "likelihood='gaussian', or an objective with an encoder."
+                f"objective={objective!r} differentiates generated rows; draws of likelihood "
+                f"{family!r} have no gradient. Use "
+                "likelihood=Gaussian(background=0), or an objective with an encoder."
             )
 
 

@@ -1,33 +1,37 @@
-"""From a trained model to `Fitted`: order, signs and information of its components, noise, density of its codes."""
+"""From a trained model to `Fitted`: order, signs and information of its components, and noise."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch.distributions import Distribution, constraints
 
 from .._inference import evaluation
-from .._inference.code_density import fit_code_density
 from .._inference.decoded import InDataSpace
-from .._inference.fitted import SCORE_STREAM, Fitted
-from .._inference.summaries import LIVE, Inspected, information, inspected, weighted_mean
-from .._utils.arrays import as_tensor, like, on_host
-from .._utils.random import torch_generator
-from .._utils.user_warnings import warn_user
+from .._inference.fitted import Fitted
+from .._inference.summaries import Inspected, information, inspected, weighted_mean
+from .._tables.sampling import draw_positions
+from .._tables.selection import dense
+from .._utils.arrays import as_tensor, like
 from ..model import LatentVariableModel
-from .plan import MIN_ROWS_FOR_VALIDATION, Plan
+from .plan import Plan
 from .prepare import Prepared
-from .start import Progress, Start, draw_rows
+from .start import Progress, Start
 
-__all__ = ["describe", "live_components", "warn_of_collapse"]
+__all__ = ["describe"]
 
 MAX_CELLS_WITHOUT = 4_000_000
-MAX_CODES = 5000  # that the density is fitted to
+MOST_COMBINATIONS = 10_000  # of conditions, which a fitted model keeps
 
 
 def describe(
-    plan: Plan, prepared: Prepared, start: Start, progress: Progress, order: Any = None, signs: Any = None
+    plan: Plan,
+    prepared: Prepared,
+    start: Start,
+    progress: Progress,
+    order: Any = None,
+    signs: Any = None,
+    combinations: Any = None,
 ) -> Fitted:
     """Describe a trained model by the sample of prepared rows.
 
@@ -40,6 +44,8 @@ def describe(
     progress : Progress
     order, signs : array or None
         The output map of an earlier fit, where it is frozen.
+    combinations : ndarray or None
+        Those of an earlier fit, likewise.
     """
     seen = inspected(start.module, start.columns, start.device, *prepared.sample)
     importance = _importance(plan, seen, start)
@@ -49,6 +55,8 @@ def describe(
         module_signs = torch.tensor(start.module_signs, dtype=seen.x.dtype, device=descending.device)
         signs = like(module_signs[descending], prepared.table)
     has_kl = not (plan.parts.lacks("codes") or plan.parts.lacks("score"))
+    if combinations is None:
+        combinations = _combinations(prepared, start)
     kl = like(importance[as_tensor(order).to(importance.device)], prepared.table) if has_kl else None
     return Fitted(
         schema=prepared.basis.schema,
@@ -61,6 +69,8 @@ def describe(
         score_noise=start.score_noise,
         module_signs=start.module_signs,
         training_state=progress.training_state,
+        prior_is_fitted=False,
+        combinations=combinations,
         n_features_in=prepared.n_features_in,
         feature_names_in=prepared.feature_names_in,
         module=start.module,
@@ -73,7 +83,6 @@ def describe(
         kl_per_component=kl,
         noise_variance=like(_noise_variance(seen, start), prepared.table),
         likelihoods={start.columns.label(d): family for d, family in enumerate(start.columns.families)},
-        code_density=_code_density(plan, seen, start, prepared.sample[1]),
     )
 
 
@@ -90,13 +99,37 @@ def _importance(plan: Plan, seen: Inspected, start: Start) -> torch.Tensor:
         return evaluation.reconstruction_loss_without_component(module, x[:n], mask).mean(0)
 
 
+def _combinations(prepared: Prepared, start: Start) -> np.ndarray | None:
+    """Conditions of the rows of the sample and how often each combination comes, (m, G + 1); None without conditions.
+
+    Of more than 10 000 rows, those of 10 000 that are drawn by weight.
+    """
+    given, (X, weight) = start.columns.given, prepared.sample
+    if not given:
+        return None
+    positions = np.arange(len(weight))
+    if len(weight) > MOST_COMBINATIONS:
+        positions = np.sort(draw_positions(weight, MOST_COMBINATIONS, np.random.default_rng(start.seed)))
+        weight = np.ones(len(weight))
+    cells = dense(X.take(positions)).astype(np.float64)[:, given]
+    combinations, place = np.unique(cells, axis=0, return_inverse=True)
+    return np.column_stack([combinations, np.bincount(place.ravel(), weight[positions], len(combinations))])
+
+
 def _noise_variance(seen: Inspected, start: Start) -> torch.Tensor:
-    """Variance of each column at the mean of the codes, in data space, (D,)."""
+    """Variance of each column at the mean of the codes, in data space, (D,): with conditions, its mean over theirs."""
     module, x, mask, w = seen
     with torch.no_grad():
         center = x.new_zeros(1, module.width)
         if module.posterior:
             center = weighted_mean(_centers(module), module, x, mask, w, len(start.score_noise))[None]
+
+        def variance(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+            p = module.decode(center.expand(1, len(x), -1), module.given(x, mask))
+            return InDataSpace(p, module.likelihood, start.columns).variance[0].to(x)
+
+        if module.conditions is not None:
+            return weighted_mean(variance, module, x, mask, w, 1)
         return InDataSpace(module.decode(center[None]), module.likelihood, start.columns).variance[0, 0]
 
 
@@ -105,58 +138,3 @@ def _centers(module: LatentVariableModel) -> Callable[[torch.Tensor, torch.Tenso
         return module.posterior.center(module.encode(x, mask))
 
     return centers
-
-
-def _code_density(plan: Plan, seen: Inspected, start: Start, weight: np.ndarray) -> Any:
-    """A Gaussian mixture of one draw of each row's code, where it is asked for or the model has no prior; else None."""
-    module, x, mask, _ = seen
-    if not module.posterior or (plan.given.code_density == "prior" and plan.parts.objective.uses_prior):
-        return None
-    with torch.no_grad():
-        z = _draws(plan, module, module.encode(x, mask), start.seed)
-    return fit_code_density(z[draw_rows(weight[: len(z)], MAX_CODES, start.seed)], start.seed)
-
-
-def _draws(plan: Plan, module: LatentVariableModel, q: Distribution, seed: int) -> np.ndarray:
-    """One code of each row, (n, K)."""
-    if q.support not in (constraints.real, constraints.real_vector):
-        raise ValueError(
-            "code_density='mixture' fits normals to the latent codes, which for posterior="
-            f"{plan.parts.posterior!r} do not live on the whole line. Use code_density='prior'."
-        )
-    center = module.posterior.center(q)
-    generator = torch_generator("cpu", seed, SCORE_STREAM)
-    u = torch.randn(1, center.shape[0], module.n_noise, generator=generator, dtype=torch.float64)
-    return module.posterior.push(q, u.to(center))[0].cpu().double().numpy()
-
-
-def live_components(plan: Plan, prepared: Prepared, start: Start) -> int | None:
-    """Count the components that carry information; None where that is not defined, or where losing some says little.
-
-    It says little after a random initialisation, for few rows, and where the prior is trained, since it then moves
-    towards the codes. Columns without structure give a component ln(1 + g) nats by chance, g = (D / n)^(1/2), since the
-    largest eigenvalue of n rows of unit noise is near (1 + g)^2 (Marchenko & Pastur 1967). Such ones do not count.
-    """
-    X, weight = prepared.sample
-    trained = list(start.module.prior.parameters())
-    if start.init == "random" or X.shape[0] < MIN_ROWS_FOR_VALIDATION or trained:
-        return None
-    if plan.parts.lacks("codes") or plan.parts.lacks("score"):
-        return None
-    by_chance = np.log1p((X.shape[1] / X.shape[0]) ** 0.5)
-    seen = inspected(start.module, start.columns, start.device, X, weight)
-    return int((information(*seen, start.score_noise) > max(LIVE, by_chance)).sum())
-
-
-def warn_of_collapse(before: int | None, fitted: Fitted) -> None:
-    """Warn where components that carried information after initialisation have none any more."""
-    if before is None:
-        return
-    after = int((on_host(fitted.kl_per_component) > LIVE).sum())
-    if after < before:
-        warn_user(
-            f"{before - after} of the {before} components that were live after initialisation have collapsed: they "
-            "have no information (kl_per_component_ below 0.05). If they are wanted, lower the weight of the KL, e.g. "
-            "ELBO(beta=0.5) or ELBO(free_bits=0.1), or try schedule='aggressive'; else a smaller n_components "
-            "gives the same model.",
-        )

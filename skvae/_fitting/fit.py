@@ -14,18 +14,24 @@ from .._inference.fitted import REFERENCE, Fitted
 from .._starts.closed_form import EMSteps
 from .._storage.registry import fingerprint
 from .._training.batches import TrainingRows
-from .._training.digests import digest, digest_of_rows
+from .._training.digests import digest_of_rows
 from .._training.optimizers import OPTIMIZERS
 from .._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions
 from .._training.resumable import ResumableFit
 from .._training.tasks import Tasks
 from .._training.train import plain_history, train
+from .._utils.digests import digest
 from .._utils.threads import limited_threads
 from .agreement import agree, compare_calls, compare_tables
+from .annealed import annealed_where_idle
+from .background import forgiving
+from .collapse import live_components, warn_of_collapse, warn_of_what_is_missed
 from .compatibility import check_row_wise_model
-from .describe import describe, live_components, warn_of_collapse
+from .describe import describe
+from .groups import warn_of_empty_groups
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights, prepare, split
+from .prior import with_fitted_prior
 from .race import best_start
 from .start import Progress, Start, solve
 
@@ -56,6 +62,7 @@ def fit_table(
 def check_before(plan: Plan, earlier: Fitted | None) -> None:
     """Check what can be checked before hours of reading."""
     compare_calls(plan, earlier)
+    plan.check_callbacks()
     plan.check_checkpoint()
     if earlier is not None:
         plan.refuse_changes(earlier.made_of, has_state=earlier.training_state is not None)
@@ -84,20 +91,27 @@ def fit_rows(
     """
     shape = prepared.rows[0].shape
     plan.check_parts(prepared.basis.columns.families, prepared.sample[0].shape[0])
-    with limited_threads(plan.work_per_step(*shape) / plan.processes.size):
+    with limited_threads(plan.work_per_step(*shape) / plan.processes.size), torch.inference_mode(False):
         train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
         compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
-        start = _start(plan, prepared, train_rows, valid, earlier)
-        live = None if earlier else live_components(plan, prepared, start)
-        run = _resumable(plan, start, train_rows, valid, n_epochs, earlier is not None)
+        start = _start(plan, prepared, train_rows, valid, n_epochs, earlier)
+        live = None if earlier or start.init == "random" else live_components(plan, prepared, start)
+        training = annealed_where_idle(plan, prepared, start, train_rows[1], n_epochs)
+        run = _resumable(training, start, train_rows, valid, n_epochs, earlier is not None)
         hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
-        progress = _trained(plan, start, train_rows, valid, n_epochs, hook, run)
+        progress = _trained(training, start, train_rows, valid, n_epochs, hook, run)
         if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
             start = _solved_on_all_rows(plan, prepared, start)
+        if n_epochs > 0 and plan.trains_nets and valid is not None:
+            start = forgiving(plan, start, train_rows, valid)
         start, progress = agree(plan.processes, start), agree(plan.processes, progress)
-        frozen = (earlier.order, earlier.signs) if earlier and plan.single_pass else (None, None)
+        is_frozen = earlier is not None and plan.single_pass
+        frozen = (earlier.order, earlier.signs, earlier.combinations) if earlier and is_frozen else (None,) * 3
         fitted = describe(plan, prepared, start, progress, *frozen)
-    warn_of_collapse(live, fitted)
+        if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
+            warn_of_what_is_missed(plan, prepared, start, fitted)
+        fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
+        warn_of_empty_groups(plan, prepared, fitted)
     if run is not None:
         run.remove()
     return fitted
@@ -108,6 +122,7 @@ def _start(
     prepared: Prepared,
     train_rows: RowsAndWeights,
     valid: RowsAndWeights | None,
+    n_epochs: int,
     earlier: Fitted | None,
 ) -> Start:
     """The model of the earlier fit, or the best initialisation."""
@@ -115,12 +130,14 @@ def _start(
         return Start.of(earlier, plan)
     device = plan.device(prepared.table, *train_rows[0].shape)
     rows = train_rows if prepared.sample is prepared.rows else prepared.sample
-    return agree(plan.processes, best_start(plan, prepared.basis, rows, valid, device))
+    return agree(plan.processes, best_start(plan, prepared.basis, rows, valid, n_epochs, device))
 
 
 def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
     """The initialisation solved again with the held-out rows, since training has not improved on it."""
-    columns = start.columns.fitted_to(*prepared.rows)
+    columns = prepared.basis.columns.fitted_to(*prepared.rows)
+    if columns.given:  # conditions have scales under the families of the training alone
+        columns = replace(columns, families=start.columns.families)
     return solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
 
 
@@ -230,6 +247,7 @@ def _resumable(
         "random_state": start.seed,
         "the earlier fit": digest(earlier),
         "rows and weights": digest_of_rows(*train_rows),
+        "objective in training": fingerprint(plan.parts.objective),
         "held-out rows": None if valid_rows is None else digest_of_rows(*valid_rows),
     }
     parameters = {k: fingerprint(v) for k, v in plan.parameters.items() if k not in NOT_OF_A_RUN}

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._inference.fitted import OPTIMIZATION, STRUCTURE
 from .._starts import closed_form
 from .._storage.registry import fingerprint
 from .._tables.scalings import SCALINGS
@@ -35,7 +36,7 @@ from ..objectives import OBJECTIVES, Objective
 from ..posteriors import Posterior
 from ..priors import Prior
 from ..schedules import SCHEDULES, Schedule
-from .compatibility import check_parts, check_row_wise
+from .compatibility import check_parts, check_row_wise, refuse_idle
 
 __all__ = ["CONSTRAINTS", "Plan", "parameters_of"]
 
@@ -43,24 +44,7 @@ MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="aut
 CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
-
-#: Parameters that cannot change while a fit continues; the second while it has its optimizer's state.
-STRUCTURE = (
-    "n_components",
-    "hidden_layer_sizes",
-    "activation",
-    "dropout",
-    "encoder",
-    "decoder",
-    "categorical_features",
-    "likelihood",
-    "scaling",
-    "feature_loss",
-    "posterior",
-    "prior",
-    "objective",
-)
-OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
+ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_components": [COUNT],
@@ -71,6 +55,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "decoder": [Network, callable, None],
     "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
     "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
+    "conditions": [str, Integral, "array-like", None],
     "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
     "column_weights": ["array-like", dict, None],
     "feature_loss": [FeatureLoss, None],
@@ -90,7 +75,6 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [COUNT],
     "tol": [NON_NEGATIVE],
     "n_score_samples": [COUNT],
-    "code_density": [StrOptions({"prior", "mixture"})],
     "warm_start": ["boolean"],
     "keep_optimizer": ["boolean"],
     "device": [str, torch.device],
@@ -177,6 +161,13 @@ class Plan:
             )
         self.processes.on_first(partial(reserve, self.checkpoint.folder, 1))
 
+    def check_callbacks(self) -> None:
+        """Check the callbacks, by skorch, which is imported for them alone."""
+        if self.given.callbacks:
+            from .._training.callbacks import check_callbacks
+
+            check_callbacks(self.given.callbacks, takes_steps=not self.schedule.closed_form)
+
     # ---------------------------------------------------------------- networks
 
     def hidden_layer_sizes(self, n_rows: int) -> tuple[int, ...]:
@@ -202,13 +193,19 @@ class Plan:
             networks.append(clone(given) if isinstance(given, Network) else FromFactory(given))
         return networks
 
+    @property
+    def trains_nets(self) -> bool:
+        """Whether a bound trains a net beside the linear decoder, for as long as is good for it."""
+        _, decoder = self.networks(0)
+        has_net = not isinstance(decoder, MLP) or bool(decoder.hidden_layer_sizes)
+        has_bound = self.parts.objective.needs_density and not self.parts.lacks("score")
+        return has_net and has_bound and bool(self.given.early_stopping) and not self.single_pass
+
     def check_parts(self, families: list[Family], n_rows: int) -> None:
         """Check every component, alone and with the others, before anything is built."""
         posterior, prior, objective = self.parts.posterior, self.parts.prior, self.parts.objective
         check_parts(posterior, prior, objective, self.schedule, families, self.networks(n_rows))
-        for name in ("encoder", "feature_loss"):
-            if objective.posterior is None and getattr(self.given, name) is not None:
-                raise ValueError(f"objective={objective!r} has no encoder, so {name}=... has no effect. Leave it None.")
+        refuse_idle(self.parameters, objective, self.schedule)
         if self.given.feature_loss is not None:
             self.given.feature_loss.check(families, self.given.scaling)
         if self.processes.size > 1:
@@ -245,6 +242,11 @@ class Plan:
         if self.given.max_iter != "auto":
             return self.given.max_iter
         return int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+
+    def annealing(self, n_draws: int, n_rows: int) -> int:
+        """Epochs over which the KL of a start without information rises, for epochs of so many draws."""
+        n_steps = np.ceil(n_draws / self.batch_size(n_rows))
+        return int(np.clip(np.ceil(ANNEALING_STEPS / n_steps), *ANNEALING_EPOCHS))
 
     def held_out(self, n_rows: int) -> tuple[bool, int]:
         """Whether rows of the table are held out, and the number of epochs."""

@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._inference.fitted import Fitted
-from .._tables.canonical import canonical_rows, n_held_out, sort_rows
+from .._tables.canonical import canonical_rows, sort_rows, split_rows
 from .._tables.columns import Columns
-from .._tables.lazy import refuse_lazy
+from .._tables.doubtful import warn_of_doubtful_columns
+from .._tables.intake import as_table
 from .._tables.missing import columns_with_missing
 from .._tables.on_disk import mapped_rows
 from .._tables.schema import Schema
@@ -56,7 +57,12 @@ class Basis:
         cls, plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray, margins: Any = None
     ) -> "Basis":
         """Decide families and scales by rows; with `margins` of a whole table the rows are a sample of it."""
-        columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins).fitted_to(X, weight)
+        more_may_come = plan.single_pass and margins is None
+        columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins, more_may_come)
+        columns = columns.fitted_to(X, weight)
+        n_rows = None if margins is None else margins.n_rows
+        goes_by_type = isinstance(plan.given.categorical_features, str)
+        warn_of_doubtful_columns(schema, X, weight, goes_by_type, n_rows)
         has_missing = columns_with_missing(X) if margins is None else margins.has_missing
         return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
 
@@ -92,8 +98,8 @@ class Prepared:
 
 
 def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
-    """Give what a new fit sets first: the schema of its table, and the seed of all random numbers."""
-    return schema, plan.processes.broadcast(draw_seed(plan.given.random_state))
+    """Give what a new fit sets first: the schema of its table, with what is given, and the seed of random numbers."""
+    return schema.conditioned_on(plan.given.conditions), plan.processes.broadcast(draw_seed(plan.given.random_state))
 
 
 def prepare(
@@ -161,12 +167,12 @@ def split(
     holds_out, n_epochs = plan.held_out(X.shape[0])
     if not holds_out:
         return (X, weight), None, n_epochs
-    n = n_held_out(X.shape[0], plan.given.validation_fraction)
-    return (X[n:], weight[n:]), (X[:n], weight[:n]), n_epochs
+    train, valid = split_rows(X, weight, plan.given.validation_fraction)
+    return train, valid, n_epochs
 
 
 def _held_out(estimator: BaseEstimator, basis: Basis, X_val: Any) -> RowsAndWeights:
-    refuse_lazy(X_val, "X_val")
+    X_val = as_table(X_val, "X_val")
     try:
         table = validated(estimator, basis.schema, X_val)
         X, weight = _rows(basis.schema, basis.seed, X_val, table, None)

@@ -2,6 +2,7 @@
 
 from .._inference.summaries import inspected, mean_bound
 from .._starts import closed_form
+from .background import columns_in_training
 from .plan import Plan
 from .prepare import Basis, RowsAndWeights
 from .start import Start, solve
@@ -9,13 +10,17 @@ from .start import Start, solve
 __all__ = ["best_start"]
 
 
-def best_start(plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWeights | None, device: str) -> Start:
+def best_start(
+    plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWeights | None, n_epochs: int, device: str
+) -> Start:
     """Initialise a model as `init` says; "auto" solves every candidate and takes the best.
 
     The fit is then bit for bit that of ``init=init_``. The columns are scaled once for all candidates, since that takes
     several passes over a large table.
     """
     columns = basis.columns.fitted_to(*rows)
+    if n_epochs > 0 and valid is not None and plan.trains_nets:
+        columns = columns_in_training(columns, rows, plan.given.decoder is not None)
     if plan.given.init != "auto":
         return solve(plan, basis, columns, plan.given.init, rows, device)
     racers = [solve(plan, basis, columns, init, rows, device) for init in closed_form.RACE]

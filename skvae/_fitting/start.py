@@ -16,13 +16,15 @@ from .._inference.summaries import inspected
 from .._starts import closed_form
 from .._tables.columns import Columns
 from .._tables.sampling import draw_positions
+from .._utils.arrays import choose_device
 from .._utils.random import exclusive, torch_generator, whitened_pairs
 from ..model import LatentVariableModel
+from ..priors import Prior
 from .compatibility import check_model
 from .plan import Plan
 from .prepare import Basis, RowsAndWeights
 
-__all__ = ["Progress", "Start", "draw_rows", "solve"]
+__all__ = ["Progress", "Start", "solve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +83,25 @@ class Start:
 
     @classmethod
     def of(cls, earlier: Fitted, plan: Plan) -> "Start":
-        """Start from an earlier fit, whose module is copied."""
-        device = plan.processes.device or earlier.device
+        """Start from an earlier fit, whose module is copied; column weights, draws and device are the plan's.
+
+        Training goes on under the prior that it had: one that was fitted after it is left.
+        """
+        device = plan.processes.device or _device(plan, earlier)
+        weights = earlier.columns.weights(plan.given.column_weights)
+        module = copy.deepcopy(earlier.module)
+        module.column_weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        prior = clone(plan.parts.prior) if earlier.prior_is_fitted else earlier.parts.prior
+        if earlier.prior_is_fitted:
+            module.prior = prior.build(module.width)
         return cls(
             init=earlier.init,
             columns=earlier.columns,
-            config={**earlier.config, "objective": plan.parts.objective},
+            config={**earlier.config, "prior": prior, "objective": plan.parts.objective, "column_weights": weights},
             made_of=earlier.made_of,
-            module=copy.deepcopy(earlier.module).to(device),
+            module=module.to(device),
             module_signs=earlier.module_signs,
-            score_noise=earlier.score_noise,
+            score_noise=_score_noise(plan, module, earlier.seed),
             device=device,
             seed=earlier.seed,
             progress=Progress(earlier.n_iter, earlier.best_iter, earlier.history, earlier.training_state),
@@ -104,13 +115,23 @@ def solve(plan: Plan, basis: Basis, columns: Columns, init: str, rows: RowsAndWe
     with exclusive(basis.seed):
         module = LatentVariableModel(**config).float().eval()
         check_model(module, plan.parts.posterior, plan.parts.prior, plan.parts.objective)
-    closed_form.start(module, columns, X, weight, init, basis.seed)
+    closed_form.start(module, columns, X, weight, init, basis.seed, plan.parts.prior.seeks_groups)
     module = module.to(device)
-    generator = torch_generator("cpu", basis.seed, SCORE_STREAM)
-    score_noise = whitened_pairs(plan.given.n_score_samples, module.n_noise, generator)
-    _start_prior(plan, module, columns, device, basis.seed, rows)
+    score_noise = _score_noise(plan, module, basis.seed)
+    config["prior"] = _start_prior(plan, module, columns, device, basis.seed, rows)
     signs = _module_signs(module, columns, device, rows)
     return Start(init, columns, config, plan.made_of(), module, signs, score_noise, device, basis.seed, Progress())
+
+
+def _device(plan: Plan, earlier: Fitted) -> str:
+    """The device that is asked for; "auto" is where the model is."""
+    return earlier.device if plan.given.device == "auto" else choose_device(plan.given.device, None, 0)
+
+
+def _score_noise(plan: Plan, module: LatentVariableModel, seed: int) -> Tensor:
+    """The draws behind scores, (S, 1, n_noise)."""
+    generator = torch_generator("cpu", seed, SCORE_STREAM)
+    return whitened_pairs(plan.given.n_score_samples, module.n_noise, generator)
 
 
 def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) -> dict[str, Any]:
@@ -128,6 +149,8 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
         "column_weights": columns.weights(plan.given.column_weights),
         "feature_loss": None if feature_loss is None else clone(feature_loss),
         "scales": (columns.shift.tolist(), columns.scale.tolist()) if feature_loss else None,
+        "reach": None,
+        "code_reach": None,
         "encoder": encoder,
         "decoder": decoder,
     }
@@ -135,22 +158,28 @@ def _config(plan: Plan, basis: Basis, columns: Columns, shape: tuple[int, int]) 
 
 def _start_prior(
     plan: Plan, module: LatentVariableModel, columns: Columns, device: str, seed: int, rows: RowsAndWeights
-) -> None:
-    """Initialise the prior by draws of the initial posteriors."""
+) -> Prior:
+    """Initialise the prior by draws of the initial posteriors, and give it with the size that they ask for."""
+    prior = clone(plan.parts.prior)
     if not module.posterior:
-        return
+        return prior
     X, weight = rows
     inspected_module, x, mask, _ = inspected(module, columns, device, X, weight)
-    drawn = draw_rows(weight[: len(x)], len(x), seed)
+    drawn = _draw_rows(weight[: len(x)], len(x), seed)
     x, mask = x[drawn], None if mask is None else mask[drawn]
     generator = torch_generator("cpu", seed, SCORE_STREAM)
     u = torch.randn(1, len(x), module.n_noise, generator=generator, dtype=torch.float64).to(x)
     with torch.no_grad():
-        z = inspected_module.posterior.push(inspected_module.encode(x, mask), u)[0]
-        plan.parts.prior.start(module.prior, z.cpu().double().numpy(), x, seed)
+        z = inspected_module.posterior.push(inspected_module.encode(x, mask), u)[0].cpu().double().numpy()
+        sized = prior.sized(z, drawn, seed)
+        if sized is not prior:
+            with exclusive(seed):
+                module.prior = sized.build(module.width).float().eval().to(device)
+        sized.start(module.prior, z, x, seed)
+    return sized
 
 
-def draw_rows(weight: np.ndarray, n_most: int, seed: int) -> np.ndarray:
+def _draw_rows(weight: np.ndarray, n_most: int, seed: int) -> np.ndarray:
     """Draw positions of rows in proportion to their weights; where there are few rows, several times each."""
     n_draws = int(np.clip(weight.sum(), 1000, max(1000, n_most)))
     return draw_positions(weight, n_draws, np.random.default_rng(seed))

@@ -25,8 +25,7 @@ from .._inference.fitted import (
     earlier_fit,
     working_copy,
 )
-from .._tables.frames import as_table
-from .._tables.lazy import refuse_lazy
+from .._tables.intake import as_table
 from .._tables.on_disk import mapped_rows
 from .._tables.schema import Schema
 from .._tables.selection import dense
@@ -284,12 +283,7 @@ def _chunks(source: Any) -> Iterator[Any]:
     chunks = source()
     if hasattr(chunks, "shape") or not hasattr(chunks, "__iter__"):
         raise TypeError(f"'source' returned {_type_of(chunks)}. {how}")
-    return map(_loaded, chunks)
-
-
-def _loaded(chunk: Any) -> Any:
-    refuse_lazy(chunk, "A chunk")
-    return as_table(chunk)
+    return (as_table(chunk, "A chunk") for chunk in chunks)
 
 
 def _refuse_nothing(outline: Outline | TableStatistics) -> None:

@@ -1,9 +1,11 @@
 """Numbers that evaluate a model, without gradients: bounds of each row, importance weights, KL of each component.
 
-Base noise is shared by all rows and fixed, so that a row's score does not depend on its neighbours.
+Base noise u is given: for bounds whitened draws that all rows share, for importance weights draws of each row's own
+(`row_noise`). Both are fixed, so that a row's score does not depend on its neighbours.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,14 +21,16 @@ __all__ = [
     "chunk_rows",
     "effective_sample_size",
     "elbo",
+    "floored",
     "importance_weighted",
     "kl_per_component",
+    "memberships",
     "mutual_information",
     "reconstruction_loss_without_component",
     "signs",
 ]
 
-_CELLS_PER_CHUNK = 1 << 19  # of the widest layer: 4 MB as float64, larger ones leave the cache
+_CELLS_PER_CHUNK = 1 << 18  # of the widest layer: 2 MB as float64, larger ones leave the cache
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
 
 
@@ -42,7 +46,13 @@ def log_weights(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: T
     """log p(x, z_s) / q(z_s | x), nats in model space, (S, B)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    return model.log_likelihood(x, mask, z) + joint_log_prob(model.prior(model.encode), z) - joint_log_prob(q, z)
+    log_pz = joint_log_prob(model.prior(model.encode), z)
+    return floored(model.log_likelihood(x, mask, z) + log_pz - joint_log_prob(q, z))
+
+
+def floored(log_w: Tensor) -> Tensor:
+    """Log-weights that are finite, so that a row which no draw explains has a number, and even weights."""
+    return log_w.clamp(min=torch.finfo(log_w.dtype).min)
 
 
 def importance_weighted(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
@@ -108,6 +118,20 @@ def _kl(head: Head, q: Distribution, factors: Distribution, p: Distribution, u: 
             return kl(factors, p, head.push(q, u))
         z = head.push(q, _NOISE[:, None, None].to(u).expand(-1, 1, u.shape[-1]))
         return torch.einsum("s,sbk->bk", torch.softmax(-_NOISE.square() / 2, 0).to(u), q.log_prob(z) - p.log_prob(z))
+
+
+def memberships(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
+    """E_q(z|x) p(m | z) of the members of a mixture prior, or q(c | x) of the classes of one variable, (B, M).
+
+    Bishop (2006), eq. 9.13, for p(m | z).
+    """
+    q = model.encode(x, mask)
+    if isinstance(q, OneHots):
+        return q.mean
+    p: Any = model.prior(model.encode)
+    z = model.posterior.push(q, u)
+    log_joint = p.mixture_distribution.logits + p.component_distribution.log_prob(z[..., None, :])
+    return log_joint.softmax(-1).mean(0)
 
 
 def reconstruction_loss_without_component(model: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,7 +6,8 @@ Code k is ``signs[k]`` times component ``order[k]`` of the module.
 
 import copy
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,20 +19,22 @@ from .._tables.columns import Columns
 from .._tables.schema import Schema
 from .._utils.arrays import as_tensor, torch_float
 from ..components import Parts
+from ..distributions import reordered
 from ..families import Family
 from ..model import LatentVariableModel
-from .code_density import as_normal_mixture
 from .decoded import N_NODES, InDataSpace
-
-if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
+from .precision import kept_in_precision
 
 __all__ = [
     "ATTRIBUTE",
+    "FARTHEST_CODE",
     "IMPORTANCE_STREAM",
     "IMPUTATION_STREAM",
+    "OPTIMIZATION",
+    "PRIOR_STREAM",
     "REFERENCE",
     "SCORE_STREAM",
+    "STRUCTURE",
     "VALIDATED",
     "Fitted",
     "HoldsFit",
@@ -39,7 +42,6 @@ __all__ = [
     "adopt",
     "earlier_fit",
     "fitted_of",
-    "in_precision",
     "inference_dtype",
     "learned_of",
     "snapshot",
@@ -47,8 +49,10 @@ __all__ = [
 ]
 
 #: Second keys of the generators of frozen noise.
-SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM = 1, 2, 3
+SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM, PRIOR_STREAM = 1, 2, 3, 4
 
+#: The largest absolute value of codes that are decoded: rows at the farthest that a cell can be have such codes.
+FARTHEST_CODE = 1e15
 
 #: The instance attribute that holds everything fitted.
 REFERENCE = "_learned"
@@ -60,14 +64,45 @@ ATTRIBUTE = {"is_attribute": True}
 ARRAY = {"is_attribute": True, "is_like_X": True}
 
 
+#: Parameters that cannot change while a fit continues; the second while it has its optimizer's state.
+STRUCTURE = (
+    "n_components",
+    "hidden_layer_sizes",
+    "activation",
+    "dropout",
+    "encoder",
+    "decoder",
+    "categorical_features",
+    "conditions",
+    "likelihood",
+    "scaling",
+    "feature_loss",
+    "posterior",
+    "prior",
+    "objective",
+)
+OPTIMIZATION = ("optimizer", "schedule", "weight_decay")
+
+
 class Learned:
     """What an estimator holds by its one reference; fields marked `ATTRIBUTE` are attributes of the estimator."""
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the estimator by name, without those that this fit does not have."""
-        marked = [f.name for f in fields(self) if f.metadata.get("is_attribute")]  # type: ignore[arg-type]
-        return {f"{name}_": getattr(self, name) for name in marked if getattr(self, name) is not None}
+        marked = _marked(type(self))  # type: ignore[arg-type]  # mypy takes no class for hashable
+        return {name: getattr(self, marked[name]) for name in marked if getattr(self, marked[name]) is not None}
+
+    def attribute(self, name: str) -> Any:
+        """One attribute of the estimator; None where there is none of that name."""
+        marked = _marked(type(self))  # type: ignore[arg-type]
+        return getattr(self, marked[name]) if name in marked else None
+
+
+@cache
+def _marked(kind: Any) -> dict[str, str]:
+    """The attributes of the estimator by name, in the order of the fields of a class -> the field."""
+    return {f"{f.name}_": f.name for f in fields(kind) if f.metadata.get("is_attribute")}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -96,6 +131,11 @@ class Fitted(Learned):
         Signs of the components in the module's order, taken after initialisation.
     training_state : dict or None
         Trained weights, optimizers and number of steps; None once stored without them.
+    prior_is_fitted : bool
+        Whether the prior was fitted to the codes after the training, which went on under N(0, I).
+    combinations : ndarray (m, G + 1) or None
+        Conditions of fitted rows, in data space, and in the last column how often each of these combinations comes: at
+        most 10 000, which `sample` draws from. None without conditions.
     n_features_in, ... : object
         The attributes of `VAETransformer` of that name.
     """
@@ -110,6 +150,8 @@ class Fitted(Learned):
     score_noise: Tensor
     module_signs: list[float]
     training_state: dict[str, Any] | None
+    prior_is_fitted: bool
+    combinations: np.ndarray | None = None
     n_features_in: int = field(metadata=ATTRIBUTE)
     feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
     module: LatentVariableModel = field(metadata=ATTRIBUTE)
@@ -122,7 +164,6 @@ class Fitted(Learned):
     kl_per_component: Any | None = field(metadata=ARRAY)
     noise_variance: Any = field(metadata=ARRAY)
     likelihoods: dict[Any, Family] = field(metadata=ATTRIBUTE)
-    code_density: "GaussianMixture | None" = field(metadata=ATTRIBUTE)
 
     def __repr__(self) -> str:
         return f"<Fitted: {self.n_features_in} columns, {self.module.n_components} components, {self.n_iter} epochs>"
@@ -132,14 +173,29 @@ class Fitted(Learned):
         """Posterior, prior and objective of the fitted model."""
         return Parts(*(self.config[f.name] for f in fields(Parts)))
 
+    def lacks(self, what: str) -> str | None:
+        """Say what `Parts.lacks` says; a mixture that the fit has put in place of N(0, I) is a density, not groups."""
+        if what == "groups" and self.prior_is_fitted:
+            return (
+                f"prior='auto' has fitted {self.parts.prior!r} to the codes as a density, whose members need not be "
+                "groups: fit with prior='mixture', or take prior_responsibilities."
+            )
+        return self.parts.lacks(what, self.module.n_components)
+
     @property
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the estimator by name; `fitted_` is the whole value."""
-        return {"fitted_": self, **super().attributes}
+        """Attributes of the estimator by name; `fitted_` is the whole value, and `prior_` is made for the occasion."""
+        return {"fitted_": self, "prior_": self.prior, **super().attributes}
+
+    def attribute(self, name: str) -> Any:
+        """One attribute of the estimator; None where there is none of that name."""
+        if name == "prior_":
+            return self.prior
+        return self if name == "fitted_" else super().attribute(name)
 
     def module_in(self, dtype: torch.dtype) -> LatentVariableModel:
-        """Give the module in a precision, as a copy where it is not float32."""
-        return in_precision(self.module, dtype)
+        """Give the module in a precision, where it is in another as a kept copy that nobody may write into."""
+        return kept_in_precision(self.module, dtype)
 
     def inference_dtype(self, dtype: Any) -> torch.dtype:
         """Give the precision of inference for a table of this dtype."""
@@ -154,30 +210,42 @@ class Fitted(Learned):
             signs = signs.repeat_interleave(n_classes)
         return order, signs.to(tensor.dtype)
 
-    def in_data_space(self, module: LatentVariableModel, z: Tensor) -> InDataSpace:
-        """Give p(x given z) of codes z (S, B, K) in the module's own order, in data space."""
-        return InDataSpace(module.decode(z), module.likelihood, self.columns)
+    def own_codes(self, Z: Any) -> tuple[LatentVariableModel, Tensor]:
+        """Give the module in the precision of codes Z, and these in the module's own order, (n, K)."""
+        dtype = self.inference_dtype(Z.dtype)
+        z = as_tensor(Z).to(self.device, dtype).clamp(-FARTHEST_CODE, FARTHEST_CODE)
+        order, signs = self.output_map(z)
+        ordered = torch.empty_like(z)
+        ordered[:, order] = z * signs
+        return self.module_in(dtype), ordered
+
+    @property
+    def usual_conditions(self) -> np.ndarray | None:
+        """The conditions (1, G), in data space, that most of the fitted rows have; None without conditions."""
+        if self.combinations is None:
+            return None
+        return self.combinations[[int(self.combinations[:, -1].argmax())], :-1]
+
+    def in_data_space(self, module: LatentVariableModel, z: Tensor, given: Tensor | None = None) -> InDataSpace:
+        """Give p(x given z) of codes z (S, B, K) in the module's own order, and given cells (B, G), in data space."""
+        return InDataSpace(module.decode(z, given), module.likelihood, self.columns)
 
     @property
     def n_nodes(self) -> int:
         """Number of quadrature nodes per cell of a mean in data space."""
         return N_NODES if self.columns.maps else 1
 
-    def code_prior(self, module: LatentVariableModel) -> Distribution:
-        """Give the distribution that latent codes are drawn from: the mixture fitted to them, or the prior."""
-        if self.code_density is not None:
-            return as_normal_mixture(self.code_density, next(module.parameters()))
-        return module.prior(module.encode)
+    @property
+    def prior(self) -> Distribution:
+        """The distribution of latent codes in the order and with the signs of `transform`, in float64."""
+        module = copy.deepcopy(self.module).cpu().double()
+        with torch.no_grad():
+            return reordered(module.prior(module.encode), *self.output_map(torch.zeros(0, dtype=torch.float64)))
 
 
 def inference_dtype(device: str, dtype: Any) -> torch.dtype:
     """Give the precision of inference on a device: "mps" has no float64."""
     return torch.float32 if device == "mps" else torch_float(dtype)
-
-
-def in_precision(module: LatentVariableModel, dtype: torch.dtype) -> LatentVariableModel:
-    """Give a float32 module in a precision, as a copy where that is not float32."""
-    return module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
 
 
 class HoldsFit:
@@ -190,13 +258,14 @@ class HoldsFit:
 
     def __getattr__(self, name: str) -> Any:
         learned = learned_of(self)
-        if learned is not None and not name.startswith("_") and name in learned.attributes:
-            return learned.attributes[name]
+        value = None if learned is None or name.startswith("_") else learned.attribute(name)
+        if value is not None:
+            return value
         return super().__getattribute__(name)  # once more, for its error: that of a hidden method gives the reason
 
     def __setattr__(self, name: str, value: Any) -> None:
         learned = learned_of(self)
-        if name.endswith("_") and name not in VALIDATED and learned is not None and name in learned.attributes:
+        if name.endswith("_") and name not in VALIDATED and learned is not None and learned.attribute(name) is not None:
             raise AttributeError(
                 f"{name} belongs to the fit of this {type(self).__name__} and cannot be set. Fit anew."
             )

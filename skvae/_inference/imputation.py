@@ -3,7 +3,8 @@
     E[f(x_mis) | x_obs] = sum_s w_s E[f(x_mis) | z_s] / sum_s w_s,   w_s = p(x_obs | z_s) p(z_s) / r(z_s)
 
 Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995), so that
-weights stay bounded where the encoder has never seen such missing values.
+weights stay bounded where the encoder has never seen such missing values. A posterior of independent normal components
+is too narrow where cells are missing: its place in r takes the joint normal that it approximates.
 """
 
 import math
@@ -11,12 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 
 from ..distributions.latent import joint_log_prob
+from ..families.discrete import Constant
+from ..families.given import Given
 from ..families.likelihood import observed_log_prob
 from ..model import LatentVariableModel
+from ..posteriors.conditioning import joint_normal, push_joint
 from .decoded import InDataSpace
+from .evaluation import floored
 
 __all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
 
@@ -37,31 +42,28 @@ class Draws:
         return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
 
 
-def weighted_draws(
-    model: LatentVariableModel,
-    x: Tensor,
-    mask: Tensor | None,
-    u: Tensor,
-    z_prior: Tensor,
-    p: Distribution | None = None,
-) -> Draws:
-    """Give codes of rows x (B, D) from noise u (S_q, 1 or B, n_noise), and from draws of the prior, z_prior (S_p, K).
-
-    Parameters
-    ----------
-    p : Distribution, optional
-        A prior in place of the model's own.
-    """
-    q, p = model.encode(x, mask), model.prior(model.encode) if p is None else p
-    z = torch.cat([model.posterior.push(q, u), z_prior[:, None].expand(-1, len(x), -1)])
+def weighted_draws(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor) -> Draws:
+    """Codes of rows x (B, D): of q from noise u (S_q, 1 or B, n_noise), and of the prior z_prior (S_p, 1 or B, K)."""
+    p = model.prior(model.encode)
+    q, z_q = _proposal(model, x, mask, u)
+    z = torch.cat([z_q, z_prior.expand(-1, len(x), -1)])
     share = len(z_prior) / len(z)
     log_pz = joint_log_prob(p, z)
     log_rz = joint_log_prob(q, z) + math.log1p(-share)
     if share:
         log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
-    decoded = model.decode(z)
+    decoded = model.decode(z, model.given(x, mask))
     log_px = observed_log_prob(decoded, x, mask).sum(-1)
-    return Draws(z, log_px + log_pz - log_rz, decoded)
+    return Draws(z, floored(log_px + log_pz - log_rz), decoded)
+
+
+def _proposal(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> tuple[Distribution, Tensor]:
+    """Give a distribution of the codes of rows, and its draws (S, B, K): q, correlated as the observed cells ask."""
+    q = model.encode(x, mask)
+    if mask is None or not isinstance(q, Normal):
+        return q, model.posterior.push(q, u)
+    joint = joint_normal(q, model.encoder.precision_given(mask))
+    return joint, push_joint(joint, u)
 
 
 def effective_size(draws: Draws) -> Tensor:
@@ -82,10 +84,13 @@ def expected_values(p: InDataSpace, w: Tensor) -> Tensor:
     """
     exact = w.cpu().double()
     exact = exact / exact.sum(0)  # an offset of 1e9 shows an error in the seventh digit of the sum
-    values = (exact[..., None] * p.mean).sum(0)
+    mean = p.mean
+    values = (exact[..., None] * mean).sum(0)
     part: Any  # what families with categories give has `probs`
     for family, columns, part in p.likelihood.parts(p.p):
-        if family.n_categories is not None:
+        if isinstance(family, Constant | Given):
+            values[:, columns] = mean[0][:, columns]  # to the last digit
+        elif family.n_categories is not None:
             probabilities = (w[..., None, None] * part.probs).sum(0)
             values[:, columns] = probabilities.argmax(-1).cpu().double()
         elif family.support is torch.distributions.constraints.boolean:

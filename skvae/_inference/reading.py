@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._tables.validation import validated
-from .._utils.arrays import like, on_host, torch_float
+from .._utils.arrays import like, narrowed, on_host, torch_float
 from .._utils.compat import check_same_namespace
 from .._utils.threads import limited_threads
 from ..model import LatentVariableModel
@@ -63,15 +63,15 @@ def over_chunks(
     """Do the same for a validated table and give a tensor; `dtype` is the precision, by default that of X."""
     table = X if isinstance(X, Tensor) else on_host(X)
     dtype = fitted.inference_dtype(X.dtype) if dtype is None else dtype
-    module = fitted.module_in(dtype)
-    step = evaluation.chunk_rows(module, n_samples)
+    step = evaluation.chunk_rows(fitted.module, n_samples)
     values: Any = None  # its shape is that of the first part
-    with limited_threads(table.shape[0] * module.work(n_samples)), torch.no_grad():
+    with limited_threads(table.shape[0] * fitted.module.work(n_samples)), torch.no_grad():
+        module = fitted.module_in(dtype)
         for i in range(0, table.shape[0], step):
             rows = table[i : i + step]
             x, mask = fitted.columns.tensors(rows, fitted.device, dtype)
             part = function(module, x, mask, rows) if with_rows else function(module, x, mask)
             if values is None:
                 values = part.new_empty((table.shape[0], *part.shape[1:]), dtype=torch_float(X.dtype))
-            values[i : i + step] = part
+            values[i : i + step] = narrowed(part, values.dtype)
     return values

@@ -11,9 +11,10 @@ from .._tables.columns import Columns
 from .._tables.selection import RowSelection
 from ..model import LatentVariableModel
 from . import evaluation
-from .fitted import in_precision, inference_dtype
+from .fitted import inference_dtype
+from .precision import in_precision
 
-__all__ = ["LIVE", "Inspected", "information", "inspected", "mean_bound", "weighted_mean"]
+__all__ = ["LIVE", "Inspected", "by_row", "information", "inspected", "mean_bound", "weighted_mean"]
 
 LIVE = 0.05  # nats: a component with less information is switched off
 
@@ -44,6 +45,17 @@ def weighted_mean(
     masks = [None] * len(x) if mask is None else mask.split(step)
     with torch.no_grad():  # a sum, since small results that stay would fragment the heap
         return sum(share @ function(*pair) for share, *pair in zip(w.split(step), x.split(step), masks, strict=False))
+
+
+def by_row(function: Callable, module: LatentVariableModel, x: Tensor, mask: Any, n_samples: int) -> np.ndarray:
+    """Give function(x, mask) of each row, (n,), without gradients, chunk by chunk."""
+    step = evaluation.chunk_rows(module, n_samples)
+    values = np.empty(len(x))
+    with torch.no_grad():  # written where they belong at once, since small results that stay would fragment the heap
+        for begin in range(0, len(x), step):
+            chunk = slice(begin, begin + step)
+            values[chunk] = function(x[chunk], None if mask is None else mask[chunk]).cpu()
+    return values
 
 
 def information(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: Tensor, u: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ category of C levels stands in it as C indicators, [x = c] / sqrt(p_c): so it ha
 weight that multiple correspondence analysis and factor analysis of mixed data give it (Pages 2004).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,10 +23,23 @@ from .._tables.missing import has_missing
 from .._tables.moments import column_sums, moments
 from .._tables.sampling import draw_positions
 from .._tables.selection import RowSelection
+from .._tables.ties import rounding_variance
 from .._utils.random import torch_generator
+from ..distributions.normal_mixtures import best_normals
 from ..model import LatentVariableModel
-from .indicators import indicators, information_noise, per_indicator, smoothed, sums, tied_noise
-from .linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis, probabilistic_pca
+from ..posteriors.base import HeadInit
+from .indicators import Varying, atom_shares, indicators, information_noise, per_indicator, smoothed, sums, tied_noise
+from .linear_gaussian import (
+    LinearGaussian,
+    ObservedCells,
+    SecondMoments,
+    all_directions,
+    climb,
+    factor_analysis,
+    probabilistic_pca,
+)
+from .matched import AS_SOLVED, Adjusted, match
+from .regression import Regressors, cross_moments, fitted_log_scales
 
 __all__ = ["INITS", "RACE", "EMSteps", "start"]
 
@@ -39,13 +52,21 @@ _MAX_CELLS = 20_000_000  # the initialisation sees at most this many cells: a ra
 _MAX_INDICATORS = 5_000_000  # fewer where categories widen the table
 _MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with missing values
 _EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likelihood and directions still near PCA's
+_TOL, _TOL_OF_SLOPES = 1e-5, 1e-9  # nats in ten steps of it: of slopes in conditions, the fixed point is asked for
 _EM_OPERATIONS = 5e9  # that EM on rows with missing values may take
 _MAX_REGRESSED = 10_000
+_CLUSTERED, _MOST_CLUSTERED = 10, 2000  # directions, and rows, in which classes are looked for
 _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 
 
 def start(
-    model: LatentVariableModel, columns: Columns, X: RowSelection, weight: np.ndarray, init: str, seed: int
+    model: LatentVariableModel,
+    columns: Columns,
+    X: RowSelection,
+    weight: np.ndarray,
+    init: str,
+    seed: int,
+    seeks_groups: bool = False,
 ) -> None:
     """Write the closed-form initialisation for the rows X, in data space with NaN for missing, into `model`.
 
@@ -61,6 +82,9 @@ def start(
     init : {"pca", "early_factor_analysis", "factor_analysis", "random"}
     seed : int
         For the randomised solver of wide tables.
+    seeks_groups : bool, default=False
+        Whether normal codes with as many components as columns take all of them, and leave the columns little noise,
+        and one categorical variable begins at clusters.
     """
     n_indicators = int(columns.n_levels.sum())
     n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
@@ -73,13 +97,23 @@ def start(
 
     with torch.no_grad():
         _set_encoder_units(model, columns, mean, unit)
+        regressors = Regressors(model, X, weight)
         if init == "random":
             return
-        solution = _solve(model, columns, centred, weight, init, seed)
-        resolution = _resolution(centred, weight)
-        _write(model, columns, solution, mean, unit, resolution)
-        if model.posterior and not _is_normal(model):
-            _regress_on_codes(model, columns, X, weight, mean, resolution * np.square(unit), seed)
+        varying = Varying(columns)
+        known, solved = regressors.of(X), partial(_solved, model, init=init, seed=seed, seeks_groups=seeks_groups)
+        solution = varying.placed(_solve(model, varying, varying.of(centred), regressors, known, weight, solved))
+        rounding = per_indicator(columns, rounding_variance(columns, X)) / np.square(unit)
+        resolution = np.maximum(_resolution(centred, weight), rounding)
+        shares = atom_shares(columns, X, weight)
+        write = partial(_write, model, columns, solution, regressors, mean, unit, resolution, shares)
+        write()
+        if model.posterior and _is_normal(model):
+            match(model, columns, X, weight, write, seed)
+        elif model.posterior:
+            if seeks_groups and model.n_components == 1:
+                _write_classes(model, columns, centred, weight, mean, unit, seed)
+            _regress_on_codes(model, columns, X, regressors, weight, mean, resolution * np.square(unit), shares, seed)
 
 
 def _divisors(columns: Columns, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -93,39 +127,120 @@ def _set_encoder_units(model: LatentVariableModel, columns: Columns, mean: np.nd
     encoder: Any = model.encoder  # its buffers are of no declared type
     if not encoder:
         return
-    numbers = per_indicator(columns, columns.is_number)
+    numbers = per_indicator(columns, _read_as_numbers(columns))
     mean, unit = mean[numbers], unit[numbers]
-    large = columns.has_units("scale")[columns.is_number] | (unit > 1)
+    large = columns.has_units("scale")[_read_as_numbers(columns)] | (unit > 1)
     encoder.fill.copy_(torch.from_numpy(mean))
     encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
     encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
 
 
+def _read_as_numbers(columns: Columns) -> np.ndarray:
+    """Which columns the encoder reads as numbers, (D,) bool."""
+    return columns.is_number & ~columns.is_given
+
+
 def _solve(
-    model: LatentVariableModel, columns: Columns, centred: RowSelection, weight: np.ndarray, init: str, seed: int
+    model: LatentVariableModel,
+    varying: Varying,
+    centred: RowSelection,
+    regressors: Regressors,
+    known: RowSelection,
+    weight: np.ndarray,
+    solved: Callable[..., LinearGaussian],
 ) -> LinearGaussian:
-    """The linear-Gaussian solution for indicators (n, D') with NaN for missing."""
-    n_components, tie_noise = model.n_components, partial(tied_noise, columns)
-    second = SecondMoments(centred.mapped(np.nan_to_num), weight)
+    """The linear-Gaussian solution for indicators (n, D') with NaN for missing, and regressors (n, R)."""
+    if not regressors.n:
+        return solved(varying.tied_noise, centred, None, None, weight)
+    slopes = cross_moments(centred, known, weight)
+    solution = solved(varying.tied_noise, centred, known, slopes, weight)
+    scaled = varying.taken(model.likelihood.scaled[0])
+    if not scaled.any():
+        return solution
+    left = _deviations(centred, known, solution.mean, solution.slopes)
+    log_scales = fitted_log_scales(left, known, weight, regressors.of_levels()) * scaled[:, None]
+    left = _deviations(centred, known, solution.mean, solution.slopes, log_scales)
+    again = solved(varying.tied_noise, left, None, None, weight)
+    return replace(again, mean=solution.mean + again.mean, slopes=solution.slopes, log_scales=log_scales)
+
+
+def _solved(
+    model: LatentVariableModel,
+    tie_noise: Callable,
+    centred: RowSelection,
+    known: RowSelection | None,
+    slopes: np.ndarray | None,
+    weight: np.ndarray,
+    init: str,
+    seed: int,
+    seeks_groups: bool,
+) -> LinearGaussian:
+    """The solution without scales: of residuals where slopes (D', R) in the regressors are known."""
+    n_components, R = model.n_components, 0 if known is None else known.shape[1]
+    if centred.shape[1] == 0:
+        return LinearGaussian(np.zeros((0, 0)), np.zeros(0), slopes=slopes)
+    residuals = centred if known is None else _deviations(centred, known, 0.0, slopes)
+    second = SecondMoments(residuals.mapped(np.nan_to_num), weight)
+    sharp = all_directions(second, n_components, tie_noise) if seeks_groups and not has_missing(centred) else None
+    if sharp is not None:
+        return replace(sharp, slopes=slopes)
     if init == "factor_analysis":
         max_iter = _affordable_em_steps(model, second)
         solution = factor_analysis(second, n_components, tie_noise, seed, max_iter)
     else:
         solution = probabilistic_pca(second, n_components, tie_noise, seed)
+    solution = replace(solution, slopes=slopes)
     rows: SecondMoments | ObservedCells = second
-    if solution.loadings.shape[1] == 0:
+    if solution.loadings.shape[1] == 0 and known is None:
         return solution
     if has_missing(centred):
-        n_rows = max(1, _MAX_POSTERIORS // (n_components + 1) ** 2)
-        rows = observed = ObservedCells(centred.take(slice(n_rows)), weight[:n_rows])
+        n_rows = max(1, _MAX_POSTERIORS // (n_components + 1 + R) ** 2)
+        first = slice(n_rows)
+        seen = None if known is None else known.take(first)
+        rows = observed = ObservedCells(centred.take(first), weight[first], seen)
+        solution = _given_observed(solution, observed, weight[first], tie_noise, init == "factor_analysis")
+    if init == "early_factor_analysis" and solution.loadings.shape[1]:
+        climbed = climb(solution, rows, tie_noise, _EARLY_STEPS)
+        return climbed if climbed.slopes is not None else replace(climbed, slopes=solution.slopes)
+    return solution
 
-        def one_noise(noise: np.ndarray) -> np.ndarray:  # the mean over the observed cells, for all columns
-            return tie_noise(np.full_like(noise, np.average(noise, weights=observed.observed)))
 
-        tie = tie_noise if init == "factor_analysis" else one_noise
-        max_iter = int(np.clip(_EM_OPERATIONS / (4 * observed.X.size * (n_components + 1) ** 2), 20, 1000))
-        solution = climb(solution, rows, tie, max_iter, tol=1e-5)
-    return climb(solution, rows, tie_noise, _EARLY_STEPS) if init == "early_factor_analysis" else solution
+def _deviations(
+    centred: RowSelection,
+    known: RowSelection,
+    mean: np.ndarray | float,
+    slopes: np.ndarray | None,
+    log_scales: np.ndarray | None = None,
+) -> RowSelection:
+    """What regressors (n, R) leave of indicators (n, D'), in their scales; both are maps of the same rows."""
+    read, regressors = centred.function, known.function
+    assert read is not None
+    assert regressors is not None
+    assert slopes is not None
+
+    def deviations(rows: Any) -> np.ndarray:
+        r = regressors(rows)
+        left = read(rows) - mean - r @ slopes.T
+        return left if log_scales is None else left * np.exp(-r @ log_scales.T)
+
+    return RowSelection(centred.table, centred.index, deviations, centred.shape[1])
+
+
+def _given_observed(
+    solution: LinearGaussian, observed: ObservedCells, weight: np.ndarray, tie_noise: Callable, is_full: bool
+) -> LinearGaussian:
+    """EM on the observed cells; noise is one for all columns, their mean, unless it is to be factor analysis."""
+    n, K, R = observed.X.shape[0], solution.loadings.shape[1], observed.regressors.shape[1]
+    max_iter = int(np.clip(_EM_OPERATIONS / (4 * observed.X.size * (K + 1 + R) ** 2), 20, 1000))
+    tol = _TOL_OF_SLOPES if R else _TOL
+    if is_full:
+        n_rows = np.maximum(max(weight.sum(), n) * observed.observed, 1.0)
+        return climb(solution, observed, tie_noise, max_iter, tol, n_rows)
+
+    def one_noise(noise: np.ndarray) -> np.ndarray:
+        return tie_noise(np.full_like(noise, np.average(noise, weights=observed.observed)))
+
+    return climb(solution, observed, one_noise, max_iter, tol)
 
 
 class EMSteps:
@@ -142,10 +257,12 @@ class EMSteps:
     """
 
     def __init__(self, model: LatentVariableModel, columns: Columns, X: RowSelection, weight: np.ndarray) -> None:
-        self.columns = columns
+        self.columns, self.varying = columns, Varying(columns)
+        self.regressors = Regressors(model, X, weight)
         self.mean, _ = moments(X, weight)
         centred = X.mapped(lambda rows: rows - self.mean)
         self.resolution = _resolution(centred, weight)
+        centred = self.varying.of(centred)
         some_missing = has_missing(centred)
         self.rows: SecondMoments | ObservedCells = (
             ObservedCells(centred.take(), weight) if some_missing else SecondMoments(centred, weight)
@@ -153,15 +270,20 @@ class EMSteps:
         with torch.no_grad():
             affine = model.decoder.affine
             variance = model.decode(affine.bias.new_zeros(1, 1, model.width)).variance[0, 0]
-            loadings, noise, bias = (a.cpu().double().numpy() for a in (affine.weight, variance, affine.bias))
-            self.solution = LinearGaussian(loadings, noise, bias - self.mean if some_missing else 0.0)
+            place = model.likelihood.order.argsort()  # of each column among the decoder's numbers
+            found = affine.weight[place], variance, affine.bias[place]
+            loadings, noise, bias = (a.cpu().double().numpy() for a in found)
+            solution = LinearGaussian(loadings, noise, bias - self.mean if some_missing else 0.0)
+            self.solution = self.varying.taken_from(solution)
 
     @torch.no_grad()
     def __call__(self, models: Iterable[LatentVariableModel]) -> dict[str, float]:
         """One step, written into each model; the loss is the exact negative log-likelihood, which never rises."""
-        self.solution = self.rows.em_step(self.solution, partial(tied_noise, self.columns))
+        self.solution = self.rows.em_step(self.solution, self.varying.tied_noise)
+        solution = self.varying.placed(self.solution)
         for module in models:
-            _write(module, self.columns, self.solution, self.mean, np.ones(len(self.mean)), self.resolution)
+            ones = np.ones(len(self.mean))
+            _write(module, self.columns, solution, self.regressors, self.mean, ones, self.resolution, {})
         return {"loss": -self.rows.log_likelihood(self.solution)}
 
 
@@ -201,12 +323,14 @@ def _regress_on_codes(
     model: LatentVariableModel,
     columns: Columns,
     X: RowSelection,
+    regressors: Regressors,
     weight: np.ndarray,
     mean: np.ndarray,
     resolution: np.ndarray,
+    shares: dict[int, np.ndarray],
     seed: int,
 ) -> None:
-    """Write the regression of rows X on draws of their latent codes into the decoder, with its residuals as noise.
+    """Write the regression of rows X on draws of their codes and on conditions into the decoder, residuals as noise.
 
     Codes on a part of the line, or classes, imitate normal ones badly; without this the noise of the linear model, far
     too small for what they explain, would cost tens of nats.
@@ -219,63 +343,156 @@ def _regress_on_codes(
     widened = indicators(columns, working)
     widened = np.where(np.isnan(widened), mean, widened)
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
-    z = (z - center) / scale
+    z = np.concatenate([(z - center) / scale, regressors.of(X).take(rows)], 1)
     loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (widened - mean)).T
     noise = np.square(widened - mean - z @ loadings.T).mean(0)
-    slope, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution)
-    model.decoder.affine.weight.copy_(slope / torch.from_numpy(scale))
-    model.decoder.affine.bias.copy_(bias - slope @ torch.from_numpy(center / scale))
+    slope, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution, shares)
+    K = len(scale)
+    bias = bias - slope[:, :K] @ torch.from_numpy(center / scale)
+    slope[:, :K] /= torch.from_numpy(scale)
+    _write_decoder(model, slope, bias, regressors, np.eye(K), np.zeros(K))
+
+
+def _write_decoder(
+    model: LatentVariableModel,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    regressors: Regressors,
+    basis: np.ndarray,
+    offset: np.ndarray,
+) -> None:
+    """Put raw numbers that are affine in t = basis z + offset and in regressors r (R, K' + R) into the linear path."""
+    K = len(offset)
+    of_codes, of_conditions = weight[:, :K], weight[:, K:] @ torch.from_numpy(regressors.T.T)
+    model.decoder.affine.weight.copy_(torch.cat([of_codes @ torch.from_numpy(basis), of_conditions], 1))
+    model.decoder.affine.bias.copy_(bias + of_codes @ torch.from_numpy(offset))
 
 
 def _write(
     model: LatentVariableModel,
     columns: Columns,
     solution: LinearGaussian,
+    regressors: Regressors,
     mean: np.ndarray,
     unit: np.ndarray,
     resolution: np.ndarray,
+    shares: dict[int, np.ndarray],
+    adjusted: Adjusted = AS_SOLVED,
 ) -> None:
     """Put the linear model into the linear paths and silence nothing else: the nets end in zeros already.
 
     The decoder has the noise of the solution, the encoder the noise that fits what its columns say about z; for
     Gaussian columns that is the same.
     """
-    mean = mean + solution.mean * unit
+    # Where cells are missing EM moves the means; those of shares and amounts might leave their range, and stay.
+    on_line = per_indicator(columns, columns.has_units("standard"))
+    mean = mean + np.where(on_line, solution.mean * unit, 0.0)
     informative = information_noise(columns, mean, solution.noise * np.square(unit)) / np.square(unit)
     solution = solution.rotated(informative).padded(model.n_components)
-    inference = replace(solution, noise=informative)
+    inference = replace(solution, noise=informative * _each(columns, adjusted.doubts))
     projection, covariance = inference.posterior()
     projection = projection / unit
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     encoder: Any = model.encoder
     if encoder:
-        basis, offset = _write_encoder(model, columns, projection, covariance, mean)
+        basis, offset = _write_encoder(model, columns, projection, covariance, mean, model.posterior.start)
         precision = sums(columns, inference.precisions())
         encoder.precision.copy_(torch.from_numpy(precision))
-    noise, resolution = solution.noise * np.square(unit), resolution * np.square(unit)
-    weight, bias = model.likelihood.start(mean, solution.loadings * unit[:, None], noise, resolution)
-    model.decoder.affine.weight.copy_(weight @ torch.from_numpy(basis))
-    model.decoder.affine.bias.copy_(bias + weight @ torch.from_numpy(offset))
+        _write_expectations(model, columns, solution, regressors, unit)
+    loadings = solution.loadings
+    if solution.slopes is not None:
+        loadings = np.concatenate([loadings, solution.slopes], 1)
+    kept, resolution = _each(columns, adjusted.slopes)[:, None] * loadings, resolution * np.square(unit)
+    left = np.square(loadings).sum(1) - np.square(kept).sum(1)
+    noise = (solution.noise + left) * np.square(unit)
+    mean = mean + np.where(on_line, _each(columns, adjusted.shifts) * np.sqrt(noise), 0.0)
+    noise = noise * _each(columns, adjusted.spreads)
+    weight, bias = model.likelihood.start(mean, kept * unit[:, None], noise, resolution, shares)
+    _write_decoder(model, weight, bias, regressors, basis, offset)
+    if solution.log_scales is not None:
+        first = per_indicator(columns, np.arange(len(columns.families))).searchsorted(model.likelihood.scaled[0])
+        model.decoder.log_scale.copy_(torch.from_numpy(solution.log_scales[first] @ regressors.T.T))
+
+
+def _write_expectations(
+    model: LatentVariableModel, columns: Columns, solution: LinearGaussian, regressors: Regressors, unit: np.ndarray
+) -> None:
+    """Tell the encoder what the conditions let expect: of numbers first, then of indicators."""
+    if solution.slopes is None:
+        return
+    encoder: Any = model.encoder
+    if solution.log_scales is not None:
+        log_scales = torch.from_numpy(solution.log_scales @ regressors.T.T)
+        encoder.log_scale.copy_(log_scales[torch.from_numpy(per_indicator(columns, _read_as_numbers(columns)))])
+    expected = unit[:, None] * solution.slopes @ regressors.T.T
+    numbers, levels = (per_indicator(columns, a) for a in (_read_as_numbers(columns), ~columns.is_number))
+    encoder.expected.copy_(torch.from_numpy(np.concatenate([expected[numbers], expected[levels]])))
+
+
+def _each(columns: Columns, values: np.ndarray | float) -> np.ndarray:
+    """A number, or one for each column, as one for each indicator, (D',)."""
+    return per_indicator(columns, np.broadcast_to(values, len(columns.families)))
+
+
+def _write_classes(
+    model: LatentVariableModel,
+    columns: Columns,
+    centred: RowSelection,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    unit: np.ndarray,
+    seed: int,
+) -> None:
+    """Put linear discriminants of clusters of the linear codes into the encoder, as the logits of classes.
+
+    With members N(mu_c, S) of weights pi_c over codes t, they are mu_c' S^-1 t + ln pi_c - mu_c' S^-1 mu_c / 2.
+    """
+    varying = Varying(columns)
+    second = SecondMoments(varying.of(centred).mapped(np.nan_to_num), weight)
+    every = all_directions(second, _CLUSTERED, varying.tied_noise)
+    solution = varying.placed(every or probabilistic_pca(second, _CLUSTERED, varying.tied_noise, seed))
+    projection, covariance = solution.posterior()
+    if not len(projection):
+        return
+    few = slice(_MOST_CLUSTERED)
+    codes = np.nan_to_num(centred.take(few)) @ projection.T
+    normals = best_normals(codes, weight[few], model.width, "full", seed)
+    again = np.arange(model.width) % len(normals.weights)  # fewer codes than classes: some stand twice
+    means, shares = normals.means[again], normals.weights[again]
+    within = np.einsum("m,mij,mkj->ik", normals.weights, normals.factors, normals.factors)
+    slopes = np.linalg.solve(within, means.T).T
+    constants = np.log(shares) - 0.5 * np.sum(slopes * means, axis=1)
+
+    def discriminants(mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
+        nothing = np.zeros((1, model.width)), np.zeros(1)  # the decoder is regressed on the classes
+        return slopes @ projection, slopes @ mean + constants, *nothing
+
+    _write_encoder(model, columns, projection / unit, covariance, mean, discriminants)
 
 
 def _write_encoder(
-    model: LatentVariableModel, columns: Columns, projection: np.ndarray, covariance: np.ndarray, mean: np.ndarray
+    model: LatentVariableModel,
+    columns: Columns,
+    projection: np.ndarray,
+    covariance: np.ndarray,
+    mean: np.ndarray,
+    start: Callable[[np.ndarray, np.ndarray, np.ndarray], HeadInit],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The code N(projection (x - mean), covariance): x are numbers, shifted and divided, and indicators."""
+    """What `start` makes of the code N(projection (x - mean), covariance): x are scaled numbers, and indicators."""
     encoder: Any = model.encoder
-    numbers = per_indicator(columns, columns.is_number)
+    numbers, levels = (per_indicator(columns, a) for a in (_read_as_numbers(columns), ~columns.is_number))
     encoder.fill.copy_(torch.from_numpy(mean[numbers]))
     center, size = (buffer.cpu().double().numpy() for buffer in (encoder.center, encoder.unit))
     projection = projection.copy()
     projection[:, numbers] *= size
     constant = projection[:, numbers] @ ((center - mean[numbers]) / size)
-    weight, bias, basis, offset = model.posterior.start(constant, projection, covariance)
+    weight, bias, basis, offset = start(constant, projection, covariance)
     encoder.affine.weight.copy_(torch.from_numpy(weight[:, numbers]))
     encoder.affine.bias.copy_(torch.from_numpy(bias))
     if not columns.is_number.all():
         # An average row adds nothing, and a missing category is one.
         average = sums(columns, (weight * mean).T)[~columns.is_number]
         owner = np.repeat(np.arange(len(average)), columns.n_levels[~columns.is_number])
-        encoder.table[:-1].copy_(torch.from_numpy(weight[:, ~numbers].T - average[owner]))
+        encoder.table[:-1].copy_(torch.from_numpy(weight[:, levels].T - average[owner]))
         encoder.table[-1].zero_()
     return basis, offset

@@ -8,9 +8,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._tables.columns import Columns
+from .._tables.selection import RowSelection, column
 from ..families.base import Family
+from .linear_gaussian import LinearGaussian
 
-__all__ = ["indicators", "information_noise", "per_indicator", "smoothed", "sums", "tied_noise"]
+__all__ = [
+    "Varying",
+    "atom_shares",
+    "indicators",
+    "information_noise",
+    "per_indicator",
+    "smoothed",
+    "sums",
+    "tied_noise",
+]
 
 
 def indicators(columns: Columns, X: np.ndarray) -> np.ndarray:
@@ -42,6 +53,16 @@ def smoothed(columns: Columns, mean: np.ndarray, n_rows: float) -> np.ndarray:
     return np.where(is_number, mean, (mean * n_rows + 0.5) / (n_rows + 0.5 * levels))
 
 
+def atom_shares(columns: Columns, X: RowSelection, weight: np.ndarray) -> dict[int, np.ndarray]:
+    """How often each column of rows X (n, D) in model space has its atoms, with half a row more for each of them."""
+    shares = {}
+    for d, atoms in columns.atoms.items():
+        cells = column(X, d)
+        count = np.array([weight[cells == atom].sum() for atom in atoms])
+        shares[d] = (count + 0.5) / (weight[~np.isnan(cells)].sum() + 0.5 * (len(atoms) + 1))
+    return shares
+
+
 def tied_noise(columns: Columns, noise: np.ndarray) -> np.ndarray:
     """Project noise variances of indicators (D',) on those that each column's family can have."""
     noise = noise.copy()
@@ -56,6 +77,55 @@ def information_noise(columns: Columns, mean: np.ndarray, noise: np.ndarray) -> 
     for family, own in _groups(columns):
         noise[own] = family.information_noise(mean[own], noise[own])
     return noise
+
+
+class Varying:
+    """The indicators of the columns that are neither constant nor given, which a linear model is solved for.
+
+    Parameters
+    ----------
+    columns : Columns
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.which = per_indicator(columns, ~columns.is_constant & ~columns.is_given)
+
+    def of(self, X: RowSelection) -> RowSelection:
+        """Rows of these indicators alone, (n, D') -> (n, D'')."""
+        if self.which.all():
+            return X
+        return X.mapped(lambda rows: rows[:, self.which], int(self.which.sum()))
+
+    def taken(self, columns: list[int]) -> np.ndarray:
+        """Which of these indicators are those of some columns, (D'',) bool."""
+        chosen = np.isin(np.arange(len(self.columns.families)), columns)
+        return per_indicator(self.columns, chosen)[self.which]
+
+    def tied_noise(self, noise: np.ndarray) -> np.ndarray:
+        """`tied_noise` of these indicators, (D'') -> (D'')."""
+        everywhere = np.ones(len(self.which))
+        everywhere[self.which] = noise
+        return tied_noise(self.columns, everywhere)[self.which]
+
+    def placed(self, solution: LinearGaussian) -> LinearGaussian:
+        """A linear model of these indicators as one of all, of which the others say nothing of a code."""
+        loadings, noise = np.zeros((len(self.which), solution.loadings.shape[1])), np.ones(len(self.which))
+        mean = np.zeros(len(self.which))
+        loadings[self.which], noise[self.which], mean[self.which] = solution.loadings, solution.noise, solution.mean
+        return LinearGaussian(loadings, noise, mean, *map(self._placed, (solution.slopes, solution.log_scales)))
+
+    def _placed(self, slopes: np.ndarray | None) -> np.ndarray | None:
+        if slopes is None:
+            return None
+        everywhere = np.zeros((len(self.which), slopes.shape[1]))
+        everywhere[self.which] = slopes
+        return everywhere
+
+    def taken_from(self, solution: LinearGaussian) -> LinearGaussian:
+        """The part of a linear model of all indicators that is about these."""
+        mean = np.broadcast_to(solution.mean, len(self.which))
+        return LinearGaussian(solution.loadings[self.which], solution.noise[self.which], mean[self.which])
 
 
 def _groups(columns: Columns) -> Iterator[tuple[Family, np.ndarray]]:

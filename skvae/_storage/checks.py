@@ -11,9 +11,19 @@ from numpy.typing import DTypeLike
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from .._inference.fitted import Fitted
+from .._inference.fitted import OPTIMIZATION, STRUCTURE, Fitted
+from .._tables.columns import Columns
+from .._tables.scalings import SCALINGS
+from .._tables.schema import Schema, is_category
+from .._tables.templates import check_description
+from .._utils.component import Component
 from .._utils.damage import damage_is_a_value_error
+from ..model import LatentVariableModel
 from ..networks.base import Network
+from ..networks.perceptual import FeatureLoss
+from ..objectives.base import Objective
+from ..posteriors.base import Posterior
+from ..priors.base import Prior
 from .registry import is_built_in
 from .to_plain import arrays_of
 
@@ -21,16 +31,19 @@ __all__ = [
     "FORMAT_VERSION",
     "check",
     "check_array",
+    "check_columns",
+    "check_config",
     "check_fields",
-    "check_networks",
     "check_version",
     "check_weights",
     "damage_of_state",
+    "has_own",
     "refuse_attributes_of_the_fit",
     "refuse_methods",
 ]
 
 FORMAT_VERSION = 1
+_MOST_DECIMALS = 400  # no float64 has more
 _DAMAGED = "This is no VAETransformer as skvae stores it, or it is damaged: {}."
 
 
@@ -76,45 +89,137 @@ def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: DTypeLike)
     check(is_like, f"{name} has shape {array.shape} and type {array.dtype}, not {shape} and {np.dtype(dtype)}")
 
 
-def check_networks(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """See to it that networks are made for these columns, and ask for no memory that the stored weights do not fill."""
-    n_stored = sum(array.size for array in arrays.values())
+def check_config(config: dict[str, Any], arrays: dict[str, np.ndarray], n_features: int, n_components: int) -> None:
+    """See to it that components are made for these columns, and name no sizes that the stored weights do not fill."""
+    expected = set(inspect.signature(LatentVariableModel).parameters)
+    check(set(config) == expected, f"its components are {sorted(config)}, not {sorted(expected)}")
+    sizes = config["n_features"], config["n_components"]
+    check(sizes == (n_features, n_components), f"it has {sizes} columns and components, not {n_features, n_components}")
+    kinds: dict[str, Any] = {
+        **{"encoder": Network, "decoder": Network, "prior": Prior, "objective": Objective},
+        **{"posterior": (Posterior, type(None)), "feature_loss": (FeatureLoss, type(None))},
+    }
+    for name, kind in kinds.items():
+        check(isinstance(config[name], kind), f"its {name} is {config[name]!r}")
+        if isinstance(config[name], Component) and not isinstance(config[name], Network):
+            config[name].check()
     families = [family for family, columns in config["likelihood"] for _ in columns]
-    widest = [config["n_features"], config["n_components"]]
     for network in (config["encoder"], config["decoder"]):
-        check(isinstance(network, Network), f"a network of it is {network!r}")
         network.check(families)
-    for component in (config["encoder"], config["decoder"], config["prior"], config["posterior"]):
+    _check_columns_of_config(config, n_features)
+    _check_sizes(config, sum(array.size for array in arrays.values()))
+
+
+def _check_columns_of_config(config: dict[str, Any], n_features: int) -> None:
+    incomplete, ends = config["incomplete"], [*(config["scales"] or ()), *(config["reach"] or ())]
+    is_list = isinstance(incomplete, list) and all(type(d) is int and 0 <= d < n_features for d in incomplete)
+    check(is_list and len(set(incomplete)) == len(incomplete), f"its incomplete columns are {incomplete!r}")
+    for name in ("scales", "reach", "code_reach"):
+        check(config[name] is None or len(config[name]) == 2, f"its {name} are {config[name]!r}")
+    codes = config["code_reach"] or ()
+    check(all(len(end) == config["n_components"] for end in codes), f"it has ends of {[*map(len, codes)]} components")
+    for values in (config["column_weights"], *ends):
+        check(
+            values is None or len(values) == n_features,
+            f"it has weights, scales or ends of {len(values or ())} columns",
+        )
+
+
+def _check_sizes(config: dict[str, Any], n_stored: int) -> None:
+    """See to it that a part is no larger than all weights, so that building it takes no more memory than they do."""
+    widest = [(family.n_raw + (family.n_categories or 0)) * len(columns) for family, columns in config["likelihood"]]
+    for component in (config["encoder"], config["decoder"], config["prior"], config["posterior"], config["objective"]):
         parameters = component.get_params(deep=False) if is_built_in(component) else {}
         for name, value in parameters.items():
             sizes = list(value) if isinstance(value, (tuple, list)) else [value]
             widest += [a * b for a, b in pairwise(sizes)] if len(sizes) > 1 else []
-            widest += sizes if name.startswith(("n_", "hidden_", "channels")) else []
+            widest += sizes if name.startswith(("hidden_", "channels", "n_classes", "n_members", "n_tr")) else []
         widest.append(parameters.get("kernel_size", 1) ** 2)
-    check(all(type(n) is int and n >= 1 for n in widest[:2]), f"it has {widest[:2]} features and components")
     check(max(widest) <= n_stored, f"its networks have more weights than the {n_stored} that are there")
+
+
+def has_own(value: Any) -> bool:
+    """Whether code of the user's is in a component, or in one of a list."""
+    if isinstance(value, BaseEstimator):
+        return not is_built_in(value) or has_own(list(value.get_params(deep=False).values()))
+    return any(map(has_own, value)) if isinstance(value, (list, tuple)) else callable(value)
 
 
 def check_fields(fitted: Fitted) -> None:
     """See to it that fields have their types, and that what belongs together has one size."""
     for f in fields(fitted):
         kind = get_origin(f.type) or f.type
-        if kind in (int, str, list, dict):
+        if kind in (int, bool, str, list, dict):
             value = getattr(fitted, f.name)
             check(type(value) is kind, f"{f.name} is a {type(value).__name__}")
+    lacking = sorted({*STRUCTURE, *OPTIMIZATION} - set(fitted.made_of))
+    check(not lacking, f"it does not say of what {lacking} it is made")
     module, columns = fitted.module, fitted.columns
     D, K = fitted.config["n_features"], module.n_components
     check(fitted.n_features_in == D, f"it has {fitted.n_features_in} features, not {D}")
     for name in ("families", "shift", "scale"):
         check(len(getattr(columns, name)) == D, f"{name} has another length than {D}")
-    check(len(columns.schema.kinds) == D, f"its schema has {len(columns.schema.kinds)} columns, not {D}")
+    names = fitted.feature_names_in
+    check(names is None or names.shape == (D,), f"it has names of another shape than {(D,)}")
     sizes = {"signs": K, "module_signs": K, "noise_variance": D, "kl_per_component": K}
     for name, size in sizes.items():
         value = getattr(fitted, name)
-        check(value is None or len(value) == size, f"{name} has another length than {size}")
+        check(value is None or np.shape(value) == (size,), f"{name} has another shape than {(size,)}")
     check(sorted(fitted.order.tolist()) == list(range(K)), f"order is no order of {K} components")
+    table = fitted.combinations
+    n_given = len(columns.given)
+    check((table is None) == (n_given == 0), "it keeps conditions of columns that are not given, or none")
+    if table is not None:
+        check_array("combinations", table, (len(table), n_given + 1), np.float64)
+        check(len(table) > 0 and bool((table[:, -1] > 0).all()), "combinations that it keeps have no weight")
     noise = fitted.score_noise
     check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {tuple(noise.shape)}")
+
+
+def check_columns(columns: Columns) -> None:
+    """See to it that what is known of columns is that of all columns that there are, and of no others."""
+    schema, D = columns.schema, len(columns.families)
+    has_frame = schema.description is not None or schema.frame is not None
+    lists = {"kinds": schema.kinds} | ({"names": schema.names} if has_frame or schema.names is not None else {})
+    for name, values in lists.items():
+        is_of_all = isinstance(values, list) and len(values) == D
+        check(is_of_all, f"the {name} of its schema are not those of {D} columns")
+    if schema.description is not None:
+        check_description(schema.description, D)
+    _check_numbers(schema)
+    _check_conditions(columns)
+    for d, levels in schema.levels.items():
+        has_as_many = levels.ndim == 1 and columns.families[d].n_categories in (None, len(levels))
+        check(has_as_many, f"its column {d} has levels of shape {levels.shape} under {columns.families[d]!r}")
+    shifted = columns.has_units("standard") & ~columns.is_constant & ~columns.is_given
+    mapped = np.flatnonzero(shifted).tolist() if columns.scaling in SCALINGS else []
+    check(sorted(columns.maps) == mapped, f"it transforms the columns {sorted(columns.maps)}, not {mapped}")
+
+
+def _check_conditions(columns: Columns) -> None:
+    """See to it that the columns that are given are those of the schema, with its levels."""
+    schema = columns.schema
+    check(schema.conditions == columns.given, f"its conditions are {schema.conditions}, not {columns.given}")
+    for d in columns.given:
+        n_levels = schema.n_levels.get(d, 2) if is_category(schema, d) else None
+        check(
+            columns.families[d].get_params() == {"n_levels": n_levels}, f"its condition {d} is {columns.families[d]!r}"
+        )
+
+
+def _check_numbers(schema: Schema) -> None:
+    """See to it that columns of numbers and of categories have what belongs to their kind, and no others have it."""
+    numbered = (schema.levels, schema.ordered, schema.integer, schema.decimals, schema.number_types)
+    numbers = {d for columns in numbered for d in columns}
+    check(all(type(d) is int and 0 <= d < len(schema.kinds) for d in numbers), "its schema knows columns it has not")
+    kinds = {kind: {d for d, own in enumerate(schema.kinds) if own == kind} for kind in set(schema.kinds)}
+    check(kinds.get("category", set()) == set(schema.levels), "its levels are not those of its categories")
+    if schema.names is not None:
+        real = kinds.get("real", set())
+        are_typed = real <= set(schema.number_types) and real == schema.integer ^ set(schema.decimals)
+        check(are_typed, "its schema lacks types or decimals of numbers")
+    are_decimals = all(k is None or (type(k) is int and abs(k) <= _MOST_DECIMALS) for k in schema.decimals.values())
+    check(are_decimals, f"its decimals are {list(schema.decimals.values())}")
 
 
 def refuse_attributes_of_the_fit(state: dict[str, Any]) -> None:

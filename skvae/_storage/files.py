@@ -1,5 +1,7 @@
 """Plain data, components and arrays <-> one safetensors file: JSON in its header, arrays as its tensors, no code.
 
+The header also holds a digest of all bytes of the file, those of the digest itself as zeros.
+
 JSON has what it has names for: None, bools, ints, finite floats, strings, lists and dicts whose keys are strings.
 Everything else is a dict with one key that begins with "$":
 
@@ -14,13 +16,14 @@ Everything else is a dict with one key that begins with "$":
 Reading looks names up in tables of what exists already, and imports, evaluates and unpickles nothing.
 """
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -31,6 +34,7 @@ from .registry import built, is_built_in
 __all__ = ["read", "write"]
 
 _MARK = "skvae"  # in the header's metadata
+_NO_DIGEST = "0" * 64  # in the place of the digest, when it is taken of all bytes of the file
 _NUMBERS = {np.dtype(t).name: t for t in (np.bool_, *np.sctypeDict.values()) if np.dtype(t).kind in "biuf"}
 _TENSORS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
             "float64")  # fmt: skip
@@ -54,9 +58,12 @@ def write(path: str | os.PathLike, state: dict[str, Any]) -> None:
     numpy_files = _safetensors("save").numpy
     writer = _Writer()
     text = json.dumps(writer.encode(state, ""), allow_nan=False)
-    content = numpy_files.save(writer.arrays, metadata={"format": _MARK, "state": text})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    content = numpy_files.save(writer.arrays, metadata={"format": _MARK, "state": text, "digest": _NO_DIGEST})
+    digest = hashlib.sha256(content).hexdigest()
+    at = content.index(_in_header(_NO_DIGEST)) + len(_in_header("")) - 1
+    with replacing(path) as file:
+        for part in (content[:at], digest.encode(), memoryview(content)[at + len(digest) :]):
+            file.write(part)
 
 
 def read(
@@ -83,27 +90,44 @@ def read(
     """
     safetensors = _safetensors("load")
     known = _by_name(components)
-    with open(path, "rb"):  # else a missing file, or a folder, would be an error of safetensors' own
-        pass
-    with _damage_of(path, safetensors.SafetensorError):
-        tree, arrays = _parts(safetensors, path)
+    with open(path, "rb") as file, _damage_of(path, safetensors.SafetensorError):
+        state, content = _checked(file)
+        tree, arrays = json.loads(state), safetensors.numpy.load(content)
     check(tree)
-    if missing := sorted(_own_names(tree) - set(known)):
+    own = set(_own_names(tree))
+    if missing := sorted(own - set(known)):
         raise ValueError(
             f"{path} holds a model with classes or functions that are not skvae's: {missing}. Pass them: "
-            f"VAETransformer.load({str(path)!r}, components=[{', '.join(sorted(_own_names(tree)))}])."
+            f"VAETransformer.load({str(path)!r}, components=[{', '.join(sorted(own))}])."
         )
     with _damage_of(path):
-        return _Reader(arrays, known).decode(tree)
+        state = _Reader(arrays, known).decode(tree)
+        if arrays:
+            raise ValueError(f"nothing in it speaks of its tensors {sorted(arrays)}")
+        return state
 
 
-def _parts(safetensors: ModuleType, path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
-    """Give the JSON of a file and its arrays."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != _MARK:
-            raise ValueError("its header has no mark of skvae")
-        return json.loads(metadata["state"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _checked(file: BinaryIO) -> tuple[str, bytes]:
+    """Give the JSON of a state and all bytes of its file, after a look at its mark and its digest."""
+    n_header = int.from_bytes(file.read(8), "little")
+    if n_header > os.fstat(file.fileno()).st_size:
+        raise ValueError("its header is longer than the file")
+    metadata = json.loads(file.read(n_header)).get("__metadata__", {})
+    if metadata.get("format") != _MARK:
+        raise ValueError("its header has no mark of skvae")
+    file.seek(0)
+    content = file.read()
+    at = content.find(_in_header(metadata["digest"])) + len(_in_header("")) - 1
+    found = hashlib.sha256(content[:at] + _NO_DIGEST.encode())
+    found.update(memoryview(content)[at + len(_NO_DIGEST) :])
+    if found.hexdigest() != metadata["digest"]:
+        raise ValueError("its digest is not that of its content, which has changed")
+    return metadata["state"], content
+
+
+def _in_header(digest: str) -> bytes:
+    """Give a digest as it stands in the header, and nowhere else: inside of a string each quote has a backslash."""
+    return f'"digest":"{digest}"'.encode()
 
 
 def _damage_of(path: str | os.PathLike, *kinds: type[Exception]) -> AbstractContextManager[None]:
@@ -113,14 +137,16 @@ def _damage_of(path: str | os.PathLike, *kinds: type[Exception]) -> AbstractCont
     return damage_is_a_value_error(message, *kinds)
 
 
-def _own_names(tree: Any) -> set[str]:
+def _own_names(tree: Any) -> Iterator[str]:
     """Give the names of the user's own classes and functions in the JSON."""
-    if isinstance(tree, list):
-        return set().union(*map(_own_names, tree))
-    if not isinstance(tree, dict):
-        return set()
-    names = {str(tree[tag]) for tag in ("$own", "$callable") if tag in tree}
-    return names.union(*map(_own_names, tree.values()))
+    if isinstance(tree, dict):
+        yield from (str(tree[tag]) for tag in ("$own", "$callable") if tag in tree)
+        tree = tree.values()
+    elif not isinstance(tree, list):
+        return
+    for part in tree:
+        if isinstance(part, (dict, list)):
+            yield from _own_names(part)
 
 
 def _safetensors(method: str) -> ModuleType:
@@ -237,7 +263,7 @@ class _Reader:
         self.arrays = arrays
         self.known = known
         self.readers: dict[str, Callable[[Any], Any]] = {
-            "$array": self.arrays.__getitem__,
+            "$array": self.arrays.pop,  # a second one of the name would take nothing in the file, and memory here
             "$float": {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.__getitem__,
             "$tuple": lambda entry: tuple(self.decode(entry)),
             "$set": lambda entry: set(self.decode(entry)),

@@ -1,52 +1,54 @@
 """Plain data -> a fitted value. No class is imported by what the data say."""
 
+import copy
+import inspect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from .._inference.fitted import Fitted
 from .._tables.columns import Columns
-from .._tables.scalings import SCALINGS
+from .._tables.numbers import NUMBER_TYPES
+from .._tables.scalings import SCALINGS, Scaling
 from .._tables.schema import Schema
 from .._tables.templates import as_level
 from .._utils.arrays import convert, is_available
 from .._utils.random import exclusive
 from ..families.base import Family
 from ..model import LatentVariableModel
-from ..objectives.base import Objective
-from ..posteriors.base import Posterior
-from ..priors.base import Prior
-from .checks import check, check_array, check_fields, check_networks, check_weights, refuse_methods
+from ..priors import StandardNormal
+from .checks import (
+    check,
+    check_array,
+    check_columns,
+    check_config,
+    check_fields,
+    check_weights,
+    has_own,
+)
+from .limits import Budget, n_bytes
 from .registry import from_config
-from .to_plain import LIKE_X, MIXTURE, arrays_of
-
-if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
+from .to_plain import LIKE_X, arrays_of
 
 __all__ = ["from_plain"]
-
-_NUMBER_TYPES = {
-    np.dtype(t).name: t
-    for t in (
-        *(np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
-        *(np.float16, np.float32, np.float64, np.longdouble),
-    )
-}
 
 
 def from_plain(state: dict[str, Any]) -> Fitted:
     """Give the fitted value that plain data describe; what does not fit together is an error."""
+    size = n_bytes(state)
     state = dict(state)
     library = state.pop("array_library")
     columns = _columns(_schema(state["schema"]), state["columns"])
+    check_columns(columns)
     config = {**{k: from_config(v) for k, v in state["config"].items()}, "likelihood": columns.groups}
+    check_config(config, state["module"], len(columns.families), len(state["order"]))
     device = state["device"] if is_available(state["device"]) else "cpu"
     state |= {
-        "module": _module(config, state["module"], device, state["seed"]),
+        "module": _module(config, state["module"], device, state["seed"], size),
         "history": _records(state["history"]),
         "likelihoods": {columns.label(d): family for d, family in enumerate(columns.families)},
         "schema": columns.schema,
@@ -56,12 +58,11 @@ def from_plain(state: dict[str, Any]) -> Fitted:
         "device": device,
         "score_noise": torch.from_numpy(state["score_noise"].copy()),
         "training_state": _tensors(state["training_state"]),
-        "code_density": None if state["code_density"] is None else _mixture(state["code_density"]),
     }
     fitted = Fitted(**state)
     check_fields(fitted)
     if fitted.training_state is not None:
-        check_weights(fitted.module, arrays_of(fitted.training_state["weights"]))
+        check_weights(_as_trained(fitted), arrays_of(fitted.training_state["weights"]))
     return fitted if library == "numpy" else replace(fitted, **_tensors_of_library(fitted))
 
 
@@ -76,21 +77,29 @@ def _tensors_of_library(fitted: Fitted) -> dict[str, Any]:
     return {k: a if a is None else torch.from_numpy(a.copy()).to(fitted.device) for k, a in arrays.items()}
 
 
-def _module(config: dict[str, Any], arrays: dict[str, np.ndarray], device: str, seed: int) -> LatentVariableModel:
-    """Build the module of a configuration with the stored weights, on the device.
+def _module(
+    config: dict[str, Any], arrays: dict[str, np.ndarray], device: str, seed: int, size: int
+) -> LatentVariableModel:
+    """Build the module of a configuration with the stored weights, on the device; the whole state has `size` bytes.
 
     It is built with the seed of the fit: a user's network may draw what is neither a parameter nor a buffer.
     """
-    posterior, prior, objective = (config[name] for name in ("posterior", "prior", "objective"))
-    check(posterior is None or isinstance(posterior, Posterior), f"its posterior is {posterior!r}")
-    check(isinstance(prior, Prior), f"its prior is {prior!r}")
-    check(isinstance(objective, Objective), f"its objective is {objective!r}")
-    check_networks(config, arrays)
-    with exclusive(seed):
+    parts = [config[name] for name in ("encoder", "decoder", "posterior", "prior", "objective")]
+    families = [family for family, _ in config["likelihood"]]
+    with exclusive(seed), Budget(size, has_own([*parts, *families])):
         module = LatentVariableModel(**config).float()
     check_weights(module, arrays)
     module.load_state_dict(_tensors(arrays))
     return module.to(device).eval()
+
+
+def _as_trained(fitted: Fitted) -> LatentVariableModel:
+    """The module as training knows it: without the weights of a prior that was fitted after it."""
+    if not fitted.prior_is_fitted:
+        return fitted.module
+    module = copy.deepcopy(fitted.module)
+    module.prior = StandardNormal().build(module.width)
+    return module
 
 
 def _columns(schema: Schema, state: dict[str, Any]) -> Columns:
@@ -100,9 +109,13 @@ def _columns(schema: Schema, state: dict[str, Any]) -> Columns:
     for name, array in arrays.items():
         check_array(name, array, (D,), np.float64)
     check(not state["maps"] or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
-    maps = {d: SCALINGS[state["scaling"]](**numbers) for d, numbers in state["maps"]}
-    check(all(type(d) is int and 0 <= d < D for d in maps), "it transforms columns that it does not have")
+    maps = {d: _map(SCALINGS[state["scaling"]], numbers) for d, numbers in state["maps"]}
     return Columns(schema, [families[d] for d in range(D)], state["scaling"], maps=maps, **arrays)
+
+
+def _map(kind: type[Scaling], numbers: dict[str, Any]) -> Scaling:
+    check(set(numbers) == set(inspect.signature(kind).parameters), f"a {kind.__name__} has only {sorted(numbers)}")
+    return kind(**numbers)
 
 
 def _groups(families: list[Any]) -> Iterator[tuple[Family, list[int]]]:
@@ -129,7 +142,8 @@ def _schema(state: dict[str, Any]) -> Schema:
         ordered=set(state["ordered"]),
         integer=set(state["integer"]),
         decimals=dict(state["decimals"]),
-        number_types={d: _NUMBER_TYPES[name] for d, name in state["number_types"]},
+        conditions=state.get("conditions", []),  # those without have no word of them
+        number_types={d: NUMBER_TYPES[name] for d, name in state["number_types"]},
         frame=template["frame"] if is_frame else None,
         description=None if is_frame else template,
     )
@@ -142,19 +156,8 @@ def _level_array(levels: Any) -> np.ndarray:
 
 
 def _records(state: dict[str, Any]) -> list[dict[str, Any]]:
+    check_array("kinds", state["kinds"], (len(state["kinds"]),), np.int64)
     values = {name: deque(v.tolist() if isinstance(v, np.ndarray) else v) for name, v in state["values"].items()}
-    return [{name: values[name].popleft() for name in state["names"][kind]} for kind in state["kinds"].tolist()]
-
-
-def _mixture(state: dict[str, Any]) -> "GaussianMixture":
-    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
-
-    mixture = GaussianMixture(**{name: state[name] for name in MIXTURE})
-    fitted = {name: value for name, value in state.items() if name not in MIXTURE}
-    refuse_methods(mixture, fitted)
-    check(all(name.endswith("_") for name in fitted), f"its mixture has {sorted(fitted)}")
-    vars(mixture).update(fitted)
-    n, K = mixture.means_.shape
-    check_array("weights_", mixture.weights_, (n,), np.float64)
-    check_array("precisions_cholesky_", mixture.precisions_cholesky_, (n, K, K), np.float64)
-    return mixture
+    records = [{name: values[name].popleft() for name in state["names"][kind]} for kind in state["kinds"].tolist()]
+    check(not any(values.values()), "its history has values of no record")
+    return records

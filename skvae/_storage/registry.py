@@ -52,8 +52,8 @@ def get_config(value: Any) -> Any:
     --------
     >>> from skvae import Gaussian
     >>> from skvae._storage.registry import get_config
-    >>> get_config([(Gaussian(noise=1.0), ["age"])])
-    [({'component': 'Gaussian', 'parameters': {'floor': 0.001, 'noise': 1.0}}, ['age'])]
+    >>> get_config([(Gaussian(noise=1.0, background=0), ["age"])])
+    [({'component': 'Gaussian', 'parameters': {'background': 0, 'floor': 0.001, 'noise': 1.0}}, ['age'])]
     """
     if is_built_in(value):
         return {"component": type(value).__name__, "parameters": _map(get_config, value.get_params(deep=False))}

@@ -27,13 +27,15 @@ from .checks import (
 )
 from .from_plain import from_plain
 from .registry import fingerprint, from_config, get_config
+from .seal import CHECKED, SEAL, check_seal, sealed
 from .to_plain import to_plain
 
 __all__ = ["Stored"]
 
 _VERSION = "_format_version"
-#: Of scikit-learn, and of classes that no file can name.
-_NOT_SAVED = ("_skl_callbacks", "_metadata_request")
+#: What a file does not hold; the first two are scikit-learn's, of classes that no file can name.
+_NOT_SAVED = ("_skl_callbacks", "_metadata_request", SEAL)  # a file has a digest of all its bytes
+_OUTPUT = "_sklearn_output_config"  # of `set_output`
 
 
 class Stored(HoldsFit, BaseEstimator):
@@ -47,7 +49,7 @@ class Stored(HoldsFit, BaseEstimator):
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give parameters and the fit as plain numbers and numpy arrays, and a format version."""
+        """Give parameters and the fit as plain numbers and numpy arrays, a format version, and a digest of them."""
         state = dict(super().__getstate__())
         learned = state.pop(REFERENCE, None)
         for name in VALIDATED:  # set by a subclass's own validation; the fit has them
@@ -56,13 +58,13 @@ class Stored(HoldsFit, BaseEstimator):
         if learned is not None:
             is_fit = isinstance(learned, Fitted)  # else statistics, which are on their way to a fit
             state[REFERENCE] = to_plain(learned, self.keep_optimizer) if is_fit else learned
-        return state
+        return sealed(state, {*self._get_param_names(), REFERENCE, _VERSION, _OUTPUT} & set(state))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set everything, or raise a ValueError and set nothing."""
         check_version(state)
         with damage_of_state():
-            state = {name: value for name, value in state.items() if name != _VERSION}
+            state = {name: value for name, value in check_seal(state).items() if name != _VERSION}
             learned = state.pop(REFERENCE, None)
             refuse_methods(self, state)
             refuse_attributes_of_the_fit(state)
@@ -88,7 +90,8 @@ class Stored(HoldsFit, BaseEstimator):
         Parameters
         ----------
         path : str or path-like
-            Where to write. A file that exists there is replaced once the new one is complete.
+            Where to write. A file that exists there is replaced once the new one is complete and on the disk; of a link
+            the target is replaced.
 
         Raises
         ------
@@ -124,9 +127,10 @@ class Stored(HoldsFit, BaseEstimator):
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
         """Read a fitted model from a file that `save` has written.
 
-        Nothing in the file is imported, evaluated or unpickled. So the file may come from somebody whom you do not
-        trust, as long as you trust the components that you pass. Files that an older release has written can be read;
-        a file in a newer format raises an error.
+        Nothing in the file is imported, evaluated or unpickled, and it cannot ask for more memory than a multiple of
+        its size. So the file may come from somebody whom you do not trust, as long as you trust the components that you
+        pass. A digest in it tells whether any bit has changed. Files that an older release has written can be read; a
+        file in a newer format raises an error.
 
         Parameters
         ----------
@@ -172,8 +176,15 @@ class Stored(HoldsFit, BaseEstimator):
         Pair()
         """
         vae = cls.__new__(cls)
-        vae.__setstate__(files.read(path, check_version, components))
+        vae.__setstate__(files.read(path, _check_before, components) | {SEAL: CHECKED})
         return vae
+
+
+def _check_before(state: Any) -> None:
+    """See to it that a file's state is that of a fitted estimator, before anything in it is made."""
+    check_version(state)
+    with damage_of_state():
+        check(isinstance(state.get(REFERENCE), dict), "it holds no fitted model")
 
 
 def _younger(kind: type, state: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ besides. A new field whose value is plain needs no line here.
 """
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +18,18 @@ from .._tables.templates import describe, plain_level
 from .._utils.arrays import convert, on_host
 from .registry import get_config
 
-if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture  # takes a tenth of a second
-
-__all__ = ["LIKE_X", "MIXTURE", "arrays_of", "to_plain"]
+__all__ = ["LIKE_X", "arrays_of", "to_plain"]
 
 #: Fields of `Fitted` that are arrays of the library of X, under Array API dispatch.
 LIKE_X = tuple(f.name for f in fields(Fitted) if f.metadata.get("is_like_X"))
-#: Parameters of the mixture behind `code_density` that methods read; other versions of scikit-learn may know others.
-MIXTURE = ("n_components", "reg_covar", "random_state")
 
 
 def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
     """Give every field of a fitted value as plain data."""
     state: dict[str, Any] = {f.name: getattr(fitted, f.name) for f in fields(fitted)}
     del state["likelihoods"]  # those of the columns
+    if fitted.combinations is None:  # only models with conditions know of them
+        del state["combinations"]
     state |= {
         "module": arrays_of(fitted.module.state_dict()),
         "history": _by_name(fitted.history),
@@ -43,7 +40,6 @@ def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
         "score_noise": fitted.score_noise.numpy(),
         "training_state": arrays_of(fitted.training_state) if keep_optimizer else None,
         "array_library": "torch" if isinstance(fitted.order, torch.Tensor) else "numpy",
-        "code_density": None if fitted.code_density is None else _mixture_state(fitted.code_density),
     }
     with config_context(array_api_dispatch=not isinstance(fitted.order, (np.ndarray, torch.Tensor))):
         state |= {name: on_host(state[name]) for name in LIKE_X if state[name] is not None}
@@ -78,7 +74,8 @@ def _schema_state(schema: Schema) -> dict[str, Any]:
         "ordered": sorted(schema.ordered),
         "integer": sorted(schema.integer),
         "decimals": [list(pair) for pair in schema.decimals.items()],
-        "number_types": [[d, np.dtype(t).name] for d, t in schema.number_types.items()],
+        "number_types": [[d, t.__name__] for d, t in schema.number_types.items()],
+        **({"conditions": schema.conditions} if schema.conditions else {}),
         "is_plain": bool(schema.is_plain),
         "is_numeric": bool(schema.is_numeric),
         "template": template,
@@ -111,12 +108,6 @@ def _packed(values: list[Any]) -> list[Any] | np.ndarray:
     if kinds in ({bool}, {float}) or (kinds == {int} and max(map(abs, values)) < 2**63):
         return np.array(values)
     return values
-
-
-def _mixture_state(mixture: "GaussianMixture") -> dict[str, Any]:
-    fitted = {k: v for k, v in vars(mixture).items() if k.endswith("_") and not k.startswith("_")}
-    parameters = {name: getattr(mixture, name) for name in MIXTURE}
-    return _numbers(parameters | fitted)
 
 
 def _numbers(value: Any) -> Any:

@@ -5,34 +5,73 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..families.base import Family
-from ..families.discrete import Bernoulli, Categorical
-from ..families.real import Gaussian
-from .schema import Schema
-from .selection import RowSelection, blocks, column, stored
+from ..families.discrete import Bernoulli, Categorical, Constant
+from ..families.gaussian import Gaussian
+from ..families.given import Given
+from .schema import Schema, is_category
+from .selection import RowSelection, blocks, column, dense, stored
 
-__all__ = ["assigned_families", "position"]
+__all__ = ["assigned_families", "position", "suits", "with_constants"]
 
 
-def assigned_families(X: RowSelection, schema: Schema, likelihood: Any, margins: Any = None) -> list[Family]:
+def assigned_families(
+    X: RowSelection, schema: Schema, likelihood: Any, margins: Any = None, scaling: Any = None
+) -> list[Family]:
     """The family of each column of the validated table X, list (D,); see `Columns.decide` for the parameters."""
+    return _replaced(_modelled(X, schema, likelihood, margins, scaling), _given(schema))
+
+
+def _given(schema: Schema) -> dict[int, Family]:
+    """The families of the columns that are given; those of one kind share one."""
+    families: dict[int | None, Family] = {}
+    if empty := [schema.label(d) for d in schema.conditions if schema.kinds[d] == "empty"]:
+        raise ValueError(f"The 'conditions' parameter names {empty}, which hold no value at all. Leave them out of it.")
+    n_levels = {d: schema.n_levels.get(d, 2) if is_category(schema, d) else None for d in schema.conditions}
+    return {d: families.setdefault(n, Given(n)) for d, n in n_levels.items()}
+
+
+def _modelled(X: RowSelection, schema: Schema, likelihood: Any, margins: Any, scaling: Any) -> list[Family]:
+    """The families, as if no column were given."""
     families = _automatic(X, schema, margins)
     if not isinstance(likelihood, list):
         if isinstance(likelihood, str):
             return families
-        free = [d for d in range(X.shape[1]) if d not in schema.levels]
-        return _replaced(families, _agreed(likelihood, free, X, schema, margins))
+        free = [d for d in range(X.shape[1]) if d not in schema.levels and d not in schema.conditions]
+        return _replaced(families, _agreed(likelihood, free, X, schema, margins, scaling))
     named: set[int] = set()
     for family, key in likelihood:
         positions = _positions(schema, key)
         for d in positions:
+            if d in schema.conditions:
+                raise ValueError(
+                    f"The 'likelihood' parameter names column {schema.label(d)!r}, which is one of the 'conditions': "
+                    "it is given and has no likelihood. Name it in one of the two."
+                )
             if d in named:
                 raise ValueError(f"The 'likelihood' parameter names column {schema.label(d)!r} twice.")
             named.add(d)
         if not isinstance(family, str):
-            families = _replaced(families, _agreed(family, positions, X, schema, margins))
+            families = _replaced(families, _agreed(family, positions, X, schema, margins, scaling))
     return families
+
+
+def with_constants(families: list[Family], low: np.ndarray, high: np.ndarray) -> list[Family]:
+    """The families, with `Constant` for columns of numbers whose least and largest values (D,) are one, or missing.
+
+    A value outside the support of the column's family leaves it to be refused.
+    """
+    constants = np.flatnonzero(~(low < high)).tolist()
+    return _replaced(families, dict.fromkeys([d for d in constants if _may_be(families[d], low[d])], Constant()))
+
+
+def _may_be(family: Family, value: float) -> bool:
+    if isinstance(family, Given):
+        return False
+    is_supported = family.units == "standard" or bool(family.support.check(torch.tensor(value)))
+    return family.n_categories is None and (is_supported or np.isnan(value))
 
 
 def _replaced(families: list[Family], new: dict[int, Family]) -> list[Family]:
@@ -40,25 +79,39 @@ def _replaced(families: list[Family], new: dict[int, Family]) -> list[Family]:
 
 
 def _agreed(
-    family: Family, positions: Sequence[int], X: RowSelection, schema: Schema, margins: Any
+    family: Family, positions: Sequence[int], X: RowSelection, schema: Schema, margins: Any, scaling: Any
 ) -> dict[int, Family]:
     """A family as each of some columns knows it: one object for all that agree, since these share one distribution."""
     family.check()
+    if isinstance(family, Given):
+        raise ValueError("Given() is no likelihood: name the columns that are given in the 'conditions' parameter.")
     if not family.observable:
         names = [schema.label(d) for d in positions[:3]]
         raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
-    if type(family).for_column is Family.for_column:  # a wide table is not cut into columns for nothing
+    if not family.reads_column:  # a wide table is not cut into columns for nothing
+        own_family = _known(family, np.array([]), scaling)
         for d in positions:
             if d in schema.levels:
-                _refuse_numbers_for_a_category(family, family, schema, d)
-        return dict.fromkeys(positions, family)
+                _refuse_numbers_for_a_category(own_family, family, schema, d)
+        return dict.fromkeys(positions, own_family)
     agreeing: dict[str, Family] = {}
     own = {}
     for d in positions:
         of_levels = d in schema.levels
-        new = _for_levels(family, schema, d) if of_levels else family.for_column(_observed(X, d, margins))
+        new = _for_levels(family, schema, d) if of_levels else _known(family, _observed(X, d, margins), scaling)
         own[d] = agreeing.setdefault(repr(new), new)
     return own
+
+
+def suits(family: Family, scaling: Any) -> bool:
+    """Whether columns of a family have a mean in data space under this scaling."""
+    return not (family.heavy_tails and scaling == "power")
+
+
+def _known(family: Family, values: np.ndarray, scaling: Any) -> Family:
+    """The family as a column of these values knows it, if that suits the scaling."""
+    own = family.for_column(values)
+    return own if suits(own, scaling) else family
 
 
 def _observed(X: RowSelection, d: int, margins: Any) -> np.ndarray:
@@ -139,7 +192,11 @@ def _automatic(X: RowSelection, schema: Schema, margins: Any) -> list[Family]:
             families.append(bernoulli if kind == "boolean" else gaussian)
     if schema.names is not None or schema.levels:
         return families
-    is_binary = _only_zeros_and_ones(X) if margins is None else margins.is_binary
+    if schema.conditions:
+        modelled = np.setdiff1d(np.arange(X.shape[1]), schema.conditions)
+        is_binary = _only_zeros_and_ones(X.mapped(lambda rows: dense(rows)[:, modelled], len(modelled)))
+    else:
+        is_binary = _only_zeros_and_ones(X) if margins is None else margins.is_binary
     return [bernoulli] * X.shape[1] if is_binary else families
 
 

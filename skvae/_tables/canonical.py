@@ -2,21 +2,26 @@
 
 Weight-0 rows are dropped, bit-equal rows merged with added weights, and what is left is sorted by a hash of the
 standardised row content. So integer weights equal repetition exactly, a permutation of the rows changes no bit of a
-fit, and the first rows of the table are a random subset of it: the held-out rows are simply the first ones, all
-copies of a row on one side.
+fit, and the first rows of the table are a random subset of it: the held-out rows are the first ones. A row that is a
+large part of the table by itself is on both sides.
 
 A row's hash is the sum (mod 2^64) of a hash of each cell, so that a CSR row and its dense twin hash alike.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .selection import RowSelection, blocks
 
-__all__ = ["canonical_rows", "distinct", "n_held_out", "row_hash", "sort_rows"]
+__all__ = ["canonical_rows", "content_hash", "distinct", "row_hash", "sort_rows", "split_rows"]
+
+_DECIMALS = 6  # of standardised cells: what a change of units does to their last digits is not content
+# A row is on both sides if it has more than this share of the held-out side, and this many times the median weight: a
+# table of a few rows, or one whose rows all come ten times, is split by whole rows.
+_HEAVY_SHARE, _HEAVY_FACTOR = 0.02, 3
 
 
 def canonical_rows(X: Any, sample_weight: np.ndarray | None) -> tuple[RowSelection, np.ndarray]:
@@ -56,23 +61,65 @@ def sort_rows(X: RowSelection, weight: np.ndarray, standardize: Callable, seed: 
 
     The rounding makes the order, and with it the split and the batches, the same for a table in other units.
     """
-    hashes = row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), 6))
+    hashes = row_hash(X, seed, lambda values, columns: np.round(standardize(values, columns), _DECIMALS))
     order = np.argsort(hashes, kind="stable")
     return X[order], weight[order]
 
 
-def n_held_out(n_rows: int, validation_fraction: float) -> int:
-    """How many distinct rows to hold out, rounded up as in train_test_split; training keeps at least one."""
-    n_valid = math.ceil(validation_fraction * n_rows)
-    if n_valid >= n_rows:
+def content_hash(x: np.ndarray, seed: int | Sequence[int]) -> np.ndarray:
+    """A seeded hash of rows x (B, D) in model space, NaN for missing, (B,) uint64; rounded as in `sort_rows`."""
+    return row_hash(RowSelection(np.round(x, _DECIMALS)), seed)
+
+
+def split_rows(
+    X: RowSelection, weight: np.ndarray, validation_fraction: float
+) -> tuple[tuple[RowSelection, np.ndarray], tuple[RowSelection, np.ndarray]]:
+    """Training rows and held-out rows, each with their weights, of rows in random order.
+
+    The held-out side has `validation_fraction` of the weight. A row that alone weighs more than a fiftieth of that
+    side, and more than three median rows, gives `validation_fraction` of its weight to it and trains with the rest: a
+    model that never sees the commonest row cannot learn it, and one that is judged by little else learns nothing else.
+    Of the others the first ones are held out whole, one row more where the share falls between two, as in
+    train_test_split.
+    """
+    if weight.min() == weight.max():  # without a number per row, since a file has many
+        n = min(math.ceil(validation_fraction * len(weight)), len(weight))
+        sides = (X[n:], weight[n:]), (X[:n], weight[:n])
+    else:
+        held_out = _held_out_weight(weight, validation_fraction)
+        sides = _of_weight(X, weight - held_out), _of_weight(X, held_out)
+    if len(sides[0][1]) == 0:
         raise ValueError(
-            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows: n_samples={n_rows}. "
-            "Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
+            f"validation_fraction={validation_fraction} leaves no row to train on: distinct rows: "
+            f"n_samples={len(weight)}. Give more rows, a smaller validation_fraction, X_val, or early_stopping=False."
         )
-    return n_valid
+    return sides
 
 
-def row_hash(X: RowSelection, seed: int, transform: Callable = lambda values, columns: values) -> np.ndarray:
+def _held_out_weight(weight: np.ndarray, validation_fraction: float) -> np.ndarray:
+    """What each row gives to the held-out side, (n,)."""
+    total = weight.sum()
+    is_heavy = weight > max(_HEAVY_SHARE * validation_fraction * total, _HEAVY_FACTOR * np.median(weight))
+    held_out = np.where(is_heavy, validation_fraction * weight, 0.0)
+    whole = np.where(is_heavy, 0.0, weight)
+    before = np.cumsum(whole) - whole
+    is_first = ~is_heavy & (before < validation_fraction * whole.sum())  # the rows before it do not fill the side
+    held_out[is_first] = weight[is_first]
+    return held_out
+
+
+def _of_weight(X: RowSelection, weight: np.ndarray) -> tuple[RowSelection, np.ndarray]:
+    """The rows that have weight; those of a file stay in runs unless one of them is on both sides."""
+    positions = np.flatnonzero(weight)
+    rows: np.ndarray | slice = positions
+    if len(positions) and positions[-1] - positions[0] + 1 == len(positions):
+        rows = slice(positions[0], positions[-1] + 1)
+    return X[rows], weight[rows]
+
+
+def row_hash(
+    X: RowSelection, seed: int | Sequence[int], transform: Callable = lambda values, columns: values
+) -> np.ndarray:
     """Sum over all cells of hash(column, transform(value)), mod 2^64, (n,) uint64."""
     keys = np.random.default_rng(seed).integers(2**64, size=X.shape[1], dtype=np.uint64)
     columns = np.arange(X.shape[1])

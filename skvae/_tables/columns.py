@@ -4,6 +4,9 @@ The model sees x = (X - shift) / scale, computed in float64 before any cast to f
 a monotone map (`scalings`): x is in model space, X in data space. So densities in data space carry the log-Jacobian
 sum_d ln dx_d / dX_d over the observed cells. Categories are category indices here, and X has one number per column:
 `encoding` made them.
+
+A cell further out than `FARTHEST` counts as if it lay there, and one that float32 would round onto a border of its
+family's support stays beside it, so that all that the model makes of a finite cell is finite.
 """
 
 from collections.abc import Sequence
@@ -14,19 +17,30 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from torch.distributions.constraints import Constraint
 
 from .._utils.arrays import on_host
 from ..families.base import Family
-from .assignment import assigned_families, position
-from .moments import largest_deviation, moments
+from ..families.discrete import Constant
+from ..families.domains import families_for
+from ..families.given import Given
+from .assignment import assigned_families, position, with_constants
+from .moments import extremes, moments
 from .scalings import SCALINGS, Scaling
 from .schema import Schema
 from .selection import RowSelection, blocks, column, dense
 
-__all__ = ["Columns"]
+__all__ = ["FARTHEST", "NEXT_TO_ONE", "NEXT_TO_ZERO", "Columns"]
 
+#: The largest absolute value in model space. What squares it and divides by a variance stays in the range of float32.
+FARTHEST = 1e12
+#: What float32 can tell from 0 and from 1.
+NEXT_TO_ZERO, NEXT_TO_ONE = float(np.finfo(np.float32).tiny), 1 - 2.0**-24
 #: Of a field that is computed from rows: processes of one fit agree on it.
 COMPUTED = {"is_computed": True}
+#: Nats that a cell of a constant column costs with another value; equal to six digits is no other value.
+COST_OF_ANOTHER_VALUE = 20.0
+SAME = 1e-6
 _ROWS_OF_A_MAP = 1 << 20  # a map of a column is learned from these: the first, in a random order
 
 
@@ -45,8 +59,8 @@ class Columns:
     maps : dict of int -> Scaling
         Of the columns that are transformed after shift and scale.
     reach : ndarray (D,), float64, optional
-        The largest deviation of each column from its mean, 1 for a constant one, in the rows that the columns were
-        fitted to first; None before.
+        The largest deviation of each column from its mean in the rows that the columns were fitted to first, the size
+        of its value for a constant one; None before.
     margins : Margins, optional
         What is known exactly of the columns of a table of which the rows at hand are a sample.
     """
@@ -61,7 +75,15 @@ class Columns:
     margins: Any = None
 
     @classmethod
-    def decide(cls, X: RowSelection, schema: Schema, likelihood: Any, scaling: Any, margins: Any = None) -> "Columns":
+    def decide(
+        cls,
+        X: RowSelection,
+        schema: Schema,
+        likelihood: Any,
+        scaling: Any,
+        margins: Any = None,
+        more_may_come: bool = False,
+    ) -> "Columns":
         """Choose a family for each column of the validated table X; shift and scale are 0 and 1.
 
         Parameters
@@ -73,8 +95,14 @@ class Columns:
             that no entry names are "auto", and so are categories under a single family of numbers.
         scaling : {"standard", "global", "power", "quantile", None}
         margins : Margins, optional
+        more_may_come : bool
+            Whether the rows are the first part of a table, so that one value in a column does not make it constant.
         """
-        return cls.unscaled(schema, assigned_families(X, schema, likelihood, margins), scaling, margins)
+        families = assigned_families(X, schema, likelihood, margins, scaling)
+        if not more_may_come:
+            low, high = extremes(X) if margins is None else margins.extremes()
+            families = with_constants(families, low, high)
+        return cls.unscaled(schema, families, scaling, margins)
 
     @classmethod
     def unscaled(cls, schema: Schema, families: list[Family], scaling: Any, margins: Any = None) -> "Columns":
@@ -91,6 +119,32 @@ class Columns:
     def n_levels(self) -> np.ndarray:
         """Levels of each category, 1 for numbers: how many indicators stand for a column in a linear model, (D,)."""
         return np.array([family.n_raw if family.nominal else 1 for family in self.families])
+
+    @property
+    def atoms(self) -> dict[int, Sequence[float]]:
+        """The values that have a probability of their own beside a density, of the columns that have some."""
+        return {d: family.atoms for d, family in enumerate(self.families) if family.atoms}
+
+    @property
+    def is_constant(self) -> np.ndarray:
+        """Which columns have one value, or none, (D,) bool."""
+        return np.array([isinstance(family, Constant) for family in self.families])
+
+    @property
+    def is_given(self) -> np.ndarray:
+        """Which columns are given and not modelled, (D,) bool."""
+        return np.array([isinstance(family, Given) for family in self.families])
+
+    @property
+    def given(self) -> list[int]:
+        """The columns that are given, in the table's order."""
+        return np.flatnonzero(self.is_given).tolist()
+
+    @property
+    def supports(self) -> dict[int, Constraint]:
+        """Where the numbers of a column lie, of the columns that are not on the whole line."""
+        bounded = self.is_number & ~self.has_units("standard")
+        return {d: self.families[d].support for d in np.flatnonzero(bounded).tolist()}
 
     @property
     def groups(self) -> list[tuple[Family, list[int]]]:
@@ -125,7 +179,13 @@ class Columns:
         weights: list[Any] = [1.0] * len(self.families)
         if isinstance(column_weights, dict):
             for key, weight in column_weights.items():
-                weights[self.position(key, "column_weights")] = weight
+                d = self.position(key, "column_weights")
+                if d in self.given:
+                    raise ValueError(
+                        f"The 'column_weights' parameter names column {self.label(d)!r}, which is one of the "
+                        "'conditions': it has no likelihood that could be weighted. Leave it out."
+                    )
+                weights[d] = weight
         else:
             weights = list(column_weights)
         are_numbers = all(isinstance(w, Real) for w in weights) and all(0 <= w < np.inf for w in weights)
@@ -141,20 +201,31 @@ class Columns:
     def fitted_to(self, X: RowSelection, weight: np.ndarray) -> "Columns":
         """The same columns with the shifts, scales and maps of rows X (n, D), NaN for missing, with their weights.
 
-        A constant column has scale 1. The columns are fitted to all rows first; one that a later call finds constant in
-        a part of them is scaled by its largest deviation, so that what the other part holds there does not depend on
-        the unit.
+        The columns are fitted to all rows first; one that a later call finds constant in a part of them is scaled by
+        its largest deviation, so that what the other part holds there does not depend on the unit. The shift of a
+        `Constant` column is its value, NaN where there is none.
         """
         mean, variance = moments(X, weight) if self.margins is None else self.margins.moments()
-        self._refuse_overflow(variance)
-        reach = self._reach(X, mean, variance) if self.reach is None else self.reach
+        is_constant, is_given = self.is_constant, self.is_given
+        self._refuse_overflow(np.where(is_constant, 0.0, variance))
         shift, scale = np.zeros(len(mean)), np.ones(len(mean))
-        shifted, scaled = self.has_units("standard"), self.has_units("standard", "scale")
+        reach, value = self.reach, self.shift
+        if reach is None:
+            value, high = extremes(X) if self.margins is None else self.margins.extremes()
+            reach = self._reach(value, high, mean, variance)
+        shift[is_constant] = value[is_constant]
+        units_of = ("standard",), ("standard", "scale")
+        shifted, scaled = (self.has_units(*units) & ~is_constant & ~is_given for units in units_of)
         if self.scaling is not None and scaled.any():
             shift[shifted] = mean[shifted]
             spread = variance[scaled].mean() if self.scaling == "global" else variance[scaled]
             scale[scaled] = np.sqrt(spread)
             scale = np.where(scale > 0, scale, reach)
+        for d in self.given:
+            if self.families[d].n_levels is None:
+                shift[d], scale[d] = mean[d], np.sqrt(variance[d]) or reach[d]
+        is_near = is_constant | is_given | (shifted & (self.scaling is not None))
+        self._refuse_far(np.where(is_near, 0.0, np.abs(mean - shift) + reach) / scale)
         linear = replace(self, shift=shift, scale=scale, reach=reach, maps={})
         if self.scaling not in SCALINGS:
             return linear
@@ -168,9 +239,20 @@ class Columns:
                 f"Column {name!r} has values whose variance overflows float64. Rescale or clip the column."
             )
 
-    def _reach(self, X: RowSelection, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        deviation = largest_deviation(X if self.margins is None else self.margins.extremes(), mean)
-        return np.where(variance > 0, deviation, 1.0)
+    def _refuse_far(self, farthest: np.ndarray) -> None:
+        too_far = farthest > FARTHEST
+        if too_far.any():
+            d = int(too_far.argmax())
+            raise ValueError(
+                f"Column {self.label(d)!r} has values of {farthest[d]:.0e} in the units of the model, which goes to "
+                f"{FARTHEST:.0e}. Rescale the column, or use scaling='standard' and likelihood='gaussian' for it."
+            )
+
+    @staticmethod
+    def _reach(low: np.ndarray, high: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """What a column without variance is divided by: not 1, lest its noise depend on the unit."""
+        deviation = np.where(variance > 0, np.maximum(high - mean, mean - low), np.abs(mean))
+        return np.where(deviation > 0, deviation, 1.0)
 
     def _fitted_map(self, X: RowSelection, weight: np.ndarray, d: int) -> Scaling:
         n_rows = min(X.shape[0], _ROWS_OF_A_MAP)
@@ -179,14 +261,23 @@ class Columns:
         return SCALINGS[self.scaling].fit(self.standardize(values[seen], d), weight[seen])
 
     def standardize(self, values: Any, columns: Any = slice(None)) -> Any:
-        """Shift and scale values in data space, float64; without the map."""
-        return (values - self.shift[columns]) / self.scale[columns]
+        """Shift and scale values in data space, float64, up to `FARTHEST`; without the map."""
+        with np.errstate(over="ignore"):
+            x = np.clip((values - self.shift[columns]) / self.scale[columns], -FARTHEST, FARTHEST)
+        if not self.with_borders:
+            return x
+        inside = np.isin(np.arange(len(self.families)), self.with_borders)[columns]
+        x = np.where(inside & (values > 0), np.maximum(x, NEXT_TO_ZERO), x)
+        return np.where(inside & (x < 1), np.minimum(x, NEXT_TO_ONE), x)
 
     def working_array(self, X: Any) -> np.ndarray:
         """Dense float64 rows in model space, NaN for missing."""
         x = self.standardize(dense(X).astype(np.float64))
+        is_constant = self.is_constant
+        if is_constant.any():
+            x[..., is_constant] = np.where(np.isnan(x[..., is_constant]), np.nan, 0.0)  # no network sees other values
         for d, own in self.maps.items():
-            x[:, d] = own.map(x[:, d])
+            x[:, d] = np.clip(own.map(x[:, d]), -FARTHEST, FARTHEST)
         for d in self.loose_categories:
             x[:, d] = np.where(self.families[d].support.check(torch.from_numpy(x[:, d])), x[:, d], np.nan)
         return x
@@ -196,22 +287,58 @@ class Columns:
         """Columns of category indices that did not come out of `encode`: an unknown one counts as missing, too."""
         return [d for d in np.flatnonzero(~self.is_number).tolist() if d not in self.schema.levels]
 
-    def to_data(self, x: torch.Tensor, as_draws: bool = False) -> np.ndarray:
-        """Map values in model space (..., D) back to data space, float64 ndarray.
+    @property
+    def with_borders(self) -> list[int]:
+        """Columns of numbers that may come as near as they like to a border, 0 or 1, of their family's support."""
+        return [d for d, f in enumerate(self.families) if f.units != "standard" and not f.support.is_discrete]
 
-        With `as_draws` transformed columns take the fitted column's common values, which a density only comes near to.
-        """
+    def to_data(self, x: torch.Tensor) -> np.ndarray:
+        """Map values in model space (..., D) back to data space, float64 ndarray."""
         values = x.detach().cpu().double().numpy().copy()
         for d, own in self.maps.items():
-            values[..., d] = own.draw(values[..., d]) if as_draws else own.inverse(values[..., d])
+            values[..., d] = own.inverse(values[..., d])
         return values * self.scale + self.shift
 
+    def moments_of_transformed(self, u: torch.Tensor, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance in data space of the columns in `maps`, (..., len(maps)), float64.
+
+        Parameters
+        ----------
+        u : Tensor (Q,)
+            Equally spaced standard normal noise.
+        x : Tensor (Q, ..., D)
+            The values in model space that this noise becomes.
+        """
+        own = list(self.maps)
+        nodes, values = u.cpu().double().numpy(), x[..., own].detach().cpu().double().numpy()
+        pairs = [self.maps[d].mean_and_variance(nodes, values[..., i]) for i, d in enumerate(own)]
+        mean, variance = (np.stack(moment, -1) for moment in zip(*pairs, strict=True))
+        return mean * self.scale[own] + self.shift[own], variance * np.square(self.scale[own])
+
     def log_slopes(self, X: np.ndarray) -> np.ndarray:
-        """Ln dx_d / dX_d of rows in data space, (..., D), float64; NaN for a missing value of a transformed column."""
-        slopes = np.broadcast_to(-np.log(self.scale), X.shape).copy()
+        """Ln dx_d / dX_d of rows in data space, (..., D), float64; NaN for a missing value of a transformed column.
+
+        At an atom it is 0: a probability has no units. Of a constant column it is 0, or what another value costs.
+        """
+        slopes = np.broadcast_to(self.slopes, X.shape).copy()
         for d, own in self.maps.items():
             slopes[..., d] += own.log_slope(self.standardize(X[..., d], d))
+        for d, atoms in self.atoms.items():
+            slopes[..., d][np.isin(X[..., d], atoms)] = 0.0
+        for d in np.flatnonzero(self.is_constant).tolist():
+            is_other = ~np.isclose(X[..., d], self.shift[d], rtol=SAME, atol=0.0) & ~np.isnan(X[..., d])
+            slopes[..., d] = np.where(is_other, -COST_OF_ANOTHER_VALUE, 0.0)
         return slopes
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """Ln 1 / scale, and 0 for columns that are given, (D,)."""
+        return np.where(self.is_given, 0.0, -np.log(self.scale))
+
+    @property
+    def has_one_slope(self) -> bool:
+        """Whether ln dx_d / dX_d is the same for all cells of a column."""
+        return not self.maps and not self.atoms and not self.is_constant.any()
 
     def log_jacobian(
         self, X: Any, mask: torch.Tensor | None, weights: np.ndarray | Sequence[float] | None = None
@@ -226,8 +353,8 @@ class Columns:
             Of the columns.
         """
         weights = np.ones(len(self.scale)) if weights is None else weights
-        if not self.maps:
-            slopes = torch.from_numpy(-np.log(self.scale) * weights)
+        if self.has_one_slope:
+            slopes = torch.from_numpy(self.slopes * weights)
             return slopes.sum() if mask is None else mask.cpu().double() @ slopes
         of_cells = self.log_slopes(dense(on_host(X)).astype(np.float64))
         observed = of_cells if mask is None else np.where(mask.cpu(), of_cells, 0.0)
@@ -243,8 +370,16 @@ class Columns:
             x = torch.from_numpy(self._standardized_csr(X))
         else:
             x = self._standardized(X, dtype)
-        x, mask = self.filled(x.to(dtype))
+        x, mask = self.filled(self._without_constants(x).to(dtype))
         return x.to(device), None if mask is None else mask.to(device)
+
+    def _without_constants(self, x: torch.Tensor) -> torch.Tensor:
+        """Zero in every constant column, NaN where the cell is missing: no network sees another value."""
+        is_constant = self.is_constant
+        if is_constant.any():
+            columns = torch.from_numpy(np.flatnonzero(is_constant)).to(x.device)
+            x[:, columns] = torch.where(x[:, columns].isnan(), x[:, columns], 0.0)
+        return x
 
     def _standardized(self, X: Any, dtype: torch.dtype) -> torch.Tensor:
         """`standardize` of an ndarray or tensor as a tensor of `dtype`; the shift, which takes digits, in float64."""
@@ -254,18 +389,24 @@ class Columns:
         shift, scale = (torch.as_tensor(a).to(X.device, wide) for a in (self.shift, self.scale))
         x = torch.empty(X.shape, dtype=dtype, device=X.device)
         if X.dtype == dtype:
-            return torch.sub(X, shift, out=x).div_(scale.to(dtype))
-        return torch.div(X - shift, scale, out=x)  # float64 numbers may be too large for float32
+            torch.sub(X, shift, out=x).div_(scale.to(dtype))
+        else:
+            torch.div(X - shift, scale, out=x)  # float64 numbers may be too large for float32
+        if own := self.with_borders:
+            x[:, own] = torch.from_numpy(self.standardize(on_host(X[:, own]).astype(np.float64), own)).to(x)
+        return x.clamp_(-FARTHEST, FARTHEST)
 
     def _standardized_csr(self, X: Any) -> np.ndarray:
         """`standardize` of a CSR, dense: float64 for the stored cells alone, since most are zero and alike."""
-        X = X if X.has_canonical_format else X.tocsr(copy=True)
-        X.sum_duplicates()
         x = np.tile(self.standardize(np.zeros(X.shape[1])), (X.shape[0], 1))
         x[np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), X.indices] = self.standardize(
             X.data.astype(np.float64), X.indices
         )
         return x
+
+    def given_tensor(self, cells: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        """Cells of the given columns in data space (n, G), NaN for a missing category, in model space, as `like` is."""
+        return torch.from_numpy(self.standardize(cells, self.given)).to(like)
 
     def filled(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Rows in model space with NaN as (x, mask).
@@ -285,15 +426,16 @@ class Columns:
         bounded = [(family, columns) for family, columns in self.groups if family.units != "standard"]
         for _, block in blocks(X, X.shape[1]) if bounded else ():
             for family, columns in bounded:
-                self._check_block(dense(block[:, columns]).astype(np.float64), family, columns)
+                values = torch.from_numpy(dense(block[:, columns]).astype(np.float64))
+                wrong = ~(family.support.check(values) | values.isnan())
+                if bool(wrong.any()):
+                    row, d = (int(i) for i in wrong.nonzero()[0])
+                    self._refuse_value(X, columns[d], float(values[row, d]))
 
-    def _check_block(self, cells: np.ndarray, family: Family, columns: list[int]) -> None:
-        values = torch.from_numpy(cells)
-        wrong = ~(family.support.check(values) | values.isnan())
-        if bool(wrong.any()):
-            row, column = (int(i) for i in wrong.nonzero()[0])
-            raise ValueError(
-                f"Column {self.label(columns[column])!r} has the value {float(values[row, column]):g}, outside the "
-                f"support of its likelihood {family!r}. Use another likelihood, e.g. likelihood='gaussian', or "
-                "correct the values."
-            )
+    def _refuse_value(self, X: Any, d: int, value: float) -> None:
+        *others, last = (repr(name) for name in families_for(column(X, d).astype(np.float64)))
+        raise ValueError(
+            f"Column {self.label(d)!r} has the value {value:g}, outside the support of its likelihood "
+            f"{self.families[d]!r}. Use a likelihood that holds all values of the column, {', '.join(others)} or "
+            f"{last}, or correct the values."
+        )

@@ -1,15 +1,19 @@
 """One number per cell -> a table like the one that fit saw: its library, names, dtypes, levels and decimals."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch.distributions.constraints import Constraint
 
 from .._utils.arrays import like, on_host
+from .cells import kinds_of, objects
 from .encoding import missing
-from .frames import Column, as_frame, frame_like, kinds_of, replace_columns
+from .frames import Column, as_frame, frame_like, replace_columns
+from .numbers import as_decimal
 from .schema import Schema
 from .tables import array_on_host, columns_of
 
@@ -30,7 +34,13 @@ def means(schema: Schema, values: Any, index: Any = None) -> Any:
     return _table(schema, values, index, as_floats=True)
 
 
-def draws(schema: Schema, values: Any, index: Any = None, exact: Collection[int] = ()) -> Any:
+def draws(
+    schema: Schema,
+    values: Any,
+    index: Any = None,
+    exact: Collection[int] = (),
+    supports: Mapping[int, Constraint] | None = None,
+) -> Any:
     """A table as fit saw it, every column in its own dtype: ints rounded, floats to the decimals that fit saw.
 
     Parameters
@@ -42,11 +52,18 @@ def draws(schema: Schema, values: Any, index: Any = None, exact: Collection[int]
         Of the pandas frame.
     exact : collection of int
         Float columns that are not rounded.
+    supports : dict of int to Constraint, optional
+        Where the numbers of some columns lie, and stay when they are rounded.
     """
+    rounded = {d: support for d, support in (supports or {}).items() if d in schema.number_types and d not in exact}
+    if rounded:
+        values = _rounded_inside(schema, values, rounded)
     return _table(schema, values, index, as_floats=False, exact=exact)
 
 
-def fill(schema: Schema, X: Any, values: np.ndarray, where: Any = None) -> Any:
+def fill(
+    schema: Schema, X: Any, values: np.ndarray, where: Any = None, supports: Mapping[int, Constraint] | None = None
+) -> Any:
     """X with its missing cells replaced by draws; every other cell stays as it is, X itself is not written to.
 
     A column with missing values takes the dtype that fit saw if that holds all its cells exactly, else it keeps its
@@ -59,12 +76,16 @@ def fill(schema: Schema, X: Any, values: np.ndarray, where: Any = None) -> Any:
     values : float array (n, D)
     where : bool array (n, D), optional
         The cells to replace, if not the missing ones.
+    supports : dict of int to Constraint, optional
+        As for `draws`.
 
     Returns
     -------
     table : the library of X; an ndarray for a list
     """
     where = missing(schema, X) if where is None else np.asarray(where, dtype=bool)
+    rounded = {d: support for d, support in (supports or {}).items() if d in schema.number_types}
+    values = _rounded_inside(schema, values, rounded)
     if (frame := as_frame(X)) is None:
         return _filled_array(schema, X, values, where)
     fitted: list[Any] = [None] * len(schema.kinds)
@@ -75,6 +96,25 @@ def fill(schema: Schema, X: Any, values: np.ndarray, where: Any = None) -> Any:
         for d, column in enumerate(columns_of(X, schema.names))
     }
     return replace_columns(frame.to_native(), {d: column for d, column in columns.items() if column is not None})
+
+
+def _rounded_inside(schema: Schema, values: np.ndarray, supports: Mapping[int, Constraint]) -> np.ndarray:
+    """Values (n, D), those whose rounding would leave the support at the next number of the table that is inside.
+
+    A waiting time of 0.04 in a column of one decimal is 0.1 and not 0, of which no gamma distribution knows.
+    """
+    values = values.copy()
+    for d, support in supports.items():
+        dtype, k = schema.number_types[d], 0 if d in schema.integer else schema.decimals.get(d)
+        cells = values[:, d] if k is None else np.round(values[:, d], k)
+        is_float = issubclass(dtype, np.floating)
+        cells = cells.astype(dtype if is_float else np.float64).astype(np.float64)
+        outside = ~(support.check(torch.from_numpy(cells)).numpy() | np.isnan(cells))
+        step = float(np.finfo(dtype).eps) if k is None else 10.0**-k
+        above = cells[outside] + step
+        is_inside = support.check(torch.from_numpy(above)).numpy()
+        values[outside, d] = np.where(is_inside, above, cells[outside] - step)
+    return values
 
 
 def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -> np.ndarray:
@@ -88,13 +128,19 @@ def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -
         return schema.levels[d][values.astype(np.int64)]
     if schema.kinds[d] == "boolean":
         return values >= 0.5
+    if d not in schema.number_types:  # fit saw an array of numbers
+        return values
     if d in schema.integer:
         return _drawn_integers(schema.number_types[d], values)
     k = None if is_exact else schema.decimals.get(d)
+    if schema.number_types[d] is Decimal:
+        return objects([as_decimal(value, k) for value in values.tolist()])
     return (values if k is None else np.round(values, k) + 0.0).astype(schema.number_types[d], copy=False)
 
 
 def _drawn_integers(dtype: type, values: np.ndarray) -> np.ndarray:
+    if dtype is int:
+        return objects([int(value) for value in np.rint(values).tolist()])
     info = np.iinfo(dtype)
     below = np.nextafter(float(info.max), 0) if float(info.max) > info.max else info.max  # 2^63 is no int64
     return np.clip(np.rint(values.astype(np.float64)), info.min, below).astype(info.dtype)
@@ -117,7 +163,9 @@ def _table(schema: Schema, values: Any, index: Any, as_floats: bool, exact: Coll
     for d, fitted in enumerate(columns_of(schema.template, schema.names)):
         is_float = as_floats and schema.kinds[d] in ("real", "boolean")
         own = values[:, d]
-        columns.append(fitted.series(own) if is_float else fitted.hold(_drawn(schema, d, own, d in exact)))
+        columns.append(
+            fitted.series(own) if is_float else fitted.hold(_drawn(schema, d, fitted.within(own), d in exact))
+        )
     return frame_like(schema.template, columns, index)
 
 
@@ -144,8 +192,8 @@ def _filled_column(
         return None
     cells = column.cells()
     if is_filled:
-        cells[where] = _drawn(schema, d, values[where])
-    if fitted is not None and fitted.admits(cells):
+        cells[where] = _drawn(schema, d, (column if fitted is None else fitted).within(values[where]))
+    if fitted is not None and not (fitted.holds_objects and column.holds_numbers) and fitted.admits(cells):
         return fitted.like(cells)
     return column.hold(cells) if is_filled else None
 
@@ -156,7 +204,8 @@ def _filled_array(schema: Schema, X: Any, values: np.ndarray, where: np.ndarray)
         X[where] = values[where]
         return X
     filled = np.array(array_on_host(X))
-    drawn = draws(schema, values) if schema.names is None else _drawn_cells(schema, values)
+    is_typed = schema.names is None and filled.dtype != object
+    drawn = draws(schema, values) if is_typed else _drawn_cells(schema, values)
     if not kinds_of(drawn[where]) <= {"real", "boolean"}:
         filled = filled.astype(object)
     filled[where] = drawn[where]

@@ -1,17 +1,16 @@
 """A table -> one number per cell, by what its schema says: category indices, 0 and 1, numbers, NaN for missing."""
 
-import sys
-from collections.abc import Callable, Hashable
-from numbers import Integral
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .frames import Column, as_frame, kinds_of
+from .cells import kinds_of
+from .frames import Column, as_frame, block_of_numbers
 from .schema import Schema
-from .tables import array_on_host, columns_of, first_few
+from .tables import array_on_host, as_array, columns_of
 
-__all__ = ["encode", "given_row", "missing", "recoded"]
+__all__ = ["encode", "encoded_column", "missing", "recoded", "refuse_other_cells"]
 
 
 def encode(schema: Schema, X: Any) -> np.ndarray:
@@ -21,7 +20,40 @@ def encode(schema: Schema, X: Any) -> np.ndarray:
     """
     if as_frame(X) is None and schema.names is None and schema.is_plain:
         return np.array(array_on_host(X), dtype=np.float64)
-    return _side_by_side(schema, X, lambda d, column: _encoded(schema, d, column), np.float64)
+    at_once, numbers = block_of_numbers(X, [d for d, kind in enumerate(schema.kinds) if kind == "real"])
+    if not at_once:
+        return _side_by_side(schema, X, lambda d, column: encoded_column(schema, d, column), np.float64)
+    encoded = np.empty((len(numbers), len(schema.kinds)))
+    encoded[:, at_once] = numbers
+    others = [d for d in range(len(schema.kinds)) if d not in set(at_once)]
+    for d, column in zip(others, columns_of(X, schema.names, others), strict=True):
+        encoded[:, d] = encoded_column(schema, d, column)
+    return encoded
+
+
+def refuse_other_cells(X: Any, error: Exception) -> None:
+    """Name the first column of cells that are no numbers, of which an error came; other errors are not of cells."""
+    frame = as_frame(X)
+    if isinstance(X, (list, tuple)) and len(X) and not as_array(X).size:
+        raise ValueError(f"The rows of the list X differ in length, or their cells are lists. ({error})") from error
+    if frame is None and (n_dimensions := getattr(X, "ndim", 2)) != 2:
+        raise ValueError(f"Expected 2D array, got an array X of {n_dimensions} dimensions. ({error})") from error
+    for column in columns_of(X, None if frame is None else list(frame.columns)):
+        if isinstance(error, OverflowError):
+            column.numbers()  # of the column that it came of this raises, too
+        if not column.holds_numbers and (wrong := [c for c in column.cells() if not _is_read_as_number(c)]):
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"Column {column.label!r} holds {wrong[0]!r}, which is no number. Convert the column or drop it. "
+                f"({error})"
+            ) from error
+
+
+def _is_read_as_number(cell: Any) -> bool:
+    try:
+        return cell is None or float(cell) is not None
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def missing(schema: Schema, X: Any) -> np.ndarray:
@@ -46,8 +78,10 @@ def _side_by_side(schema: Schema, X: Any, function: Callable, dtype: type) -> np
     return np.stack(columns, axis=1).astype(dtype, copy=False)
 
 
-def _encoded(schema: Schema, d: int, column: Column) -> np.ndarray:
+def encoded_column(schema: Schema, d: int, column: Column) -> np.ndarray:
+    """One number per cell of column d, (n,)."""
     if schema.kinds[d] == "category":
+        _refuse_numbers_for_words(schema, d, column)
         return column.category_indices(schema.levels[d])
     numbers = column.numbers()
     if schema.kinds[d] == "boolean" and not np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers)):
@@ -55,46 +89,13 @@ def _encoded(schema: Schema, d: int, column: Column) -> np.ndarray:
     return numbers if schema.kinds[d] != "empty" else np.full(len(numbers), np.nan)
 
 
-def given_row(schema: Schema, given: Any) -> np.ndarray:
-    """One row of given cells, float64 (1, D); all others are missing.
-
-    Parameters
-    ----------
-    schema : Schema
-    given : dict
-        Values by column name, or by column number where fit saw an array.
-    """
-    if not isinstance(given, dict) or not given:
-        raise ValueError("'given' must be a dict of column names and values with at least one entry.")
-    row = np.full((1, len(schema.kinds)), np.nan)
-    for key, value in given.items():
-        d = _position(schema, key)
-        row[0, d] = _encoded_value(schema, d, value)
-    return row
-
-
-def _position(schema: Schema, key: Any) -> int:
-    known = range(len(schema.kinds)) if schema.names is None else schema.names
-    if key not in known or (schema.names is None and not isinstance(key, Integral)):
-        what = "column names" if schema.names is not None else "column numbers, since fit saw an array without names"
-        raise ValueError(f"'given' names the column {key!r}, which fit has not seen. Use {what}: {first_few(known)}.")
-    return known.index(key)
-
-
-def _encoded_value(schema: Schema, d: int, value: Any) -> float:
-    kind, column = schema.kinds[d], f"'given' has {value!r} for column {schema.label(d)!r}"
-    if kind == "empty":
-        raise ValueError(f"{column}, which had no value at all in fit. Leave it out.")
-    if kind == "category":
-        indices = {level: c for c, level in enumerate(schema.levels[d].tolist())}
-        if not isinstance(value, Hashable) or value not in indices:
-            raise ValueError(f"{column}, a category that fit has not seen. Known are {first_few(indices)}.")
-        return indices[value]
-    is_number = kinds_of([value]) in ({"real"}, {"boolean"})
-    if kind == "boolean" and not (is_number and value in (0, 1)):
-        raise ValueError(f"{column}, which holds bools. Use True or False.")
-    if not (is_number and abs(value) <= sys.float_info.max):
-        raise ValueError(f"{column}, which holds numbers. Use a finite number.")
-    if d in schema.integer and schema.names is not None and value != int(value):
-        raise ValueError(f"{column}, which holds whole numbers. Use one.")
-    return float(value)
+def _refuse_numbers_for_words(schema: Schema, d: int, column: Column) -> None:
+    """No number is an unknown category of a column of strings: the table is another."""
+    if not column.holds_numbers or kinds_of(schema.levels[d]) != {"category"}:
+        return
+    observed = column.numbers()[~column.missing()]
+    if len(observed):
+        raise ValueError(
+            f"Column {column.label!r} held strings when the model was fitted; now it holds the number "
+            f"{observed[0].item()!r}. Convert the column, or fit anew."
+        )

@@ -4,69 +4,37 @@ The only module that knows data frames. Cells pass between dtypes and libraries 
 array, None for missing: exact for integers that no float can hold.
 """
 
-import datetime
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from itertools import repeat
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
+from .cells import gone, kind_of, kinds_of, level_array, objects
+from .numbers import as_decimal, decimal_dtype, decimal_range, float_limits, integer_range, n_decimals
+
 __all__ = [
+    "TOO_LARGE",
     "Column",
     "as_frame",
-    "as_table",
+    "block_of_numbers",
     "frame_like",
-    "gone",
     "is_lazy_frame",
-    "kinds_of",
+    "is_series",
+    "native_frame",
+    "readable",
     "refuse_duplicate_names",
     "replace_columns",
     "without_rows",
 ]
 
-_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "time", "M": "time"}
-_NUMBERS = {"boolean": bool, "integer": int, "float": float}
-
-
-def _objects(cells: Collection) -> np.ndarray:
-    """Python values as an object array (n,)."""
-    return np.fromiter(cells, dtype=object, count=len(cells))
-
-
-def gone(cells: Collection) -> np.ndarray:
-    """Which of the Python values (n,) are None, NA, NaT or NaN."""
-    by_type = {t: t.__name__ in ("NoneType", "NAType", "NaTType") for t in set(map(type, cells))}
-    is_missing = np.fromiter(map(by_type.__getitem__, map(type, cells)), bool, len(cells))
-    if any(issubclass(t, (float, np.floating)) for t in by_type):
-        is_missing |= np.fromiter((isinstance(c, (float, np.floating)) and c != c for c in cells), bool, len(cells))
-    return is_missing
-
-
-def _kind_of(t: type) -> str:
-    """The kind of column that cells of the Python type t make, or "time", or the type's name; "" for missing ones."""
-    if issubclass(t, (bool, np.bool_)):
-        return "boolean"
-    if issubclass(t, Real):
-        return "real"
-    if t.__name__ in ("NoneType", "NAType", "NaTType"):
-        return ""
-    if issubclass(t, _TIMES) or t.__name__ == "Period":
-        return "time"
-    return "category" if issubclass(t, str) else t.__name__
-
-
-def kinds_of(cells: Iterable) -> set[str]:
-    """The kinds of the cells that are there, a set."""
-    return {_kind_of(t) for t in set(map(type, cells))} - {""}
-
-
-def _level_array(levels: Collection) -> np.ndarray:
-    """Levels (C,): numbers or bools if they all are, else objects."""
-    kinds = kinds_of(levels)
-    return np.array(list(levels)) if kinds in ({"real"}, {"boolean"}) else _objects(list(levels))
+#: What an error says of a column with a cell that no float64 holds.
+TOO_LARGE = "holds a whole number that is too large for float64. Divide the column, or take its logarithm."
+_NUMBERS = {"boolean": bool, "integer": int, "float": float, "decimal": Decimal}
 
 
 class Column:
@@ -80,7 +48,7 @@ class Column:
 
     Attributes
     ----------
-    storage : {"integer", "float", "boolean", "category", "time", "cells"}
+    storage : {"integer", "float", "decimal", "boolean", "category", "time", "cells"}
         How the dtype keeps the cells; "cells": as strings, as objects, or in a way that narwhals does not know.
     """
 
@@ -98,6 +66,7 @@ class Column:
         storages = {
             "integer": dtype.is_integer(),
             "float": dtype.is_float(),
+            "decimal": dtype == nw.Decimal,
             "boolean": dtype == nw.Boolean,
             "category": dtype in (nw.Categorical, nw.Enum),
             "time": dtype.is_temporal(),
@@ -106,19 +75,33 @@ class Column:
 
     @property
     def is_plain(self) -> bool:
-        """Whether numpy reads the column as it is: ints and floats, in pandas of numpy's own dtypes or sparse ones."""
+        """Whether numpy reads the column as it is: its ints and floats, in pandas of its own dtypes or sparse ones."""
         if self.is_pandas and not (
             isinstance(self.native.dtype, np.dtype) or str(self.native.dtype).startswith("Sparse")
         ):
             return False
-        return self.storage in ("integer", "float")
+        return self.storage in ("integer", "float") and self.number_type is not int
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether the dtype says that the cells are numbers or bools."""
+        return self.storage in _NUMBERS
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether the dtype says that the cells are any Python objects."""
+        return self.native.dtype == object if self.is_pandas or self.is_array else self.values.dtype == nw.Object
 
     @property
     def number_type(self) -> type:
-        """The numpy type of the numbers in a real column, nullable or not; float64 where it holds Python objects."""
-        if self.storage not in ("integer", "float"):
-            return np.float64
-        return getattr(np, str(self.values.dtype).lower(), np.int64 if self.storage == "integer" else np.float64)
+        """The type of the numbers in a real column: numpy's, nullable or not, `int` for wider ones, or `Decimal`."""
+        if self.storage == "integer":
+            limits = integer_range(self.values.dtype) or (0, 0)
+            return int if limits[1] >= 2**64 else getattr(np, str(self.values.dtype).lower(), np.int64)
+        if self.storage == "float":
+            return getattr(np, str(self.values.dtype).lower(), np.float64)
+        is_decimal = self.storage == "decimal" or not self.holds(Real)
+        return int if self.holds(Integral) else Decimal if is_decimal and self.holds(Integral, Decimal) else np.float64
 
     # Table -> numbers and Python values
 
@@ -128,17 +111,26 @@ class Column:
             return self._numbers_from_cells()
         if self.is_pandas:
             return self.native.to_numpy(dtype=np.float64, na_value=np.nan)
-        return self.values.astype(np.float64) if self.is_array else self.values.cast(nw.Float64).to_numpy()
+        if self.is_array:
+            return self.values.astype(np.float64)
+        if self.values.implementation.is_pyarrow():
+            # Its safe cast raises for whole numbers above 2^53, and that of decimals is wrong in the last bit.
+            numbers = self.native.cast("string") if self.storage == "decimal" else self.native
+            return numbers.cast("float64", safe=False).to_numpy()
+        return self.values.cast(nw.Float64).to_numpy()
 
     def _numbers_from_cells(self) -> np.ndarray:
         cells = self.cells()
         if wrong := kinds_of(cells) - {"real", "boolean"}:
-            example = next(c for c in cells if _kind_of(type(c)) in wrong)
+            example = next(c for c in cells if kind_of(type(c)) in wrong)
             raise ValueError(
                 f"Column {self.label!r} held numbers or bools when the model was fitted; now it holds {example!r}. "
                 "Convert the column, or fit anew."
             )
-        return cells.astype(np.float64)
+        try:
+            return cells.astype(np.float64)
+        except OverflowError as error:
+            raise ValueError(f"Column {self.label!r} {TOO_LARGE}") from error
 
     def missing(self) -> np.ndarray:
         """Which cells are NaN, None, NA or null, (n,) bool."""
@@ -151,7 +143,7 @@ class Column:
         if self.is_pandas:
             cells = self.native.to_numpy(dtype=object, copy=True)
         else:
-            cells = self.values.astype(object) if self.is_array else _objects(self.values.to_list())
+            cells = self.values.astype(object) if self.is_array else objects(self.values.to_list())
         cells[self.missing()] = None
         return cells
 
@@ -163,14 +155,17 @@ class Column:
             # pandas has -1 for a missing cell, which is the last entry here.
             return np.array([*own, np.nan])[self.native.cat.codes.to_numpy()]
         cells = self.cells()
-        return np.fromiter(map(position.get, cells, repeat(np.nan)), np.float64, len(cells))
+        try:
+            return np.fromiter(map(position.get, cells, repeat(np.nan)), np.float64, len(cells))
+        except TypeError as error:
+            raise ValueError(f"Column {self.label!r} holds cells that are no categories: {error}.") from error
 
     # What a column is
 
     def kind(self) -> str:
         """Whether the column is "real", "boolean", "category" or "empty", by its dtype or else by its cells."""
         if self.storage in (*_NUMBERS, "category"):
-            return {"integer": "real", "float": "real"}.get(self.storage, self.storage)
+            return {"integer": "real", "float": "real", "decimal": "real"}.get(self.storage, self.storage)
         kinds = {"time"} if self.storage == "time" else kinds_of(self.cells())
         if len(kinds) > 1 or kinds - {"real", "boolean", "category"}:
             raise ValueError(self._why_no_kind(kinds))
@@ -190,9 +185,15 @@ class Column:
             "strings. Convert it or drop it."
         )
 
-    def holds(self, abstract_type: type) -> bool:
-        """Whether every cell that is there is of the type."""
-        return all(issubclass(t, (abstract_type, type(None))) for t in set(map(type, self.cells())))
+    def holds(self, *types: type) -> bool:
+        """Whether every cell that is there is of one of the types."""
+        return all(issubclass(t, (*types, type(None))) for t in set(map(type, self.cells())))
+
+    @property
+    def scale(self) -> int:
+        """Digits after the point of a column of decimals: those of its dtype, else as many as its cells need."""
+        dtype = decimal_dtype(self.dtype)
+        return n_decimals(c for c in self.cells() if c is not None) if dtype is None else dtype.scale
 
     def declared_levels(self) -> Any:
         """The levels that a category dtype lists itself, in its order; None where it lists none."""
@@ -205,7 +206,7 @@ class Column:
     def levels(self) -> np.ndarray:
         """Levels (C,): those of the dtype, also the unobserved ones, else the distinct observed values, sorted."""
         declared = self.declared_levels()
-        return _level_array(sorted(set(self.cells()) - {None}) if declared is None else declared)
+        return level_array(sorted(set(self.cells()) - {None}) if declared is None else declared)
 
     @property
     def is_ordered(self) -> bool:
@@ -226,11 +227,15 @@ class Column:
         levels : ndarray (C,), optional
             Of both, where they are categories.
         """
-        if self._dtype == other._dtype:
+        if self.dtype == other.dtype:
             return None
         if self.declared_levels() is not None:
             return self._declaring(levels) if other.declared_levels() is not None else other.native
-        if {self.storage, other.storage} <= {"integer", "float"}:
+        if self.storage == other.storage == "decimal":
+            return other.native if other.scale > self.scale else None
+        if {self.storage, other.storage} == {"integer"} and int in (self.number_type, other.number_type):
+            return None if self.number_type is int else other.native
+        if {self.storage, other.storage} <= {"integer", "float"} and int not in (self.number_type, other.number_type):
             both = np.promote_types(self.number_type, other.number_type)
             if both == self.number_type:
                 return None
@@ -238,7 +243,7 @@ class Column:
         return None
 
     @property
-    def _dtype(self) -> Any:
+    def dtype(self) -> Any:
         return self.native.type if hasattr(self.native, "type") else self.native.dtype
 
     def _declaring(self, levels: Any) -> Any:
@@ -263,38 +268,62 @@ class Column:
 
     def admits(self, cells: np.ndarray) -> bool:
         """Whether the dtype can hold these cells (n,), None for missing, exactly."""
-        if self.native.dtype == object if self.is_pandas else self.values.dtype == nw.Object:
+        if self.holds_objects:
             return True
         observed = [c for c in cells if c is not None]
+        if decimal_dtype(self.dtype) is not None:
+            return kinds_of(observed) <= {"real", "boolean"} and self._admits_decimals(observed)
         is_numpy = self.is_pandas and isinstance(self.native.dtype, np.dtype)
         if is_numpy and self.storage in ("integer", "boolean") and len(observed) < len(cells):
             return False
         if self.storage in _NUMBERS:
             return kinds_of(observed) <= {"real", "boolean"} and self._admits_numbers(observed)
         levels = self.declared_levels()
-        return kinds_of(observed) <= {"category"} if levels is None else set(observed) <= set(levels)
+        return kinds_of(observed) <= self._kinds_of_values if levels is None else set(observed) <= set(levels)
+
+    @property
+    def _kinds_of_values(self) -> set[str]:
+        """Kinds of cells that a column of strings, or a dictionary of pyarrow, can hold."""
+        values = getattr(getattr(self.dtype, "pyarrow_dtype", self.dtype), "value_type", "string")
+        return {"category"} if "string" in str(values) else {"boolean"} if str(values) == "bool" else {"real"}
 
     def _admits_numbers(self, observed: list) -> bool:
         if self.storage == "boolean":
             return set(observed) <= {0, 1}
         if self.storage == "float":
-            exact = _objects(observed)
+            exact = objects(observed)
             with np.errstate(over="ignore"):
                 return bool(np.all(exact.astype(self.number_type).astype(object) == exact))
-        info = np.iinfo(self.number_type)
-        return all(info.min <= c <= info.max and c == int(c) for c in observed)
+        low, high = integer_range(self.values.dtype) or (-(2**63), 2**63 - 1)
+        return all(low <= c <= high and c == int(c) for c in observed)
+
+    def _admits_decimals(self, observed: list) -> bool:
+        (low, high), k = decimal_range(decimal_dtype(self.dtype)), self.scale
+        return all(low <= c <= high and as_decimal(c, k) == c for c in map(as_decimal, observed))
+
+    def within(self, values: np.ndarray) -> np.ndarray:
+        """Numbers (n,) no further out than a dtype of decimals, or of wide whole numbers, can hold."""
+        is_decimal = decimal_dtype(self.dtype) is not None
+        limits = float_limits(self.dtype) if is_decimal or self.number_type is int else None
+        return values if limits is None else np.clip(values, *limits)
 
     def like(self, values: np.ndarray) -> Any:
         """A native column of this one's dtype."""
-        if values.dtype == object and self.storage in _NUMBERS:
+        if decimal_dtype(self.dtype) is not None:
+            values = objects([c if c is None else as_decimal(c, self.scale) for c in values.tolist()])
+        elif values.dtype == object and self.storage in _NUMBERS:
             cast = _NUMBERS[self.storage]
-            values = _objects([c if c is None else cast(c) for c in values])
+            values = objects([c if c is None else cast(c) for c in values])
         if self.is_pandas:
             return _pandas_array(values, self.native.dtype)
+        if self.storage == "category" and self.values.implementation.is_pyarrow():
+            return _arrow_array(values, self.dtype)
+        if self.storage == "integer" and values.dtype == object:  # else polars takes 64 bits by the first cells
+            return nw.new_series(
+                self.values.name, values.tolist(), self.values.dtype, backend=self.values.implementation
+            ).to_native()
         series = self.series(values)
-        if self.values.dtype == nw.Object:
-            return series
-        return series.cast(self._dtype)
+        return series if self.values.dtype == nw.Object else series.cast(self.dtype)
 
     def series(self, values: Any) -> Any:
         """A native column of the values' own dtype."""
@@ -316,11 +345,20 @@ def _pandas_array(values: np.ndarray, dtype: Any) -> Any:
     """A pandas array (n,); categories by their indices, since pandas would make unknown ones missing."""
     import pandas as pd
 
+    if isinstance(dtype, pd.ArrowDtype) and hasattr(dtype.pyarrow_dtype, "value_type"):  # numpy's numbers it refuses
+        values = objects(values.tolist())
     if not isinstance(dtype, pd.CategoricalDtype):
         return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
     index_of = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
     indices = np.fromiter(map(index_of.__getitem__, values), dtype=np.int64, count=len(values))
     return pd.Categorical.from_codes(indices, dtype=dtype)
+
+
+def _arrow_array(values: np.ndarray, dtype: Any) -> Any:
+    """A chunked array of pyarrow; a dictionary from Python values, since pyarrow has no cast to one of numbers."""
+    import pyarrow as pa
+
+    return pa.chunked_array([pa.array(values.tolist(), dtype)])
 
 
 def as_frame(X: Any) -> Any:
@@ -330,6 +368,24 @@ def as_frame(X: Any) -> Any:
         return None
     refuse_duplicate_names(native)
     return nw.from_native(native, eager_only=True)
+
+
+def block_of_numbers(X: Any, positions: Collection[int]) -> tuple[list[int], np.ndarray]:
+    """Those columns at some positions of a frame that hold ints or floats: their positions, and all at once (n, .).
+
+    One after the other they take most of the time of a row. In pandas they are those of numpy's own dtypes.
+    """
+    frame = as_frame(X)
+    native = None if frame is None else frame.to_native()
+    if nw.dependencies.is_pandas_dataframe(native):
+        is_number = [isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in native.dtypes]
+        positions = [d for d in positions if is_number[d]]
+        return positions, native.iloc[:, positions].to_numpy(dtype=np.float64)
+    if nw.dependencies.is_polars_dataframe(native):
+        dtypes = list(frame.schema.values())
+        positions = [d for d in positions if dtypes[d].is_integer() or dtypes[d].is_float()]
+        return positions, frame[:, positions].select(nw.all().cast(nw.Float64)).to_numpy()
+    return [], np.empty((0, 0))
 
 
 def refuse_duplicate_names(X: Any, name: str = "X") -> None:
@@ -344,6 +400,8 @@ def refuse_duplicate_names(X: Any, name: str = "X") -> None:
     """
     native, remedy = nw.to_native(X, pass_through=True), "Rename or drop them"
     if nw.dependencies.is_pandas_like_dataframe(native):
+        if native.columns.is_unique:  # pandas keeps the answer
+            return
         names = list(native.columns[native.columns.duplicated()].unique())
         remedy += ": df.columns = [...] gives new names, df.loc[:, ~df.columns.duplicated()] keeps the first of each"
     elif nw.dependencies.is_pyarrow_table(native):
@@ -363,13 +421,33 @@ def is_lazy_frame(X: Any) -> bool:
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
-def as_table(X: Any) -> Any:
-    """A pyarrow RecordBatch as a table, which scikit-learn and narwhals know; anything else as it is."""
-    if type(X).__name__ != "RecordBatch":
-        return X
+def native_frame(X: Any) -> Any:
+    """A frame of narwhals as what it wraps, a pyarrow RecordBatch as a table; anything else as it is."""
+    native = nw.to_native(X, pass_through=True)
+    if type(native).__name__ != "RecordBatch":
+        return native
     import pyarrow as pa
 
-    return pa.Table.from_batches([X])
+    return pa.Table.from_batches([native])
+
+
+def is_series(X: Any) -> bool:
+    """Whether X is one column of a library of frames, or an index of pandas."""
+    native = nw.to_native(X, pass_through=True)
+    is_arrow = type(native).__module__ == "pyarrow.lib" and hasattr(native, "null_count")
+    return is_arrow or nw.dependencies.is_into_series(native) or nw.dependencies.is_pandas_index(native)
+
+
+def readable(X: Any) -> Any:
+    """X as scikit-learn reads it: no sparse columns of pandas, NA among objects, or ints of 128 bits."""
+    if nw.dependencies.is_pandas_dataframe(X):
+        if all(hasattr(dtype, "fill_value") for dtype in X.dtypes):
+            return X.sparse.to_dense() if any(dtype.fill_value != 0 for dtype in X.dtypes) else X
+        return X.astype(object).where(X.notna(), None) if any(dtype.kind == "O" for dtype in X.dtypes) else X
+    if nw.dependencies.is_polars_dataframe(X):
+        wide = [name for name, dtype in X.schema.items() if str(dtype) in ("Int128", "UInt128")]
+        return nw.from_native(X).with_columns(nw.col(*wide).cast(nw.Float64)).to_native() if wide else X
+    return X
 
 
 def without_rows(frame: Any) -> Any:
@@ -381,7 +459,9 @@ def without_rows(frame: Any) -> Any:
         empty = pd.DataFrame({d: pd.Series([], dtype=dtype) for d, dtype in enumerate(native.dtypes)})
         empty.columns = native.columns
         return empty
-    return native.clear() if hasattr(native, "clear") else frame.filter([False] * len(frame)).to_native()
+    if hasattr(native, "clear"):
+        return native.clear()
+    return frame.filter([False] * len(frame)).to_native() if len(frame) else native
 
 
 def frame_like(template: Any, columns: Sequence, index: Any = None) -> Any:

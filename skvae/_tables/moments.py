@@ -8,7 +8,7 @@ from scipy import sparse
 
 from .selection import blocks
 
-__all__ = ["column_sums", "largest_deviation", "moments", "settled"]
+__all__ = ["column_sums", "extremes", "moments", "settled"]
 
 
 def moments(X: Any, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,12 +35,12 @@ def settled(mean: np.ndarray, variance: np.ndarray, observed: np.ndarray, n_rows
     return np.where(observed > 0, mean, 0.0), np.where(observed > 0, variance, 1.0)
 
 
-def largest_deviation(X: Any, center: np.ndarray) -> np.ndarray:
-    """max |x - center| over the observed cells of each column; 0 where there are none."""
-    highest, lowest = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
+def extremes(X: Any) -> np.ndarray:
+    """The least and the largest observed value of each column, (2, D) float64; NaN where there is none."""
+    lowest, highest = np.full((2, X.shape[1]), np.nan)
     for _, block in blocks(X):
-        highest, lowest = np.fmax(highest, _extreme(block, "max")), np.fmin(lowest, _extreme(block, "min"))
-    return np.nan_to_num(np.maximum(highest - center, center - lowest))
+        lowest, highest = np.fmin(lowest, _extreme(block, "min")), np.fmax(highest, _extreme(block, "max"))
+    return np.stack([lowest, highest])
 
 
 def _extreme(X: Any, which: str) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""Monotone maps that make a column more normal, each fitted to one column and exactly invertible.
+"""Monotone maps that make a column more normal, each fitted to one column.
 
 A column arrives standardised: v, with weighted mean 0 and variance 1, NaN where missing. A scaling maps it to
 
     x = g(v),   g strictly increasing from the line onto the line,   ln p(v) = ln p(x) + ln g'(v)
 
 and g ends with an affine map of its own, so that the fitted column has weighted mean 0 and variance 1 after it too.
+The way back is h, one for draws, means and all else: v = h(x) is the variable that a model's x stands for. It is the
+inverse of g, but that `QuantileMap` keeps it in the fitted range and gives common values their share.
+
 All is float64 and elementwise, for arrays of any shape; NaN stays NaN. A column without variance, or without values,
 is left as it is.
 """
@@ -14,16 +17,16 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from scipy.stats import yeojohnson
 
 from .moments import moments
 
-__all__ = ["LARGEST_LOG", "SCALINGS", "PowerMap", "QuantileMap", "Scaling"]
+__all__ = ["LARGEST_LOG", "SCALINGS", "THINNEST", "Line", "PowerMap", "QuantileMap", "Scaling", "cell_weights"]
 
 LARGEST_LOG = 300.0  # of 1 + |v|: its square is still a float64
 _NEAREST = 1e-3  # knots, in standard deviations
-_QUANTILES = 1001
+THINNEST = 1e-9  # cell of a quadrature, relative to where it lies: a thinner one has lost its digits
 
 
 class Scaling(ABC):
@@ -40,15 +43,21 @@ class Scaling(ABC):
 
     @abstractmethod
     def inverse(self, x: Any) -> np.ndarray:
-        """The v with g(v) = x."""
+        """v = h(x)."""
 
     @abstractmethod
     def log_slope(self, v: Any) -> np.ndarray:
         """ln g'(v)."""
 
-    def draw(self, x: Any) -> np.ndarray:
-        """The v of drawn x as the fitted column would have it: `inverse`, where no value comes more than once."""
-        return self.inverse(x)
+    def mean_and_variance(self, u: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of v = h(x), (...) each, from x (Q, ...) at equally spaced standard normal noise u (Q,).
+
+        By the trapezoid rule in u, which has many digits where h is smooth.
+        """
+        weight = np.exp(-np.square(u) / 2)
+        weight, v = weight / weight.sum(), self.inverse(x)
+        mean = np.tensordot(weight, v, 1)
+        return mean, np.tensordot(weight, np.square(v - mean), 1)
 
 
 class PowerMap(Scaling):
@@ -138,16 +147,22 @@ class QuantileMap(Scaling):
     extreme costs little. A steeper one would throw a new extreme further out than no scaling at all does. At a knot
     `log_slope` is the mean of both sides.
 
+    The way back h is the inverse of this line with two exceptions. Beyond the outer knots it is constant, so that v
+    stays in the fitted range: what the line would put further out is an atom at either end. And where more rows share
+    a value than a knot stands for, h is constant on all of their ranks, from :math:`\Phi^{-1}(W_{<j} / W)` to
+    :math:`\Phi^{-1}(W_{\le j} / W)`, so that the value is an atom of its own share. Elsewhere v has the density
+    p(g(v)) g'(v). Densities of the line are what scores have everywhere: a value beyond the range has one, and that of
+    an atom is the density of the line there.
+
     Parameters
     ----------
     knots, values : array-like (J,), default=(0, 1)
         Increasing; J >= 2.
     lower, upper : float, default=1.0
         Slopes outside.
-    mean, scale : float, default=0.0 and 1.0
-        Of the normal scores: x = (score - mean) / scale.
-    quantiles : array-like (Q,), optional
-        Of the fitted column at equally spaced levels, for `draw`: where a value is common, several are the same.
+    starts, ends : array-like (J,), optional
+        h(x) = v_j for x from the start to the end of knot j; the same number where the value is not common. Without
+        them h is the inverse of the line everywhere.
 
     Notes
     -----
@@ -188,17 +203,15 @@ class QuantileMap(Scaling):
         values: Any = (0.0, 1.0),
         lower: float = 1.0,
         upper: float = 1.0,
-        mean: float = 0.0,
-        scale: float = 1.0,
-        quantiles: Any = None,
+        starts: Any = None,
+        ends: Any = None,
     ) -> None:
         self.knots = np.asarray(knots, dtype=np.float64)
         self.values = np.asarray(values, dtype=np.float64)
         self.lower = lower
         self.upper = upper
-        self.mean = mean
-        self.scale = scale
-        self.quantiles = quantiles if quantiles is None else np.asarray(quantiles, dtype=np.float64)
+        self.starts = starts if starts is None else np.asarray(starts, dtype=np.float64)
+        self.ends = ends if ends is None else np.asarray(ends, dtype=np.float64)
 
     @classmethod
     def fit(cls, v: Any, weight: Any) -> "QuantileMap":
@@ -207,30 +220,44 @@ class QuantileMap(Scaling):
         spread = _spread(v, weight)
         if spread == 0:
             return cls()
-        # Weights below float64's resolution of 1 leave a rank at 0 or 1, where the normal score is infinite.
-        score = ndtri(np.clip((weight.cumsum() - weight / 2) / weight.sum(), 1e-12, 1 - 1e-12))
+        ranks = np.append(0.0, weight.cumsum())
+        score = _score((ranks[1:] - weight / 2) / ranks[-1])
         j = _knots(v, score, weight, spread)
         steepest = _spread(np.interp(v, v[j], score[j]), weight) / spread
         slope = np.minimum(np.diff(score[j]) / np.diff(v[j]), steepest)
-        unscaled = cls(v[j], score[j], slope[0], slope[-1])
-        m, s = _location_and_spread(unscaled.map(v), weight)
-        rank = weight.cumsum() / weight.sum()
-        quantiles = v[np.searchsorted(rank, np.linspace(0.0, 1.0, _QUANTILES) * (1 - 1e-12))]
-        return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s), m, s, quantiles)
+        m, s = _location_and_spread(cls(v[j], score[j], slope[0], slope[-1]).map(v), weight)
+        is_common = _capped(weight)[j] < weight[j]
+        starts, ends = (
+            (np.where(is_common, _score(rank[j] / ranks[-1]), score[j]) - m) / s for rank in (ranks[:-1], ranks[1:])
+        )
+        return cls(v[j], (score[j] - m) / s, float(slope[0] / s), float(slope[-1] / s), starts, ends)
 
     def map(self, v: Any) -> np.ndarray:
         """The broken line."""
         return _broken_line(v, self.knots, self.values, self.lower, self.upper)
 
     def inverse(self, x: Any) -> np.ndarray:
-        """The same line with its axes exchanged."""
-        return _broken_line(x, self.values, self.knots, 1 / self.lower, 1 / self.upper)
+        """The same line with its axes exchanged, constant at common values and beyond the fitted range."""
+        line = self.line_back()
+        t, i, slope = line.at(x)
+        return line.values[i] + slope * t
 
-    def draw(self, x: Any) -> np.ndarray:
-        """The fitted column's quantile at the level of x, which gives common values their share back."""
-        if self.quantiles is None:
-            return self.inverse(x)
-        return np.interp(ndtr(self.mean + self.scale * x), np.linspace(0.0, 1.0, len(self.quantiles)), self.quantiles)
+    def line_back(self) -> "Line":
+        """h as a broken line of its own."""
+        if self.starts is None or self.ends is None:
+            return Line(self.values, self.knots, 1 / self.lower, 1 / self.upper)
+        return Line(np.stack([self.starts, self.ends], 1).ravel(), np.repeat(self.knots, 2), 0.0, 0.0)
+
+    def mean_and_variance(self, u: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """By exact means of h over the cells between neighbours in x: where h jumps, single points would not do.
+
+        The cells have the weights that give a mixture of uniform distributions the variance of the normal one.
+        """
+        weight = cell_weights(u)
+        first, second = self.line_back().averages(x[:-1], x[1:])
+        mean = np.tensordot(weight, first, 1)
+        within = np.maximum(second - np.square(first), 0.0)
+        return mean, np.tensordot(weight, np.square(first - mean) + within, 1)
 
     def log_slope(self, v: Any) -> np.ndarray:
         """ln of the segment's slope."""
@@ -238,6 +265,59 @@ class QuantileMap(Scaling):
         log = np.log(np.concatenate([[self.lower], np.diff(self.values) / np.diff(self.knots), [self.upper]]))
         left, right = (log[np.searchsorted(self.knots, v, side)] for side in ("left", "right"))
         return np.where(np.isnan(v), np.nan, (left + right) / 2)
+
+
+class Line:
+    """A broken line v(x) through points, with slopes of its own before the first and after the last.
+
+    Parameters
+    ----------
+    points, values : ndarray (M,)
+        x and v, neither falling; where two points are one, v jumps.
+    before, after : float
+        Slopes.
+    """
+
+    def __init__(self, points: np.ndarray, values: np.ndarray, before: float, after: float) -> None:
+        self.points, self.values = points, values
+        width, rise = np.diff(points), np.diff(values)
+        inner = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
+        self.slopes = np.concatenate([[before], inner, [after]])
+        left, right = values[:-1], values[1:]
+        self.area = np.append(0.0, np.cumsum(width * (left + right) / 2))
+        self.square_area = np.append(0.0, np.cumsum(width * (left * left + left * right + right * right) / 3))
+
+    def at(self, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How far x lies from the point where its segment begins, that point's number, and the segment's slope."""
+        x = np.asarray(x, dtype=np.float64)
+        segment = np.searchsorted(self.points, x, "right")
+        i = np.maximum(segment - 1, 0)
+        return x - self.points[i], i, self.slopes[segment]
+
+    def averages(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means of v and of v^2 over x between `low` and `high`, from their antiderivatives."""
+        middle, i, slope = self.at((low + high) / 2)
+        at_middle = self.values[i] + slope * middle
+        width = high - low
+        is_thin = width <= THINNEST * (1 + np.maximum(np.abs(low), np.abs(high)))
+        width = np.where(is_thin, 1.0, width)
+        areas = zip(self._areas(high), self._areas(low), (at_middle, np.square(at_middle)), strict=True)
+        first, second = (np.where(is_thin, single, (right - left) / width) for right, left, single in areas)
+        return first, second
+
+    def _areas(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Integrals of v and v^2 from the first point to x."""
+        t, i, slope = self.at(x)
+        v = self.values[i]
+        first = self.area[i] + t * (v + slope * t / 2)
+        return first, self.square_area[i] + t * (v * v + slope * t * (v + slope * t / 3))
+
+
+def cell_weights(u: np.ndarray) -> np.ndarray:
+    """Of the Q - 1 cells between equally spaced u (Q,): uniform on each, the mixture has variance 1."""
+    middle, width = (u[1:] + u[:-1]) / 2, u[1] - u[0]
+    weight = np.exp(-np.square(middle) / (2 - width**2 / 6))
+    return weight / weight.sum()
 
 
 #: Short names of the scalings.
@@ -260,6 +340,11 @@ def _location_and_spread(v: np.ndarray, weight: np.ndarray) -> tuple[float, floa
     """Weighted mean and standard deviation of v (m,)."""
     mean, variance = moments(v[:, None], weight)
     return float(mean[0]), float(np.sqrt(variance[0]))
+
+
+def _score(level: np.ndarray) -> np.ndarray:
+    """The normal score of a level; weights below float64's resolution of 1 would leave one at 0 or 1, and infinite."""
+    return ndtri(np.clip(level, 1e-12, 1 - 1e-12))
 
 
 def _spread(v: np.ndarray, weight: np.ndarray) -> float:
@@ -303,10 +388,19 @@ def _knots(v: np.ndarray, score: np.ndarray, weight: np.ndarray, spread: float) 
 
 def _candidates(weight: np.ndarray) -> np.ndarray:
     """Equally spaced levels of the weights (m,), none of which counts for more than one knot's share."""
+    capped = _capped(weight)
+    level = np.linspace(0.0, 1.0, _n_knots(weight)) * capped.sum()
+    return np.unique(np.searchsorted(capped.cumsum(), level * (1 - 1e-12)).clip(max=len(weight) - 1))
+
+
+def _n_knots(weight: np.ndarray) -> int:
     n = max(weight.sum(), len(weight))  # normalised weights are no lack of evidence
-    n_knots = int(np.clip(np.sqrt(n), 4, 100))
-    capped = weight
+    return int(np.clip(np.sqrt(n), 4, 100))
+
+
+def _capped(weight: np.ndarray) -> np.ndarray:
+    """The weights (m,), none above the share of one knot."""
+    n_knots, capped = _n_knots(weight), weight
     for _ in range(20):  # the share shrinks with what is cut off; geometrically, so 20 times will do
         capped = np.minimum(weight, capped.sum() / n_knots)
-    level = np.linspace(0.0, 1.0, n_knots) * capped.sum()
-    return np.unique(np.searchsorted(capped.cumsum(), level * (1 - 1e-12)).clip(max=len(weight) - 1))
+    return capped

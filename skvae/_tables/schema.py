@@ -7,7 +7,8 @@ like the one that fit saw; `union` is the schema of two tables, one below the ot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from numbers import Integral
 from typing import Any
@@ -19,7 +20,7 @@ from .frames import Column, as_frame, without_rows
 from .tables import array_on_host, as_array, columns_of, first_few, has_na, is_readable, kind_letter, label_of
 from .templates import rebuild
 
-__all__ = ["ColumnSchema", "Schema", "gathered"]
+__all__ = ["ColumnSchema", "Schema", "gathered", "is_category"]
 
 _MOST_DECIMALS = 6
 
@@ -50,9 +51,11 @@ class Schema:
         For each other real column the smallest number of decimals, at most 6, that writes what fit saw exactly; None if
         there is none. Arrays of numbers have no entry: their draws are not rounded.
     number_types : dict of int to type
-        The numpy type of the numbers in each real column, where it is known.
+        The type of the numbers in each real column, where it is known: one of `numbers.NUMBER_TYPES`.
     blank : set of int
         Float columns without any value; in a `union` they say nothing of their kind.
+    conditions : list of int
+        Columns that are given and not modelled, in the table's order; see `conditioned_on`.
     frame : native frame or None
         The fitted frame without rows.
     description : dict or None
@@ -70,6 +73,7 @@ class Schema:
     decimals: dict[int, int | None] = field(default_factory=dict)
     number_types: dict[int, type] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
+    conditions: list[int] = field(default_factory=list)
     frame: Any = None
     description: dict | None = None
 
@@ -90,6 +94,25 @@ class Schema:
         if (frame := as_frame(X)) is None:
             return _of_array(as_array(X), categorical_features, rows)
         return _of_frame(frame if rows is None else frame.filter(rows.tolist()), categorical_features)
+
+    def conditioned_on(self, conditions: Any) -> "Schema":
+        """The schema of which some columns are given.
+
+        Parameters
+        ----------
+        conditions : bool mask (D,), column numbers, column names, one of these two, or None
+        """
+        if conditions is None or not self.kinds:  # a table without columns is for scikit-learn to refuse
+            return self
+        keys = [conditions] if isinstance(conditions, (str, Integral)) else conditions
+        chosen = sorted(_named(keys, self.names, len(self.kinds), "conditions"))
+        if not chosen or len(chosen) == len(self.kinds):
+            what = "no column" if not chosen else f"every column, all {len(chosen)} feature(s),"
+            raise ValueError(
+                f"The 'conditions' parameter names {what} of X. Name those that are given, and leave at least one to "
+                "be modelled; None gives no column."
+            )
+        return replace(self, conditions=chosen)
 
     @property
     def n_levels(self) -> dict[int, int]:
@@ -112,13 +135,19 @@ class Schema:
     def _content(self) -> tuple:
         dtypes = None
         if self.names is not None:
-            dtypes = [str(column.native.dtype) for column in columns_of(self.template, self.names)]
+            dtypes = [str(column.dtype) for column in columns_of(self.template, self.names)]
         levels = {d: levels.tolist() for d, levels in self.levels.items()}
-        return self.names, self.library, self.kinds, levels, self.ordered, self.integer, self.decimals, dtypes
+        numbers = self.ordered, self.integer, self.decimals
+        return self.names, self.library, self.kinds, levels, *numbers, dtypes, self.conditions
 
     def label(self, d: int) -> Any:
         """The column's name, or "x3" for the fourth column of an array."""
         return label_of(self.names, d)
+
+
+def is_category(schema: Schema, d: int) -> bool:
+    """Whether a column that is given has levels, those of a category or of bools, and is no number."""
+    return schema.kinds[d] in ("category", "boolean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,12 +244,14 @@ def _category(column: Column) -> ColumnSchema:
 def _numbers(column: Column) -> ColumnSchema:
     if column.storage == "integer":
         return ColumnSchema("real", is_integer=True, number_type=column.number_type)
-    if column.storage == "cells" and column.holds(Integral):
-        return ColumnSchema("real", is_integer=True, number_type=np.int64)
+    if column.storage == "cells" and column.number_type is int:
+        return ColumnSchema("real", is_integer=True, number_type=int)
     if column.is_array and column.storage != "cells":
         return ColumnSchema("real")
     numbers, dtype = column.numbers(), column.number_type
-    is_blank, decimals = bool(np.isnan(numbers).all()), _decimals(numbers, dtype)
+    is_blank, decimals = bool(np.isnan(numbers).all()), _decimals(numbers, np.float64 if dtype is Decimal else dtype)
+    if dtype is Decimal and decimals is None:
+        decimals = column.scale
     return ColumnSchema("real", is_blank=is_blank, number_type=dtype, has_decimals=True, decimals=decimals)
 
 
@@ -242,21 +273,26 @@ def _chosen(categorical_features: Any, names: list | None, n_columns: int) -> se
             "The 'categorical_features' parameter must be 'auto', 'from_dtype', None, a bool mask, or a list of column "
             f"numbers or names. Got {categorical_features!r} instead."
         )
-    keys = list(categorical_features)
+    return _named(categorical_features, names, n_columns, "categorical_features")
+
+
+def _named(keys: Any, names: list | None, n_columns: int, parameter: str) -> set[int]:
+    """The columns that a parameter names by a bool mask, numbers or names."""
+    keys = list(keys)
     if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
         if len(keys) != n_columns:
             raise ValueError(
-                f"The bool mask in the 'categorical_features' parameter has {len(keys)} entries, X {n_columns} columns."
+                f"The bool mask in the {parameter!r} parameter has {len(keys)} entries, X {n_columns} columns."
             )
         return {d for d, key in enumerate(keys) if key}
-    return {_position(key, names, n_columns) for key in keys}
+    return {_position(key, names, n_columns, parameter) for key in keys}
 
 
-def _position(key: Any, names: list | None, n_columns: int) -> int:
+def _position(key: Any, names: list | None, n_columns: int, parameter: str) -> int:
     is_int = isinstance(key, Integral) and not isinstance(key, (bool, np.bool_))
     if is_int and -n_columns <= key < n_columns:
         return int(key) % n_columns
     if names is not None and key in names:
         return names.index(key)
     has = f"the columns {first_few(names)}" if names is not None else f"{n_columns} columns without names"
-    raise ValueError(f"The 'categorical_features' parameter names the column {key!r}, but X has {has}.")
+    raise ValueError(f"The {parameter!r} parameter names the column {key!r}, but X has {has}.")

@@ -60,7 +60,7 @@ class RowSelection:
         """The same rows, of which `function` (B, D) -> (B, D') maps every block that is read."""
         inner = self.function
         both = function if inner is None else lambda rows: function(inner(rows))
-        return RowSelection(self.table, self.index, both, n_columns or self.shape[1])
+        return RowSelection(self.table, self.index, both, self.shape[1] if n_columns is None else n_columns)
 
     def take(self, positions: Any = slice(None)) -> Any:
         """Read the rows at `positions`, a slice or int array: ndarray or CSR."""

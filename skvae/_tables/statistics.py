@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -20,8 +21,9 @@ from .._utils.arrays import accepted_dtypes, on_host
 from .._utils.checks import check_parameters
 from .._utils.compat import StrOptions
 from .canonical import distinct, row_hash
-from .encoding import encode, recoded
-from .frames import as_frame, as_table
+from .encoding import encode, recoded, refuse_other_cells
+from .frames import as_frame, readable
+from .intake import as_table
 from .moments import settled
 from .schema import Schema
 from .selection import RowSelection, blocks, dense
@@ -408,9 +410,9 @@ class _Names:
 
 def _name(level: Any) -> np.float64:
     """A float64 of 62 bits of the level's hash, and none of the infinities: 1 and 1.0 have one, in every process."""
-    if isinstance(level, Real):
+    if isinstance(level, (Real, Decimal)):
         number: Any = level
-        level = int(number) if float(number).is_integer() else float(number)
+        level = int(number) if number == int(number) else float(number)
     text = repr(level)
     bits = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
     return np.uint64(bits & ~(1 << 62) | 1 << 61).view(np.float64)
@@ -420,7 +422,11 @@ def encoded(chunk: Any, schema: Schema) -> np.ndarray:
     """A chunk as validated numbers, one per cell, ndarray (n, D)."""
     rules = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan", "input_name": "X"}
     if schema.is_plain:
-        return dense(on_host(check_array(chunk, dtype=accepted_dtypes(chunk), **rules)))
+        try:
+            return dense(on_host(check_array(readable(chunk), dtype=accepted_dtypes(chunk), **rules)))
+        except Exception as error:
+            refuse_other_cells(chunk, error)
+            raise
     return check_array(encode(schema, chunk), dtype=np.float64, **rules)
 
 

@@ -6,17 +6,23 @@ from typing import Any
 import numpy as np
 
 from .._utils.arrays import on_host
-from .frames import Column, as_frame, kinds_of
+from .cells import kinds_of
+from .frames import Column, as_frame
 from .selection import dense
 
 __all__ = ["array_on_host", "as_array", "columns_of", "first_few", "has_na", "is_readable", "kind_letter", "label_of"]
 
 
-def columns_of(X: Any, names: list | None) -> list[Column]:
-    """The columns of any table, labelled by the names of the fitted table."""
+def columns_of(X: Any, names: list | None, positions: Iterable[int] | None = None) -> list[Column]:
+    """The columns of any table, or those at some positions, labelled by the names of the fitted table."""
     frame = as_frame(X)
-    columns = frame.iter_columns() if frame is not None else array_on_host(X).T
-    return [Column(values, label_of(names, d)) for d, values in enumerate(columns)]
+    if frame is not None and positions is not None:
+        return [Column(frame[:, d], label_of(names, d)) for d in positions]
+    columns = [
+        Column(values, label_of(names, d))
+        for d, values in enumerate(frame.iter_columns() if frame is not None else array_on_host(X).T)
+    ]
+    return columns if positions is None else [columns[d] for d in positions]
 
 
 def label_of(names: list | None, d: int) -> Any:
@@ -57,8 +63,8 @@ def is_readable(X: np.ndarray) -> bool:
 
 
 def has_na(X: np.ndarray) -> bool:
-    """Whether an object array has cells that are pandas' NA, which float() does not read."""
-    return any(t.__name__ == "NAType" for t in set(map(type, X.ravel())))
+    """Whether an object array has cells that are missing and that float() does not read."""
+    return any(t.__name__ in ("NAType", "MaskedConstant") for t in set(map(type, X.ravel())))
 
 
 def first_few(known: Iterable) -> str:

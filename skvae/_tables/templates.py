@@ -6,22 +6,38 @@ category dtypes are left to the caller, who has them.
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from .frames import as_frame
 
-__all__ = ["as_level", "describe", "plain_level", "rebuild"]
+__all__ = ["as_level", "check_description", "describe", "plain_level", "rebuild"]
 
 _PANDAS = (
     *("bool", "object", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "boolean", "Int8", "Int16", "Int32", "Int64"),
     *("UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64"),
 )
+#: What the description of a dtype or of labels is made of, by its kind.
+_PARTS: dict[str, set[str]] = {
+    "category": {"of", "ordered"},
+    "interval": {"of", "closed"},
+    "string": {"storage", "has_nan"},
+    "sparse": {"of", "fill"},
+    "arrow": {"of"},
+    "enum": set(),
+    "decimal": {"precision", "scale"},
+    "decimal256": {"precision", "scale"},
+    "dictionary": {"of", "ordered"},
+    "multi": {"names"},
+    "range": {"names", "step"},
+    "index": {"names", "dtype"},
+}
 _POLARS = (
     *("Boolean", "Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "Float32"),
-    *("Float64", "String", "Categorical", "Null", "Object"),
+    *("UInt128", "Float64", "String", "Categorical", "Null", "Object"),
 )
 
 
@@ -62,17 +78,51 @@ def rebuild(description: dict, names: list, levels: dict[int, np.ndarray]) -> An
         ) from error
 
 
+def check_description(description: dict, n_columns: int) -> None:
+    """Raise a ValueError where a description, as it comes from a file, lacks a part; no library is asked.
+
+    Parameters
+    ----------
+    description : dict
+    n_columns : int
+        D, of the table.
+    """
+    library, dtypes = description["library"], description["dtypes"]
+    expected = {"library", "dtypes", *(["labels"] if library == "pandas" else [])}
+    is_whole = library in ("pandas", "polars", "pyarrow") and set(description) == expected
+    if not is_whole or not isinstance(dtypes, list) or len(dtypes) != n_columns:
+        raise ValueError(f"its frame is {description!r:.200}, which is none of {n_columns} columns")
+    for part in [*dtypes, *([description["labels"]] if library == "pandas" else [])]:
+        _check_parts(part)
+
+
+def _check_parts(part: Any) -> None:
+    if isinstance(part, list):  # of a dictionary: of its indices and of its values
+        for own in part:
+            _check_parts(own)
+    elif isinstance(part, dict):
+        if set(part) != {"kind"} | _PARTS[part["kind"]] or part.get("names") == []:
+            raise ValueError(f"a dtype of its frame is {part!r}")
+        _check_parts(part.get("of", part.get("dtype", "")))
+    elif not isinstance(part, str):
+        raise ValueError(f"a dtype of its frame is {part!r}")
+
+
 def plain_level(level: Any) -> Any:
-    """A level of a category as plain data: one of ``pandas.cut`` is a dict, strings and numbers are plain already."""
+    """A level of a category as plain data: decimals and those of ``pandas.cut`` are dicts, others plain already."""
+    if isinstance(level, Decimal):
+        return {"decimal": str(level)}
     if not hasattr(level, "closed_left"):  # as pandas' Interval has
         return level
     return {"left": level.left, "right": level.right, "closed": level.closed}
 
 
 def as_level(level: Any) -> Any:
-    """A level of a category from plain data: of a dict a pandas Interval, of anything else the value itself."""
+    """A level of a category from plain data: of a dict a decimal or a pandas Interval, else the value itself."""
     if not isinstance(level, dict):
         return level
+    if "decimal" in level:
+        return Decimal(level["decimal"])
     import pandas as pd
 
     return pd.Interval(level["left"], level["right"], level["closed"])
@@ -219,8 +269,9 @@ def _arrow_type(t: Any) -> Any:
     if pa.types.is_dictionary(t):
         parts = [_arrow_type(t.index_type), _arrow_type(t.value_type)]
         return None if None in parts else {"kind": "dictionary", "of": parts, "ordered": bool(t.ordered)}
-    if pa.types.is_decimal128(t):
-        return {"kind": "decimal", "precision": t.precision, "scale": t.scale}
+    if pa.types.is_decimal128(t) or pa.types.is_decimal256(t):
+        kind = "decimal" if pa.types.is_decimal128(t) else "decimal256"
+        return {"kind": kind, "precision": t.precision, "scale": t.scale}
     return str(t) if str(t) in _arrow_types() else None
 
 
@@ -231,7 +282,8 @@ def _as_arrow_type(description: Any) -> Any:
         return _arrow_types()[description]
     if description["kind"] == "dictionary":
         return pa.dictionary(*map(_as_arrow_type, description["of"]), ordered=description["ordered"])
-    return {"decimal": pa.decimal128}[description["kind"]](description["precision"], description["scale"])
+    make = {"decimal": pa.decimal128, "decimal256": pa.decimal256}
+    return make[description["kind"]](description["precision"], description["scale"])
 
 
 def _arrow_frame(description: dict, names: list, levels: dict[int, np.ndarray]) -> Any:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .frames import kinds_of, replace_columns
+from .cells import kinds_of
+from .frames import replace_columns
+from .numbers import widest
 from .schema import ColumnSchema, Schema, gathered
 from .tables import columns_of, first_few
 
@@ -78,7 +80,7 @@ def _united(d: int, parts: Sequence[Schema]) -> ColumnSchema:
         is_ordered=all(d in schema.ordered for schema in parts),
         is_integer=is_integer,
         is_blank=all(d in schema.blank for schema in parts),
-        number_type=np.result_type(*types).type if types else None,
+        number_type=widest(types) if types else None,
         has_decimals=bool(decimals) and not is_integer,
         decimals=_most(decimals),
     )

@@ -15,9 +15,9 @@ from .._tables.sampling import draw_positions
 from .._tables.selection import RowSelection, blocks, dense
 from .options import TrainingOptions
 
-__all__ = ["Batches", "TrainingRows"]
+__all__ = ["Batches", "TrainingRows", "n_draws"]
 
-_DRAWS_PER_DISTINCT_ROW = 4  # bounds an epoch when weights are large
+_MOST_DRAWS = (4, 2048)  # per distinct row, and at all: the larger one bounds an epoch where weights are large
 _CELLS_PER_BLOCK = 1 << 20  # gathered at once, and cut into batches
 _CELLS_MIXED = 1 << 21  # of a file: a batch has rows of as many runs as it can
 _CELLS_COPIED = 1 << 22  # 16 MB: a larger table is its own copy, and casting its rows anew is a hundredth of a step
@@ -85,7 +85,7 @@ class TrainingRows:
         return self._read(RowSelection(self.table.table, numbers[order]), torch.from_numpy(order).to(self.device))
 
     def _mean_log_jacobian(self, column_weights: Sequence[float] | None) -> float:
-        if not (self._has_missing() or self.columns.maps):
+        if self.columns.has_one_slope and not self._has_missing():
             return float(self.columns.log_jacobian(None, None, column_weights))  # the same for all rows
         total: Any = 0.0
         for part, block in blocks(self.table, self.n_columns):
@@ -143,29 +143,29 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Draw the rows of an epoch and cut them into nearly equal batches, gathered block by block."""
-        rows, n_rows = self.rows, len(self.rows)
-        n_draws = round(min(max(rows.weight.sum(), n_rows), _DRAWS_PER_DISTINCT_ROW * n_rows))
-        cuts = _cuts(n_draws, math.ceil(n_draws / self.size))
+        rows = self.rows
+        n_rows = n_draws(rows.weight)
+        cuts = _cuts(n_rows, math.ceil(n_rows / self.size))
         cells = _CELLS_MIXED if rows.table.is_on_disk else _CELLS_PER_BLOCK
         n_batches = max(1, cells // (self.size * rows.n_columns))
         # Batch j holds the draws cuts[j] to cuts[j + 1]. A block is n_batches of them, gathered at once: block i begins
-        # at cuts[i * n_batches] and ends where the next one begins, the last block, which may be shorter, at n_draws.
-        ends = [*cuts[:-1:n_batches], n_draws]
-        for i, positions in enumerate(self._drawn(n_draws, ends)):
+        # at cuts[i * n_batches] and ends where the next one begins, the last block, which may be shorter, at n_rows.
+        ends = [*cuts[:-1:n_batches], n_rows]
+        for i, positions in enumerate(self._drawn(n_rows, ends)):
             sizes = np.diff(cuts[i * n_batches : (i + 1) * n_batches + 1]).tolist()
             positions, own_sizes = self.processes.shard_batches(positions, sizes)
             x, mask = rows.take(positions)
             masks = [None] * len(sizes) if mask is None else mask.split(own_sizes)
             yield from zip(x.split(own_sizes), masks, sizes, strict=True)
 
-    def _drawn(self, n_draws: int, ends: Sequence[int]) -> Iterator[np.ndarray]:
+    def _drawn(self, n_rows: int, ends: Sequence[int]) -> Iterator[np.ndarray]:
         """The positions of an epoch, cut at `ends`."""
         rng, weight = np.random.default_rng(self.seeds), self.rows.weight
         index: Any = self.rows.table.index  # of a file its `ContiguousRows`
         if self.rows.table.is_on_disk:
-            yield from draw_runs(index, weight, n_draws, ends, rng)
+            yield from draw_runs(index, weight, n_rows, ends, rng)
         else:
-            positions = draw_positions(weight, n_draws, rng)
+            positions = draw_positions(weight, n_rows, rng)
             yield from (positions[a:b] for a, b in pairwise(ends))
 
     def draw(self) -> Batch:
@@ -177,6 +177,13 @@ class Batches:
         positions = rng.choice(len(weight), n_rows, p=weight)
         x, mask = self.rows.take(positions[self.processes.shard(n_rows)])
         return x, mask, n_rows
+
+
+def n_draws(weight: np.ndarray) -> int:
+    """Rows of an epoch: the sum of the weights, but at least the distinct ones, and bounded where weights are large."""
+    n_rows = len(weight)
+    per_row, at_all = _MOST_DRAWS
+    return round(np.clip(weight.sum(), n_rows, max(per_row * n_rows, at_all)))
 
 
 def _cuts(n: int, n_parts: int) -> np.ndarray:

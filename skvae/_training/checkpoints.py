@@ -97,8 +97,13 @@ class Checkpoint(Component):
         self.resume = resume
 
     def check(self) -> None:
-        """Also that there is a time to write at."""
+        """Also that the folder has a name, and that there is a time to write at."""
         super().check()
+        if not os.fspath(self.folder):
+            raise ValueError(
+                f"The 'folder' parameter of Checkpoint, or 'checkpoint' of VAETransformer, is {self.folder!r}, which "
+                "names no folder. Give a name, '.' for the present folder, or checkpoint=None."
+            )
         if self.every_n_epochs is None and self.every_minutes is None:
             raise ValueError(
                 "Checkpoint writes nothing without 'every_n_epochs' and 'every_minutes': give one of them."

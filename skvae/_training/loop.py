@@ -1,4 +1,4 @@
-"""The training loop: a skorch net over batches that live on the device. The only module that imports skorch.
+"""The training loop: a skorch net over batches that live on the device.
 
 What differs from skorch's own loop, and why: batches are slices of gathered tensors (a DataLoader costs 1.5 to 8 times
 as much), the loss stays on the device until the end of the epoch, Ctrl-C propagates, and a loss that is not finite is
@@ -26,7 +26,8 @@ from ..model import LatentVariableModel
 from ..objectives.base import Objective
 from ..schedules import send
 from .batches import Batches, TrainingRows
-from .optimizers import clip_
+from .callbacks import GRADIENT_HOOK, STEP_HOOKS, copied, hears, prints, refuse_unseen
+from .optimizers import clip_, load_state, set_rate
 from .options import TrainingOptions
 from .processes import OneProcess
 
@@ -47,9 +48,11 @@ class StopTraining(Exception):
 
 def callbacks_around(options: TrainingOptions, keeper: Callback | None) -> list[tuple[str, Callback] | Callback]:
     """The user's callbacks between ours: the best state (where rows are held out), the clock, tasks and the log."""
+    if keeper is None:
+        refuse_unseen(options.callbacks)
     own = [("best_state", keeper)] if keeper else []
     own += [("epoch_timer", EpochTimer())]
-    own += copy.deepcopy(list(options.callbacks))  # skorch writes into them
+    own += copied(options.callbacks)
     own += [("tasks", EpochHook(*options.on_epoch))] if options.on_epoch else []
     return own + ([("print_log", PrintLog())] if options.verbose else [])
 
@@ -82,14 +85,20 @@ class Net(NeuralNet):
         seed: int,
         first_epoch: int,
         callbacks: Sequence[tuple[str, Callback] | Callback],
+        n_epochs: int = 1,
     ) -> None:
+        verbose = options.verbose or int(prints(options.callbacks) and options.processes.rank == 0)
         super().__init__(copy.deepcopy(model), criterion=options.objective, callbacks=callbacks, train_split=None,
-                         verbose=options.verbose, device=None)  # fmt: skip
+                         verbose=verbose, device=None, use_caching=False, lr=options.learning_rate,
+                         max_epochs=n_epochs, batch_size=options.batch_size,
+                         iterator_valid__batch_size=_held_out_at_once(options.objective, model))  # fmt: skip
         self.average = [model]  # in a list: skorch refuses modules as attributes
         self.options = options
         self.processes = options.processes
         self.seed = seed
         self.first_epoch = first_epoch
+        self.hears_steps = hears(options.callbacks, *STEP_HOOKS)
+        self.hears_gradients = hears(options.callbacks, GRADIENT_HOOK)
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -161,7 +170,7 @@ class Net(NeuralNet):
             self.module_.load_state_dict(state["weights"])
             for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
                 if optimizer is not None:
-                    optimizer.load_state_dict(optimizer_state)
+                    load_state(optimizer, optimizer_state)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """The caller has split already: X is (training rows, held-out rows or None)."""
@@ -225,7 +234,7 @@ class Net(NeuralNet):
         linear_factor = self.options.linear_factor(epoch) if self.options.linear_factor else 1.0
         for optimizer in filter(None, self.optimizers):
             for group in optimizer.param_groups:
-                group["lr"] = factor * group["rate"] * (linear_factor if group["is_linear"] else 1.0)
+                set_rate(group, factor * group["rate"] * (linear_factor if group["is_linear"] else 1.0))
         self.history.new_epoch()
         self.history.record("epoch", self.epoch + 1)
 
@@ -248,7 +257,11 @@ class Net(NeuralNet):
             which, (x, mask, n_rows) = step
             loss = None
             if self.optimizers[which] is not None:
+                if self.hears_steps:
+                    self.notify("on_batch_begin", batch=_batch(x, mask), training=True)
                 parts, loss = self._step(which, x, mask, n_rows, generator)
+                if self.hears_steps:
+                    self._end_batch(parts, x, mask, n_rows, rows, training=True)
                 means.add(parts, n_rows)
             step = send(steps, loss)
         self._average()
@@ -265,14 +278,41 @@ class Net(NeuralNet):
         with self._autocast(x.device):
             parts = (_auxiliary_parts if is_auxiliary else self.loss_parts)(self.objective, self.module_, x, mask, u)
         mean = parts["auxiliary_loss" if is_auxiliary else "loss"].sum() / n_rows
-        mean.backward(inputs=self.parameters[which] if self.has_other_groups else None)
+        if mean.requires_grad:  # constants alone leave a plain autoencoder nothing to learn
+            mean.backward(inputs=self._thawed(which) if self.has_other_groups else None)
         mean = mean.detach()[None]
         self._all_reduce(which, mean)
+        if self.hears_gradients:
+            self.notify(GRADIENT_HOOK, named_parameters=self._named(which), batch=_batch(x, mask), training=True)
         self._move(which)
         if self.has_several_losses and not is_auxiliary:
             parts[f"loss_{self.names[which][0]}"] = parts["loss"]
         parts = {name: part.detach() for name, part in parts.items()}
         return parts, parts.get("loss") if self.processes.size == 1 or is_auxiliary else mean
+
+    def _end_batch(
+        self, parts: Parts, x: torch.Tensor, mask: torch.Tensor | None, n_rows: int, rows: TrainingRows, training: bool
+    ) -> None:
+        """Write the mean loss of this process's share of a batch into the history, as skorch does, and tell callbacks.
+
+        It is in data space, as that of the epoch.
+        """
+        prefix = "train" if training else "valid"
+        name = "loss" if "loss" in parts else "auxiliary_loss"
+        loss = parts[name].detach().mean()
+        for key, value in in_data_space({name: float(loss)}, prefix, rows, self.objective).items():
+            self.history.record_batch(key, value)
+        self.history.record_batch(f"{prefix}_batch_size", n_rows)
+        self.notify("on_batch_end", batch=_batch(x, mask), training=training, loss=loss, y_pred=None)
+
+    def _named(self, which: int) -> list[tuple[str, torch.nn.Parameter]]:
+        """Name the parameters that an optimizer moves."""
+        moved = set(self.parameters[which])
+        return [(name, p) for name, p in self.module_.named_parameters() if p in moved]
+
+    def _thawed(self, which: int) -> list[torch.nn.Parameter]:
+        """The parameters of an optimizer that no callback has frozen."""
+        return [p for p in self.parameters[which] if p.requires_grad]
 
     def _noise(self, x: torch.Tensor, n_rows: int, generator: torch.Generator) -> torch.Tensor:
         """u (S, B, n_noise): every process draws that of the whole batch, so that the stream is that of one process."""
@@ -330,8 +370,9 @@ class Net(NeuralNet):
         generator = torch_generator(rows.device, self.seed)
         totals, total_weight = torch.zeros((), device=rows.device), rows.weight.sum()
         self.monitored = torch.zeros(len(rows), device=rows.device)
-        step = evaluation.chunk_rows(self.averaged_, 2 * objective.n_draws)
+        step = _held_out_at_once(objective, self.averaged_)
         shard = self.processes.shard(len(rows))
+        hears = self.hears_steps and len(self.history) > 0  # the start is validated before the first epoch
         for i in range(0, len(rows), step):
             chunk = slice(i, min(i + step, len(rows)))
             shape = (objective.n_draws, chunk.stop - i, self.averaged_.n_noise)
@@ -344,7 +385,11 @@ class Net(NeuralNet):
             x, mask = rows.take(own)
             u = u[:, own.start - i : own.stop - i]
             pairs = torch.stack([u, -u], 1).flatten(0, 1)
+            if hears:
+                self.notify("on_batch_begin", batch=_batch(x, mask), training=False)
             parts = objective(self.averaged_, x, mask, pairs)
+            if hears:
+                self._end_batch(parts, x, mask, len(x), rows, training=False)
             weight = torch.as_tensor(rows.weight[own] / total_weight, dtype=torch.float32, device=rows.device)
             totals = totals + torch.stack([(weight * part).sum() for part in parts.values()])
             if objective.monitor is not None:
@@ -390,6 +435,16 @@ def _loss_parts(objective: Objective, *args: Any) -> Parts:
 
 def _auxiliary_parts(objective: Objective, *args: Any) -> Parts:
     return objective.auxiliary_loss(*args)
+
+
+def _held_out_at_once(objective: Objective, model: LatentVariableModel) -> int:
+    """Rows of a chunk of the held-out ones, which takes two draws where a step takes one."""
+    return evaluation.chunk_rows(model, 2 * objective.n_draws)
+
+
+def _batch(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, None]:
+    """A batch as skorch's callbacks see it, (X, y): rows in model space, NaN where a cell is missing, and no target."""
+    return x if mask is None else x.masked_fill(~mask, torch.nan), None
 
 
 def _net_buffers(model: LatentVariableModel) -> list[torch.Tensor]:

@@ -14,7 +14,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-__all__ = ["OPTIMIZERS", "Fused", "clip_"]
+__all__ = ["OPTIMIZERS", "Fused", "clip_", "load_state", "set_rate"]
 
 
 class Fused:
@@ -66,6 +66,23 @@ class Fused:
             for name, tensors in mine.items():
                 for tensor, other in zip(tensors, theirs[name], strict=True):
                     tensor.copy_(other)
+
+
+def load_state(optimizer: Any, state: dict[str, Any]) -> None:
+    """Take over the state of an optimizer but for its rates, which torch keeps and `learning_rate` may have changed."""
+    rates = [{key: group[key] for key in ("lr", "rate")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, rates, strict=True):
+        group.update(own)
+        group.pop("scheduled", None)
+
+
+def set_rate(group: dict[str, Any], scheduled: float) -> None:
+    """Set the learning rate of an epoch; what a callback has made of that of the epoch before stays as a factor."""
+    before = group.get("scheduled", group["lr"])
+    factor = group["lr"] / before if before and group["lr"] != before else 1.0
+    group["lr"] = factor * scheduled
+    group["scheduled"] = scheduled
 
 
 def clip_(parameters: Sequence[torch.nn.Parameter], most: float) -> None:

@@ -1,30 +1,31 @@
 """One fit and its checkpoint file."""
 
+import hashlib
+import io
 import os
 import pickle
 import signal
 import threading
 import time
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
 
 from .._utils.arrays import convert
-from .._utils.atomic import replacing
+from .._utils.atomic import remove_orphans, replacing
 from .._utils.damage import damage_is_a_value_error
+from .._utils.digests import digest
 from .._utils.random import global_states, set_global_states
 from .._utils.user_warnings import warn_user
 from ..schedules import Steps, send
 from .checkpoints import Checkpoint, reserve
-from .digests import digest
 from .processes import OneProcess
 
 if TYPE_CHECKING:  # they import skorch
@@ -34,6 +35,8 @@ if TYPE_CHECKING:  # they import skorch
 __all__ = ["ResumableFit", "Wish"]
 
 _FORMAT = "1"  # another one is another name, so that a file of another release is never read
+_MARK = b"skvae checkpoint\n"
+_HASH = hashlib.sha256
 _SLACK = 1 << 20  # bytes, for the history and names
 _PLAIN = (type(None), bool, int, float, str, torch.Tensor)
 
@@ -103,8 +106,7 @@ class ResumableFit:
 
     def _prepared(self, net: "Net") -> dict[str, Any] | None:
         """What the fit's file holds, after a look at its folder; None where the fit begins."""
-        for orphan in self.path.parent.glob(f".{self.path.name}.*"):  # of a process that was killed while it wrote
-            orphan.unlink(missing_ok=True)
+        remove_orphans(self.path)
         reserve(self.path.parent, (2 - self.path.exists()) * _n_bytes(collected(net)))
         if self.checkpoint.resume is False or (self.checkpoint.resume == "auto" and not self.path.exists()):
             return None
@@ -114,13 +116,23 @@ class ResumableFit:
                 f"{self._others() or 'none'}. Fit with the same table, parameters and seed, or set resume='auto'. A "
                 "fit that ended well has removed its file."
             )
-        return _read(self.path)
+        state = _read(self.path)
+        with _damage_of(self.path):
+            if found := self._differences(state["made_of"]):
+                raise ValueError(f"it is of a fit that differs in {found}")
+        return state
 
     def _others(self) -> str:
         """The other files of the folder, and how their fits differ from this one."""
-        paths = [path for path in sorted(self.path.parent.glob("skvae-*.pt")) if zipfile.is_zipfile(path)]
-        found = {path.name: _read(path)["made_of"] for path in paths}
-        return "; ".join(f"{name}, which differs in {self._differences(other)}" for name, other in found.items())
+        paths = sorted(self.path.parent.glob("skvae-*.pt"))
+        return "; ".join(f"{path.name}, which {self._said_of(path)}" for path in paths)
+
+    def _said_of(self, other: Path) -> str:
+        """How another fit's file differs; nothing is wrong with this fit if that cannot be told."""
+        try:
+            return f"differs in {self._differences(_read(other)['made_of'])}"
+        except (OSError, ValueError, KeyError):  # it has ended and removed its file, or that is damaged
+            return "cannot be read"
 
     def _differences(self, other: dict[str, str]) -> list[str]:
         return sorted(name for name, value in self.made_of.items() if other.get(name) != value)
@@ -200,10 +212,8 @@ class ResumableFit:
         """Replace the fit's file, wholly or not at all; what hinders it is a warning, since training can go on."""
         _check_plain(state)
         try:
-            with replacing(self.path) as temporary, open(temporary, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
+            with replacing(self.path) as file:
+                _write(file, state)
         except (OSError, RuntimeError) as error:  # the latter is torch's word for a full disk
             reason = error.__context__ if isinstance(error.__context__, OSError) else error
             warn_user(
@@ -225,8 +235,9 @@ class ResumableFit:
         if threading.current_thread() is not threading.main_thread() or before is None:
             yield
             return
-        self._before = signal.signal(signal.SIGTERM, self._hear)
+        self._before, self._listener = before, os.getpid()
         try:
+            signal.signal(signal.SIGTERM, self._hear)
             yield
         finally:
             signal.signal(signal.SIGTERM, self._before)
@@ -234,7 +245,11 @@ class ResumableFit:
                 signal.raise_signal(signal.SIGTERM)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.is_signalled = True
+        if os.getpid() == self._listener:
+            self.is_signalled = True
+        else:  # a process that was forked meanwhile does not train: its parent means to end it
+            signal.signal(signal.SIGTERM, self._before)
+            signal.raise_signal(signal.SIGTERM)
 
     def _end(self) -> None:
         """Let the signal do what it would have done; where that is nothing, training goes on."""
@@ -349,13 +364,40 @@ def _bytes_of(value: Any) -> int:
     return value.nbytes if isinstance(value, torch.Tensor) else 0
 
 
+def _write(file: BinaryIO, state: dict[str, Any]) -> None:
+    """Write a mark, the hash of all that follows, and what torch makes of a state."""
+    file.write(_MARK + bytes(_HASH().digest_size))
+    hashed = _Hashed(file)
+    torch.save(state, hashed)  # type: ignore[arg-type]  # all that torch calls is there
+    file.seek(len(_MARK))
+    file.write(hashed.hash.digest())
+
+
+class _Hashed:
+    """A file to write to that keeps a hash of what was written, since a checkpoint may be larger than the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.hash = _HASH()
+        self._file = file
+
+    def write(self, content: Any) -> int:
+        """As a file does."""
+        self.hash.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        """As a file does."""
+        self._file.flush()
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """A file's state, on the CPU, after a look at its checksums, which torch's reader leaves out."""
-    with _damage_of(path):
-        with zipfile.ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise ValueError(f"the checksum of {broken} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
+    """A file's state, on the CPU, after a look at its hash: no bit has changed."""
+    with _damage_of(path), open(path, "rb") as file:
+        start = len(_MARK) + _HASH().digest_size
+        head, content = file.read(start), file.read()
+        if head != _MARK + _HASH(content).digest():
+            raise ValueError("its content is not what was written")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _damage_of(path: Path) -> AbstractContextManager[None]:
@@ -365,7 +407,7 @@ def _damage_of(path: Path) -> AbstractContextManager[None]:
             "Checkpoint(..., resume=False)."
         )
 
-    return damage_is_a_value_error(message, zipfile.BadZipFile, pickle.UnpicklingError)
+    return damage_is_a_value_error(message, pickle.UnpicklingError)
 
 
 def _check_plain(value: Any) -> None:

@@ -63,7 +63,7 @@ def train(
 
     keeper = BestState(options.patience, options.tol, options.objective, options.keeps_start and first_epoch == 0)
     callbacks = callbacks_around(options, keeper if valid_rows is not None else None)
-    net = Net(model, options, seed=seed, first_epoch=first_epoch, callbacks=callbacks)
+    net = Net(model, options, seed=seed, first_epoch=first_epoch, n_epochs=n_epochs, callbacks=callbacks)
     listening = options.run.listening() if options.run else nullcontext()
     with isolated(train_rows.device, seed, first_epoch), torch.enable_grad(), listening:
         net.initialize()

@@ -17,6 +17,7 @@ __all__ = [
     "float_dtypes",
     "is_available",
     "like",
+    "narrowed",
     "on_host",
     "torch_float",
 ]
@@ -60,6 +61,8 @@ def accepted_dtypes(array: Any) -> Any:
 
 def float_dtypes(array: Any) -> list[Any]:
     """float64 and float32 of the array's library, the first for everything that is neither."""
+    if isinstance(array, np.ndarray):
+        return [np.float64, np.float32]
     xp, _, _ = get_namespace_and_device(array)
     return [xp.float64, xp.float32]
 
@@ -71,6 +74,8 @@ def torch_float(dtype: Any) -> torch.dtype:
 
 def on_host(array: Any) -> Any:
     """Bring an array of any library to numpy; CSR and lists pass through."""
+    if isinstance(array, np.ndarray):
+        return array
     if isinstance(array, torch.Tensor):
         return array.detach().cpu().numpy()
     xp, is_array_api, _ = get_namespace_and_device(array)
@@ -82,10 +87,19 @@ def as_tensor(array: Any) -> torch.Tensor:
     return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.require(on_host(array), requirements="W"))
 
 
+def narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Cast floats; what `dtype` is too narrow for becomes its largest number, and not infinite."""
+    if torch.finfo(dtype).max < torch.finfo(tensor.dtype).max:
+        tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
+    return tensor.to(dtype)
+
+
 def like(tensor: torch.Tensor, array: Any) -> Any:
     """Give a torch result the library and device of `array`; numpy where Array API dispatch is off."""
     if isinstance(array, torch.Tensor):
         return tensor.to(array.device)
+    if isinstance(array, np.ndarray):
+        return tensor.cpu().numpy()
     xp, is_array_api, device = get_namespace_and_device(array)
     result = tensor.cpu().numpy()
     return xp.asarray(result, device=device) if is_array_api else result

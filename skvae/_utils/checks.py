@@ -35,6 +35,10 @@ def check_parameters(constraints: Mapping[str, Any], parameters: Mapping[str, An
 
 def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """One finite, non-negative weight per row, not all of them zero, as float64."""
+    if np.ma.is_masked(sample_weight):
+        raise ValueError(
+            "sample_weight has masked entries. Give every row a weight: 0 for those that should not count."
+        )
     weight = np.asarray(on_host(sample_weight), dtype=np.float64)
     if weight.shape != (n_rows,):
         raise ValueError(

@@ -29,10 +29,10 @@ class Component(Documented):
 
         Examples
         --------
-        >>> from skvae import NormalMixture
-        >>> NormalMixture(n_members=0).check()
+        >>> from skvae import VampPrior
+        >>> VampPrior(n_members=0).check()
         Traceback (most recent call last):
-        sklearn.utils._param_validation.InvalidParameterError: The 'n_members' parameter of NormalMixture must be an int
+        sklearn.utils._param_validation.InvalidParameterError: The 'n_members' parameter of VampPrior must be an int
         in the range [1, inf). Got 0 instead.
         """
         parameters = self.get_params(deep=False)

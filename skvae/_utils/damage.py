@@ -6,7 +6,8 @@ from contextlib import contextmanager
 __all__ = ["damage_is_a_value_error"]
 
 #: What reading plain data of the wrong shape raises, whoever reads it.
-_KINDS = (AttributeError, EOFError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+_KINDS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError,
+          ValueError)  # fmt: skip
 
 
 @contextmanager

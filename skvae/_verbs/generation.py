@@ -11,12 +11,15 @@ from .._inference.decoded import InDataSpace
 from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._inference.reading import over_chunks
+from .._inference.row_noise import own_choices, own_noise
 from .._tables import decoding, encoding
+from .._tables.given import given_conditions, given_row
+from .._tables.intake import as_table
 from .._tables.selection import dense
 from .._tables.validation import validated
 from .._utils.arrays import on_host
 from .._utils.checks import check_count
-from .._utils.random import draw_seed, exclusive, torch_generator
+from .._utils.random import draw_seed, exclusive
 from .._utils.user_warnings import warn_user
 from ..model import LatentVariableModel
 from .offered import offered
@@ -26,7 +29,8 @@ __all__ = ["Generation"]
 _POOR = 10  # draws: weights with a smaller effective sample size are unreliable
 _POOR_SHARE = 0.1
 _CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
-_FEW_NODES = 9  # per code, of the means in data space that are averaged over many codes
+_POOL = 32  # times as many draws of the prior as each row takes: few rows share one
+_FEW_NODES = 21  # per code, of the means in data space that are averaged over many codes
 
 
 class Generation(HoldsFit):
@@ -65,8 +69,10 @@ class Generation(HoldsFit):
         Returns
         -------
         like X, or list of such
-            Observed cells are unchanged. Columns have the dtypes that `fit` saw, integers are whole and booleans are
-            booleans. A column without any observed cell in `fit` has no model: numbers become 0, others stay missing.
+            An ndarray for a list or masked array, a pyarrow table for a record batch. Observed cells are unchanged.
+            Columns have the dtypes that `fit` saw, integers are whole and booleans are booleans. A column without any
+            observed cell in `fit` has no model: numbers become 0, others stay missing, as missing categories among the
+            `conditions` do.
 
         Warns
         -----
@@ -95,8 +101,10 @@ class Generation(HoldsFit):
         check_count("n_importance_samples", n_importance_samples, "impute")
         if n_draws is not None:
             check_count("n_draws", n_draws, "impute")
+        X = as_table(X)
         table = validated(self, fitted.schema, X)
         values, missing = dense(on_host(table)).astype(np.float64), encoding.missing(fitted.schema, on_host(X))
+        missing[:, fitted.columns.given] = False
         rows = np.flatnonzero(missing.any(1))
         seed = fitted.seed if n_draws is None else draw_seed(random_state)
         drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed)
@@ -104,7 +112,7 @@ class Generation(HoldsFit):
         tables = []
         for draw in drawn:
             values[rows] = draw
-            tables.append(decoding.fill(fitted.schema, X, values, missing))
+            tables.append(decoding.fill(fitted.schema, X, values, missing, fitted.columns.supports))
         return tables[0] if n_draws is None else tables
 
     @offered()
@@ -112,22 +120,28 @@ class Generation(HoldsFit):
         self,
         n_samples: int = 1,
         random_state: int | np.random.RandomState | None = None,
-        given: dict | None = None,
+        given: Any = None,
     ) -> Any:
         """Draw rows from the model, z ~ p(z) and x ~ p(x given z), in data space.
 
-        With ``code_density="mixture"``, and for a plain autoencoder, which has no prior, z is drawn from a Gaussian
-        mixture fitted to the latent codes, `code_density_`.
+        The prior is `prior_`; with ``prior="auto"`` it is a mixture that `fit` has fitted to the latent codes, where
+        that surely describes them better than N(0, I), and for a plain autoencoder always.
+
+        With `conditions`, z ~ p(z) and x ~ p(x given z, c) for the conditions c that are `given`. Without them, c is
+        drawn from the combinations of conditions that the model keeps: those of the fitted rows, by their weights, of
+        at most 10 000 rows. Such a combination is a part of a fitted row, and is reproduced to the letter.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows.
+            Number of rows; left at 1 where `given` has one row each.
         random_state : int, RandomState instance or None
             Seed of the draws; None draws fresh entropy from the operating system.
-        given : dict, optional
+        given : dict, or frame of conditions, optional
             Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number. The other cells
-            are drawn given these, by importance resampling of codes of their posterior and of the prior.
+            are drawn given these, by importance resampling of codes of their posterior and of the prior. Columns of
+            `conditions` need no resampling: a dict that names any column names all of them, and a frame (for a model of
+            arrays an array) with a column for each has one row for each row to draw.
 
         Returns
         -------
@@ -138,7 +152,7 @@ class Generation(HoldsFit):
         Raises
         ------
         ValueError
-            An unknown column, or a value that it cannot have.
+            An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks.
 
         Warns
         -----
@@ -168,43 +182,49 @@ class Generation(HoldsFit):
         module = copy.deepcopy(fitted.module).cpu().double()
         row = None if given is None else _given_row(fitted, given)
         with exclusive(draw_seed(random_state)), torch.no_grad():
+            cells = _conditions(fitted, given, row, n_samples)
+            n_rows = n_samples if cells is None else len(cells)
+            known = None if cells is None else fitted.columns.given_tensor(cells, torch.zeros(0, dtype=torch.float64))
             z = (
-                fitted.code_prior(module).sample((n_samples,))
-                if row is None
-                else _codes_given(fitted, module, row, n_samples)
+                module.prior(module.encode).sample((n_rows,))
+                if row is None or set(np.flatnonzero(~np.isnan(row[0]))) <= set(fitted.columns.given)
+                else _codes_given(fitted, module, row, n_rows)
             )
-            values = fitted.in_data_space(module, z[None]).draw()[0].numpy()
-        if row is None:
-            return decoding.draws(fitted.schema, values)
-        is_given = ~np.isnan(row)
-        return decoding.draws(fitted.schema, np.where(is_given, row, values), exact=np.flatnonzero(is_given))
+            values = fitted.in_data_space(module, z[None], known).sample()[0].numpy()
+        is_given = np.zeros(values.shape[1], dtype=bool) if row is None else ~np.isnan(row[0])
+        values = values if row is None else np.where(is_given, row, values)
+        if cells is not None:
+            values[:, fitted.columns.given] = cells
+        exact = np.flatnonzero(is_given | fitted.columns.is_given)
+        return decoding.draws(fitted.schema, values, exact=exact, supports=fitted.columns.supports)
 
 
 def _imputed(
     fitted: Fitted, table: Any, n_draws: int | None, n_importance_samples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values (n_draws or 1, n, D) of rows in data space, and the effective sample size of each, (n,)."""
+    fitted.columns.check_support(on_host(table))
     n_tables = n_draws or 1
     if not table.shape[0]:
         return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
     n_prior = int(SHARE_OF_THE_PRIOR * n_importance_samples)
-    generator = torch_generator("cpu", seed, IMPUTATION_STREAM)
-    u = torch.randn(n_importance_samples - n_prior, 1, fitted.module.n_noise, generator=generator)
 
-    def imputed(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-        draws = _draws_given(fitted, module, x, mask, u.to(x), z_prior.to(x))
+    def imputed(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
+        u = own_noise(fitted, rows, x, n_importance_samples - n_prior, seed, IMPUTATION_STREAM)
+        z_prior = own_choices(fitted, rows, pool, n_prior, seed, IMPUTATION_STREAM, 1).to(x)
+        draws = _draws_given(fitted, module, x, mask, u, z_prior)
         size = effective_size(draws).cpu().double()
         if n_draws is None:
             p = InDataSpace(draws.p, module.likelihood, fitted.columns, n_nodes=_FEW_NODES)
             values = expected_values(p, draws.w)[None]
         else:
-            values = fitted.in_data_space(module, draws.resampled(n_draws)).draw()
+            values = fitted.in_data_space(module, draws.resampled(n_draws), module.given(x, mask)).sample()
         return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
     n_samples = n_importance_samples * (_FEW_NODES if fitted.columns.maps else 1)
     with exclusive(seed, device=fitted.device), torch.no_grad():
-        z_prior = fitted.code_prior(fitted.module).sample((n_prior,))  # the same for all rows, as u is
-        numbers = on_host(over_chunks(fitted, table, imputed, n_samples, dtype=torch.float32))
+        pool = fitted.module.prior(fitted.module.encode).sample((_POOL * n_prior,))
+        numbers = on_host(over_chunks(fitted, table, imputed, n_samples, with_rows=True, dtype=torch.float32))
     values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
     return values.astype(np.float64), numbers[:, -1]
 
@@ -215,8 +235,8 @@ def _draws_given(
     """Weighted codes of rows, from noise u and draws z_prior of the prior; without a density the centre alone."""
     if fitted.parts.lacks("score"):
         z = module.posterior.center(module.encode(x, mask))[None]
-        return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z))
-    return weighted_draws(module, x, mask, u, z_prior, fitted.code_prior(module))
+        return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z, module.given(x, mask)))
+    return weighted_draws(module, x, mask, u, z_prior)
 
 
 def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
@@ -228,17 +248,42 @@ def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
     )
 
 
-def _given_row(fitted: Fitted, given: dict) -> np.ndarray:
-    """The given cells as a row (1, D) of which the others are missing."""
-    if fitted.parts.lacks("codes") or fitted.parts.lacks("score"):
+def _given_row(fitted: Fitted, given: Any) -> np.ndarray | None:
+    """The given cells as a row (1, D) of which the others are missing; None for a table of conditions."""
+    columns = fitted.columns
+    if columns.given and not isinstance(given, dict):
+        return None
+    row = given_row(fitted.schema, given)
+    is_modelled = ~np.isnan(row[0]) & ~columns.is_given
+    if is_modelled.any() and (fitted.parts.lacks("codes") or fitted.parts.lacks("score")):
         parts = fitted.parts
         raise ValueError(
             "sample(given=...) weighs codes by the density of their posterior, which a model with "
             f"objective={parts.objective!r} and posterior={parts.posterior!r} does not have. Use objective='elbo'."
         )
-    row = encoding.given_row(fitted.schema, given)
-    fitted.columns.check_support(row)
+    columns.check_support(row)
     return row
+
+
+def _conditions(fitted: Fitted, given: Any, row: np.ndarray | None, n_samples: int) -> np.ndarray | None:
+    """Conditions of the rows to draw, in data space (n, G): as given, or drawn from the fitted ones; None without."""
+    schema, columns = fitted.schema, fitted.columns
+    if fitted.combinations is None:
+        return None
+    if given is None:
+        count = torch.from_numpy(fitted.combinations[:, -1].copy())
+        return fitted.combinations[torch.multinomial(count, n_samples, replacement=True).numpy(), :-1]
+    if row is None:
+        cells = given_conditions(schema, given)
+        if n_samples not in (1, len(cells)):
+            raise ValueError(f"'given' has {len(cells)} rows, but n_samples={n_samples}. Leave n_samples at 1.")
+        return cells
+    own = {schema.label(d) if schema.names is not None else d: row[0, d] for d in columns.given}
+    if lacking := [name for name, value in own.items() if np.isnan(value)]:
+        raise ValueError(
+            f"'given' lacks {lacking}: with any column given, name all 'conditions' of the model, {list(own)}."
+        )
+    return np.tile(row[:, columns.given], (n_samples, 1))
 
 
 def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int) -> Tensor:
@@ -246,7 +291,7 @@ def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n
     n_each = max(_CANDIDATES, 2 * n_samples)
     x, mask = fitted.columns.tensors(row, "cpu", torch.float64)
     u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
-    draws = _draws_given(fitted, module, x, mask, u, fitted.code_prior(module).sample((n_each,)))
+    draws = _draws_given(fitted, module, x, mask, u, module.prior(module.encode).sample((n_each, 1)))
     if effective_size(draws).item() < _POOR:
         warn_user(
             f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",

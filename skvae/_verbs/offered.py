@@ -14,14 +14,14 @@ __all__ = ["offered"]
 
 
 def offered(*needs: str, to_fit: bool = False, delegates: bool = False) -> Callable[[Callable], Any]:
-    """Offer a method to models that have "codes", a "score" or a "mixture" prior.
+    """Offer a method to models that have "codes", a "score", a "mixture" prior, or "groups" that were asked for.
 
     The method is called on a snapshot: scikit-learn's validation, the model and the column names that ``set_output``
     asks for are of one fit, even while another thread fits the estimator anew.
 
     Parameters
     ----------
-    *needs : {"codes", "score", "mixture"}
+    *needs : {"codes", "score", "mixture", "groups"}
         What the method needs of the model.
     to_fit : bool, default=False
         Whether the method fits first, so that the estimator's parameters decide, not its earlier fit.
@@ -51,8 +51,9 @@ def _lacks(estimator: Any, need: str, to_fit: bool) -> str | None:
     """Why the fitted model, or the one to fit, lacks something; None also for parameters that `fit` will refuse."""
     fitted = None if to_fit else earlier_fit(estimator)
     if fitted is not None:
-        return fitted.parts.lacks(need)
+        return fitted.lacks(need)
     try:
-        return Parts.of({f.name: getattr(estimator, f.name) for f in fields(Parts)}).lacks(need)
+        parts = Parts.of({f.name: getattr(estimator, f.name) for f in fields(Parts)})
+        return parts.lacks(need, estimator.n_components)
     except ValueError:
         return None

@@ -1,6 +1,7 @@
 """Methods between rows and latent codes: transform, encode, decode and what is composed of them."""
 
 import copy
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted, HoldsFit, fitted_of
 from .._inference.reading import per_row, read
 from .._tables import decoding
-from .._tables.lazy import refuse_lazy
-from .._utils.arrays import as_tensor, float_dtypes, like, torch_float
+from .._tables.given import given_conditions, some_conditions
+from .._tables.intake import as_table
+from .._tables.selection import dense
+from .._utils.arrays import float_dtypes, like, narrowed, on_host, torch_float
 from .._utils.random import draw_seed, exclusive
 from .._utils.threads import limited_threads
 from ..distributions import reordered
@@ -181,7 +184,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         return reordered(module.encode(x, mask), *fitted.output_map(x))
 
     @offered()
-    def decode(self, Z: Any) -> InDataSpace:
+    def decode(self, Z: Any, given: Any = None) -> InDataSpace:
         """Give p(x given z) of latent codes as one distribution over the columns, in data space.
 
         Its `log_prob` is that of each column, with the log-Jacobian of the scaling; `mean` and `variance` of a
@@ -191,6 +194,8 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         ----------
         Z : array-like of shape (n_samples, n_components)
             Latent codes, with the order and signs of `transform`.
+        given : dict or frame, optional
+            The `conditions` of a model that has some, as in `inverse_transform`.
 
         Returns
         -------
@@ -217,13 +222,20 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         array([0.83, 0.43, 1.76, 0.76])
         """
         fitted = fitted_of(self)
-        module, z = _codes(fitted, _validated(fitted, Z))
+        module, z = fitted.own_codes(_validated(fitted, Z))
+        cells = _given(fitted, given, len(z), "decode")
         with torch.no_grad():
-            p = module.decode(z)
+            p = module.decode(z, None if cells is None else fitted.columns.given_tensor(cells, z))
         return InDataSpace(p, module.likelihood, fitted.columns)
 
     @offered("codes")
-    def reconstruct(self, X: Any, sample: bool = False, random_state: int | np.random.RandomState | None = None) -> Any:
+    def reconstruct(
+        self,
+        X: Any,
+        sample: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        given: dict | None = None,
+    ) -> Any:
         """Encode and decode rows, through the centre to the mean, or by draws.
 
         Without draws this is ``inverse_transform(transform(X))``, in one pass. With draws it is what Ghojogh's lecture
@@ -237,6 +249,9 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
             Whether to draw z ~ q(z given x) and then x ~ p(x given z).
         random_state : int, RandomState instance or None
             Seed of the draws; None draws fresh entropy from the operating system.
+        given : dict, optional
+            Other values of some `conditions`, ``{"site": "A"}``: rows are encoded under their own ones and decoded
+            under these, as if they had been measured at site A. Conditions that it does not name stay as they are.
 
         Returns
         -------
@@ -261,21 +276,30 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         """
         fitted = fitted_of(self)
 
-        def through_the_center(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-            return fitted.in_data_space(module, module.posterior.center(module.encode(x, mask))[None]).mean[0]
+        columns = fitted.columns
+        new = None if given is None else some_conditions(fitted.schema, given)
 
-        def drawn(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
+        def reconstructed(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
             q = module.encode(x, mask)
-            u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
-            return fitted.in_data_space(module, module.posterior.push(q, u)).draw()[0]
+            cells = dense(on_host(rows)).astype(np.float64)[:, columns.given]
+            cells = cells if new is None else np.where(np.isnan(new), cells, new)
+            known = columns.given_tensor(cells, x) if columns.given else None
+            if sample:
+                u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
+                data = fitted.in_data_space(module, module.posterior.push(q, u), known).sample()[0]
+            else:
+                data = fitted.in_data_space(module, module.posterior.center(q)[None], known).mean[0]
+            return _with_given(fitted, data, cells)
 
         index = X.index if hasattr(X, "iloc") else None
         with exclusive(draw_seed(random_state) if sample else 0, device=fitted.device):
-            data = per_row(self, X, drawn if sample else through_the_center, "reconstruct", fitted.n_nodes)
-        return decoding.draws(fitted.schema, data, index) if sample else decoding.means(fitted.schema, data, index)
+            data = per_row(self, X, reconstructed, "reconstruct", fitted.n_nodes, with_rows=True)
+        if not sample:
+            return decoding.means(fitted.schema, data, index)
+        return decoding.draws(fitted.schema, data, index, exact=columns.given, supports=columns.supports)
 
     @offered("codes")
-    def inverse_transform(self, Z: Any) -> Any:
+    def inverse_transform(self, Z: Any, given: Any = None) -> Any:
         """Decode latent codes to the mean of p(x given z) in data space, and categories to their most probable level.
 
         The mean of a transformed column is that in data space, by quadrature.
@@ -284,6 +308,10 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         ----------
         Z : array-like of shape (n_samples, n_components)
             Latent codes, with the order and signs of `transform`.
+        given : dict, or frame of conditions, optional
+            What a model with `conditions` is given, which it needs: a dict, ``{"site": "A"}``, for all codes, or a
+            frame (for a model of arrays an array) with a column for each condition and one row each. They come back as
+            they are. ``Pipeline.inverse_transform`` passes none: call that of the last step.
 
         Returns
         -------
@@ -309,11 +337,15 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         fitted = fitted_of(self)
         index = Z.index if hasattr(Z, "iloc") else None
         Z = _validated(fitted, Z)
-        module, z = _codes(fitted, Z)
+        module, z = fitted.own_codes(Z)
+        cells = _given(fitted, given, len(z), "inverse_transform")
+        step = evaluation.chunk_rows(module, fitted.n_nodes)
         with limited_threads(len(z) * module.work(1)), torch.no_grad():
-            parts = z.split(evaluation.chunk_rows(module, fitted.n_nodes))
-            mean = torch.cat([fitted.in_data_space(module, part[None]).mean[0] for part in parts])
-        return decoding.means(fitted.schema, like(mean.to(torch_float(Z.dtype)), Z), index)
+            known = repeat(None) if cells is None else fitted.columns.given_tensor(cells, z).split(step)
+            parts = zip(z.split(step), known, strict=False)
+            mean = torch.cat([fitted.in_data_space(module, part[None], given).mean[0] for part, given in parts])
+        mean = mean if cells is None else _with_given(fitted, mean, cells)
+        return decoding.means(fitted.schema, like(narrowed(mean, torch_float(Z.dtype)), Z), index)
 
     @property
     def _n_features_out(self) -> int:
@@ -327,9 +359,30 @@ Representation.fit_transform = offered("codes", to_fit=True)(  # type: ignore[me
 )
 
 
+def _given(fitted: Fitted, given: Any, n_rows: int, method: str) -> np.ndarray | None:
+    """Conditions of codes in data space, (n, G); None for a model without them."""
+    schema = fitted.schema
+    if not schema.conditions and given is not None:
+        raise ValueError(f"{method}(given=...) is for models with 'conditions'; this VAETransformer has none.")
+    if schema.conditions and given is None:
+        names = [schema.label(d) for d in schema.conditions]
+        raise ValueError(
+            f"The model has the conditions {names}, and codes alone do not say them. Call {method}(Z, given=...) with "
+            "a dict for all rows or a frame of one row each; Pipeline.inverse_transform passes none, so call the "
+            "method of its last step."
+        )
+    return given_conditions(schema, given, n_rows) if schema.conditions else None
+
+
+def _with_given(fitted: Fitted, data: Tensor, cells: np.ndarray) -> Tensor:
+    """Rows in data space (n, D) with their conditions (n, G) to the last digit."""
+    data[:, fitted.columns.given] = torch.from_numpy(cells).to(data)
+    return data
+
+
 def _validated(fitted: Fitted, Z: Any) -> Any:
     """Latent codes as scikit-learn validates them, of the width of the model."""
-    refuse_lazy(Z, "Z")
+    Z = as_table(Z, "Z")
     Z = check_array(Z, dtype=float_dtypes(Z), input_name="Z")
     width, n_components = fitted.module.width, fitted.module.n_components
     if Z.shape[1] != width:
@@ -339,13 +392,3 @@ def _validated(fitted: Fitted, Z: Any) -> Any:
             else f"Z has {Z.shape[1]} columns, but the codes of this VAETransformer have {width}."
         )
     return Z
-
-
-def _codes(fitted: Fitted, Z: Any) -> tuple[LatentVariableModel, Tensor]:
-    """The module in the precision of validated Z, and the codes Z in the module's own order, (n, K)."""
-    dtype = fitted.inference_dtype(Z.dtype)
-    z = as_tensor(Z).to(fitted.device, dtype)
-    order, signs = fitted.output_map(z)
-    ordered = torch.empty_like(z)
-    ordered[:, order] = z * signs
-    return fitted.module_in(dtype), ordered

@@ -10,10 +10,10 @@ from torch import Tensor
 from .._inference import evaluation
 from .._inference.fitted import IMPORTANCE_STREAM, HoldsFit, fitted_of
 from .._inference.reading import per_row
+from .._inference.row_noise import own_noise
 from .._tables.selection import dense
 from .._utils.arrays import on_host
 from .._utils.checks import check_count, check_weight
-from .._utils.random import torch_generator
 from ..model import LatentVariableModel
 from .offered import offered
 
@@ -30,7 +30,9 @@ class Scoring(HoldsFit):
         The KL has weight 1 whatever the objective was, and the log-Jacobian of the scaling is included, so that the
         number compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. It is
         deterministic, does not depend on the other rows, and is exact for a linear-Gaussian model. Missing cells are
-        left out.
+        left out, and those of `conditions` are given: the bound is one on ln p(x | c). A column that was constant in
+        `fit` adds 0 nats, and -20 in a row with another value, so that scores compare on the columns that vary. A cell
+        more than 1e12 standard deviations from the mean counts as that far.
 
         Parameters
         ----------
@@ -39,6 +41,7 @@ class Scoring(HoldsFit):
         n_importance_samples : int, optional
             The number of independent draws of the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x), which
             is then given instead (Burda et al. 2016, section 3). It is tighter, and equal to log p(x) in the limit.
+            Each row has draws of its own, which its standardised cells decide.
 
         Returns
         -------
@@ -60,19 +63,20 @@ class Scoring(HoldsFit):
         >>> bool(vae.score_samples(X, n_importance_samples=50).mean() > vae.score_samples(X).mean())
         True
         """
-        fitted = fitted_of(self)
-        bound, u = evaluation.elbo, fitted.score_noise
-        if n_importance_samples is not None:
-            check_count("n_importance_samples", n_importance_samples, "score_samples")
-            generator = torch_generator("cpu", fitted.seed, IMPORTANCE_STREAM)
-            shape = (n_importance_samples, 1, fitted.module.n_noise)
-            bound, u = evaluation.importance_weighted, torch.randn(shape, generator=generator, dtype=torch.float64)
+        fitted, n_samples = fitted_of(self), n_importance_samples
+        if n_samples is not None:
+            check_count("n_importance_samples", n_samples, "score_samples")
 
         def score(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
-            value = bound(module, x, mask, u.to(x))
+            if n_samples is None:
+                value = evaluation.elbo(module, x, mask, fitted.score_noise.to(x))
+            else:
+                u = own_noise(fitted, rows, x, n_samples, fitted.seed, IMPORTANCE_STREAM)
+                value = evaluation.importance_weighted(module, x, mask, u)
             return value + fitted.columns.log_jacobian(rows, mask).to(value)
 
-        return per_row(self, X, score, "score_samples", len(u), check_support=True, with_rows=True)
+        n_draws = n_samples or len(fitted.score_noise)
+        return per_row(self, X, score, "score_samples", n_draws, check_support=True, with_rows=True)
 
     @offered("codes", "score")
     def score_columns(self, X: Any) -> Any:
@@ -93,7 +97,8 @@ class Scoring(HoldsFit):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Log-densities; NaN where a cell is missing, or holds a category that `fit` has not seen.
+            Log-densities; NaN where a cell is missing, or holds a category that `fit` has not seen, and for columns of
+            `conditions`.
 
         See Also
         --------
@@ -114,9 +119,10 @@ class Scoring(HoldsFit):
 
         def score(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
             z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
-            log_px = module.decode(z).log_prob(x).logsumexp(0) - math.log(len(z))
+            log_px = module.decode(z, module.given(x, mask)).log_prob(x).logsumexp(0) - math.log(len(z))
             slopes = torch.from_numpy(fitted.columns.log_slopes(dense(on_host(rows)).astype(np.float64)))
             log_px = log_px + slopes.to(log_px)
+            log_px[:, fitted.columns.given] = torch.nan
             return log_px if mask is None else torch.where(mask, log_px, torch.nan)
 
         n_samples = len(fitted.score_noise)
@@ -174,7 +180,7 @@ class Scoring(HoldsFit):
         r"""Give the membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
 
         They are a soft clustering of the rows, over the draws of `score_samples`, and exist for `NormalMixture` and
-        `VampPrior` only.
+        `VampPrior`, and for the mixture that ``prior="auto"`` has fitted, if it has.
 
         Parameters
         ----------
@@ -190,6 +196,7 @@ class Scoring(HoldsFit):
         --------
         NormalMixture : A mixture of normal members.
         VampPrior : A mixture of posteriors of pseudo-inputs.
+        predict : Give the most probable member, where the members were asked for.
 
         Examples
         --------
@@ -203,10 +210,6 @@ class Scoring(HoldsFit):
         fitted = fitted_of(self)
 
         def memberships(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-            p = module.prior(module.encode)
-            z = module.posterior.push(module.encode(x, mask), fitted.score_noise.to(x))
-            return (
-                (p.mixture_distribution.logits + p.component_distribution.log_prob(z[..., None, :])).softmax(-1).mean(0)
-            )
+            return evaluation.memberships(module, x, mask, fitted.score_noise.to(x))
 
         return per_row(self, X, memberships, method="prior_responsibilities", n_samples=len(fitted.score_noise))

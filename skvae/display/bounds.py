@@ -12,8 +12,8 @@ from torch import Tensor
 from .._inference import evaluation
 from .._inference.fitted import IMPORTANCE_STREAM, fitted_of
 from .._inference.reading import per_row
+from .._inference.row_noise import own_noise
 from .._utils.arrays import on_host
-from .._utils.random import torch_generator
 from ..estimator import VAETransformer
 from ..model import LatentVariableModel
 from .plotting import COLORS, panels, pyplot, vae_behind
@@ -69,9 +69,7 @@ class BoundDisplay:
         E\, L_S \le E\, L_{S+1} \le \ln p(x),
 
     and :math:`E\, L_1` is the ELBO. One set of draws per row, as many as the largest bound has, serves all bounds: that
-    of S draws is the mean over the disjoint blocks of S among them, and the largest is that of ``score_samples``. Rows
-    share these draws, so that with few of them the curve as a whole has an error that the standard errors over the rows
-    do not show.
+    of S draws is the mean over the disjoint blocks of S among them, and the largest is that of ``score_samples``.
 
     References
     ----------
@@ -221,22 +219,17 @@ class BoundDisplay:
 
 
 def _importance_weighted(vae: VAETransformer, X: Any, n_draws: Sequence[int]) -> np.ndarray:
-    """Bound of each number of draws for each row, (n_bounds, n), from one set of max(n_draws) draws.
-
-    Few draws that all rows share would leave the small bounds to chance: on adult that of one draw came out 0.3 nats
-    below the ELBO, with a standard error over the rows of 0.01.
-    """
+    """Bound of each number of draws for each row, (n_bounds, n), from one set of max(n_draws) draws."""
     fitted = fitted_of(vae)
-    generator = torch_generator("cpu", fitted.seed, IMPORTANCE_STREAM)  # the draws of score_samples
-    u = torch.randn((max(n_draws), 1, fitted.module.n_noise), generator=generator, dtype=torch.float64)
 
     def bounds(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
-        log_w = evaluation.log_weights(module, x, mask, u.to(x))
+        u = own_noise(fitted, rows, x, max(n_draws), fitted.seed, IMPORTANCE_STREAM)  # the draws of score_samples
+        log_w = evaluation.log_weights(module, x, mask, u)
         value = torch.stack([_mean_over_blocks(log_w, n) for n in n_draws], -1)
         jacobian = fitted.columns.log_jacobian(rows, mask).to(value)
         return value + jacobian.reshape(-1, 1)
 
-    values = per_row(vae, X, bounds, "score_samples", len(u), check_support=True, with_rows=True)
+    values = per_row(vae, X, bounds, "score_samples", max(n_draws), check_support=True, with_rows=True)
     return np.asarray(on_host(values), dtype=np.float64).T
 
 

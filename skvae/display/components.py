@@ -15,10 +15,12 @@ from .._utils.arrays import on_host
 from ..estimator import VAETransformer
 from .plotting import (
     COLORS,
+    LITERAL,
     ColumnOfTable,
     codes_of,
     columns_of,
     contrast,
+    decoded,
     decoded_means,
     draw_mosaic,
     image_values,
@@ -139,7 +141,8 @@ class ComponentDisplay:
         """Move every component over the range of its latent codes, and draw what that does.
 
         The components are those with the most information. Where the heat map has too many rows, those with the largest
-        effects are kept, in the order of the table.
+        effects are kept, in the order of the table. With `conditions`, codes are decoded under those that most of the
+        fitted rows have.
 
         Parameters
         ----------
@@ -258,7 +261,7 @@ class ComponentDisplay:
         largest = max(np.abs(effects).max(initial=0), 1e-9)
         self.image_ = ax.imshow(effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
         ax.set_xticks(range(n), [str(k) for k in range(n)])
-        ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small")
+        ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small", **LITERAL)
         ax.set_xlabel("Component")
         ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
         self.figure_.colorbar(self.image_, ax=ax)
@@ -301,14 +304,17 @@ def _effects(vae: VAETransformer, Z: np.ndarray, X: np.ndarray, n: int) -> tuple
     """Effects (R, n) and names of the rows: one per column of numbers, one per level of the others."""
     ends = np.concatenate([_traversal(Z, k, norm.cdf([-2, 2])) for k in range(n)])
     columns = columns_of(fitted_of(vae))
-    p = vae.decode(ends)
+    p = decoded(vae, ends)
     mean, probabilities = p.mean.numpy(), _level_probabilities(p, columns)
     rows: list[np.ndarray] = []
     names: list[str] = []
     for d, column in enumerate(columns):
+        if fitted_of(vae).columns.is_given[d]:
+            continue
         if column.levels is None:
-            sd = np.nanstd(X[:, d]) if not np.isnan(X[:, d]).all() else 0.0
-            rows.append((mean[1::2, d] - mean[::2, d]) / (sd or 1.0))
+            change = np.nan_to_num(mean[1::2, d] - mean[::2, d])  # a column that fit has seen no value of stays missing
+            sd = 0.0 if np.isnan(X[:, d]).all() else np.nanstd(X[:, d])
+            rows.append(change / (sd or 1.0))
             names.append(column.name)
         else:
             change = 2 * (probabilities[d][1::2] - probabilities[d][::2])
@@ -324,7 +330,7 @@ def _level_probabilities(p: InDataSpace, columns: list[ColumnOfTable]) -> dict[i
     for _, own, part in p.likelihood.parts(p.p):
         for i, d in enumerate(own):
             levels = columns[d].levels
-            if levels is not None:
+            if levels is not None and not p.columns.is_given[d]:
                 of_level = [part.log_prob(torch.full_like(part.mean, c))[..., i].exp() for c in range(len(levels))]
                 found[d] = torch.stack(of_level, -1).double().cpu().numpy()
     return found

@@ -5,14 +5,26 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from torch.distributions import MultivariateNormal
 
 from .._inference.fitted import Fitted, fitted_of
-from .._tables.frames import gone
+from .._tables.cells import gone
 from .._utils.arrays import on_host
+from .._utils.random import draw_seed
 from ..estimator import VAETransformer
-from .plotting import COLORS, MARKERS, TEN_COLORS, codes_of, panels, place_legend, pyplot, shade, short, vae_behind
+from .plotting import (
+    COLORS,
+    LITERAL,
+    MARKERS,
+    TEN_COLORS,
+    codes_of,
+    panels,
+    place_legend,
+    pyplot,
+    shade,
+    short,
+    vae_behind,
+)
 
 __all__ = ["LatentSpaceDisplay"]
 
@@ -213,16 +225,14 @@ class LatentSpaceDisplay:
         self.colorbar_: Any = None
         colors = _Colors(self.y, len(self.codes))
         is_dense = len(self.codes) > _MANY_ROWS if density == "auto" else density
-        if is_dense:
-            self._hexagons(colors)
-        else:
-            self._points(colors, scatter_kw or {})
+        handles = self._hexagons(colors) if is_dense else self._points(colors, scatter_kw or {})
         if self.covariances is not None and self.ellipse_rows is not None:
             self._ellipses(colors, n_std, self.ellipse_rows, self.covariances)
-        self._label(colors)
+        self._label(colors, handles)
         return self
 
-    def _points(self, colors: "_Colors", scatter_kw: dict) -> None:
+    def _points(self, colors: "_Colors", scatter_kw: dict) -> list[Any]:
+        """Draw rows as points, and give what the legend names."""
         n = len(self.codes)
         style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
         for name, rows, color, marker in colors.groups():
@@ -232,10 +242,16 @@ class LatentSpaceDisplay:
                 self.ax_.scatter(z[:, 0], z[:, 1], **{**style, **c, "marker": marker, "label": name, **scatter_kw})
             )
         if colors.kind == "continuous":
-            self.colorbar_ = self.figure_.colorbar(self.scatter_[-1], ax=self.ax_, label=colors.label)
+            self._color_bar(self.scatter_[-1], colors.label)
             self.colorbar_.solids.set_alpha(1)
+        return self.scatter_
 
-    def _hexagons(self, colors: "_Colors") -> None:
+    def _color_bar(self, artist: Any, label: str | None) -> None:
+        self.colorbar_ = self.figure_.colorbar(artist, ax=self.ax_)
+        self.colorbar_.set_label(label, **LITERAL)
+
+    def _hexagons(self, colors: "_Colors") -> list[Any]:
+        """Draw counts of rows, and give what the legend names."""
         x, y = self.codes.T
         grid = {"gridsize": _GRID, "mincnt": 1, "linewidths": 0.1}
         if colors.kind == "continuous":
@@ -246,12 +262,12 @@ class LatentSpaceDisplay:
             self.density_ = self.ax_.hexbin(x, y, bins="log", cmap="Greys" if colors.kind else "viridis", **grid)
             label = "Rows"
         if colors.kind == "classes":
-            self._color_by_majority(colors, grid)
-        else:
-            self.colorbar_ = self.figure_.colorbar(self.density_, ax=self.ax_, label=label)
+            return self._color_by_majority(colors, grid)
+        self._color_bar(self.density_, label)
+        return []
 
-    def _color_by_majority(self, colors: "_Colors", grid: dict) -> None:
-        """Give each hexagon the colour of its most frequent class, fainter where there are few rows."""
+    def _color_by_majority(self, colors: "_Colors", grid: dict) -> list[Any]:
+        """Give each hexagon the colour of its most frequent class, fainter where there are few rows; give the keys."""
         from matplotlib.colors import to_rgba
 
         most = self.ax_.hexbin(*self.codes.T, C=colors.classes, reduce_C_function=_majority, **grid)
@@ -262,8 +278,8 @@ class LatentSpaceDisplay:
         faces = [to_rgba(colors.color_of(c), a) for c, a in zip(winners, alpha, strict=True)]
         self.density_.set(facecolors=faces, edgecolors="none")
         self.density_.update_scalarmappable = _keep_colors  # the counts stay readable, the colours are ours
-        for name, _, color, _ in colors.groups():
-            self.ax_.scatter([], [], color=color, marker="h", s=60, label=name)
+        groups = [(name, color) for name, _, color, _ in colors.groups()]
+        return [self.ax_.scatter([], [], color=color, marker="h", s=60, label=name) for name, color in groups]
 
     def _ellipses(self, colors: "_Colors", n_std: float, rows: np.ndarray, covariances: np.ndarray) -> None:
         from matplotlib.collections import EllipseCollection
@@ -288,14 +304,14 @@ class LatentSpaceDisplay:
         self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
         self.ax_.autoscale_view()
 
-    def _label(self, colors: "_Colors") -> None:
+    def _label(self, colors: "_Colors", handles: list[Any]) -> None:
         labels = [f"Component {k}" for k in self.components]
         if self.kl is not None:
             labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
         self.ax_.set(xlabel=labels[0], ylabel=labels[1])
         if colors.kind == "classes":
             n_columns = 1 + (len(colors.names) - 1) // 16
-            self.legend_ = place_legend(self.ax_, title=colors.label, ncols=n_columns)
+            self.legend_ = place_legend(self.ax_, handles, title=colors.label, ncols=n_columns)
             for handle in self.legend_.legend_handles:
                 handle.set(alpha=1, sizes=[36])
 
@@ -420,7 +436,7 @@ def _drawn(ellipses: bool | int, n_rows: int, random_state: Any) -> np.ndarray |
     if not isinstance(ellipses, (bool, Integral)) or ellipses < 0:
         raise ValueError(f"'ellipses' must be a bool or a number of rows. Got {ellipses!r} instead.")
     n = 100 if ellipses is True else int(ellipses)
-    return np.sort(check_random_state(random_state).permutation(n_rows)[:n])
+    return np.sort(np.random.RandomState(draw_seed(random_state)).permutation(n_rows)[:n])
 
 
 def _covariances(vae: VAETransformer, X: Any, rows: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from .._inference.fitted import Fitted, fitted_of
 from .._utils.random import draw_seed, exclusive
-from .plotting import contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
+from .plotting import LITERAL, contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
 
 __all__ = ["ManifoldDisplay"]
 
+_BISECTIONS = 50
 _LARGE = 16  # pixels; smaller images run together without a gap
 
 
@@ -20,8 +22,8 @@ class ManifoldDisplay:
     r"""Images decoded from latent codes of the prior.
 
     For one model with two components this is the picture of Kingma & Welling (2014, figure 4): a regular grid in the
-    unit square goes through the quantile function of the prior, and each point is decoded. For several models it shows
-    decoded draws of their priors side by side (their figure 5).
+    unit square goes through the quantile functions of the prior's components, and each point is decoded. For several
+    models it shows decoded draws of their priors side by side (their figure 5).
 
     Parameters
     ----------
@@ -89,7 +91,9 @@ class ManifoldDisplay:
     ) -> "ManifoldDisplay":
         """Decode a grid of quantiles of the prior, and draw it.
 
-        The prior must have independent components with a quantile function: normal, uniform, Laplace and the like.
+        Its components must have quantile functions: normal, uniform, Laplace and the like, and mixtures of normals, of
+        which the quantiles are those of each component by itself. With `conditions`, codes are decoded under those that
+        most of the fitted rows have, and are no pixels.
 
         Parameters
         ----------
@@ -235,7 +239,7 @@ class ManifoldDisplay:
             images = image_values(panel, self.image_shape, type(self).__name__)
             self.images_.append(draw_mosaic(ax_i, images, contrast(images), cmap=cmap, gap=gap))
             if len(self.titles):
-                ax_i.set_title(self.titles[i])
+                ax_i.set_title(self.titles[i], **LITERAL)
         if self.coordinates is not None:
             self._label_grid(self.coordinates)
         return self
@@ -260,27 +264,45 @@ def _prior_quantiles(fitted: Fitted, n: int, caller: str) -> np.ndarray:
             f"{caller} draws a plane of codes: it takes n_components=2, but the model has {module.width}. For others "
             "see ManifoldDisplay.from_estimators and ComponentDisplay."
         )
-    if not objective.uses_prior:
+    if not objective.uses_prior and not fitted.prior_is_fitted:
         raise ValueError(f"{caller} takes quantiles of the prior, to which objective={objective!r} draws no code.")
     u = (np.arange(n) + 0.5) / n
     with torch.no_grad():
-        p = module.prior(module.encode)
         try:
-            if p.event_shape:
-                raise NotImplementedError
-            z = p.icdf(torch.from_numpy(u)[:, None].expand(-1, 2).to(next(module.parameters())))
+            z = _quantiles(module.prior(module.encode), torch.from_numpy(u).to(next(module.parameters())))
         except NotImplementedError:
             raise ValueError(
-                f"{caller} needs a prior with independent components and quantiles, as prior='normal' or 'uniform'. "
+                f"{caller} needs a prior whose components have quantiles, as prior='normal' or 'uniform'. "
                 f"prior={prior!r} has none; ManifoldDisplay.from_estimators([vae], ...) shows draws of it."
             ) from None
     return np.sort(_in_order(fitted, z), axis=0)
 
 
+def _quantiles(p: Distribution, u: Tensor) -> Tensor:
+    """Quantiles (n, K) of each component at u (n,); of mixtures of normals by bisection."""
+    if not p.event_shape:
+        return p.icdf(u[:, None].expand(-1, 2))
+    if not isinstance(p, MixtureSameFamily) or not _are_normal(p.component_distribution):
+        raise NotImplementedError
+    members = Normal(p.component_distribution.mean, p.component_distribution.stddev, validate_args=False)
+    reach = 10 * members.stddev
+    low, high = ((members.mean + sign * reach).mul(sign).amax(0).mul(sign).expand(len(u), -1) for sign in (-1, 1))
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        below = (members.cdf(middle[:, None]) * p.mixture_distribution.probs[:, None]).sum(1) < u[:, None]
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2
+
+
+def _are_normal(members: Distribution) -> bool:
+    base = members.base_dist if isinstance(members, Independent) else members
+    return isinstance(base, (Normal, MultivariateNormal))
+
+
 def _prior_draws(fitted: Fitted, n: int, seed: int) -> np.ndarray:
     """Latent codes (n, K) in the order of `transform`, from where `sample` takes them."""
     with exclusive(seed, device=fitted.device), torch.no_grad():
-        z = fitted.code_prior(fitted.module).sample((n,))
+        z = fitted.module.prior(fitted.module.encode).sample((n,))
     return _in_order(fitted, z)
 
 

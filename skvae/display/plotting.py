@@ -10,7 +10,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted, fitted_of
 from .._inference.last_step import last_step
 from .._tables.schema import Schema
@@ -20,24 +22,30 @@ from .._utils.arrays import on_host
 from ..estimator import VAETransformer
 from ..families import Family
 from ..families.discrete import Bernoulli
+from ..families.given import Given
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.container import Container
     from matplotlib.image import AxesImage
     from matplotlib.legend import Legend
 
 __all__ = [
     "COLORS",
+    "LITERAL",
     "MARKERS",
     "TEN_COLORS",
     "ColumnOfTable",
     "codes_of",
     "columns_of",
     "contrast",
+    "decoded",
     "decoded_means",
     "draw_mosaic",
     "grouped_levels",
     "image_values",
+    "literal_legend",
     "numbers_of",
     "panels",
     "place_legend",
@@ -54,6 +62,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D
 TEN_COLORS = (
     "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD",
 )  # fmt: skip
+#: Arguments of every text that holds a name from a table: "$" begins no formula in it, and "%" no comment of TeX.
+LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # the next one after each round of the colours
 
 _ROWS_AT_ONCE = 10_000
@@ -122,17 +132,31 @@ def has_layout(ax: "Axes") -> bool:
     return ax.figure.get_layout_engine() is not None
 
 
-def place_legend(ax: "Axes", inside: "Axes | None" = None, **options: Any) -> "Legend":
+def place_legend(
+    ax: "Axes", handles: "Sequence[Artist | Container]", inside: "Axes | None" = None, **options: Any
+) -> "Legend":
     """Draw the legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
 
     Parameters
     ----------
+    handles : sequence of matplotlib Artist or Container
+        What it names, each by its label.
     inside : matplotlib Axes, optional
         Where it goes then, if not into `ax`.
     """
     if has_layout(ax):
-        return ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, **options)
-    return (inside or ax).legend(loc="best", **options)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0, "frameon": False}
+        return literal_legend(ax, handles, **beside, **options)
+    return literal_legend(inside or ax, handles, loc="best", **options)
+
+
+def literal_legend(ax: "Axes", handles: "Sequence[Artist | Container]", **options: Any) -> "Legend":
+    """Draw a legend of the labels of `handles`, letter by letter; matplotlib leaves out those that begin with "_"."""
+    legend = ax.legend(handles, ["name"] * len(handles), **options)
+    for text, handle in zip(legend.get_texts(), handles, strict=True):
+        text.set(text=handle.get_label(), **LITERAL)
+    legend.get_title().set(**LITERAL)
+    return legend
 
 
 def vae_behind(estimator: Any, X: Any = None, *needs: str, caller: str) -> tuple[VAETransformer, Any]:
@@ -150,10 +174,20 @@ def numbers_of(vae: VAETransformer, X: Any) -> np.ndarray:
     return dense(on_host(validated(vae, fitted_of(vae).schema, X))).astype(np.float64)
 
 
-def decoded_means(vae: VAETransformer, Z: np.ndarray) -> np.ndarray:
-    """E[x given z] of latent codes Z (n, K) in the numbers of `numbers_of`, (n, D)."""
-    parts = [Z[i : i + _ROWS_AT_ONCE] for i in range(0, len(Z), _ROWS_AT_ONCE)]
-    return np.concatenate([vae.decode(part).mean.numpy() for part in parts])
+def decoded(vae: VAETransformer, Z: np.ndarray, rows: np.ndarray | None = None) -> InDataSpace:
+    """p(x given z) of codes Z (n, K), under the conditions of `rows` (n, D), else under the most frequent ones."""
+    fitted = fitted_of(vae)
+    module, z = fitted.own_codes(Z)
+    cells = fitted.usual_conditions if rows is None else rows[:, fitted.columns.given]
+    with torch.no_grad():
+        return fitted.in_data_space(module, z, None if cells is None else fitted.columns.given_tensor(cells, z))
+
+
+def decoded_means(vae: VAETransformer, Z: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """E[x given z] of codes Z (n, K) in the numbers of `numbers_of`, of the columns that are modelled, (n, D)."""
+    slices = [slice(i, i + _ROWS_AT_ONCE) for i in range(0, len(Z), _ROWS_AT_ONCE)]
+    means = [decoded(vae, Z[own], None if rows is None else rows[own]).mean.numpy() for own in slices]
+    return np.concatenate(means)[:, ~fitted_of(vae).columns.is_given]
 
 
 @dataclass
@@ -176,7 +210,7 @@ def _levels(schema: Schema, d: int, family: Family) -> list[str] | None:
         return [str(level) for level in schema.levels[d]]
     if family.n_categories is not None:
         return [str(c) for c in range(family.n_categories)]
-    if isinstance(family, Bernoulli):
+    if isinstance(family, Bernoulli) or (isinstance(family, Given) and family.n_levels):
         return ["False", "True"] if schema.kinds[d] == "boolean" else ["0", "1"]
     return None
 
@@ -279,8 +313,8 @@ def draw_mosaic(
         low, high = limits
         picture = np.nan_to_num(np.clip((picture - low) / (high - low), 0, 1), nan=1.0)
     artist = ax.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    ax.set_yticks(_middles(n_rows, height, gap) if len(rows) else [], rows if len(rows) else [])
-    ax.set_xticks(_middles(n_columns, width, gap) if len(columns) else [], columns if len(columns) else [])
+    ax.set_yticks(_middles(n_rows, height, gap) if len(rows) else [], rows if len(rows) else [], **LITERAL)
+    ax.set_xticks(_middles(n_columns, width, gap) if len(columns) else [], columns if len(columns) else [], **LITERAL)
     ax.xaxis.set_ticks_position("top")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 from .._inference.fitted import fitted_of
 from .plotting import (
     COLORS,
+    LITERAL,
     codes_of,
     columns_of,
     decoded_means,
@@ -118,7 +119,8 @@ class ReconstructionDisplay:
     ) -> "ReconstructionDisplay":
         """Reconstruct a table and draw it.
 
-        Rows go through the centre of their posterior to the mean of the decoder, as in ``reconstruct``.
+        Rows go through the centre of their posterior to the mean of the decoder, as in ``reconstruct``. Columns of
+        `conditions` are not drawn.
 
         Parameters
         ----------
@@ -164,10 +166,11 @@ class ReconstructionDisplay:
         vae, X = vae_behind(estimator, X, "codes", caller=caller)
         if image_shape is not None:
             X = X[:n_images]
-        observed, reconstructed = numbers_of(vae, X), decoded_means(vae, codes_of(vae, X))
-        columns = columns_of(fitted_of(vae))
+        observed, modelled = numbers_of(vae, X), ~fitted_of(vae).columns.is_given
+        reconstructed = decoded_means(vae, codes_of(vae, X), observed)
+        columns = [column for column, own in zip(columns_of(fitted_of(vae)), modelled, strict=True) if own]
         display = cls(
-            observed,
+            observed[:, modelled],
             reconstructed,
             names=[column.name for column in columns],
             levels=[column.levels for column in columns],
@@ -258,7 +261,7 @@ class ReconstructionDisplay:
     ) -> "PathCollection | AxesImage":
         """Draw one column under its name and score."""
         artist = _draw_numbers(ax, *pair) if levels is None else _draw_levels(ax, *pair, levels)
-        ax.set_title(f"{name}\n{'R²' if levels is None else 'agree'} {score:.2f}", fontsize="medium")
+        ax.set_title(f"{name}\n{'R²' if levels is None else 'agree'} {score:.2f}", fontsize="medium", **LITERAL)
         ax.tick_params(labelsize="small")
         if levels is None:
             ax.locator_params(axis="x", nbins=3)
@@ -313,8 +316,8 @@ def _draw_levels(ax: "Axes", observed: np.ndarray, reconstructed: np.ndarray, le
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     ticks = [short(name, 10) for name in names]
     long = max(map(len, ticks)) > 2
-    ax.set_xticks(range(len(names)), ticks, rotation=90 if long else 0)
-    ax.set_yticks(range(len(names)), ticks)
+    ax.set_xticks(range(len(names)), ticks, rotation=90 if long else 0, **LITERAL)
+    ax.set_yticks(range(len(names)), ticks, **LITERAL)
     for (i, j), share in np.ndenumerate(shares):
         if share >= 0.005 and len(names) <= 5:
             ax.text(j, i, f"{share:.0%}", ha="center", va="center", fontsize=7, color="white" if share > 0.6 else "k")

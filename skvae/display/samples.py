@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._inference.fitted import Fitted, fitted_of
-from .plotting import COLORS, columns_of, grouped_levels, numbers_of, panels, pyplot, short, thinned, vae_behind
+from .plotting import (
+    COLORS,
+    LITERAL,
+    columns_of,
+    grouped_levels,
+    literal_legend,
+    numbers_of,
+    panels,
+    pyplot,
+    short,
+    thinned,
+    vae_behind,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,8 +101,7 @@ class SampleDisplay:
     ) -> "SampleDisplay":
         """Sample rows from the model, and draw them beside a table.
 
-        The rows come from ``sample``, so with ``code_density="mixture"`` their latent codes come from the fitted
-        mixture.
+        The rows come from ``sample``: their latent codes are draws of the prior.
 
         Parameters
         ----------
@@ -202,14 +213,14 @@ class SampleDisplay:
             ax.tick_params(labelsize="small")
             views[j].put_ticks(ax, "x", shown=i == n - 1)
             if i == n - 1:
-                ax.set_xlabel(short(names[j], 20))
+                ax.set_xlabel(short(names[j], 20), **LITERAL)
             if i != j:
                 views[i].put_ticks(ax, "y", shown=j == 0)
                 if j == 0:
-                    ax.set_ylabel(short(names[i], 20))
-        handles = self.axes_[0, 0].get_legend_handles_labels()
+                    ax.set_ylabel(short(names[i], 20), **LITERAL)
+        handles, _ = self.axes_[0, 0].get_legend_handles_labels()
         target, place = (self.axes_[0, -1], "upper right") if n > 1 else (self.axes_[0, 0], "best")
-        self.legend_ = target.legend(*handles, loc=place, frameon=False)
+        self.legend_ = literal_legend(target, handles, loc=place, frameon=False)
 
 
 class _Axis:
@@ -255,7 +266,7 @@ class _Axis:
         axis: Any = ax.xaxis if which == "x" else ax.yaxis
         (ax.set_xlim if which == "x" else ax.set_ylim)(self.limits)
         if not self.is_number:
-            axis.set_ticks(range(len(self.names)), [short(name, 10) for name in self.names])
+            axis.set_ticks(range(len(self.names)), [short(name, 10) for name in self.names], **LITERAL)
         else:
             axis.get_major_locator().set_params(nbins=3)
         axis.set_tick_params(labelbottom=shown, labelleft=shown, rotation=90 if which == "x" and self._is_long else 0)

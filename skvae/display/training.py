@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from .._inference.fitted import fitted_of
 from ..estimator import VAETransformer
 from ..objectives.bounds import ELBO, IWAE
-from .plotting import COLORS, panels, place_legend, pyplot, vae_behind
+from .plotting import COLORS, LITERAL, panels, place_legend, pyplot, vae_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -254,13 +254,15 @@ class TrainingCurveDisplay:
 
     def _label(self, names: list[str]) -> None:
         for ax, label in zip(self.axes_, [self.label, *[_LABELS.get(name, name) for name in names]], strict=True):
-            ax.set(xlabel="Epoch", ylabel=label)
+            ax.set_xlabel("Epoch")
+            ax.set_ylabel(label, **LITERAL)
             ax.spines[["top", "right"]].set_visible(False)
             ax.xaxis.get_major_locator().set_params(integer=True)
         if self.kind != "loss":
             self._leave_out_a_bad_beginning()
-        handles, names = self.ax_.get_legend_handles_labels()
-        self.legend_ = place_legend(self.axes_[-1], self.ax_, handles=handles, labels=names, fontsize="small")
+        curves = [line for key, line in self.lines_.items() if key in _STYLES]
+        handles = [*curves, *self.level_lines_.values(), *([self.best_line_] if self.best_line_ else [])]
+        self.legend_ = place_legend(self.axes_[-1], handles, self.ax_, fontsize="small")
 
     def _leave_out_a_bad_beginning(self) -> None:
         """Let the bottom of the axis follow the curves' lower twentieth, where their lowest point is far below it."""
@@ -324,13 +326,14 @@ def _linear_levels(
             f"{caller}: the model that this table initialises has the held-out loss {first['valid_loss']:.4f}, that of "
             f"the fit {own['valid_loss']:.4f}: X, X_val or sample_weight are not those that fit saw."
         )
-    records = {vae.init_: first}
-    for init in ("pca", "factor_analysis"):
-        records[init] = records.get(init) or _first_record(vae, init, X, X_val, sample_weight)
-    return {_LEVELS[init]: _value(records[init], "valid", kind) for init in ("pca", "factor_analysis")}
+    linear = {"hidden_layer_sizes": (), "encoder": None, "decoder": None}  # whose noise has no background
+    records = {i: _first_record(vae, i, X, X_val, sample_weight, **linear) for i in ("pca", "factor_analysis")}
+    return {_LEVELS[init]: _value(record, "valid", kind) for init, record in records.items()}
 
 
-def _first_record(vae: VAETransformer, init: str, X: Any, X_val: Any, sample_weight: Any) -> dict[str, Any]:
+def _first_record(
+    vae: VAETransformer, init: str, X: Any, X_val: Any, sample_weight: Any, **parameters: Any
+) -> dict[str, Any]:
     """What the model initialised by `init` is worth on the rows that the fit of `vae` held out.
 
     The fitted seed is the int that the fit's `random_state` became, also where that is None: it decides which rows are
@@ -345,6 +348,7 @@ def _first_record(vae: VAETransformer, init: str, X: Any, X_val: Any, sample_wei
         callbacks=None,
         verbose=0,
         compile=False,
+        **parameters,
     )
     return twin.fit(X, sample_weight=sample_weight, X_val=X_val).history_[0]
 

@@ -7,18 +7,21 @@ from typing import Any
 from torch import nn
 from torch.distributions import Distribution
 
+from .._utils.global_state import lock
+
 __all__ = ["coupling_layers", "import_zuko"]
 
 
 def import_zuko() -> Any:
     """Import zuko, which switches off the validation of all torch.distributions, and put that flag back."""
-    flag = Distribution._validate_args
-    try:
-        return importlib.import_module("zuko")
-    except ImportError as error:
-        raise ImportError("Normalizing flows need the package zuko: pip install zuko.") from error
-    finally:
-        Distribution.set_default_validate_args(flag)
+    with lock:  # a second thread would take the flag of an import that is under way for the user's
+        flag = Distribution._validate_args
+        try:
+            return importlib.import_module("zuko")
+        except ImportError as error:
+            raise ImportError("Normalizing flows need the package zuko: pip install zuko.") from error
+        finally:
+            Distribution.set_default_validate_args(flag)
 
 
 def coupling_layers(n_features: int, n_context: int, n_transforms: int, hidden_layer_sizes: Sequence[int]) -> nn.Module:

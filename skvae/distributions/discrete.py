@@ -94,6 +94,53 @@ class OrderedCategoryIndex(CategoryIndex):
         super().__init__(log_p)
 
 
+class PointMass(td.Distribution):
+    """All mass at one value.
+
+    Its density is left to who knows what a value elsewhere costs: `log_prob` is 0 everywhere.
+
+    Parameters
+    ----------
+    value : Tensor
+        Where; it gives the batch shape, dtype and device.
+    """
+
+    arg_constraints = {}
+    support = constraints.real
+    has_rsample = True
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        super().__init__(value.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The value."""
+        return self.value
+
+    @property
+    def mode(self) -> Tensor:
+        """The value."""
+        return self.value
+
+    @property
+    def variance(self) -> Tensor:
+        """0."""
+        return torch.zeros_like(self.value)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """0, of the broadcast shape."""
+        return torch.zeros_like(self.value + value)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """The value, of the broadcast shape."""
+        return self.value + torch.zeros_like(self.value + value)
+
+    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """The value."""
+        return self.value.expand(self._extended_shape(sample_shape))
+
+
 class ZeroInflated(td.Distribution):
     r"""Counts of `base`, replaced by 0 with probability g = sigmoid(gate).
 

@@ -14,6 +14,7 @@ from torch.distributions import register_kl
 from torch.distributions.utils import euler_constant
 
 from . import univariate as densities
+from .smooth import soft_clamp
 
 __all__ = ["marginals"]
 
@@ -39,7 +40,7 @@ def _kl_normal_standard_normal(q: Any, p: Any) -> Tensor:
 def _kl_gumbel_gumbel(q: Any, p: Any) -> Tensor:
     """d - ln r + gamma (r - 1) - 1 + e^-d Gamma(1 + r), r = s / s', d = (m - m') / s': torch's formula, kept finite."""
     r, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
-    power = torch.exp((torch.lgamma(1 + r) - shift).clamp(max=80.0))
+    power = torch.exp(soft_clamp(torch.lgamma(1 + r) - shift, high=densities.LARGEST_EXPONENT))
     return shift - r.log() + euler_constant * (r - 1) - 1 + power
 
 

@@ -238,6 +238,17 @@ def _(q: MultivariateNormal, order: Tensor, signs: Tensor) -> Distribution:
 
 
 @reordered.register
+def _(q: Independent, order: Tensor, signs: Tensor) -> Distribution:
+    return Independent(reordered(q.base_dist, order, signs), q.reinterpreted_batch_ndims, validate_args=False)
+
+
+@reordered.register
+def _(q: MixtureSameFamily, order: Tensor, signs: Tensor) -> Distribution:
+    members = reordered(q.component_distribution, order, signs)
+    return MixtureSameFamily(q.mixture_distribution, members, validate_args=False)
+
+
+@reordered.register
 def _(q: PointMass, order: Tensor, signs: Tensor) -> Distribution:
     return PointMass(q.loc[..., order] * signs)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +14,10 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import softplus
 from torch.types import _size
 
+from .smooth import soft_clamp
+
 __all__ = [
+    "LARGEST_EXPONENT",
     "Beta",
     "Between",
     "ContinuousBernoulli",
@@ -32,7 +36,10 @@ __all__ = [
 ]
 
 _NO_SHAPE = torch.Size()
-_LARGEST_EXPONENT = 80.0  # of e, in float32
+LARGEST_EXPONENT = 60.0  #: Of e: in float32 there is room for the gradient to be e^28 times as large.
+
+_NEAR_ZERO = 0.2  # a logit below which the formulas of the continuous Bernoulli cancel, and their series are exact
+_TINY = 1e-6
 
 
 class _InsideUnitInterval(constraints.Constraint):
@@ -80,8 +87,11 @@ class StudentT(td.StudentT):
 
     def __init__(self, df: Tensor, loc: Tensor, scale: Tensor) -> None:
         self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
-        self._chi2 = td.Chi2(self.df, validate_args=False)
         td.Distribution.__init__(self, self.loc.shape, validate_args=False)
+
+    @cached_property
+    def _chi2(self) -> td.Chi2:  # type: ignore[override]  # for draws alone: no step of training builds it
+        return td.Chi2(self.df, validate_args=False)
 
 
 class Logistic(td.Distribution):
@@ -131,12 +141,12 @@ class Logistic(td.Distribution):
 
 
 class Gumbel(td.Gumbel):
-    """Torch's, with a density that stays finite far out on the left, where it is e^(-e^-y): up to -y = 80."""
+    """Torch's, with a density that stays finite far out on the left, where it is e^(-e^-y): up to -y = 60."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """-y - exp(-y) - ln s."""
         y = (value - self.loc) / self.scale
-        return -y - torch.exp(-y.clamp(min=-_LARGEST_EXPONENT)) - self.scale.log()
+        return -y - soft_clamp(-y, high=LARGEST_EXPONENT).exp() - self.scale.log()
 
 
 class Between(td.Uniform):
@@ -249,9 +259,9 @@ class Weibull(td.Weibull):
     """Torch's, with a density that stays finite where (x / s)^k overflows: other rows' draws lie there."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """ln k - ln x + ln y - y, y = (x / s)^k; y counts up to e^80."""
+        """ln k - ln x + ln y - y, y = (x / s)^k; y counts up to e^60."""
         log_y = self.concentration * (value.log() - self.scale.log())
-        return self.concentration.log() - value.log() + log_y - log_y.clamp(max=_LARGEST_EXPONENT).exp()
+        return self.concentration.log() - value.log() + log_y - soft_clamp(log_y, high=LARGEST_EXPONENT).exp()
 
 
 class Pareto(td.Pareto):
@@ -277,9 +287,9 @@ class Gompertz(td.TransformedDistribution):
         super().__init__(base, transforms, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """ln(eta / s) + x / s - eta (e^(x / s) - 1); x / s counts up to 80 in the exponent."""
+        """ln(eta / s) + x / s - eta (e^(x / s) - 1); x / s counts up to 60 in the exponent."""
         y, eta = value / self.scale, self.concentration
-        return eta.log() - self.scale.log() + y - eta * y.clamp(max=_LARGEST_EXPONENT).expm1()
+        return eta.log() - self.scale.log() + y - eta * soft_clamp(y, high=LARGEST_EXPONENT).expm1()
 
     @property
     def mean(self) -> Tensor:
@@ -321,16 +331,69 @@ class Beta(td.Beta):
         return super().log_prob(value.clamp(info.tiny, 1 - info.eps / 2))
 
 
-class ContinuousBernoulli(td.ContinuousBernoulli):
-    """Torch's, with a mode, and with series in a wider neighbourhood of 1/2, where float32 needs them."""
+class ContinuousBernoulli(td.Distribution):
+    r"""Continuous Bernoulli distribution on [0, 1], :math:`\ln p(x) = x l - \ln\frac{e^l - 1}{l}`, l the logit.
+
+    Torch's clamps the probability sigmoid(l): from a logit of 16 on, in float32, its density does not integrate to one
+    and its mean stays at 0.94. This one is written in l, for -abs(l) and its mirror image.
+    """
+
+    arg_constraints = {"logits": constraints.real}
+    support = constraints.unit_interval
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, lims=(0.48, 0.52), validate_args=False)
+        self.logits = logits
+        super().__init__(logits.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """1 / a - 1 / (e^a - 1) for l = -a."""
+        near, a = self._parts()
+        exact = 1 / a + torch.exp(-a) / torch.expm1(-a)
+        mean = torch.where(near < _NEAR_ZERO, 0.5 - near / 12 + near**3 / 720 - near**5 / 30240, exact)
+        return torch.where(self.logits < 0, mean, 1 - mean)
 
     @property
     def mode(self) -> Tensor:
         """The end of [0, 1] that the density rises to."""
         return (self.logits > 0).to(self.logits)
+
+    @property
+    def variance(self) -> Tensor:
+        """1 / a^2 - e^a / (e^a - 1)^2."""
+        near, a = self._parts()
+        exact = a.square().reciprocal() - torch.exp(-a) / torch.expm1(-a).square()
+        return torch.where(near < _NEAR_ZERO, 1 / 12 - near**2 / 240 + near**4 / 6048 - near**6 / 172800, exact)
+
+    def sample(self, sample_shape: _size = _NO_SHAPE) -> Tensor:
+        """Draws by the inverse CDF of uniform noise."""
+        with torch.no_grad():
+            return self.icdf(torch.rand(self._extended_shape(sample_shape)).to(self.logits))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """x l - max(l, 0) - ln((1 - e^-a) / a), a = abs(l)."""
+        near, a = self._parts()
+        series = -near / 2 + near**2 / 24 - near**4 / 2880 + near**6 / 181440
+        log_norm = torch.where(near < _NEAR_ZERO, series, torch.log(-torch.expm1(-a)) - a.log())
+        return value * self.logits - self.logits.clamp(min=0) - log_norm
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """(1 - e^(-a x)) / (1 - e^-a) for l = -a."""
+        a = self.logits.abs().clamp(min=_TINY)
+        below = torch.expm1(-a * torch.where(self.logits < 0, value, 1 - value)) / torch.expm1(-a)
+        return torch.where(self.logits < 0, below, 1 - below)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """-ln(1 - v (1 - e^-a)) / a for l = -a."""
+        a = self.logits.abs().clamp(min=_TINY)
+        tail = torch.where(self.logits < 0, value, 1 - value)
+        x = (-torch.log1p(tail * torch.expm1(-a)) / a).clamp(max=1)
+        return torch.where(self.logits < 0, x, 1 - x)
+
+    def _parts(self) -> tuple[Tensor, Tensor]:
+        """abs(l) where it is near 0, which the series take, and where it is not; elsewhere points that do no harm."""
+        a = self.logits.abs()
+        return a.clamp(max=_NEAR_ZERO), a.clamp(min=_NEAR_ZERO)
 
 
 class MultivariateStudentT(td.Distribution):

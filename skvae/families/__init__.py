@@ -5,12 +5,16 @@ from .bounded import Beta, ContinuousBernoulli, Triangular, Uniform
 from .discrete import (
     Bernoulli,
     Categorical,
+    Constant,
     NegativeBinomial,
     Ordinal,
     Poisson,
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
+from .gaussian import ContaminatedGaussian, Gaussian
+from .given import Given
+from .inflated import ZeroInflatedGamma, ZeroInflatedLogNormal, ZeroOneInflatedBeta
 from .positive import (
     Chi2,
     Erlang,
@@ -24,7 +28,7 @@ from .positive import (
     Reciprocal,
     Weibull,
 )
-from .real import Cauchy, Gaussian, Gumbel, Laplace, Logistic, StudentT
+from .real import Cauchy, Gumbel, Laplace, Logistic, StudentT
 
 __all__ = [
     "FAMILIES",
@@ -34,6 +38,8 @@ __all__ = [
     "Categorical",
     "Cauchy",
     "Chi2",
+    "Constant",
+    "ContaminatedGaussian",
     "ContinuousBernoulli",
     "Erlang",
     "Exponential",
@@ -41,6 +47,7 @@ __all__ = [
     "FisherSnedecor",
     "Gamma",
     "Gaussian",
+    "Given",
     "Gompertz",
     "Gumbel",
     "Laplace",
@@ -56,12 +63,16 @@ __all__ = [
     "Triangular",
     "Uniform",
     "Weibull",
+    "ZeroInflatedGamma",
+    "ZeroInflatedLogNormal",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
+    "ZeroOneInflatedBeta",
 ]
 
 FAMILIES: dict[str, type[Family]] = {
     "gaussian": Gaussian,
+    "contaminated_gaussian": ContaminatedGaussian,
     "laplace": Laplace,
     "student_t": StudentT,
     "logistic": Logistic,
@@ -89,6 +100,9 @@ FAMILIES: dict[str, type[Family]] = {
     "negative_binomial": NegativeBinomial,
     "zero_inflated_poisson": ZeroInflatedPoisson,
     "zero_inflated_negative_binomial": ZeroInflatedNegativeBinomial,
+    "zero_inflated_gamma": ZeroInflatedGamma,
+    "zero_inflated_log_normal": ZeroInflatedLogNormal,
+    "zero_one_inflated_beta": ZeroOneInflatedBeta,
 }
 
 #: Those that a column can be of.

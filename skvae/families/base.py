@@ -14,19 +14,25 @@ support            -                      a torch constraint         checks of c
 units              -                      "standard", "scale", None  scaling of columns              "standard"
 interior           -                      float                      missing cells                   0.0
 n_raw              -                      int                        who builds a network            1
+atoms              -                      floats                     initialisation, log-Jacobian    none
 nominal            -                      bool                       encoder, indicators             False
 n_categories       -                      int or None                imputation, errors, pictures    `n_raw` if nominal
 shares_softmax     -                      bool                       `ColumnLikelihood`              False
 observable         -                      bool                       choice of likelihoods           True
 reparameterized    -                      bool                       compatibility of parts          True
-location_scale     -                      bool                       conditioning on observed cells  False
+heavy_tails        -                      bool                       columns with power transforms   False
+location_scale     -                      bool                       missing cells, scales of c      False
 split              raw (..., n_raw n), n  n_raw of (..., n)          `FamilyHead`, in every pass     number by number
 own_numbers        n                      arrays, trained or not     `FamilyHead`, once              none
+reads_column       -                      bool                       `fit`, before `for_column`      if that is its own
 for_column         values (n,)            Family                     `fit`, once a column            the family itself
+in_training        has_atom               Family                     `fit`, before a net is trained  itself
+with_background    -                      Family or None             `fit`, after training           None
 tie_noise          variances (n,)         variances (n,)             EM of the initialisation        at least 0.001
 information_noise  mean, variance (n,)    variances (n,)             initialisation of encoder       the variances
 amortized          -                      Family                     `MeanField`                     the family itself
 push               q, noise (S, B, n)     draws (S, B, n)            scores, sampling                q.icdf(Phi(u))
+parts              q, noise (Q, ..., n)   shares, values             moments of transformed columns  one part, `push`
 rsample            q, noise (S, B, n)     draws (S, B, n)            training                        `push`
 center             q                      (B, n)                     `transform`                     the mean
 standard           zeros (n,)             Distribution (n,)          the default prior               raw numbers zero
@@ -77,6 +83,10 @@ class Family(Component, ABC):
     observable : bool
         Whether a column can be of this family: its support does not move with the numbers, and mean and variance are
         finite.
+    atoms : sequence of float
+        Values, in model space and in data space, that have a probability of their own beside a density. The log-density
+        is with respect to Lebesgue's measure plus the counting measure there, so the scale of a column leaves it as it
+        is at an atom. `start` then has one more argument, the `shares` of each atom in each column, (A, n).
     nominal : bool
         Whether a column holds category indices without an order: the encoder then looks them up, the linear model of
         the initialisation has one indicator column for each of the `n_raw` categories, and the distribution offers
@@ -87,6 +97,9 @@ class Family(Component, ABC):
     shares_softmax : bool
         Whether the distribution is the softmax of the logits that `split` gives, so that columns of several such
         families may be computed in one.
+    heavy_tails : bool
+        Whether exp(x) has no mean. The way back from ``scaling="power"`` grows like it, so that no family is chosen or
+        refined to such a one there; one that is asked for by name has no mean in data space.
     location_scale : bool
         Whether the first two numbers, all from the network, are a location and a log squared scale.
     reparameterized : bool
@@ -123,8 +136,10 @@ class Family(Component, ABC):
     interior = 0.0
     n_raw = 1
     observable = True
+    atoms: Sequence[float] = ()
     nominal = False
     shares_softmax = False
+    heavy_tails = False
     location_scale = False
     reparameterized = True
 
@@ -146,6 +161,24 @@ class Family(Component, ABC):
         (3, 3, None)
         """
         return self.n_raw if self.nominal else None
+
+    @property
+    def reads_column(self) -> bool:
+        """Whether `for_column` depends on the values, so that `fit` has to cut the table into columns for it.
+
+        By default so where a family has a `for_column` of its own.
+
+        See Also
+        --------
+        for_column : Reads them.
+
+        Examples
+        --------
+        >>> from skvae import Categorical, Laplace
+        >>> Categorical().reads_column, Laplace().reads_column
+        (True, False)
+        """
+        return type(self).for_column is not Family.for_column
 
     @own_signature
     @abstractmethod
@@ -320,6 +353,63 @@ class Family(Component, ABC):
         """
         return self
 
+    def in_training(self, has_atom: bool) -> "Family":
+        """Give the family that a net is trained with, where held-out rows stop its training.
+
+        It is one for which the numbers that `start` gives say nearly the same, and of which more can be learned. Linear
+        models keep the family itself.
+
+        Parameters
+        ----------
+        has_atom : bool
+            Whether a tenth of the rows or more have one value of the column, and the others lie closer than its noise.
+
+        Returns
+        -------
+        Family
+            By default the family itself.
+
+        See Also
+        --------
+        with_background : What comes after training.
+
+        Examples
+        --------
+        A variance for each row, and a background; around an atom such a variance would shrink to nothing:
+
+        >>> from skvae import Gaussian
+        >>> Gaussian().in_training(has_atom=False), Gaussian().in_training(has_atom=True)
+        (ContaminatedGaussian(noise='row'), Gaussian())
+        >>> Gaussian(noise="feature").in_training(has_atom=False)
+        Gaussian(noise='feature')
+        """
+        return self
+
+    def with_background(self) -> "Family | None":
+        """Give the family that takes this one's place after training, None where it stays.
+
+        It reads the same numbers of the network. Its own numbers are then fitted to the cells, while codes and network
+        stay as they are.
+
+        Returns
+        -------
+        Family or None
+            None where training ends with the family that it began with.
+
+        See Also
+        --------
+        in_training : What comes before.
+
+        Examples
+        --------
+        >>> from skvae import Gaussian, Laplace
+        >>> Gaussian(noise="feature").with_background()
+        ContaminatedGaussian()
+        >>> Gaussian(background=0).with_background(), Laplace().with_background()
+        (None, None)
+        """
+        return None
+
     def tie_noise(self, noise: np.ndarray) -> np.ndarray:
         """Project noise variances per variable on those the family can have.
 
@@ -438,6 +528,41 @@ class Family(Component, ABC):
         tensor([[[0.6931]]])
         """
         return q.icdf(uniform(u))
+
+    def parts(self, q: Any, u: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Give the distributions that q is a mixture of, as shares and values at standard normal noise.
+
+        An expectation under q is the sum of theirs, each by quadrature in the noise: where few draws come from a part,
+        the quantiles of the mixture bend sharply, and those of the parts do not.
+
+        Parameters
+        ----------
+        q : torch.distributions.Distribution
+            What `distribution` gave, batch shape (..., n).
+        u : Tensor (Q, 1, ..., 1)
+            Standard normal noise.
+
+        Returns
+        -------
+        list of (Tensor, Tensor)
+            The share of each part, which broadcasts to (..., n), and its values, (Q, ..., n).
+
+        See Also
+        --------
+        push : The values of a single part, by default.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import ContaminatedGaussian, Laplace
+        >>> u = torch.tensor([[-1.0], [0.0], [1.0]])
+        >>> len(Laplace().parts(Laplace().standard(torch.zeros(1)), u))
+        1
+        >>> family = ContaminatedGaussian(background=0.01)
+        >>> [round(share.item(), 4) for share, _ in family.parts(family.standard(torch.zeros(1)), u)]
+        [0.99, 0.01]
+        """
+        return [(torch.ones_like(u[0]), self.push(q, u))]
 
     def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the numbers of q; `push` where that is.

@@ -1,27 +1,37 @@
 """Families on an interval. The contract stands in `base.py`, what several share in `recipes.py`."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.nn.functional import logsigmoid
 
 from ..distributions import quantiles
 from ..distributions import univariate as densities
+from ..distributions.smooth import soft_clamp
 from .base import Family, Init
-from .recipes import CodeFamily, SpreadFamily, logit_link
+from .recipes import LARGEST_LOGIT, CodeFamily, SpreadFamily, logit_link
 
-__all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval"]
+__all__ = ["Beta", "ContinuousBernoulli", "Triangular", "Uniform", "interval", "rounded_into"]
 
 _NARROWEST = 1e-3
+_SMALLEST_SHARE = 0.05
 
 
 def interval(position: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Ends of an interval inside [0, 1] from two raw numbers: its width is a sigmoid, and so is where it stands."""
-    width = _NARROWEST + (1 - _NARROWEST) * torch.sigmoid(width)
-    low = (1 - width).clamp(min=0) * torch.sigmoid(position)
-    return low, (low + width).clamp(max=1.0)
+    position, width = (torch.sigmoid(soft_clamp(a, -LARGEST_LOGIT, LARGEST_LOGIT)) for a in (position, width))
+    width = _NARROWEST + (1 - _NARROWEST) * width
+    low = (1 - width) * position
+    return low, rounded_into(low + width, 0.0, 1.0)
+
+
+def rounded_into(x: Tensor, low: float, high: float) -> Tensor:
+    """x, which but for rounding lies between low and high; the gradient passes as if nothing were done."""
+    return x + (x.clamp(low, high) - x).detach()
 
 
 class Uniform(CodeFamily):
@@ -129,7 +139,8 @@ class Beta(SpreadFamily):
 
     See Also
     --------
-    ContinuousBernoulli : Fractions that may be 0 or 1.
+    ZeroOneInflatedBeta : The same with exact zeros and ones.
+    ContinuousBernoulli : Fractions that may be 0 or 1, with a density there.
     DirichletPosterior : Shares of a whole, for codes.
 
     Examples
@@ -154,8 +165,13 @@ class Beta(SpreadFamily):
 
     def member(self, logit: Tensor, spread: Tensor) -> Distribution:
         """Beta(2 m / spread, 2 (1 - m) / spread)."""
-        shares = [(2 * torch.sigmoid(sign * logit) / spread).clamp(min=0.05) for sign in (1, -1)]
-        return densities.Beta(shares[0], shares[1], validate_args=False)
+        a, b = (self._share(logsigmoid(sign * logit), spread) for sign in (1, -1))
+        return densities.Beta(a, b, validate_args=False)
+
+    @staticmethod
+    def _share(log_m: Tensor, spread: Tensor) -> Tensor:
+        """m c, of the larger or the smaller end."""
+        return soft_clamp(math.log(2) + log_m - spread.log(), low=math.log(_SMALLEST_SHARE)).exp()
 
     def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Logit link; c = E[m (1 - m)] / noise - 1, the noise being the variance given the code."""
@@ -213,7 +229,7 @@ class ContinuousBernoulli(Family):
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
         """Margins and slopes: dE[x] / dlogit is the variance; the bias has the mean at z = 0."""
-        grid = torch.linspace(-30, 30, 2001, dtype=torch.float64)
+        grid = torch.linspace(-7.6, 7.6, 2001, dtype=torch.float64).sinh()  # means from 0.001 to 0.999
         p = densities.ContinuousBernoulli(grid)
         bias = np.interp(mean, p.mean.numpy(), grid.numpy())
         variance = densities.ContinuousBernoulli(torch.from_numpy(bias)).variance.numpy()

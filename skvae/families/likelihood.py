@@ -16,6 +16,8 @@ from torch.types import _size
 
 from ..distributions.discrete import CategoryIndex
 from .base import Family, FamilyHead
+from .discrete import Constant
+from .given import Given
 
 __all__ = ["ColumnLikelihood", "Columnwise", "Groups", "observed_log_prob"]
 
@@ -49,6 +51,10 @@ class ColumnLikelihood(nn.Module):
         self.softmaxes = _together(self.families)
         order = torch.tensor([d for group in self.softmaxes for i in group for d in self.columns[i]])
         self.register_buffer("order", order, persistent=False)
+        levels = {d: f.n_levels for f, own in groups if isinstance(f, Given) for d in own}
+        self.given = sorted(levels)  # in this order their cells come, whatever their families are
+        self.given_levels = [levels[d] for d in self.given]
+        self.given_places = {d: g for g, d in enumerate(self.given)}
 
     @property
     def categories(self) -> list[int | None]:
@@ -59,21 +65,63 @@ class ColumnLikelihood(nn.Module):
                 categories[d] = family.n_raw if family.nominal else None
         return categories
 
-    def forward(self, raw: list[Tensor]) -> Distribution:
+    @property
+    def layout(self) -> tuple[int, Tensor] | None:
+        """Of columns of one family beside constant ones: the raw numbers of all as if constant ones were of it, too.
+
+        That is how many there are, and which of them the heads read, (R,). A net for images gives as many numbers for
+        each column, in the order of the table: all first numbers, then all second ones.
+        """
+        others = [family for family in self.families if not isinstance(family, Constant)]
+        if self.given or len(others) != 1 or len(self.families) != 2 or others[0].nominal:
+            return None
+        D, heads = len(self.order), zip(self.families, self.columns, strict=True)
+        places = [k * D + d for family, columns in heads for k in range(family.n_raw) for d in columns]
+        return others[0].n_raw * D, torch.tensor(places)
+
+    @property
+    def scaled(self) -> tuple[list[int], Tensor]:
+        """The columns of which the net gives location and spread, and what their scales do to its plain numbers.
+
+        That is of each number, (2, R), the place of the column whose scale multiplies it, and of the one whose squared
+        scale does; behind the last for none.
+        """
+        own: list[int] = []
+        places: list[list[tuple[int, int]]] = []
+        plain = [(f, columns) for f, columns in zip(self.families, self.columns, strict=True) if not _is_wide(f)]
+        most = sum(len(columns) for _, columns in plain)
+        for family, columns in plain:
+            numbers = [(most, most)] * (family.n_raw * len(columns))
+            if family.location_scale and family.n_raw == 2 and family.units == "standard":
+                of_columns = range(len(own), len(own) + len(columns))
+                numbers = [(g, most) for g in of_columns] + [(most, g) for g in of_columns]
+                own += columns
+            places.append(numbers)
+        found = torch.tensor([pair for numbers in places for pair in numbers], dtype=torch.long).reshape(-1, 2)
+        return own, found.clamp(max=len(own)).T.contiguous()
+
+    def forward(self, raw: list[Tensor], given: Tensor | None = None) -> Distribution:
         """p(x given z) with batch shape (S, B, D).
 
         Parameters
         ----------
         raw : list of Tensor
             Plain numbers (S, B, R), and the logits (S, B, C) of each wide category.
+        given : Tensor (B, G), optional
+            The cells of the columns that are given, in the table's order.
         """
         plain, *wide = raw
         if len(self.heads) == 1:
             return self.heads[0](*(wide or [plain]))
         raws = [*plain.split(self.sizes, -1), *wide]
-        return Columnwise([self._part(group, raws) for group in self.softmaxes], self.order)
+        return Columnwise([self._part(group, raws, given) for group in self.softmaxes], self.order)
 
-    def _part(self, group: list[int], raws: Sequence[Tensor]) -> Distribution:
+    def _part(self, group: list[int], raws: Sequence[Tensor], given: Tensor | None) -> Distribution:
+        family = self.families[group[0]]
+        if isinstance(family, Given):
+            assert given is not None, "a model with conditions is given them"
+            own = [self.given_places[d] for d in self.columns[group[0]]]
+            return family.distribution(given[..., own].expand(*raws[group[0]].shape[:-1], -1))
         if len(group) == 1:
             return self.heads[group[0]](raws[group[0]])
         logits = [self.families[i].split(raws[i], len(self.columns[i]))[0] for i in group]
@@ -88,21 +136,44 @@ class ColumnLikelihood(nn.Module):
         families = [self.families[group[0]] for group in self.softmaxes]
         return list(zip(families, columns, parts, strict=True))
 
-    def push(self, p: Distribution, u: Tensor) -> Tensor:
-        """Values (Q, ..., D) of the columns on the line at standard normal noise u (Q,); others at their mean."""
+    def mixed(self, p: Distribution, u: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The parts that p(x given z) is a mixture of: shares (..., D), values (Q, ..., D) at noise u (Q,).
+
+        Columns that are not on the line stand at their mean. One with fewer parts than others has the rest as parts
+        with a share of 0.
+        """
         u = u.reshape(-1, *[1] * len(p.batch_shape))
-        values = [
-            family.push(part, u) if family.units == "standard" else part.mean.expand(len(u), *part.batch_shape)
+        columns = [
+            family.parts(part, u)
+            if family.units == "standard"
+            else [(torch.ones_like(part.mean), part.mean.expand(len(u), *part.batch_shape))]
             for family, _, part in self.parts(p)
         ]
-        return values[0] if len(values) == 1 else torch.cat(values, -1).index_select(-1, self.order.argsort())
+        return [
+            self._side_by_side([_part_or_none(parts, k) for parts in columns]) for k in range(max(map(len, columns)))
+        ]
+
+    def _side_by_side(self, columns: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Shares and values (Q, ..., n) of columns by family -> (..., D) and (Q, ..., D), in the table's order."""
+        shares = [share.expand(values.shape[1:]) for share, values in columns]
+        if len(columns) == 1:
+            return shares[0], columns[0][1]
+        order = self.order.argsort()
+        values = torch.cat([values for _, values in columns], -1)
+        return torch.cat(shares, -1).index_select(-1, order), values.index_select(-1, order)
 
     def start(
-        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray
+        self,
+        mean: np.ndarray,
+        loadings: np.ndarray,
+        noise: np.ndarray,
+        resolution: np.ndarray,
+        shares: dict[int, np.ndarray],
     ) -> tuple[Tensor, Tensor]:
         """Raw affine map (weight (R, K), bias (R,)) of x = mean + loadings z + noise; sets the heads' own numbers.
 
-        The arguments count indicators: one for each level of a category.
+        The arguments count indicators: one for each level of a category; `shares` are those of the atoms of columns
+        that have some, by column.
         """
         widths = np.array([C or 1 for C in self.categories])
         first = widths.cumsum() - widths
@@ -110,7 +181,8 @@ class ColumnLikelihood(nn.Module):
         for head, columns in zip(cast("list[FamilyHead]", self.heads), self.columns, strict=True):
             own = np.concatenate([np.arange(first[d], first[d] + widths[d]) for d in columns])
             numbers = mean[own], loadings[own], noise[own], resolution[own]
-            weight, bias, own_numbers = head.family.start(*numbers)
+            atoms = {"shares": np.stack([shares[d] for d in columns], 1)} if head.family.atoms else {}
+            weight, bias, own_numbers = head.family.start(*numbers, **atoms)
             weights.append(torch.from_numpy(weight))
             biases.append(torch.from_numpy(bias))
             for parameter, number in zip(head.own, own_numbers, strict=True):
@@ -122,6 +194,12 @@ def observed_log_prob(p: Distribution, x: Tensor, mask: Tensor | None) -> Tensor
     """log p_d(x_d given z) of every cell, 0 where missing, (S, B, D)."""
     log_px = p.log_prob(x)
     return log_px if mask is None else torch.where(mask, log_px, 0.0)
+
+
+def _part_or_none(parts: list[tuple[Tensor, Tensor]], k: int) -> tuple[Tensor, Tensor]:
+    """Part k, or the first one with a share of 0 where there is none."""
+    share, values = parts[min(k, len(parts) - 1)]
+    return (share, values) if k < len(parts) else (torch.zeros_like(share), values)
 
 
 def _is_wide(family: Family) -> bool:

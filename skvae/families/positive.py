@@ -13,8 +13,9 @@ from torch.nn.functional import softplus
 from .._utils.checks import COUNT, POSITIVE
 from ..distributions import quantiles
 from ..distributions import univariate as densities
-from .bounded import interval
-from .recipes import CodeFamily, SpreadFamily, log_link, positive
+from ..distributions.smooth import soft_clamp
+from .bounded import interval, rounded_into
+from .recipes import LARGEST_LOG, CodeFamily, SpreadFamily, log_link, positive
 
 __all__ = [
     "Chi2",
@@ -50,6 +51,7 @@ class LogNormal(SpreadFamily):
     See Also
     --------
     Gamma : Another family of positive values, with lighter tails.
+    ZeroInflatedLogNormal : The same with exact zeros.
     Gaussian : The same for a table of ln x, whose score is then in other units.
 
     Examples
@@ -72,7 +74,7 @@ class LogNormal(SpreadFamily):
 
     def member(self, loc: Tensor, spread: Tensor) -> Distribution:
         """LogNormal(loc, sqrt(spread))."""
-        return td.LogNormal(loc.clamp(-20.0, 20.0), spread.sqrt(), validate_args=False)
+        return td.LogNormal(soft_clamp(loc, -LARGEST_LOG, LARGEST_LOG), spread.sqrt(), validate_args=False)
 
     def margins(self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         """Log link; sigma^2 = ln(1 + c), c the squared coefficient of variation of the noise."""
@@ -103,6 +105,7 @@ class Gamma(SpreadFamily):
     See Also
     --------
     LogNormal : Another family of positive values, with heavier tails.
+    ZeroInflatedGamma : The same with exact zeros.
     Erlang : A fixed integer concentration, for posteriors.
 
     Examples
@@ -182,7 +185,7 @@ class Weibull(CodeFamily):
 
     .. math:: \ln p(z) = \ln(k / s) + (k - 1) \ln y - y^k, \qquad y = z / s
 
-    Domain: z > 0. Link: s = exp(raw), k = exp(raw) between 0.5 and 100. z = s (-ln(1 - Phi(u)))^(1/k) (Kingma & Welling
+    Domain: z > 0. Link: s = exp(raw), k = exp(raw) between 1/3 and 200. z = s (-ln(1 - Phi(u)))^(1/k) (Kingma & Welling
     2014, section 2.4), prior Weibull(1, 1).
 
     See Also
@@ -208,7 +211,7 @@ class Weibull(CodeFamily):
 
     def distribution(self, log_scale: Tensor, log_concentration: Tensor) -> Distribution:
         """Weibull(exp(log_scale), exp(log_concentration))."""
-        concentration = log_concentration.clamp(math.log(0.5), math.log(100.0)).exp()
+        concentration = soft_clamp(log_concentration, -math.log(3.0), math.log(200.0)).exp()
         return densities.Weibull(positive(log_scale), concentration, validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
@@ -283,8 +286,8 @@ class Gompertz(CodeFamily):
     def distribution(self, log_scale: Tensor, log_concentration: Tensor) -> Distribution:
         """Gompertz(exp(log_scale), exp(log_concentration))."""
         # A scale beyond 10 would put draws where the prior's density e^(-e^z) is 0 in float32.
-        scale = log_scale.clamp(-20.0, math.log(10.0)).exp()
-        return densities.Gompertz(scale, log_concentration.clamp(-5.0, 5.0).exp())
+        scale = soft_clamp(log_scale, -20.0, math.log(10.0)).exp()
+        return densities.Gompertz(scale, soft_clamp(log_concentration, -5.0, 5.0).exp())
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s ln(1 + e(u) / eta)."""
@@ -319,9 +322,8 @@ class Pareto(CodeFamily):
 
     def distribution(self, raw_scale: Tensor, log_alpha: Tensor) -> Distribution:
         """Pareto(exp(softplus(raw_scale)), 2 + exp(log_alpha))."""
-        return densities.Pareto(
-            positive(softplus(raw_scale)), 2 + log_alpha.clamp(-3.0, 10.0).exp(), validate_args=False
-        )
+        scale = softplus(soft_clamp(raw_scale, -15.0, LARGEST_LOG)).exp()
+        return densities.Pareto(scale, 2 + soft_clamp(log_alpha, -3.0, 10.0).exp(), validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """z = s exp(e(u) / alpha)."""
@@ -382,7 +384,7 @@ class Reciprocal(CodeFamily):
         """LogUniform on an interval inside [ln low, ln high]."""
         log_low, log_high = self._ends()
         inner = [log_low + (log_high - log_low) * end for end in interval(position, width)]
-        return densities.LogUniform(*(end.clamp(log_low, log_high) for end in inner))
+        return densities.LogUniform(*(rounded_into(end, log_low, log_high) for end in inner))
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """z = exp of a uniform variable."""
@@ -472,7 +474,7 @@ class Chi2(CodeFamily):
 
     def distribution(self, log_half_df: Tensor) -> Distribution:
         """Chi2(2 exp(log_half_df))."""
-        return td.Chi2(2 * log_half_df.clamp(-1.3, 9.0).exp(), validate_args=False)
+        return td.Chi2(2 * soft_clamp(log_half_df, -1.3, 9.0).exp(), validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """Inverse CDF, without gradient."""
@@ -515,7 +517,7 @@ class FisherSnedecor(CodeFamily):
 
     def distribution(self, log_df1: Tensor, log_df2: Tensor) -> Distribution:
         """FisherSnedecor(4 exp(log_df1), 4 + 4 exp(log_df2))."""
-        df1, df2 = 4 * log_df1.clamp(-2.0, 8.0).exp(), 4 + 4 * log_df2.clamp(-3.0, 8.0).exp()
+        df1, df2 = 4 * soft_clamp(log_df1, -2.0, 8.0).exp(), 4 + 4 * soft_clamp(log_df2, -3.0, 8.0).exp()
         return td.FisherSnedecor(df1, df2, validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:

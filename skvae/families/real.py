@@ -11,133 +11,17 @@ from torch import distributions as td
 from torch.distributions import Distribution
 from torch.distributions.utils import euler_constant
 
-from .._utils.checks import POSITIVE
-from .._utils.compat import Interval, StrOptions
+from .._utils.compat import Interval
 from ..distributions import quantiles
 from ..distributions import univariate as densities
-from .base import CodeInit, Family, Init
-from .recipes import CodeFamily, LocationScale, line_start, log_excess
+from ..distributions.smooth import soft_clamp
+from .base import CodeInit
+from .recipes import CodeFamily, LocationScale, line_start
 
-__all__ = ["FINITE_VARIANCE", "Cauchy", "Gaussian", "Gumbel", "Laplace", "Logistic", "StudentT"]
+__all__ = ["FINITE_VARIANCE", "Cauchy", "Gumbel", "Laplace", "Logistic", "StudentT"]
 
 #: Degrees of freedom of a Student t distribution whose variance is finite.
 FINITE_VARIANCE = Interval(Real, 2, None, closed="neither")
-
-
-class Gaussian(Family):
-    r"""Normal distribution, x ~ N(loc, variance): short name "gaussian".
-
-    .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
-
-    Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
-
-    With variances per column or row, training keeps them above what the column's rows can tell from zero. The variance
-    of a column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can
-    memorise those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance
-    is trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
-    initialisation itself is never changed.
-
-    Parameters
-    ----------
-    noise : {"feature", "shared", "row"} or float, default="feature"
-        Where the variance comes from: one trained value per column (factor analysis), one for all columns
-        (probabilistic PCA), a second number from the network for every row, or a fixed variance.
-        Variances are in model space, after `scaling`.
-    floor : float, default=1e-3
-        Smallest variance, in model space; without one a constant or duplicated column has infinite density.
-        A fixed `noise` ignores it.
-
-    See Also
-    --------
-    StudentT : Noise with heavier tails.
-    LogNormal : Noise that grows with the value.
-
-    Examples
-    --------
-    One noise for all columns is probabilistic PCA; in data space it is a share of each column's variance:
-
-    >>> from sklearn.datasets import load_iris
-    >>> from skvae import Gaussian, VAETransformer
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> vae = VAETransformer(2, likelihood=Gaussian(noise="shared"), max_iter=0).fit(X)
-    >>> (vae.noise_variance_ / X.var(axis=0)).round(3)
-    array([0.084, 0.084, 0.084, 0.084])
-    """
-
-    location_scale = True
-    _parameter_constraints = {"noise": [StrOptions({"feature", "shared", "row"}), POSITIVE], "floor": [POSITIVE]}
-
-    def __init__(self, noise: str | float = "feature", floor: float = 1e-3) -> None:
-        self.noise = noise
-        self.floor = floor
-
-    @property
-    def n_raw(self) -> int:  # type: ignore[override]
-        """Two numbers from the network when it gives the variance too, else one."""
-        return 2 if self.noise == "row" else 1
-
-    def distribution(self, loc: Tensor, log_variance: Tensor, floor: Tensor) -> Distribution:
-        """Normal(loc, sqrt(floor + exp(log_variance)))."""
-        if self.noise == "row":  # keeps a posterior of a runaway encoder finite (pyod's VAE returned NaN without this)
-            log_variance = log_variance.clamp(max=20.0)
-        variance = log_variance.exp() + floor
-        return densities.Normal(loc, variance.sqrt())
-
-    def own_numbers(self, n: int) -> list[tuple[np.ndarray, bool]]:
-        """The log variance above the floor, per column or one for all, and the floor; fixed noise does not train."""
-        size = n if self.noise in ("feature", "row") else 1
-        floor = (np.full(size, self._effective_floor), False)
-        if self.noise == "row":
-            return [floor]
-        variance = np.full(size, float(self.noise) if self._fixed else 1.0)
-        return [(log_excess(variance, floor[0]), not self._fixed), floor]
-
-    def start(
-        self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
-    ) -> Init:
-        """The linear-Gaussian model is this family's own: nothing is approximated."""
-        floor = np.full(len(noise), self._effective_floor)
-        if self.noise in ("feature", "row") and resolution is not None:
-            floor = np.maximum(floor, np.minimum(resolution, noise / 2))
-        log_variance = log_excess(noise, floor)
-        if self.noise == "row":
-            weight = np.concatenate([loadings, np.zeros_like(loadings)])
-            return weight, np.concatenate([mean, log_variance]), [floor]
-        size = len(noise) if self.noise == "feature" else 1
-        return loadings, mean, [log_variance[:size], floor[:size]]
-
-    def tie_noise(self, noise: np.ndarray) -> np.ndarray:
-        """One mean for shared noise, the given one for fixed noise; never below the floor."""
-        if self._fixed:
-            return np.full_like(noise, self.noise)
-        if self.noise == "shared":
-            noise = np.full_like(noise, noise.mean())
-        return np.maximum(noise, self.floor)
-
-    def amortized(self) -> Family:
-        """A posterior may be as narrow as float32 can tell; a fixed variance stays fixed."""
-        return self if self._fixed else Gaussian(noise="row", floor=1e-9)
-
-    def push(self, q: Any, u: Tensor) -> Tensor:
-        """z = loc + scale * u."""
-        return q.loc + q.scale * u
-
-    def standard(self, zero: Tensor) -> Distribution:
-        """N(0, 1)."""
-        return densities.StandardNormal(zero)
-
-    def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
-        """z is t itself."""
-        weight, bias, _ = self.start(mean, projection, variance)
-        return weight, bias, np.ones_like(mean), np.zeros_like(mean)
-
-    @property
-    def _fixed(self) -> bool:
-        return not isinstance(self.noise, str)
-
-    @property
-    def _effective_floor(self) -> float:
-        return 0.0 if self._fixed else self.floor
 
 
 class Laplace(LocationScale):
@@ -308,6 +192,7 @@ class StudentT(LocationScale):
     True
     """
 
+    heavy_tails = True
     _parameter_constraints = {**LocationScale._parameter_constraints, "df": [FINITE_VARIANCE]}
 
     def __init__(self, df: float = 4.0, noise: str = "feature", floor: float = 1e-3) -> None:
@@ -362,7 +247,7 @@ class Cauchy(CodeFamily):
 
     def distribution(self, loc: Tensor, log_square: Tensor) -> Distribution:
         """Cauchy(loc, exp(log_square / 2))."""
-        return td.Cauchy(loc, (log_square / 2).clamp(-10.0, 10.0).exp(), validate_args=False)
+        return td.Cauchy(loc, soft_clamp(log_square / 2, -10.0, 10.0).exp(), validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """z = loc + scale e(u)."""

@@ -21,12 +21,15 @@ from torch.distributions import Distribution
 from .._utils.checks import POSITIVE
 from .._utils.compat import StrOptions
 from .._utils.signatures import own_signature
+from ..distributions.smooth import BEND, soft_clamp
 from .base import CodeInit, Family, Init
 
-__all__ = ["CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "line_start", "log_excess", "log_link",
-           "logit_link", "positive"]  # fmt: skip
+__all__ = ["LARGEST_LOG", "LARGEST_LOGIT", "CodeFamily", "LocationScale", "NoiseFamily", "SpreadFamily", "excess",
+           "line_start", "log_excess", "log_link", "logit_link", "positive"]  # fmt: skip
 
-_LARGEST_LOG = 20.0  # e^20 squared is still far inside float32
+LARGEST_LOG = 20 + BEND  # e^20 is reached unbent, and squared is still far inside float32
+LARGEST_LOGIT = 15.0  # its sigmoid is not yet 1 in float32, where it would have no slope
+_BELOW_FLOOR = 8.0  # in the logarithm: lower spreads differ by less than a thousandth of the floor
 
 
 class CodeFamily(Family):
@@ -104,7 +107,7 @@ class SpreadFamily(NoiseFamily):
     def distribution(self, first: Tensor, log_spread: Tensor, *rest: Tensor) -> Distribution:
         """`member(first, floor + exp(log_spread), ...)`."""
         *others, floor = rest
-        return self.member(first, log_spread.clamp(max=math.log(self.largest_spread)).exp() + floor, *others)
+        return self.member(first, excess(log_spread, self.floor, self.largest_spread) + floor, *others)
 
     @own_signature
     @abstractmethod
@@ -124,7 +127,7 @@ class SpreadFamily(NoiseFamily):
         floor = np.full(len(mean), float(self.floor))
         if self.noise == "feature" and resolution is not None:
             floor = np.maximum(floor, spread * np.minimum(resolution / noise, 0.5))
-        more = [log_excess(np.minimum(spread, self.largest_spread), floor), *rest]
+        more = [log_excess(np.minimum(spread, math.exp(-BEND) * self.largest_spread), floor), *rest]
         weight, bias, own = self._laid_out(weight, first, more)
         return weight, bias, [*own, floor[:1] if self.noise == "row" else floor]
 
@@ -194,7 +197,13 @@ def log_excess(variance: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 def positive(raw: Tensor) -> Tensor:
     """exp(raw), within what float32 can square."""
-    return raw.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
+    return soft_clamp(raw, -LARGEST_LOG, LARGEST_LOG).exp()
+
+
+def excess(raw: Tensor, floor: float, largest: float) -> Tensor:
+    """exp(raw), what a spread has above its floor: the way back from `log_excess`."""
+    # Bounded below as well: far under the floor exp(raw) would be 0 in float32, and its gradient too.
+    return soft_clamp(raw, math.log(max(floor, 1e-12)) - _BELOW_FLOOR, math.log(largest)).exp()
 
 
 def log_link(mean: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

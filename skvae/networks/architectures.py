@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .._utils.checks import COUNT, SIZES
 from .._utils.compat import Interval, Intervals, StrOptions
 from ..families.base import Family
+from ..families.discrete import Constant
 from .base import Network
 
 __all__ = ["ACTIVATIONS", "MLP", "ConvNet", "FromFactory", "mlp"]
@@ -179,8 +180,9 @@ class ConvNet(Network):
             raise ValueError(
                 f"ConvNet(image_shape={self.image_shape!r}) has {n_pixels} pixels, but X has {len(families)} columns."
             )
+        families = [family for family in families if not isinstance(family, Constant)]
         kinds = sorted({repr(family) for family in families})
-        if len(kinds) > 1 or families[0].nominal:
+        if len(kinds) > 1 or any(family.nominal for family in families):
             raise ValueError(
                 f"ConvNet takes rows of pixels, all of one family of numbers; the columns of X are {', '.join(kinds)}. "
                 "Name one likelihood for all, or use an MLP."

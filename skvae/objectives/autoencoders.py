@@ -20,8 +20,8 @@ __all__ = ["AE", "WAEMMD"]
 class AE(Objective):
     r"""Plain autoencoder, :math:`\ln p(x | e(x))` for a code without noise: short name "ae".
 
-    Nothing draws the codes to the prior; so `sample` draws from a Gaussian mixture that is fitted to them after
-    training (`code_density_`; Ghosh et al. 2020, "ex-post density estimation"). There is no score.
+    Nothing draws the codes to a prior; with ``prior="auto"`` a mixture of normals is fitted to them after the training,
+    which `sample` draws from (`prior_`; Ghosh et al. 2020, "ex-post density estimation"). There is no score.
 
     He's lecture, autoencoder against variational autoencoder.
 
@@ -41,8 +41,8 @@ class AE(Objective):
     >>> vae = VAETransformer(2, objective=AE(), max_iter=5, random_state=0).fit(X)
     >>> metrics.reconstruction_error(vae, X) < 0.05
     True
-    >>> vae.code_density_.means_.shape[1]  # what `sample` draws codes from
-    2
+    >>> vae.prior_.sample((3,)).shape  # codes, as `sample` draws them
+    torch.Size([3, 2])
     """
 
     posterior = "point"

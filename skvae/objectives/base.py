@@ -21,6 +21,7 @@ uses_prior               -                  bool                       `sample`,
 is_row_wise              -                  bool                       distributed training       True
 warm_up                  -                  int                        early stopping             0
 at                       epoch              Objective                  each epoch                 the objective itself
+annealed                 n_epochs           Objective                  `fit`, idle starts         the objective itself
 auxiliary                n_features, width  nn.Module or None          the model, once            None
 auxiliary_loss           as `__call__`      dict, "auxiliary_loss"     steps of the critic        raises
 auxiliary_learning_rate  -                  float or None              the critic's optimizer     None
@@ -53,8 +54,11 @@ class Model(Protocol):
     def draw(self, q: Distribution, u: Tensor) -> Tensor:
         """Codes from base noise, differentiable in training."""
 
-    def decode(self, z: Tensor) -> Distribution:
-        """p(x given z) of codes."""
+    def given(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The cells of given columns, (B, G)."""
+
+    def decode(self, z: Tensor, given: Tensor | None = None) -> Distribution:
+        """p(x given z) of codes, and of the cells of given columns."""
 
     def training_log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """What takes the place of ln p(x given z) in training, (S, B)."""
@@ -205,6 +209,36 @@ class Objective(Component, ABC):
         >>> objective = ELBO(beta=LinearAnnealing(n_epochs=10))
         >>> objective.at(5), objective.at(math.inf)
         (ELBO(beta=0.5), ELBO())
+        """
+        return self
+
+    def annealed(self, n_epochs: int) -> "Objective":
+        """Give the objective whose KL weight rises from 0 over so many epochs, where that is possible.
+
+        `fit` trains with it where the closed-form initialisation carries too little information. An objective without
+        such a weight, or with a course of its own, gives itself.
+
+        Parameters
+        ----------
+        n_epochs : int
+            Length of the rise.
+
+        Returns
+        -------
+        Objective
+            Itself, or a copy.
+
+        See Also
+        --------
+        LinearAnnealing : The rise.
+
+        Examples
+        --------
+        >>> from skvae import ELBO, IWAE
+        >>> ELBO(beta=2.0).annealed(20)
+        ELBO(beta=LinearAnnealing(end=2.0, n_epochs=20))
+        >>> IWAE().annealed(20)
+        IWAE()
         """
         return self
 

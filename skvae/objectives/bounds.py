@@ -14,7 +14,7 @@ from torch.func import functional_call
 from .._utils.checks import COUNT, NON_NEGATIVE
 from .._utils.compat import StrOptions
 from ..distributions.latent import has_closed_form, joint_log_prob, kl, monte_carlo_kl, summed
-from .annealing import Annealing
+from .annealing import Annealing, LinearAnnealing
 from .base import Model, Objective
 
 __all__ = ["ELBO", "IWAE"]
@@ -146,6 +146,14 @@ class ELBO(Objective):
         now = copy.copy(self)
         now.beta = self.beta(epoch)
         return now
+
+    def annealed(self, n_epochs: int) -> Objective:
+        """A rise to a constant beta; a course or free bits are another remedy, which someone has chosen."""
+        if isinstance(self.beta, Annealing) or self.free_bits:
+            return self
+        rising = copy.copy(self)
+        rising.beta = LinearAnnealing(n_epochs, end=self.beta)
+        return rising
 
     def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """-L(x) and its two terms, (B,) each."""

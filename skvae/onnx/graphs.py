@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._inference import evaluation
-from .._inference.decoded import N_NODES
-from .._inference.fitted import Fitted, fitted_of
-from .._tables.columns import Columns
-from .._tables.scalings import LARGEST_LOG, PowerMap, QuantileMap
+from .._inference.decoded import noise_nodes
+from .._inference.fitted import FARTHEST_CODE, Fitted, fitted_of
+from .._tables.columns import COST_OF_ANOTHER_VALUE, FARTHEST, NEXT_TO_ONE, NEXT_TO_ZERO, SAME, Columns
+from .._tables.scalings import LARGEST_LOG, THINNEST, Line, PowerMap, QuantileMap, cell_weights
+from .._utils.arrays import narrowed
 from ..families.likelihood import ColumnLikelihood
 from ..model import LatentVariableModel
 
@@ -129,6 +130,11 @@ class InverseTransform(nn.Module):
     def __init__(self, estimator: Any, dtype: torch.dtype) -> None:
         super().__init__()
         fitted = fitted_of(estimator)
+        if fitted.columns.given:
+            raise NotImplementedError(
+                "inverse_transform of a model with 'conditions' needs them beside the codes, which no graph takes yet. "
+                "Export 'transform' or 'score_samples', which read them from the row."
+            )
         self.module = _module(fitted, dtype)
         self.columns = TorchColumns(fitted.columns, dtype)
         order, signs = fitted.output_map(torch.zeros(0, dtype=dtype))
@@ -158,8 +164,9 @@ class InverseTransform(nn.Module):
         --------
         See the class.
         """
+        Z = Z.clamp(-FARTHEST_CODE, FARTHEST_CODE)
         p = self.module.decode((Z * self.signs).index_select(1, self.inverse)[None])
-        return self.columns.mean(p, self.module.likelihood)[0].to(Z.dtype)
+        return narrowed(self.columns.mean(p, self.module.likelihood)[0], Z.dtype)
 
 
 class ScoreSamples(nn.Module):
@@ -255,35 +262,55 @@ class TorchColumns(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    slopes: Tensor
     interior: Tensor
+    has_borders: Tensor
     place: Tensor
+    noise: Tensor
+    is_constant: Tensor
 
     def __init__(self, columns: Columns, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.register_buffer("shift", torch.from_numpy(columns.shift))
         self.register_buffer("scale", torch.from_numpy(columns.scale))
+        self.register_buffer("slopes", torch.from_numpy(columns.slopes))
         self.register_buffer("interior", torch.tensor([float(f.interior) for f in columns.families], dtype=dtype))
         self.bounded = [(f.support, list(own)) for f, own in columns.groups if f.units != "standard"]
         # Indices of categories that did not come out of `Schema.encode`: an unknown one counts as missing.
         raw = [int(d) for d in np.flatnonzero(~columns.is_number) if d not in columns.schema.levels]
         self.raw_categories = [(d, columns.families[d].support) for d in raw]
+        self.atoms = columns.atoms
+        self.with_borders = columns.with_borders
+        has_borders = np.isin(np.arange(len(columns.families)), self.with_borders)
+        self.register_buffer("has_borders", torch.from_numpy(has_borders))
         self.transformed = sorted(columns.maps)
         self.affine = [d for d in range(len(columns.families)) if d not in columns.maps]
         self.maps = _torch_maps([columns.maps[d] for d in self.transformed]) if self.transformed else None
+        self.register_buffer("noise", torch.from_numpy(noise_nodes()))
+        self.has_constants = bool(columns.is_constant.any())
+        self.register_buffer("is_constant", torch.from_numpy(columns.is_constant))
         self.register_buffer("place", torch.tensor(self.affine + self.transformed).argsort())
 
     def tensors(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """`Columns.tensors`: (x, mask) in model space."""
-        if self.maps is None and not self.raw_categories and self.dtype == torch.float32:
+        if self.maps is None and not self.raw_categories and self.dtype == torch.float32 and not self.with_borders:
             x = (X.double() - self.shift).float() / self.scale.float()
         else:
             x = self._working(X).to(self.dtype)
+        if self.has_constants:
+            x = torch.where(self.is_constant & ~x.isnan(), 0.0, x)
         mask = ~x.isnan()
-        return torch.where(mask, x, self.interior), mask
+        return torch.where(mask, x.clamp(-FARTHEST, FARTHEST), self.interior), mask
 
     def _standardized(self, X: Tensor) -> Tensor:
-        return (X.double() - self.shift) / self.scale
+        X = X.double()
+        x = ((X - self.shift) / self.scale).clamp(-FARTHEST, FARTHEST)
+        if not self.with_borders:
+            return torch.where(X.isnan(), X, x)
+        x = torch.where(self.has_borders & (X > 0), x.clamp(min=NEXT_TO_ZERO), x)
+        x = torch.where(self.has_borders & (x < 1), x.clamp(max=NEXT_TO_ONE), x)
+        return torch.where(X.isnan(), X, x)  # a graph's clamp may lose NaN
 
     def _working(self, X: Tensor) -> Tensor:
         x = self._standardized(X)
@@ -302,18 +329,28 @@ class TorchColumns(nn.Module):
         """E[x given z] in data space, `InDataSpace.mean`: (..., D), float64."""
         mean = p.mean.double()
         if self.maps is not None:
-            u = torch.linspace(-6.0, 6.0, N_NODES, dtype=torch.float64)
-            x = likelihood.push(p, u.to(self.dtype))[..., self.transformed].double()
-            weight = torch.softmax(-u.square() / 2, 0).reshape(-1, *[1] * (x.ndim - 1))
-            mean = self._replace(mean, (weight * self.maps.inverse(x)).sum(0))
+            mixed = likelihood.mixed(p, self.noise.to(self.dtype))
+            means = [share.double() * self.maps.mean_of_v(x.double()) for share, x in self._transformed(mixed)]
+            mean = self._replace(mean, torch.stack(means).sum(0))
         return mean * self.scale + self.shift
+
+    def _transformed(self, mixed: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        """Shares and values of the parts, of the transformed columns."""
+        return [(share[..., self.transformed], x[..., self.transformed]) for share, x in mixed]
 
     def log_jacobian(self, X: Tensor, mask: Tensor) -> Tensor:
         """`Columns.log_jacobian`, (B,), float64."""
-        slopes = -self.scale.log() * torch.ones_like(X, dtype=torch.float64)
+        slopes = self.slopes * torch.ones_like(X, dtype=torch.float64)
         if self.maps is not None:
             at = self._standardized(X)[..., self.transformed]
             slopes = self._replace(slopes, slopes[..., self.transformed] + self.maps.log_slope(at))
+        for d, atoms in self.atoms.items():
+            is_atom = torch.stack([X[:, d] == atom for atom in atoms]).any(0)
+            own = torch.where(is_atom, 0.0, slopes[:, d])
+            slopes = torch.cat([slopes[:, :d], own[:, None], slopes[:, d + 1 :]], 1)
+        if self.has_constants:
+            is_same = (X.double() - self.shift).abs() <= SAME * self.shift.abs()
+            slopes = torch.where(self.is_constant, torch.where(is_same, 0.0, -COST_OF_ANOTHER_VALUE), slopes)
         return torch.where(mask, slopes, 0.0).sum(-1)
 
     def are_supported(self, X: Tensor) -> Tensor:
@@ -331,9 +368,11 @@ class PowerMaps(nn.Module):
     power: Tensor
     mean: Tensor
     scale: Tensor
+    weight: Tensor
 
     def __init__(self, maps: Sequence[PowerMap]) -> None:
         super().__init__()
+        self.register_buffer("weight", torch.softmax(-torch.from_numpy(noise_nodes()).square() / 2, 0))
         for name in ("power", "mean", "scale"):
             self.register_buffer(name, torch.tensor([getattr(m, name) for m in maps], dtype=torch.float64))
 
@@ -356,6 +395,10 @@ class PowerMaps(nn.Module):
         log = torch.where(is_log, y.abs(), (p * y.abs()).log1p() / p)
         return y.sign() * log.clamp(max=LARGEST_LOG).expm1()
 
+    def mean_of_v(self, x: Tensor) -> Tensor:
+        """Mean of v from x (Q, ..., n) at the nodes of the noise, (..., n)."""
+        return torch.tensordot(self.weight, self.inverse(x), 1)
+
     def log_slope(self, v: Tensor) -> Tensor:
         """(lambda - 1) sign(v) ln(1 + |v|) - ln s."""
         return (self.power - 1) * v.sign() * v.abs().log1p() - self.scale.log()
@@ -368,33 +411,62 @@ class QuantileMaps(nn.Module):
     values: Tensor
     slopes: Tensor
     log_slopes: Tensor
+    weight: Tensor
 
     def __init__(self, maps: Sequence[QuantileMap]) -> None:
         super().__init__()
-        most = max(len(m.knots) for m in maps)
-        for name in ("knots", "values"):
-            padded = [np.pad(getattr(m, name), (0, most - len(m.knots)), constant_values=np.inf) for m in maps]
-            self.register_buffer(name, torch.from_numpy(np.stack(padded)))
-        self.register_buffer("slopes", torch.from_numpy(np.stack([_slopes(m, most + 1) for m in maps])))
+        self.register_buffer("weight", torch.from_numpy(cell_weights(noise_nodes())))
+        slopes = [np.concatenate([[m.lower], np.diff(m.values) / np.diff(m.knots), [m.upper]]) for m in maps]
+        self.register_buffer("knots", _table([m.knots for m in maps], np.inf))
+        self.register_buffer("values", _table([m.values for m in maps], np.inf))
+        self.register_buffer("slopes", _table(slopes))
         self.register_buffer("log_slopes", self.slopes.log())
+        self.back = BackLines([m.line_back() for m in maps])
 
     def map(self, v: Tensor) -> Tensor:
         """x on the broken line through the knots."""
-        return self._line(v, self.knots, self.values, self.slopes)
+        segment = (self.knots <= v[..., None]).sum(-1)
+        origin = (segment - 1).clamp(min=0)
+        return _lookup(self.values, origin) + _lookup(self.slopes, segment) * (v - _lookup(self.knots, origin))
 
-    def inverse(self, x: Tensor) -> Tensor:
-        """The same line with its axes exchanged."""
-        return self._line(x, self.values, self.knots, 1 / self.slopes)
+    def mean_of_v(self, x: Tensor) -> Tensor:
+        """Mean of v from x (Q, ..., n) at the nodes of the noise, (..., n)."""
+        return torch.tensordot(self.weight, self.back.averages(x[:-1], x[1:]), 1)
 
     def log_slope(self, v: Tensor) -> Tensor:
         """Ln of the segment's slope; at a knot the mean of both."""
         left, right = (self.knots < v[..., None]).sum(-1), (self.knots <= v[..., None]).sum(-1)
         return (_lookup(self.log_slopes, left) + _lookup(self.log_slopes, right)) / 2
 
-    def _line(self, v: Tensor, knots: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
-        segment = (knots <= v[..., None]).sum(-1)
+
+class BackLines(nn.Module):
+    """`scalings.Line` of n columns at once, float64."""
+
+    points: Tensor
+    values: Tensor
+    slopes: Tensor
+    area: Tensor
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        super().__init__()
+        self.register_buffer("points", _table([line.points for line in lines], np.inf))
+        for name in ("values", "slopes", "area"):
+            self.register_buffer(name, _table([getattr(line, name) for line in lines]))
+
+    def averages(self, low: Tensor, high: Tensor) -> Tensor:
+        """Means of v over x between `low` and `high`, (..., n) each."""
+        width = high - low
+        is_thin = width <= THINNEST * (1 + torch.maximum(low.abs(), high.abs()))
+        at_middle, _ = self._at((low + high) / 2)
+        areas = self._at(high)[1] - self._at(low)[1]
+        return torch.where(is_thin, at_middle, areas / torch.where(is_thin, 1.0, width))
+
+    def _at(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """v at x, and its integral from the first point to x."""
+        segment = (self.points <= x[..., None]).sum(-1)
         origin = (segment - 1).clamp(min=0)
-        return _lookup(values, origin) + _lookup(slopes, segment) * (v - _lookup(knots, origin))
+        t, v, slope = x - _lookup(self.points, origin), _lookup(self.values, origin), _lookup(self.slopes, segment)
+        return v + slope * t, _lookup(self.area, origin) + t * (v + slope * t / 2)
 
 
 def _torch_maps(maps: Sequence[Any]) -> PowerMaps | QuantileMaps:
@@ -402,10 +474,12 @@ def _torch_maps(maps: Sequence[Any]) -> PowerMaps | QuantileMaps:
     return PowerMaps(maps) if isinstance(maps[0], PowerMap) else QuantileMaps(maps)
 
 
-def _slopes(line: QuantileMap, n: int) -> np.ndarray:
-    """Slopes of the n segments below, between and above the knots; those of padding are the last."""
-    slopes = np.concatenate([[line.lower], np.diff(line.values) / np.diff(line.knots), [line.upper]])
-    return np.pad(slopes, (0, n - len(slopes)), mode="edge")
+def _table(rows: Sequence[np.ndarray], padding: float | None = None) -> Tensor:
+    """Rows of several lengths as one table, padded with their last number or another one."""
+    most = max(map(len, rows))
+    last = [row[-1] if padding is None else padding for row in rows]
+    ends = [np.full(most - len(row), end) for row, end in zip(rows, last, strict=True)]
+    return torch.from_numpy(np.stack([np.concatenate(pair) for pair in zip(rows, ends, strict=True)]))
 
 
 def _lookup(table: Tensor, index: Tensor) -> Tensor:

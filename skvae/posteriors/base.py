@@ -68,7 +68,7 @@ class Posterior(Component, ABC):
     >>> from skvae import Head, Posterior, VAETransformer
     >>> class IsotropicHead(Head):
     ...     def forward(self, raw):
-    ...         scale = raw[..., -1:].clamp(-10, 10).exp().expand_as(raw[..., :-1])
+    ...         scale = torch.exp(10 * torch.atan(raw[..., -1:] / 10)).expand_as(raw[..., :-1])
     ...         return torch.distributions.Normal(raw[..., :-1], scale)
     ...
     ...     def push(self, q, u):

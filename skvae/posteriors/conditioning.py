@@ -9,8 +9,9 @@ Shapes: deviation (B, R), P (B, K, K), P_0 (K, K).
 
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
 
-__all__ = ["condition_covariance", "condition_location", "condition_spread"]
+__all__ = ["condition_covariance", "condition_location", "condition_spread", "joint_normal", "push_joint"]
 
 
 def condition_location(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
@@ -34,6 +35,30 @@ def condition_covariance(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
     K = P_0.shape[-1]
     located = condition_location(deviation, P, P_0)
     return torch.cat([located[..., :K], located[..., K:] + _raw_factor(P) - _raw_factor(P_0)], -1)
+
+
+def joint_normal(q: Normal, P: Tensor) -> MultivariateNormal:
+    """The joint normal of which q is the best mean-field approximation, its correlations those of P^-1.
+
+    Among independent components those nearest in KL(q || N(m, Q^-1)) have variances 1 / Q_kk: so Q = R / (s s'), with s
+    the standard deviations of q and R = P scaled to a unit diagonal. Where cells are missing P is not diagonal, and q
+    alone is too narrow in the directions that they leave open.
+
+    Parameters
+    ----------
+    q : Normal, batch shape (B, K)
+    P : Tensor (B, K, K)
+    """
+    root = P.diagonal(dim1=-2, dim2=-1).sqrt()
+    R = P / (root[..., :, None] * root[..., None, :])
+    standard = MultivariateNormal(torch.zeros_like(root), precision_matrix=R, validate_args=False)
+    scale_tril = q.stddev[..., None] * standard.scale_tril.to(q.stddev)
+    return MultivariateNormal(q.loc, scale_tril=scale_tril, validate_args=False)
+
+
+def push_joint(q: MultivariateNormal, u: Tensor) -> Tensor:
+    """z = m + L u, (S, B, K) from u (S, 1 or B, K)."""
+    return q.loc + torch.einsum("bij,sbj->sbi", q.scale_tril, u.expand(-1, q.loc.shape[0], -1))
 
 
 def _raw_factor(P: Tensor) -> Tensor:

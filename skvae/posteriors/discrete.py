@@ -89,6 +89,7 @@ class CategoricalPosterior(Posterior):
     See Also
     --------
     UniformCategorical : Its prior.
+    CategoricalPrior : A prior with shares that are trained, and a start at clusters.
     NormalMixture : A discrete variable in the prior, above a continuous code.
 
     Examples

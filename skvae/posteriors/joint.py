@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from ..distributions import quantiles
 from ..distributions.divergences import marginals
+from ..distributions.smooth import soft_clamp
 from ..distributions.univariate import MultivariateStudentT
 from ..families.real import FINITE_VARIANCE
 from ..priors.base import Prior
@@ -63,7 +64,7 @@ class _DirichletHead(Head):
 
     def forward(self, raw: Tensor) -> Distribution:
         """Concentrations exp(raw)."""
-        return td.Dirichlet(raw.clamp(math.log(0.3), 9.0).exp(), validate_args=False)
+        return td.Dirichlet(soft_clamp(raw, math.log(0.3), 9.0).exp(), validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """Gamma variables by their inverse CDF, over their sum; without gradient."""

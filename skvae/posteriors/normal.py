@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from .._utils.compat import StrOptions
+from ..distributions.smooth import soft_clamp
 from ..families import FAMILIES, Gaussian
 from ..families.base import Family, FamilyHead
 from ..priors.base import Prior
 from ..priors.fixed import Standard, StandardNormal, check_reparameterized
 from .base import Head, HeadInit, Posterior
-from .conditioning import condition_covariance, condition_location, condition_spread
+from .conditioning import condition_covariance, condition_location, condition_spread, push_joint
 
 __all__ = ["FullCovariance", "MeanField"]
 
@@ -149,23 +150,23 @@ class _FullCovarianceHead(Head):
     columns: Tensor
 
     def __init__(self, n_components: int) -> None:
-        rows, columns = np.tril_indices(n_components)
+        rows, columns = torch.tril_indices(n_components, n_components)
         super().__init__(n_components + len(rows), n_components)
-        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
-        self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, raw: Tensor) -> Distribution:
         """Fill L from the raw numbers."""
         K = self.n_noise
         lower = raw.new_zeros(*raw.shape[:-1], K, K)
         lower[..., self.rows, self.columns] = raw[..., K:]
-        log_diagonal = lower.diagonal(dim1=-2, dim2=-1).clamp(-10.0, 10.0)
+        log_diagonal = soft_clamp(lower.diagonal(dim1=-2, dim2=-1), -10.0, 10.0)
         scale_tril = lower.tril(-1) + torch.diag_embed(log_diagonal.exp())
         return MultivariateNormal(raw[..., :K], scale_tril=scale_tril, validate_args=False)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """z = m + L u."""
-        return q.loc + torch.einsum("bij,sbj->sbi", q.scale_tril, u.expand(-1, q.loc.shape[0], -1))
+        return push_joint(q, u)
 
     def marginals(self, q: Any) -> Distribution:
         """Normal with the diagonal of the covariance."""

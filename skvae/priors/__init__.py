@@ -3,10 +3,11 @@
 from .base import Prior
 from .fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
 from .joint import DirichletPrior, EllipticalPrior
-from .learned import FlowPrior, NormalMixture, VampPrior
+from .learned import CategoricalPrior, FlowPrior, NormalMixture, VampPrior
 
 __all__ = [
     "PRIORS",
+    "CategoricalPrior",
     "DirichletPrior",
     "EllipticalPrior",
     "FlowPrior",
@@ -23,6 +24,7 @@ PRIORS: dict[str, type[Prior]] = {
     "normal": StandardNormal,
     "mixture": NormalMixture,
     "vamp": VampPrior,
+    "categorical": CategoricalPrior,
     "flow": FlowPrior,
     "uniform": UniformPrior,
     "dirichlet": DirichletPrior,

@@ -6,6 +6,8 @@ name                reads                      gives                 who calls i
 build               n_components               nn.Module             the model, once                   must be given
 build(...).forward  encode                     p(z) of K components  every pass                        must be given
 reads_rows          -                          bool                  who calls `build` and the module  False
+seeks_groups        -                          bool                  initialisation                    False
+sized               codes, rows of them, seed  Prior without "auto"  initialisation                    itself
 start               module, codes, rows, seed  None, sets in place   initialisation                    nothing
 check               -                          None, or raises       `fit`, first                      constraints
 ==================  =========================  ====================  ================================  =============
@@ -38,6 +40,10 @@ class Prior(Component, ABC):
     ----------
     reads_rows : bool
         Whether `build` also wants the number of columns, `n_features`, and the module the encode callable.
+    seeks_groups : bool
+        Whether the initialisation is for groups of rows: normal codes with as many components as columns have little
+        noise, so that q is nearly exact under this prior, too, and one categorical variable stands for the clusters of
+        the linear codes.
 
     See Also
     --------
@@ -68,6 +74,7 @@ class Prior(Component, ABC):
     """
 
     reads_rows = False
+    seeks_groups = False
 
     @own_signature
     @abstractmethod
@@ -97,6 +104,40 @@ class Prior(Component, ABC):
         >>> StandardNormal().build(2)().log_prob(torch.zeros(2))  # -ln(2 pi) / 2
         tensor([-0.9189, -0.9189])
         """
+
+    def sized(self, z: np.ndarray, row: np.ndarray, seed: int) -> "Prior":
+        """Give the prior with a size that depends on the codes of the initialisation; by default the prior itself.
+
+        It is asked before `build`, so that the module has that size from the beginning.
+
+        Parameters
+        ----------
+        z : ndarray (n, K)
+            Draws of the posteriors of rows, at the start.
+        row : int ndarray (n,)
+            The row that each is a draw of.
+        seed : int
+            Of everything that is random here.
+
+        Returns
+        -------
+        Prior
+            The one that is built, started and trained.
+
+        See Also
+        --------
+        NormalMixture : Finds its number of members.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import NormalMixture
+        >>> rng = np.random.default_rng(0)
+        >>> z = rng.normal(size=(200, 1)) + 9 * rng.integers(2, size=(200, 1))
+        >>> NormalMixture("auto").sized(z, np.arange(200), seed=0)
+        NormalMixture(n_members=2)
+        """
+        return self
 
     def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """Spread the module over the codes of the closed-form initialisation.

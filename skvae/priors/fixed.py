@@ -13,7 +13,7 @@ from ..families import Gaussian
 from ..families.base import Family
 from .base import Encode, Prior
 
-__all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior", "check_reparameterized"]
+__all__ = ["Standard", "StandardNormal", "UniformCategorical", "UniformPrior", "check_reparameterized", "check_width"]
 
 _FINITE = Interval(Real, None, None, closed="neither")
 
@@ -202,10 +202,7 @@ class UniformCategorical(Prior):
 
     def build(self, n_components: int) -> nn.Module:
         """A module without weights; `n_components` is the width of z."""
-        if n_components % self.n_classes:
-            raise ValueError(
-                f"Codes of width {n_components} are not {self.n_classes} classes each: leave prior='auto'."
-            )
+        check_width(n_components, self.n_classes)
         return _UniformCategoricalModule(n_components, self.n_classes)
 
 
@@ -230,3 +227,9 @@ def check_reparameterized(component: Any) -> None:
             f"The 'family' parameter of {type(component).__name__} must be a family that can be reparameterised, e.g. "
             f"Gaussian(). Got {component.family!r} instead."
         )
+
+
+def check_width(width: int, n_classes: int) -> None:
+    """Raise a ValueError for codes that are not variables of so many classes."""
+    if width % n_classes:
+        raise ValueError(f"Codes of width {width} are not {n_classes} classes each: leave prior='auto'.")

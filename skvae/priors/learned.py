@@ -1,36 +1,48 @@
 """Priors that are trained: mixtures of normals, VampPrior, and normalizing flows."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from .._utils.checks import COUNT, SIZES
+from .._utils.compat import Interval, StrOptions
 from .._utils.random import whitened_pairs
 from ..distributions.coupling import coupling_layers, import_zuko
-from ..distributions.latent import Flow, mixture
+from ..distributions.latent import Flow, OneHots, mixture
+from ..distributions.normal_mixtures import COVARIANCES, FittedNormals, best_normals, fewest_members
+from ..distributions.smooth import soft_clamp
 from .base import Encode, Prior
+from .fixed import check_width
 
-__all__ = ["FlowPrior", "NormalMixture", "VampPrior"]
+__all__ = ["CategoricalPrior", "FlowPrior", "NormalMixture", "NormalMixtureModule", "VampPrior"]
+
+MOST_CODES = 2000  # of which the number of members is found
 
 
 class NormalMixture(Prior):
-    r"""Mixture of normals with diagonal covariances, all trained: short name "mixture".
+    r"""Mixture of normals, all trained: short name "mixture".
 
-    .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, diag(\sigma_m^2))
+    .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, L_m L_m^T)
 
-    Equal members would never separate, so they begin at the clusters of the initial codes (k-means).
-    `VAETransformer.prior_responsibilities` gives the memberships of rows.
+    Equal members would never separate, so they begin as the mixture that EM fits to the initial codes, the best of ten
+    starts by k-means.
+    `VAETransformer.prior_responsibilities` gives the memberships of rows. What ``prior="auto"`` fits to the codes after
+    the training is a mixture of this form, too.
 
     Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
 
     Parameters
     ----------
-    n_members : int, default=10
-        Number of normals, M.
+    n_members : int or "auto", default=10
+        Number of normals, M. "auto" finds it before the training: the fewest that describe held-out codes of the
+        initialisation as well as any number does, within one standard error.
+    covariance : {"diag", "full"}, default="diag"
+        Whether the components of a member are independent; the L_m are then diagonal.
 
     See Also
     --------
@@ -50,44 +62,129 @@ class NormalMixture(Prior):
     True
     """
 
-    _parameter_constraints = {"n_members": [COUNT]}
+    seeks_groups = True
 
-    def __init__(self, n_members: int = 10) -> None:
+    _parameter_constraints = {
+        "n_members": [StrOptions({"auto"}), COUNT],
+        "covariance": [StrOptions(set(COVARIANCES))],
+    }
+
+    def __init__(self, n_members: int | str = 10, covariance: str = "diag") -> None:
         self.n_members = n_members
+        self.covariance = covariance
 
-    def build(self, n_components: int) -> nn.Module:
-        """Weights, locations and scales of M members."""
-        return _NormalMixtureModule(self.n_members, n_components)
+    def build(self, n_components: int) -> "NormalMixtureModule":
+        """Weights, locations and scales of M members; of one where their number is not known yet."""
+        n_members = 1 if isinstance(self.n_members, str) else self.n_members
+        return NormalMixtureModule(n_members, n_components, self.covariance)
+
+    def sized(self, z: np.ndarray, row: np.ndarray, seed: int) -> Prior:
+        """The number of members in place of "auto"."""
+        if not isinstance(self.n_members, str):
+            return self
+        return NormalMixture(fewest_members(z[:MOST_CODES], row[:MOST_CODES], seed), self.covariance)
 
     def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
-        """Locations at the clusters, scales and weights of what belongs to them."""
-        from sklearn.cluster import KMeans  # takes a tenth of a second
-
-        M = min(self.n_members, len(np.unique(z, axis=0)))
-        clusters = KMeans(M, n_init=1, random_state=seed % 2**32).fit(z)
-        count = np.bincount(clusters.labels_, minlength=M)
-        within = np.stack([z[clusters.labels_ == m].var(0) for m in range(M)])
-        # A cluster of few codes has no variance of its own to speak of: it borrows two codes' worth of all clusters'.
-        pooled = (count[:, None] * within).sum(0) / len(z)
-        variance = (count[:, None] * within + 2 * pooled) / (count[:, None] + 2)
-        again = np.arange(self.n_members) % M  # fewer codes than members: some stand twice
-        module.logits.copy_(torch.from_numpy(np.log(count[again])))
-        module.loc.copy_(torch.from_numpy(clusters.cluster_centers_[again]))
-        module.log_scale.copy_(torch.from_numpy(0.5 * np.log(variance[again] + 1e-6)))
+        """The mixture that EM fits to the codes."""
+        n_members = len(module.logits)
+        normals = best_normals(z, np.ones(len(z)), n_members, self.covariance, seed)
+        again = np.arange(n_members) % len(normals.weights)  # fewer codes than members: some stand twice
+        module.set_(FittedNormals(normals.weights[again], normals.means[again], normals.factors[again]))
 
 
-class _NormalMixtureModule(nn.Module):
+class NormalMixtureModule(nn.Module):
     """MixtureSameFamily over codes."""
 
-    def __init__(self, n_members: int, n_components: int) -> None:
+    def __init__(self, n_members: int, n_components: int, covariance: str) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(n_members))
         self.loc = nn.Parameter(torch.randn(n_members, n_components))
         self.log_scale = nn.Parameter(torch.zeros(n_members, n_components))
+        is_full = covariance == "full"
+        self.lower = nn.Parameter(torch.zeros(n_members, n_components, n_components)) if is_full else None
 
     def forward(self, encode: Encode | None = None) -> Distribution:
         """The distribution of a code, of event shape (K,)."""
-        return mixture(self.logits, Normal(self.loc, self.log_scale.clamp(-10.0, 10.0).exp(), validate_args=False))
+        scale = soft_clamp(self.log_scale, -10.0, 10.0).exp()
+        if self.lower is None:
+            return mixture(self.logits, Normal(self.loc, scale, validate_args=False))
+        scale_tril = self.lower.tril(-1) + torch.diag_embed(scale)
+        return mixture(self.logits, MultivariateNormal(self.loc, scale_tril=scale_tril, validate_args=False))
+
+    def set_(self, normals: FittedNormals) -> None:
+        """Take over a mixture of as many members, in place."""
+        factors, scale = normals.factors, normals.scale
+        with torch.no_grad():
+            self.logits.copy_(torch.from_numpy(np.log(normals.weights)))
+            self.loc.copy_(torch.from_numpy(normals.means))
+            self.log_scale.copy_(torch.from_numpy(np.log(scale)))
+            if self.lower is not None:
+                self.lower.copy_(torch.from_numpy(np.tril(factors, -1)))
+
+
+class CategoricalPrior(Prior):
+    r"""Classes of one-hot variables with probabilities that are trained: short name "categorical".
+
+    .. math:: \ln p(z) = \sum_{k, c} z_{kc} \ln \pi_{kc}
+
+    With one variable the model is a mixture, :math:`\sum_c \pi_c\, p(x | c)`, and begins at clusters of the codes of a
+    linear model; `VAETransformer.predict` gives the class of each row.
+
+    He's lecture, "VAE is a Generative Model"; Bishop (2006), section 9.2.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        C, the same as that of the posterior.
+
+    See Also
+    --------
+    UniformCategorical : Every class alike, which "auto" is.
+    CategoricalPosterior : The posterior over one-hot variables.
+    NormalMixture : Groups with codes inside them.
+
+    Examples
+    --------
+    A fifth of the rows is a group of its own:
+
+    >>> import numpy as np
+    >>> from skvae import CategoricalPosterior, CategoricalPrior, VAETransformer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3)) + 8 * (np.arange(500) < 100)[:, None]
+    >>> posterior, prior = CategoricalPosterior(n_classes=2), CategoricalPrior(n_classes=2)
+    >>> vae = VAETransformer(1, posterior=posterior, prior=prior, max_iter=0, random_state=0).fit(X)
+    >>> np.sort(vae.prior_.mean.numpy()).round(2)
+    array([0.2, 0.8])
+    """
+
+    seeks_groups = True
+
+    _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left")]}
+
+    def __init__(self, n_classes: int = 10) -> None:
+        self.n_classes = n_classes
+
+    def build(self, n_components: int) -> nn.Module:
+        """Logits of every variable; `n_components` is the width of z."""
+        check_width(n_components, self.n_classes)
+        return _CategoricalModule(n_components // self.n_classes, self.n_classes)
+
+    def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
+        """The shares of draws, as if each class had half a draw more."""
+        shares = (z.sum(0) + 0.5) / (len(z) + 0.5 * self.n_classes)
+        module.logits.copy_(torch.from_numpy(np.log(shares)).view_as(module.logits))
+
+
+class _CategoricalModule(nn.Module):
+    """OneHots without batch shape."""
+
+    def __init__(self, n_variables: int, n_classes: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(n_variables, n_classes))
+
+    def forward(self, encode: Encode | None = None) -> Distribution:
+        """ln pi of every class."""
+        return OneHots(self.logits)
 
 
 class VampPrior(Prior):

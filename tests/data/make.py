@@ -50,7 +50,7 @@ def models():
     partial = VAETransformer(**SMALL, objective=ELBO(beta=2.0), keep_optimizer=True)
     return {
         "array": (VAETransformer(**SMALL).fit(array()), array()),
-        "mixed": (VAETransformer(**SMALL, scaling="quantile", code_density="mixture").fit(mixed()), mixed()),
+        "mixed": (VAETransformer(**SMALL, scaling="quantile").fit(mixed()), mixed()),
         "partial": (partial.partial_fit(array()[:60]).partial_fit(array()[60:]), array()),
     }
 

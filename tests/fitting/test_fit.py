@@ -33,9 +33,8 @@ def test_global_generators_and_inputs_stay_as_they_were():
 
 def test_a_refit_leaves_nothing_stale():
     vae = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(IRIS)
-    assert hasattr(vae, "code_density_")
+    assert vae.fitted_.prior_is_fitted
     vae.set_params(objective="elbo").fit(IRIS)
-    assert not hasattr(vae, "code_density_")
     fresh = VAETransformer(2, max_iter=2, random_state=0).fit(IRIS)
     pd.testing.assert_frame_equal(vae.sample(5, random_state=0), fresh.sample(5, random_state=0))
     assert not hasattr(vae.set_params(objective="ae").fit(IRIS), "kl_per_component_")
@@ -77,3 +76,41 @@ def test_few_rows_and_one_component(parameters, n_rows):
     assert np.isfinite(vae.sample(4, random_state=0)).all()
     if hasattr(vae, "score"):
         assert vae.score(X) > VAETransformer(1, max_iter=2, random_state=0).fit(X).score(X) - 10
+
+
+@pytest.mark.parametrize("around", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_a_fit_inside_of_what_it_does_not_need_is_the_same(around):
+    vae = VAETransformer(2, max_iter=2, random_state=0)
+    codes = vae.fit(IRIS).transform(IRIS)
+    on = skvae.VAETransformer(2, random_state=0).partial_fit(IRIS).partial_fit(IRIS).transform(IRIS)
+    batches = VAETransformer(2, max_iter=1, random_state=0)
+    with around():
+        inside = VAETransformer(2, max_iter=2, random_state=0).fit(IRIS, X_val=None)
+        np.testing.assert_array_equal(inside.transform(IRIS), codes)
+        steps = VAETransformer(2, random_state=0).partial_fit(IRIS).partial_fit(IRIS)
+        np.testing.assert_array_equal(steps.transform(IRIS), on)
+        batches.fit_batches(lambda: iter([IRIS[:100], IRIS[100:]]))
+    assert not any(p.is_inference() for p in [*inside.module_.parameters(), *batches.module_.parameters()])
+    x = torch.zeros(1, 4, requires_grad=True)
+    inside.module_.posterior.center(inside.module_.encode(x, None)).sum().backward()  # module_ is differentiable
+    assert bool(x.grad.any())
+
+
+SEEDED = {
+    "fit": lambda vae, seed: VAETransformer(2, random_state=seed).fit(IRIS),
+    "sample": lambda vae, seed: vae.sample(2, random_state=seed),
+    "impute": lambda vae, seed: vae.impute(IRIS, n_draws=2, random_state=seed),
+    "reconstruct": lambda vae, seed: vae.reconstruct(IRIS, sample=True, random_state=seed),
+    "effective_sample_size": lambda vae, seed: metrics.effective_sample_size(vae, IRIS, random_state=seed),
+    "mutual_information": lambda vae, seed: metrics.mutual_information(vae, IRIS, random_state=seed),
+    "aggregate_posterior_kl": lambda vae, seed: metrics.aggregate_posterior_kl(vae, IRIS, random_state=seed),
+    "mmd_to_prior": lambda vae, seed: metrics.mmd_to_prior(vae, IRIS, random_state=seed),
+}
+
+
+@pytest.mark.parametrize("seeded", SEEDED.values(), ids=SEEDED)
+def test_bad_seeds_are_refused_by_the_name_of_the_parameter(seeded):
+    vae = VAETransformer(2, max_iter=0, random_state=0).fit(IRIS)
+    for seed in (-1, 2**32, "a", 1.5, np.random.default_rng(0)):
+        with pytest.raises(ValueError, match=r"The 'random_state' parameter .*must be an int .* Got "):
+            seeded(vae, seed)

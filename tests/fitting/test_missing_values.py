@@ -1,6 +1,7 @@
 """Fits of tables with missing values."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from linear_oracle import with_missing
 from sklearn.datasets import load_iris
@@ -53,3 +54,18 @@ def test_missing_values_in_bfloat16(wine, share):
     vae = VAETransformer(3, precision="bfloat16", max_iter=3, early_stopping=False, random_state=0).fit(X)
     exact = VAETransformer(3, max_iter=3, early_stopping=False, random_state=0).fit(X)
     assert vae.score(X) == pytest.approx(exact.score(X), abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_category_that_is_mostly_missing(seed):
+    """What its few cells say of a code is bounded, and training begins near the start: EM moves its shares past 1."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(600, 6))
+    table = pd.DataFrame(X, columns=list("abcdef"))
+    present, is_top = (table["a"] > table["a"].quantile(q) for q in (0.95, 0.985))
+    table["rare"] = is_top.map({True: "top", False: "good"}).where(present, None)
+    vae = VAETransformer(3, init="pca", max_iter=2, random_state=0).fit(table)
+    information = vae.module_.encoder.precision.diagonal(dim1=1, dim2=2).sum(1)
+    assert information[-1] < 2 * information[:-1].max()  # 3e5 times as much
+    losses = [record["valid_loss"] for record in vae.history_]
+    assert max(losses) < losses[0] + 0.5  # thousands

@@ -113,7 +113,16 @@ def test_only_parameters_and_one_reference_are_instance_attributes():
 
 def test_fitted_attributes_are_listed_and_belong_to_the_fit():
     vae = fitted()
-    documented = {"module_", "n_iter_", "history_", "order_", "kl_per_component_", "n_features_in_", "fitted_"}
+    documented = {
+        "module_",
+        "n_iter_",
+        "history_",
+        "order_",
+        "kl_per_component_",
+        "n_features_in_",
+        "fitted_",
+        "prior_",
+    }
     assert documented <= set(dir(vae))
     assert documented <= {name for name, _ in inspect.getmembers(vae)}
     if hasattr(BaseEstimator, "_get_fitted_attr_html"):  # scikit-learn 1.9
@@ -122,7 +131,7 @@ def test_fitted_attributes_are_listed_and_belong_to_the_fit():
     vae.set_params(objective="ae").fit(X)
     assert not hasattr(vae, "kl_per_component_")
     assert "kl_per_component_" not in dir(vae)
-    assert hasattr(vae, "code_density_")
+    assert "prior_" in dir(vae)
 
 
 def test_fitted_attributes_cannot_be_set():

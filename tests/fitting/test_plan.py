@@ -9,7 +9,7 @@ PARAMETERS = set(VAETransformer().get_params(deep=False))
 #: What may change while a fitted model goes on.
 MAY_CHANGE = {
     *("column_weights", "init", "learning_rate", "learning_rate_schedule", "batch_size", "max_iter", "early_stopping"),
-    *("validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "code_density", "warm_start"),
+    *("validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "warm_start"),
     *("keep_optimizer", "device", "distributed", "precision", "compile", "callbacks", "checkpoint", "verbose"),
     "random_state",
 }

@@ -5,6 +5,7 @@ import torch
 from linear_oracle import with_missing
 
 from skvae import VAETransformer
+from skvae.posteriors.conditioning import joint_normal, push_joint
 
 
 @pytest.mark.parametrize("posterior", ["diag", "full", "laplace", "student_t", "flow", "point", "log_normal"])
@@ -27,3 +28,19 @@ def test_a_complete_table_has_the_networks_it_always_had(wine):
     assert not hasattr(vae.module_.encoder, "table")
     assert names == {"weight", "bias", "0.weight", "0.bias", "2.weight"}
     assert shapes[0] == (128, 13)
+
+
+def test_the_joint_normal_is_the_one_that_independent_components_approximate():
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64)
+    P = torch.eye(3) + root @ root.mT
+    q = torch.distributions.Normal(torch.randn(5, 3, generator=generator), P.diagonal(dim1=-2, dim2=-1).rsqrt())
+    joint = joint_normal(q, P)
+    torch.testing.assert_close(joint.covariance_matrix, torch.linalg.inv(P))
+    torch.testing.assert_close(joint.mean, q.mean)
+    wider = joint_normal(torch.distributions.Normal(q.loc, 2 * q.stddev), P)
+    torch.testing.assert_close(wider.covariance_matrix, 4 * joint.covariance_matrix)
+    alone = joint_normal(q, torch.diag_embed(torch.rand(5, 3, generator=generator, dtype=torch.float64) + 1))
+    torch.testing.assert_close(alone.covariance_matrix, torch.diag_embed(q.variance))
+    draws = push_joint(joint, torch.randn(20_000, 5, 3, generator=generator, dtype=torch.float64))
+    torch.testing.assert_close(torch.cov(draws[:, 0].T), joint.covariance_matrix[0], atol=0.03, rtol=0)

@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 from linear_oracle import linear_model, oracle, with_missing
+from sklearn.datasets import load_diabetes
+from sklearn.preprocessing import scale
 from standardize import standardized
 
 from skvae import VAETransformer
-from skvae._starts.linear_gaussian import LinearGaussian, ObservedCells, SecondMoments, climb, factor_analysis
+from skvae._starts.linear_gaussian import (
+    LinearGaussian,
+    ObservedCells,
+    SecondMoments,
+    _unbiased,
+    climb,
+    factor_analysis,
+    probabilistic_pca,
+)
 
 
 @pytest.mark.parametrize("init", ["factor_analysis", "pca"])
@@ -86,12 +96,74 @@ def test_columns_without_a_cell_and_nothing_else_missing(wine):
     vae = VAETransformer(3, max_iter=5, random_state=0).fit(X)
     rest = VAETransformer(3, max_iter=0, random_state=0).fit(np.delete(X, 3, axis=1))
     start = VAETransformer(3, max_iter=0, random_state=0).fit(X)
-    assert start.score(X) == pytest.approx(rest.score(np.delete(X, 3, axis=1)), abs=1e-3)
+    assert start.score(X) == pytest.approx(rest.score(np.delete(X, 3, axis=1)), abs=1e-9)
     assert np.isfinite(vae.score(X))
-    assert (vae.impute(X)[:, 3] == 0).all()
+    assert np.isnan(vae.impute(X)[:, 3]).all()
 
 
 def test_linear_gaussian_precisions_add_up():
     model = LinearGaussian(np.random.default_rng(0).normal(size=(5, 2)), np.full(5, 0.5))
     _, C = model.posterior()
     np.testing.assert_allclose(np.linalg.inv(np.eye(2) + model.precisions().sum(0)), C)
+
+
+def floored(noise):
+    return np.maximum(noise, 1e-3)
+
+
+def test_what_other_columns_leave_is_the_inverse_of_the_precision():
+    rng = np.random.default_rng(0)
+    model = LinearGaussian(rng.normal(size=(6, 2)), rng.uniform(0.01, 1, 6))
+    covariance = model.loadings @ model.loadings.T + np.diag(model.noise)
+    np.testing.assert_allclose(model.unexplained(), 1 / np.linalg.inv(covariance).diagonal())
+
+
+@pytest.mark.parametrize("k", [6, 7])
+def test_nearly_as_many_factors_as_columns_leave_every_column_its_noise(k):
+    """Two columns that are nearly one would make the noise of all columns that of their difference."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 8)) + rng.normal(size=(500, 8))
+    X[:, 7] = X[:, 6] + 0.15 * rng.normal(size=500)
+    X = (X - X.mean(0)) / X.std(0)
+    moments = SecondMoments(X, np.ones(500))
+    assert probabilistic_pca(moments, 7, floored).noise.max() < 0.01
+    model = factor_analysis(moments, k, floored)
+    covariance = np.cov(X.T, bias=True)
+    left = 1 / np.linalg.inv(covariance).diagonal()
+    assert (model.noise[:6] > 0.3 * left[:6]).all()
+    saturated = -0.5 * (8 * np.log(2 * np.pi) + np.linalg.slogdet(covariance)[1] + 8)
+    assert moments.log_likelihood(model) == pytest.approx(saturated, abs=0.05)
+    wide = SecondMoments(X[:5], np.ones(5))  # fewer rows than columns: S is not formed
+    assert np.isfinite(factor_analysis(wide, 3, floored).noise).all()
+
+
+def test_no_factor_takes_a_column_for_itself_where_cells_are_missing():
+    """A column that no other explains, a factor to spare, few rows: maximum likelihood has its noise at the floor."""
+    X = with_missing(scale(load_diabetes().data), 0.3)
+    rows, n = ObservedCells(X, np.ones(442)), (~np.isnan(X)).sum(0)
+    begin = factor_analysis(SecondMoments(np.nan_to_num(X), np.ones(442)), 5, floored)
+    likely, unbiased = (climb(begin, rows, floored, 1000, 1e-5, n_rows) for n_rows in (None, n))
+    assert likely.noise.min() == 1e-3
+    assert unbiased.noise.min() > 2e-3
+    assert rows.log_likelihood(unbiased) > rows.log_likelihood(likely) - 0.1
+
+
+def test_noise_for_predictions_is_unbiased_and_in_units_of_its_column():
+    """Pure noise in 40 rows: the codes of 3 factors and the mean take what n / (n - 4) gives back."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(20):
+        X = rng.normal(size=(40, 6))
+        W = np.linalg.lstsq(np.c_[np.ones(40), X[:, 3:]], X[:, :3], rcond=None)[0]
+        left = np.square(X[:, :3] - np.c_[np.ones(40), X[:, 3:]] @ W).mean(0)
+        model = LinearGaussian(np.zeros((3, 3)), np.ones(3))
+        shares.append(_unbiased(lambda noise: noise, model, np.full(3, 40.0), left) - 1 / 40)
+    assert np.mean(shares) == pytest.approx(1, abs=0.07)
+    X, unit = with_missing(standardized("wine"), 0.3)[:, :6], np.r_[1e3, np.ones(5)]
+    plain, scaled = (
+        climb(
+            LinearGaussian(np.eye(6)[:, :2] * u[:, None], u**2), ObservedCells(X * u, np.ones(178)), abs, 50, n_rows=n
+        )
+        for u, n in ((np.ones(6), np.full(6, 120.0)), (unit, np.full(6, 120.0)))
+    )
+    np.testing.assert_allclose(scaled.noise, plain.noise * unit**2, rtol=1e-6)

@@ -16,9 +16,9 @@ from skvae._storage.registry import built_in, from_config, get_config
 
 
 def components():
-    """An instance of every public component, some with parameters of every kind."""
+    """An instance of every public component, which no estimator is, some with parameters of every kind."""
     public = {value for name in skvae.__all__ if inspect.isclass(value := getattr(skvae, name))}
-    kinds = {c for c in public if issubclass(c, BaseEstimator) and not inspect.isabstract(c)} - {VAETransformer}
+    kinds = {c for c in public if issubclass(c, BaseEstimator) and not (inspect.isabstract(c) or hasattr(c, "fit"))}
     needed = {Standard: {"family": skvae.StudentT(df=7.0)}, ConvNet: {"image_shape": (1, 4, 4)}}
     needed |= {skvae.FeatureLoss: {"features": slower}, skvae.Checkpoint: {"folder": "runs"}}
     return kinds, [kind(**needed.get(kind, {})) for kind in sorted(kinds, key=lambda kind: kind.__name__)] + [

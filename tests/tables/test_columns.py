@@ -30,7 +30,7 @@ def test_fitting_gives_other_columns_and_changes_none():
     assert before.reach is None
     assert not before.shift.any()
     np.testing.assert_allclose(after.shift, X.mean(0))
-    np.testing.assert_allclose(after.scale, [X[:, 0].std(), 4, 1])
+    np.testing.assert_allclose(after.scale, [X[:, 0].std(), 4, 2])
     with pytest.raises(FrozenInstanceError):
         after.shift = before.shift
 
@@ -38,9 +38,9 @@ def test_fitting_gives_other_columns_and_changes_none():
 def test_a_column_that_a_part_finds_constant_keeps_the_reach_of_all_rows():
     whole = fitted(columns())
     part = fitted(whole, slice(100))
-    np.testing.assert_allclose(whole.reach[1:], [4, 1])
+    np.testing.assert_allclose(whole.reach[1:], [4, 2])
     assert part.reach is whole.reach
-    assert part.scale[1:].tolist() == [4, 1]
+    assert part.scale[1:].tolist() == [4, 2]
     assert fitted(columns(), slice(100)).scale[1] == 1  # alone, the part knows no deviation
 
 

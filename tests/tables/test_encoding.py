@@ -9,7 +9,8 @@ import pytest
 from example_tables import FLOATS, SEX, tables
 
 from skvae._tables.decoding import draws
-from skvae._tables.encoding import encode, given_row, missing
+from skvae._tables.encoding import encode, missing
+from skvae._tables.given import given_row
 from skvae._tables.schema import Schema
 
 

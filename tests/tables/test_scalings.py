@@ -44,6 +44,13 @@ def around(v, n=501):
     return np.linspace(2 * v.min() - v.max(), 2 * v.max() - v.min(), n) + 1e-4 * np.sqrt(2)
 
 
+def line(fitted):
+    """The map without atoms, a quantile map's broken line both ways."""
+    if isinstance(fitted, PowerMap):
+        return fitted
+    return QuantileMap(fitted.knots, fitted.values, fitted.lower, fitted.upper)
+
+
 def log_density(fitted, v):
     """Of the values v under the standard normal density of x."""
     return stats.norm.logpdf(fitted.map(v)) + fitted.log_slope(v)
@@ -60,15 +67,34 @@ def test_the_column_has_mean_0_and_variance_1(scaling, make, n):
 
 @both
 @every_column
-def test_the_inverse_is_exact(scaling, make, n):
+def test_the_inverse_is_exact_in_the_fitted_range(scaling, make, n):
     v, weight = weighted(make, n)
-    fitted = scaling.fit(v, weight)
-    for points in (v, around(v)):
-        np.testing.assert_allclose(fitted.inverse(fitted.map(points)), points, rtol=1e-9, atol=1e-9)
-    x = np.linspace(-40, 40, 2001)
-    there = fitted.inverse(x)
+    fitted, seen = scaling.fit(v, weight), v[weight > 0]
+    for exact, points in ((fitted, fitted.knots if scaling is QuantileMap else v), (line(fitted), around(v))):
+        np.testing.assert_allclose(exact.inverse(exact.map(points)), points, rtol=1e-9, atol=1e-9)
+    there = fitted.inverse(np.linspace(-40, 40, 2001))
     assert np.isfinite(there).all()
-    assert (np.diff(there) > 0).all()
+    assert (np.diff(there) >= 0).all()
+    if scaling is QuantileMap:
+        assert seen.min() <= there[0] < seen.min() + 1e-3
+        assert seen.max() - 1e-3 < there[-1] <= seen.max()
+        if np.unique(seen).size == seen.size:  # no atoms but the ends
+            inside = np.linspace(there[0], there[-1], 501)
+            np.testing.assert_allclose(fitted.inverse(fitted.map(inside)), inside, rtol=1e-9, atol=1e-9)
+
+
+@both
+@every_column
+@pytest.mark.parametrize(("loc", "spread"), [(0.0, 1.0), (0.7, 0.4), (-1.2, 0.05)])
+def test_mean_and_variance_are_those_of_draws(scaling, make, n, loc, spread):
+    v, weight = weighted(make, n)
+    fitted, u = scaling.fit(v, weight), np.linspace(-6, 6, 41)
+    mean, variance = fitted.mean_and_variance(u, (loc + spread * u)[:, None])
+    level = (np.arange(50_000) + 0.5) / 50_000  # a fine grid in place of draws
+    drawn = fitted.inverse(loc + spread * stats.norm.ppf(level))
+    assert mean[0] == pytest.approx(drawn.mean(), abs=0.02 * drawn.std() + 1e-9)
+    assert np.sqrt(variance[0]) == pytest.approx(drawn.std(), rel=0.05, abs=1e-2)
+    assert drawn.min() - 1e-9 <= mean[0] <= drawn.max() + 1e-9
 
 
 @both
@@ -105,7 +131,7 @@ def test_the_density_integrates_to_one(scaling, make, n):
     v, weight = weighted(make, n)
     fitted = scaling.fit(v, weight)
     ends = np.linspace(-9, 9, 20_001)  # of cells with the density of their middles; none has a knot inside
-    cells = np.unique(np.r_[fitted.inverse(ends), getattr(fitted, "knots", [])])
+    cells = np.unique(np.r_[line(fitted).inverse(ends), getattr(fitted, "knots", [])])
     density = np.exp(log_density(fitted, (cells[1:] + cells[:-1]) / 2))
     assert density @ np.diff(cells) == pytest.approx(1, abs=1e-3)
 
@@ -276,10 +302,14 @@ def test_draws_of_a_quantile_map_give_common_values_their_share():
     v = np.where(rng.uniform(size=4000) < 0.6, 0.5, rng.exponential(size=4000))
     v = (v - v.mean()) / v.std()
     scaling = QuantileMap.fit(v, np.ones(4000))
-    drawn = scaling.draw(scaling.map(rng.permutation(v)))
+    drawn = scaling.inverse(scaling.map(rng.permutation(v)))
     common = np.median(v)
     assert np.isclose(drawn, common).mean() == pytest.approx((v == common).mean(), abs=0.02)
-    scores = (rng.normal(size=20_000) - scaling.mean) / scaling.scale
-    assert np.isclose(scaling.draw(scores), common).mean() == pytest.approx((v == common).mean(), abs=0.02)
-    np.testing.assert_allclose(np.quantile(scaling.draw(scores), [0.1, 0.9]), np.quantile(v, [0.1, 0.9]), atol=0.1)
-    np.testing.assert_array_equal(PowerMap.fit(v, np.ones(4000)).draw(v), PowerMap.fit(v, np.ones(4000)).inverse(v))
+    mid_rank = (stats.rankdata(v) - 0.5) / 4000
+    affine = np.polyfit(
+        stats.norm.ppf(mid_rank)[np.isin(v, scaling.knots)], scaling.map(v[np.isin(v, scaling.knots)]), 1
+    )
+    margin = scaling.inverse(np.polyval(affine, stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)))
+    assert np.isclose(margin, common).mean() == pytest.approx((v == common).mean(), abs=1e-3)
+    levels = np.linspace(0.05, 0.95, 10)
+    np.testing.assert_allclose(np.quantile(margin, levels), np.quantile(v, levels), atol=0.02)

@@ -21,6 +21,7 @@ from skvae._training import resumable
             {"every_minutes": -1.0},
             r"'every_minutes' parameter of Checkpoint must be a float in the range \(0.0, inf\) or None",
         ),
+        ({"folder": ""}, r"'checkpoint' of VAETransformer, is '', which names no folder. Give a name, '\.' for"),
         ({"resume": "always"}, "'resume' parameter of Checkpoint must be a str among"),
         ({"every_minutes": None}, "writes nothing without"),
     ],
@@ -29,6 +30,13 @@ def test_bad_parameters(settings, message, tmp_path):
     vae = VAETransformer(**FAST, checkpoint=Checkpoint(**{"folder": tmp_path, **settings}))
     with pytest.raises(ValueError, match=message):
         vae.fit(X)
+
+
+def test_an_empty_path_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="'checkpoint' of VAETransformer, is '', which names no folder"):
+        VAETransformer(**FAST, checkpoint="").fit(X)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fresh_seed_cannot_be_the_same_fit(tmp_path):

@@ -28,6 +28,7 @@ from skvae._training import resumable
 from skvae._training.loop import Net
 from skvae._training.processes import ONE, OneProcess
 from skvae._training.resumable import Wish
+from skvae._utils.atomic import replacing
 
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
@@ -110,7 +111,7 @@ KINDS = {
     "aae": {"objective": "aae"},
     "avb": {"objective": "avb"},
     "gan": {"objective": "gan"},
-    "batch_norm": {"encoder": WithBatchNorm, "decoder": WithBatchNorm},
+    "batch_norm": {"encoder": WithBatchNorm, "decoder": WithBatchNorm, "hidden_layer_sizes": "auto"},
     "laplace": {"posterior": "laplace"},
     "gamma": {"posterior": "gamma", "prior": "auto"},
     "vamp": {"prior": "vamp"},
@@ -132,7 +133,7 @@ def test_every_kind_of_fit_goes_on(kind, monkeypatch, tmp_path):
 
 def test_many_steps(monkeypatch, tmp_path):
     """Of 144 an epoch: means are folded after 128, the average lags by up to 8, and the best state is an old one."""
-    settings = {**FAST, "batch_size": 1, "init": "random", "learning_rate": 0.04, "max_iter": 4}
+    settings = {**FAST, "batch_size": 1, "init": "random", "learning_rate": 0.08, "max_iter": 4}
     whole = VAETransformer(**settings).fit(X)
     assert 0 < whole.best_iter_ < whole.n_iter_
     clock = itertools.count()
@@ -446,19 +447,69 @@ def test_a_full_disk_that_torch_tells_as_a_runtime_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other", "another fit's"])
 def test_a_damaged_file_is_named(tmp_path, damage):
     vae = killed(tmp_path)
     (path,) = tmp_path.iterdir()
     content = bytearray(path.read_bytes())
     if damage == "other":
         torch.save({"made_of": {}}, path)
+    elif damage == "another fit's":
+        killed(tmp_path / "another", n_components=1)
+        next((tmp_path / "another").iterdir()).replace(path)
     else:
         content[6000:6200] = bytes(200)
         path.write_bytes({"cut": content[:6000], "flip": content, "empty": b""}[damage])
     with pytest.raises(ValueError, match=f"{path.name} is no checkpoint of this fit, or it is damaged"):
         vae.fit(X)
     vae.set_params(checkpoint__resume=False).fit(X)
+
+
+def flipped(content, at):
+    return content[:at] + bytes([content[at] ^ (1 + at % 255)]) + content[at + 1 :]
+
+
+def assert_every_flip_is_a_value_error(tmp_path, step):
+    killed(tmp_path, hidden_layer_sizes=())
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    assert resumable._read(path)["history"]
+    for at in range(0, len(content), step):
+        path.write_bytes(flipped(content, at))
+        with pytest.raises(ValueError, match="is no checkpoint of this fit, or it is damaged"):
+            pytest.fail(f"byte {at}: {resumable._read(path)}")
+
+
+def test_flips_of_a_checkpoint(tmp_path):
+    assert_every_flip_is_a_value_error(tmp_path, 61)
+
+
+@pytest.mark.slow
+def test_every_byte_of_a_checkpoint(tmp_path):
+    assert_every_flip_is_a_value_error(tmp_path, 1)
+
+
+def test_a_damaged_file_of_another_run_is_no_fault_of_this_one(tmp_path):
+    killed(tmp_path, dropout=0.5)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(flipped(path.read_bytes(), 5000))
+    (tmp_path / "skvae-of-a-folder.pt").mkdir()
+    vae = VAETransformer(**FAST, checkpoint=Checkpoint(tmp_path, resume=True))
+    with pytest.raises(
+        ValueError, match=rf"resume=True, but .* There are: {path.name}, which cannot be read; skvae-of"
+    ):
+        vae.fit(X)
+    assert_same_fit(vae.set_params(checkpoint__resume="auto").fit(X), VAETransformer(**FAST).fit(X))
+
+
+def test_what_another_process_writes_is_not_taken_away(tmp_path):
+    """Another one with the same fit, which has just begun."""
+    vae = killed(tmp_path)
+    (path,) = tmp_path.iterdir()
+    with replacing(path) as file:
+        file.write(path.read_bytes())
+        assert_same_fit(vae.fit(X), VAETransformer(**FAST).fit(X))
+    assert resumable._read(path)["history"]
 
 
 def test_what_a_killed_writer_left_is_never_read_and_goes_away(tmp_path):
@@ -486,7 +537,10 @@ def harness():
     return module
 
 
-@pytest.mark.parametrize("kind", ["fit", "fit_batches", pytest.param("two_processes", marks=pytest.mark.slow)])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("fit_batches", "two_processes")]
+
+
+@pytest.mark.parametrize("kind", ["fit", *SLOW])
 def test_killed_at_a_random_moment(harness, kind, tmp_path):
     """The nightly run does it twenty times."""
     needs_launcher(harness, kind)

@@ -47,7 +47,8 @@ class Recorder:
 @needs_callbacks
 def test_scikit_learn_callbacks(cancer):
     recorder = Recorder()
-    vae = VAETransformer(3, max_iter=10, early_stopping=False, random_state=0).set_callbacks(recorder).fit(cancer)
+    vae = VAETransformer(3, prior="normal", max_iter=10, early_stopping=False, random_state=0)
+    vae.set_callbacks(recorder).fit(cancer)
     assert vae.n_iter_ == 3
     epochs = ["begin epoch", "end epoch"] * 3
     assert recorder.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]

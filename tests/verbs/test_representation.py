@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.datasets import load_iris
 from torch.distributions import Bernoulli, MultivariateNormal, Normal
 
-from skvae import VAETransformer
+from skvae import Gaussian, VAETransformer
 from skvae._inference.fitted import adopt
 from skvae.distributions.latent import OneHots, PointMass, Reordered
 
@@ -51,7 +51,7 @@ def test_point_codes_are_reordered_too():
 
 
 def test_decode_is_a_distribution_in_data_space():
-    vae = VAETransformer(2, max_iter=5, random_state=0).fit(IRIS)
+    vae = VAETransformer(2, likelihood=Gaussian(background=0), max_iter=5, random_state=0).fit(IRIS)
     Z = vae.transform(IRIS)
     p = vae.decode(Z)
     np.testing.assert_allclose(p.mean, vae.inverse_transform(Z), rtol=1e-6)

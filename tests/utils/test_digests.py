@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skvae._training import digests
+from skvae._utils import digests
 
 
 def test_a_digest_tells_shapes_and_types_apart():

@@ -1,0 +1,192 @@
+"""The prior that is fitted to the codes after the training."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_iris
+
+from skvae import ELBO, NormalMixture, StandardNormal, VAETransformer, metrics
+from skvae._fitting.prior import Codes, choose_normals, standard_normal
+
+IRIS = load_iris().data
+SMALL = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0}
+
+
+def groups(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 4)) + 6 * rng.choice([-1.0, 1.0], n)[:, None] * [1, 1, -1, 0.5]
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    return VAETransformer(2, **SMALL).fit(groups())
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return VAETransformer(2, **SMALL, prior="normal").fit(groups())
+
+
+def test_groups_of_codes_have_members_and_the_rest_of_the_model_stays(grouped, plain):
+    X = groups()
+    prior = grouped.fitted_.parts.prior
+    assert isinstance(prior, NormalMixture)
+    assert prior.n_members >= 2
+    np.testing.assert_array_equal(grouped.transform(X), plain.transform(X))
+    np.testing.assert_array_equal(grouped.kl_per_component_, plain.kl_per_component_)
+    assert grouped.history_[-1]["valid_loss"] == plain.history_[-1]["valid_loss"]
+    new = groups(seed=1)
+    assert grouped.score(new) > plain.score(new) + 0.3
+    assert grouped.prior_responsibilities(new).shape == (600, prior.n_members)
+    assert not hasattr(plain, "prior_responsibilities")
+
+
+@pytest.mark.parametrize("n_members", [1, 4])
+def test_normal_codes_keep_the_normal_prior(n_members):
+    """Of ten tables of normal codes none of the sizes takes another; of grouped ones each does."""
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        far = 3.0 * rng.normal(size=(n_members, 3)) if n_members > 1 else np.zeros((1, 3))
+        z = rng.normal(size=(600, 1, 3)) + far[rng.integers(n_members, size=600)][:, None]
+        train, test = Codes(z[:500], np.ones(500)), Codes(z[500:], np.ones(100))
+        chosen = choose_normals([(train, test)], standard_normal(3), 0)
+        assert (chosen is None) == (n_members == 1)
+
+
+def test_the_score_is_the_bound_under_the_fitted_prior(grouped, plain):
+    """E_q ln p(z) differs, and nothing else: SciPy's mixture at many draws of q."""
+    X = groups(50, seed=2)
+    p, q = grouped.prior_, grouped.encode(X)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        z = q.sample((4000,)).numpy()
+    members = p.component_distribution
+    full = isinstance(members, torch.distributions.MultivariateNormal)
+    spreads = members.covariance_matrix if full else torch.diag_embed(members.variance)
+    parts = zip(p.mixture_distribution.probs.numpy(), members.mean.numpy(), spreads.numpy(), strict=True)
+    log_pz = np.log(sum(w * multivariate_normal(mu, c).pdf(z) for w, mu, c in parts))
+    gain = (log_pz - multivariate_normal(np.zeros(2), np.eye(2)).logpdf(z)).mean(0)
+    np.testing.assert_allclose(grouped.score_samples(X) - plain.score_samples(X), gain, atol=0.05)
+    assert np.mean(grouped.score_samples(X) - plain.score_samples(X) - gain) == pytest.approx(0, abs=0.01)
+
+
+def test_the_prior_has_the_order_and_signs_of_transform(grouped):
+    X = groups()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codes, drawn = grouped.encode(X).sample().numpy(), grouped.prior_.sample((20_000,)).numpy()
+    np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), atol=0.1)
+    np.testing.assert_allclose(grouped.prior_.mean, drawn.mean(0), atol=0.03)
+    assert grouped.prior_.log_prob(torch.from_numpy(codes)).shape == (600,)
+
+
+def test_sample_and_impute_take_it(grouped, plain):
+    X = groups(seed=3)
+    between = lambda vae: (np.abs(vae.sample(2000, random_state=0)[:, 0]) < 2).mean()  # noqa: E731
+    assert between(grouped) < 0.02 < between(plain)
+    X[:, :3] = np.nan  # the last column alone says little about the group
+    sides = grouped.impute(X, n_draws=1, random_state=0)[0][:, 0]
+    assert (np.abs(sides) < 2).mean() < 0.05
+
+
+@pytest.mark.parametrize("n", [150, 1500])
+def test_row_order_and_weights_as_copies_do_not_matter(n):
+    """Bit for bit, both where rows are held out once and where they are held out in folds."""
+    X = groups(n)
+    weight = np.arange(n) % 3 + 1
+    order = np.random.default_rng(0).permutation(n)
+    vae = VAETransformer(2, **SMALL).fit(X, sample_weight=weight)
+    assert vae.fitted_.prior_is_fitted
+    other = VAETransformer(2, **SMALL).fit(np.repeat(X[order], weight[order], axis=0))
+    np.testing.assert_array_equal(vae.score_samples(X), other.score_samples(X))
+    np.testing.assert_array_equal(vae.sample(5, random_state=0), other.sample(5, random_state=0))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"prior": "normal"},
+        {"max_iter": 0},
+        {"hidden_layer_sizes": ()},
+        {"posterior": "laplace"},
+        {"objective": "wae_mmd"},
+        {"objective": "gan"},
+    ],
+    ids=str,
+)
+def test_linear_models_other_codes_and_what_is_asked_for_keep_theirs(parameters):
+    vae = VAETransformer(2, **{**SMALL, **parameters}).fit(groups(200))
+    assert not vae.fitted_.prior_is_fitted
+    assert type(vae.fitted_.parts.prior) is type(StandardNormal()) or parameters == {"posterior": "laplace"}
+    assert vae.prior_.sample((3,)).shape == (3, 2)
+
+
+def test_few_rows_keep_the_normal_prior():
+    assert not VAETransformer(2, **SMALL).fit(groups(99)).fitted_.prior_is_fitted
+    assert VAETransformer(2, **SMALL).fit(groups(150)).fitted_.prior_is_fitted
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"posterior": "full"},
+        pytest.param({"posterior": "flow"}, marks=pytest.mark.slow),
+        {"objective": ELBO(beta=4.0)},
+    ],
+)
+def test_other_posteriors_and_weights_of_the_kl_have_it_too(parameters):
+    vae = VAETransformer(2, **SMALL, **parameters).fit(groups())
+    assert vae.fitted_.prior_is_fitted
+    normal = VAETransformer(2, **SMALL, prior="normal", **parameters).fit(groups())
+    assert vae.score(groups(seed=1)) > normal.score(groups(seed=1))
+    assert metrics.aggregate_posterior_kl(vae, groups()) < metrics.aggregate_posterior_kl(normal, groups())
+
+
+@pytest.mark.parametrize("n", [1, 3, 12, 40, 300])
+def test_autoencoders_always_have_a_mixture(n):
+    vae = VAETransformer(1, objective="ae", **SMALL).fit(groups(n))
+    assert vae.fitted_.prior_is_fitted
+    assert np.isfinite(vae.sample(20, random_state=0)).all()
+
+
+def test_a_fit_that_goes_on_trains_under_the_normal_prior_and_fits_anew():
+    X = groups()
+    settings = {**SMALL, "early_stopping": False, "warm_start": True, "max_iter": 3}
+    whole = VAETransformer(2, **{**settings, "max_iter": 6}).fit(X)
+    half = VAETransformer(2, **settings).fit(X)
+    first = half.prior_.component_distribution.mean
+    np.testing.assert_array_equal(half.fit(X).score_samples(X), whole.score_samples(X))
+    assert half.fitted_.prior_is_fitted
+    assert not torch.equal(first[:1], half.prior_.component_distribution.mean[:1])
+
+
+def test_single_passes_keep_the_prior_that_they_find(grouped):
+    X = groups()
+    vae = copy.deepcopy(grouped)
+    before = vae.prior_.component_distribution.mean
+    again = vae.partial_fit(X).partial_fit(X)
+    assert torch.equal(again.prior_.component_distribution.mean, before)
+    assert again.n_iter_ == grouped.n_iter_ + 2
+    assert not VAETransformer(2, **SMALL).partial_fit(X).fitted_.prior_is_fitted
+
+
+def test_copies_and_files_know_it(grouped, tmp_path):
+    X = groups(20)
+    grouped.save(tmp_path / "model")
+    for twin in (pickle.loads(pickle.dumps(grouped)), VAETransformer.load(tmp_path / "model"), copy.deepcopy(grouped)):
+        np.testing.assert_array_equal(twin.score_samples(X), grouped.score_samples(X))
+        assert twin.fitted_.prior_is_fitted
+        assert twin.partial_fit(X).fitted_.prior_is_fitted
+
+
+def test_the_graph_of_scores_has_its_members(grouped):
+    from skvae.onnx.graphs import ScoreSamples
+
+    X = groups(20)
+    bound = ScoreSamples(grouped, torch.float64)(torch.from_numpy(X))
+    np.testing.assert_allclose(bound, grouped.score_samples(X), rtol=1e-9)
