@@ -42,6 +42,7 @@ from .families import (
     ZeroInflatedPoisson,
     ZeroOneInflatedBeta,
 )
+from .jobs import VAEImputer, VAEOutlierDetector
 from .networks import MLP, ConvNet, FeatureLoss, Network
 from .objectives import (
     AAE,
@@ -158,6 +159,8 @@ __all__ = [
     "UniformCategorical",
     "UniformPrior",
     "VAEClassifier",
+    "VAEImputer",
+    "VAEOutlierDetector",
     "VAETransformer",
     "VampPrior",
     "VariationalEM",

@@ -17,6 +17,7 @@ from numpydoc.validate import Validator, validate
 MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "skvae.onnx": ("onnx",)}
 
 #: Classes to subclass: their methods and properties are a contract, `__call__` included.
+ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEImputer", "VAEOutlierDetector")
 BASES = ("Annealing", "Family", "Head", "Network", "Objective", "Posterior", "Prior", "Schedule")
 
 
@@ -50,9 +51,7 @@ def public_names():
             member = getattr(importlib.import_module(module), name)
             if callable(member):
                 yield f"{module}.{name}"
-            if name in ("VAETransformer", "VAEClassifier", "LabeledKFold", "TableStatistics", *BASES) or name.endswith(
-                "Display"
-            ):
+            if name in (*ESTIMATORS, "LabeledKFold", "TableStatistics", *BASES) or name.endswith("Display"):
                 yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
 
 

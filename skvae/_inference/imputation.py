@@ -36,9 +36,10 @@ class Draws:
         self.w = log_w.softmax(0)
         self.p = p
 
-    def resampled(self, n_draws: int) -> Tensor:
-        """Draw codes of each row by their weights, (n_draws, B, K), from torch's global generator."""
-        chosen = torch.multinomial(self.w.T, n_draws, replacement=True).T
+    def resampled(self, u: Tensor) -> Tensor:
+        """Draw codes of each row by their weights, (n_draws, B, K), from uniform noise u (n_draws, B)."""
+        upper = self.w.cumsum(0)
+        chosen = torch.searchsorted(upper.T.contiguous(), (u * upper[-1]).T.contiguous()).T.clamp(max=len(self.w) - 1)
         return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
 
 

@@ -6,15 +6,20 @@ row is a hash of its cells in model space, so that neither other rows, their ord
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._tables.canonical import content_hash
 from .._utils.arrays import on_host
-from .._utils.random import row_choices, row_normals
+from .._utils.random import row_choices, row_normals, row_uniforms, seed_global
+from ..model import LatentVariableModel
 from .fitted import Fitted
+from .imputation import Draws
 
-__all__ = ["own_choices", "own_noise"]
+__all__ = ["own_cells", "own_choices", "own_noise"]
+
+_COPY = np.uint64(0xD1342543DE82EF95)  # times the number of a copy: equal rows have draws of their own
 
 
 def own_noise(fitted: Fitted, rows: Any, x: Tensor, n_samples: int, *seed: int) -> Tensor:
@@ -27,7 +32,47 @@ def own_choices(fitted: Fitted, rows: Any, z: Tensor, n_samples: int, *seed: int
     return z[row_choices(_keys(fitted, rows, z, *seed), n_samples, len(z)).to(z.device)]
 
 
+def own_cells(
+    fitted: Fitted,
+    module: LatentVariableModel,
+    draws: Draws,
+    given: Tensor | None,
+    rows: Any,
+    copy: np.ndarray,
+    n_draws: int,
+    *seed: int,
+) -> Tensor:
+    """Cells x ~ p(x | z) in data space, (n_draws, B, D) float64, of codes z that are drawn by their weights.
+
+    Samplers of torch.distributions take no noise, and what they give a row depends on its place in the batch: each row
+    is drawn by itself, from a seed of its own.
+
+    Parameters
+    ----------
+    draws : Draws
+        Of the rows.
+    given : Tensor (B, n_given), optional
+        Their conditions.
+    rows : ndarray or CSR (B, D)
+        In data space.
+    copy : int ndarray (B,)
+        How many rows before this one are equal to it.
+    """
+    keys = _hash(fitted, rows, *seed) + copy.astype(np.uint64) * _COPY
+    z = draws.resampled(row_uniforms(torch.from_numpy(keys.view("int64")), n_draws).to(draws.w))
+    cells = []
+    for b, key in enumerate(keys.tolist()):
+        seed_global(fitted.device, key)
+        known = None if given is None else given[b : b + 1]
+        cells.append(fitted.in_data_space(module, z[:, b : b + 1], known).sample())
+    return torch.cat(cells, 1)
+
+
 def _keys(fitted: Fitted, rows: Any, tensor: Tensor, *seed: int) -> Tensor:
     """An int64 key of each row, (B,), on the tensor's device if that has float64 numbers."""
-    keys = content_hash(fitted.columns.working_array(on_host(rows)), seed)
-    return torch.from_numpy(keys.view("int64")).to("cpu" if tensor.device.type == "mps" else tensor.device)
+    keys = torch.from_numpy(_hash(fitted, rows, *seed).view("int64"))
+    return keys.to("cpu" if tensor.device.type == "mps" else tensor.device)
+
+
+def _hash(fitted: Fitted, rows: Any, *seed: int) -> np.ndarray:
+    return content_hash(fitted.columns.working_array(on_host(rows)), seed)

@@ -16,7 +16,15 @@ import numpy as np
 
 from .selection import RowSelection, blocks
 
-__all__ = ["canonical_rows", "content_hash", "distinct", "row_hash", "sort_rows", "split_rows"]
+__all__ = [
+    "canonical_rows",
+    "content_hash",
+    "copy_numbers",
+    "distinct",
+    "row_hash",
+    "sort_rows",
+    "split_rows",
+]
 
 _DECIMALS = 6  # of standardised cells: what a change of units does to their last digits is not content
 # A row is on both sides if it has more than this share of the held-out side, and this many times the median weight: a
@@ -69,6 +77,17 @@ def sort_rows(X: RowSelection, weight: np.ndarray, standardize: Callable, seed: 
 def content_hash(x: np.ndarray, seed: int | Sequence[int]) -> np.ndarray:
     """A seeded hash of rows x (B, D) in model space, NaN for missing, (B,) uint64; rounded as in `sort_rows`."""
     return row_hash(RowSelection(np.round(x, _DECIMALS)), seed)
+
+
+def copy_numbers(X: Any) -> np.ndarray:
+    """How many of the rows before each row of a table (n, D) are equal to it, int64 (n,)."""
+    hashes = row_hash(RowSelection(X), seed=1)
+    order = np.argsort(hashes, kind="stable")
+    is_first = np.r_[True, hashes[order][1:] != hashes[order][:-1]]
+    place = np.arange(len(order))
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[order] = place - np.maximum.accumulate(np.where(is_first, place, 0))
+    return numbers
 
 
 def split_rows(

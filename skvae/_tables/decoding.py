@@ -17,7 +17,7 @@ from .numbers import as_decimal
 from .schema import Schema
 from .tables import array_on_host, columns_of
 
-__all__ = ["draws", "fill", "means"]
+__all__ = ["draws", "fill", "means", "numbers"]
 
 
 def means(schema: Schema, values: Any, index: Any = None) -> Any:
@@ -59,6 +59,22 @@ def draws(
     if rounded:
         values = _rounded_inside(schema, values, rounded)
     return _table(schema, values, index, as_floats=False, exact=exact)
+
+
+def numbers(schema: Schema, values: np.ndarray, index: Any = None) -> Any:
+    """A table of one float per cell, with the names that fit saw: a frame of its library, or the array itself.
+
+    Parameters
+    ----------
+    schema : Schema
+    values : float array (n, D)
+    index : pandas.Index, optional
+        Of the pandas frame.
+    """
+    if schema.names is None:
+        return values
+    columns = columns_of(schema.template, schema.names)
+    return frame_like(schema.template, [c.series(v) for c, v in zip(columns, values.T, strict=True)], index)
 
 
 def fill(

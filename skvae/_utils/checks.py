@@ -53,6 +53,6 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     return weight
 
 
-def check_count(name: str, value: Any, method: str) -> None:
-    """Raise a ValueError where an argument of a method of the estimator is no positive int."""
-    check_parameters({name: [COUNT]}, {name: value}, f"VAETransformer.{method}")
+def check_count(name: str, value: Any, method: str, owner: str = "VAETransformer") -> None:
+    """Raise a ValueError where an argument of a method of an estimator is no positive int."""
+    check_parameters({name: [COUNT]}, {name: value}, f"{owner}.{method}")

@@ -19,6 +19,7 @@ __all__ = [
     "isolated",
     "row_choices",
     "row_normals",
+    "row_uniforms",
     "seed_global",
     "set_global_states",
     "torch_generator",
@@ -100,6 +101,11 @@ def row_normals(keys: torch.Tensor, n_samples: int, n_noise: int) -> torch.Tenso
 def row_choices(keys: torch.Tensor, n_samples: int, n_choices: int) -> torch.Tensor:
     """S of `n_choices` things for each row, with replacement, from its own int64 key (B,): int64 (S, B)."""
     return _upper_half(_row_words(keys, n_samples, 1)[..., 0]).mul_(n_choices * 2.0**-32).long()
+
+
+def row_uniforms(keys: torch.Tensor, n_samples: int) -> torch.Tensor:
+    """Draws of each row from the uniform distribution on (0, 1), from its own int64 key (B,): (S, B), float64."""
+    return _upper_half(_row_words(keys, n_samples, 1)[..., 0]).add_(0.5).mul_(2.0**-32)
 
 
 def _row_words(keys: torch.Tensor, n_samples: int, n_words: int) -> torch.Tensor:

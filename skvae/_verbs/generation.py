@@ -1,6 +1,7 @@
 """Methods that generate cells and rows: impute and sample."""
 
 import copy
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from .._inference.decoded import InDataSpace
 from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._inference.reading import over_chunks
-from .._inference.row_noise import own_choices, own_noise
+from .._inference.row_noise import own_cells, own_choices, own_noise
 from .._tables import decoding, encoding
+from .._tables.canonical import copy_numbers
 from .._tables.given import given_conditions, given_row
 from .._tables.intake import as_table
 from .._tables.selection import dense
@@ -64,7 +66,8 @@ class Generation(HoldsFit):
         n_importance_samples : int, default=500
             S, the number of codes per row.
         random_state : int, RandomState instance or None
-            Seed of the drawn tables; means are deterministic.
+            Seed of the drawn tables; means are deterministic. Under one seed the draws of a row depend on its cells,
+            and on how many rows before it are equal to it, but not on any other rows.
 
         Returns
         -------
@@ -208,6 +211,7 @@ def _imputed(
     if not table.shape[0]:
         return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
     n_prior = int(SHARE_OF_THE_PRIOR * n_importance_samples)
+    copies = iter(copy_numbers(on_host(table)))
 
     def imputed(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
         u = own_noise(fitted, rows, x, n_importance_samples - n_prior, seed, IMPUTATION_STREAM)
@@ -218,7 +222,10 @@ def _imputed(
             p = InDataSpace(draws.p, module.likelihood, fitted.columns, n_nodes=_FEW_NODES)
             values = expected_values(p, draws.w)[None]
         else:
-            values = fitted.in_data_space(module, draws.resampled(n_draws), module.given(x, mask)).sample()
+            own = np.fromiter(islice(copies, len(x)), dtype=np.int64)  # the chunks come in order
+            values = own_cells(
+                fitted, module, draws, module.given(x, mask), rows, own, n_draws, seed, IMPUTATION_STREAM, 2
+            )
         return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
     n_samples = n_importance_samples * (_FEW_NODES if fitted.columns.maps else 1)
@@ -296,4 +303,4 @@ def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n
         warn_user(
             f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",
         )
-    return draws.resampled(n_samples)[:, 0]
+    return draws.resampled(torch.rand(n_samples, 1, dtype=torch.float64))[:, 0]

@@ -112,3 +112,19 @@ def test_gan_with_several_families():
     table = np.abs(np.random.default_rng(0).normal(size=(150, 3)))
     gan = VAETransformer(2, objective="gan", likelihood=[("gamma", [0]), ("laplace", [1])], max_iter=2, random_state=0)
     assert (gan.fit(table).sample(50, random_state=0)[:, 0] > 0).all()
+
+
+def test_draws_of_a_row_do_not_depend_on_the_others(wine):
+    """But for how many rows before it are equal to it: copies have draws of their own."""
+    X = with_missing(wine, 0.3)
+    vae = VAETransformer(3, max_iter=0, random_state=0).fit(X)
+    first, second = vae.impute(X, n_draws=2, random_state=0)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_allclose(vae.impute(X[order], 2, random_state=0)[1], second[order], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(vae.impute(X[40:43], 2, random_state=0)[0], first[40:43], rtol=1e-4, atol=1e-4)
+    row = np.where(np.arange(13) < 6, X[:1], np.nan)
+    copies = vae.impute(np.repeat(row, 400, axis=0), n_draws=2, random_state=0)[0]
+    assert len(np.unique(copies[:, 6:])) == 400 * 7
+    np.testing.assert_allclose(copies[:1], vae.impute(row, 2, random_state=0)[0], rtol=1e-4, atol=1e-4)
+    alone = np.stack(vae.impute(row, n_draws=400, random_state=1))[:, 0, 6:]
+    np.testing.assert_allclose(copies[:, 6:].std(axis=0), alone.std(axis=0), rtol=0.25)  # 5 standard errors

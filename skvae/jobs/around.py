@@ -1,0 +1,99 @@
+"""What the estimators of this folder share: each fits a copy of a `VAETransformer` and does one job with it."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import Tags
+
+from .._inference.fitted import fitted_of
+from .._utils.documented import Documented
+from ..estimator import VAETransformer
+
+__all__ = ["AroundTransformer", "default_estimator"]
+
+
+def default_estimator() -> VAETransformer:
+    """The model where the user gives none: these jobs ask for the likelihood of rows, and not for codes."""
+    return VAETransformer(init="factor_analysis")
+
+
+class AroundTransformer(Documented):
+    """Base class of estimators around a copy of `estimator`, which is `estimator_` once it is fitted."""
+
+    estimator: VAETransformer | None
+    estimator_: VAETransformer
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of the estimator included.
+
+        A parameter ``estimator__...`` makes the default estimator first, where there is none.
+
+        Parameters
+        ----------
+        **params : dict
+            Own parameters, and those of the estimator as ``estimator__parameter``.
+
+        Returns
+        -------
+        object
+            The object itself.
+
+        See Also
+        --------
+        VAETransformer.set_params : The parameters of the estimator.
+
+        Examples
+        --------
+        >>> from skvae import VAEOutlierDetector
+        >>> VAEOutlierDetector().set_params(estimator__n_components=4)
+        VAEOutlierDetector(estimator=VAETransformer(init='factor_analysis', n_components=4))
+        """
+        if any(name.startswith("estimator__") for name in params) and params.get("estimator", self.estimator) is None:
+            params["estimator"] = default_estimator()
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if isinstance(estimator := self._model(), VAETransformer):
+            tags.input_tags = estimator.__sklearn_tags__().input_tags
+        return tags
+
+    def _model(self) -> VAETransformer:
+        """An unfitted copy of the estimator, or the default one."""
+        return default_estimator() if self.estimator is None else clone(self.estimator)
+
+    def _fitted_model(self, X: Any, seed: int, needs: tuple[str, ...] = (), **parameters: Any) -> VAETransformer:
+        """A copy of the estimator that is fitted to X; it has the seed where it has none of its own.
+
+        Parameters
+        ----------
+        X : table
+        seed : int
+        needs : tuple of {"codes", "score"}
+            What the job asks of the model.
+        **parameters : dict
+            Parameters of the estimator that the job sets.
+        """
+        model = self._model().set_params(**parameters)
+        if model.random_state is None:
+            model.set_params(random_state=seed)
+        model.fit(X)
+        for reason in filter(None, map(fitted_of(model).parts.lacks, needs)):
+            raise ValueError(f"The 'estimator' parameter of {type(self).__name__} lacks what this job needs. {reason}")
+        return model
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns that `fit` saw."""
+        return self._attribute("n_features_in_")
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the columns that `fit` saw."""
+        return self._attribute("feature_names_in_")
+
+    def _attribute(self, name: str) -> Any:
+        if "estimator_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
+        return getattr(self.estimator_, name)
