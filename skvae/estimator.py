@@ -512,9 +512,11 @@ class VAETransformer(
         """Train one epoch on X, without validation; the first call sets scaling and initialisation from it.
 
         n calls on the same table equal ``fit`` with ``max_iter=n`` and ``early_stopping=False``, but for the prior: it
-        stays N(0, I), or what an earlier `fit` has fitted to the codes. The scaling, and order and signs of the
-        components, are frozen after the first call: its rows should be like the rest. Else call `fit_statistics`
-        before, from which the first call then takes all these.
+        stays N(0, I), or what an earlier `fit` has fitted to the codes; and but for the margins that `sample`
+        calibrates to: they stay those of an earlier `fit` or of `fit_statistics`, and without either there are none,
+        since a chunk need not have those of the table. The scaling, and order and signs of the components, are frozen
+        after the first call: its rows should be like the rest. Else call `fit_statistics` before, from which the first
+        call then takes all these.
 
         Parameters
         ----------

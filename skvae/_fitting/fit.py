@@ -29,6 +29,7 @@ from .collapse import live_components, warn_of_collapse, warn_of_what_is_missed
 from .compatibility import check_row_wise_model
 from .describe import describe
 from .groups import warn_of_empty_groups
+from .margins import with_margins
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights, prepare, split
 from .prior import with_fitted_prior
@@ -112,6 +113,7 @@ def fit_rows(
             warn_of_what_is_missed(plan, prepared, start, fitted)
         fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
         warn_of_empty_groups(plan, prepared, fitted)
+        fitted = with_margins(plan, prepared, fitted, earlier)
     if run is not None:
         run.remove()
     return fitted

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.distributions import Distribution
 
+from .._tables.calibration import Calibration
 from .._tables.columns import Columns
 from .._tables.schema import Schema
 from .._utils.arrays import as_tensor, torch_float
@@ -30,6 +31,7 @@ __all__ = [
     "FARTHEST_CODE",
     "IMPORTANCE_STREAM",
     "IMPUTATION_STREAM",
+    "MARGIN_STREAM",
     "OPTIMIZATION",
     "PRIOR_STREAM",
     "REFERENCE",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 #: Second keys of the generators of frozen noise.
-SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM, PRIOR_STREAM = 1, 2, 3, 4
+SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM, PRIOR_STREAM, MARGIN_STREAM = 1, 2, 3, 4, 5
 
 #: The largest absolute value of codes that are decoded: rows at the farthest that a cell can be have such codes.
 FARTHEST_CODE = 1e15
@@ -136,6 +138,8 @@ class Fitted(Learned):
     combinations : ndarray (m, G + 1) or None
         Conditions of fitted rows, in data space, and in the last column how often each of these combinations comes: at
         most 10 000, which `sample` draws from. None without conditions.
+    calibration : Calibration or None
+        The margins of the table and of made rows, between which `sample` maps; None for linear models.
     n_features_in, ... : object
         The attributes of `VAETransformer` of that name.
     """
@@ -152,6 +156,7 @@ class Fitted(Learned):
     training_state: dict[str, Any] | None
     prior_is_fitted: bool
     combinations: np.ndarray | None = None
+    calibration: Calibration | None = None
     n_features_in: int = field(metadata=ATTRIBUTE)
     feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
     module: LatentVariableModel = field(metadata=ATTRIBUTE)

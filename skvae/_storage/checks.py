@@ -3,7 +3,7 @@
 import inspect
 from contextlib import AbstractContextManager
 from dataclasses import fields
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, get_origin
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "FORMAT_VERSION",
     "check",
     "check_array",
+    "check_calibration",
     "check_columns",
     "check_config",
     "check_fields",
@@ -194,6 +195,23 @@ def check_columns(columns: Columns) -> None:
     shifted = columns.has_units("standard") & ~columns.is_constant & ~columns.is_given
     mapped = np.flatnonzero(shifted).tolist() if columns.scaling in SCALINGS else []
     check(sorted(columns.maps) == mapped, f"it transforms the columns {sorted(columns.maps)}, not {mapped}")
+
+
+def check_calibration(columns: Columns, state: dict[str, Any]) -> None:
+    """See to it that quantiles are those of columns of numbers, and do not fall."""
+    own, made, sizes = (state[name] for name in ("columns", "made", "sizes"))
+    numbers = np.flatnonzero(columns.is_number & ~columns.is_constant & ~columns.is_given).tolist()
+    are_numbers = isinstance(own, list) and len(own) > 0 and set(own) <= set(numbers) and own == sorted(set(own))
+    check(are_numbers, f"it calibrates the columns {own!r}, which are not numbers")
+    check_array("made", made, (len(made), len(own)), np.float64)
+    check_array("sizes", sizes, (len(own),), np.int64)
+    check(len(made) > 0 and bool((sizes >= 2).all()), "its quantiles are too few")
+    for name in ("levels", "values"):
+        check_array(name, state[name], (int(sizes.sum()),), np.float64)
+    parts = (np.split(state[name], sizes.cumsum()[:-1]) for name in ("levels", "values"))
+    do_not_fall = all(np.isfinite(part).all() and (np.diff(part) >= 0).all() for part in chain(made.T, *parts))
+    check(do_not_fall, "its quantiles are not in order")
+    check(state["levels"].min() >= 0 and state["levels"].max() <= 1, "levels of its quantiles are not from 0 to 1")
 
 
 def _check_conditions(columns: Columns) -> None:

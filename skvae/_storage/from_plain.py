@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .._inference.fitted import Fitted
+from .._tables.calibration import Calibration, Margin
 from .._tables.columns import Columns
 from .._tables.numbers import NUMBER_TYPES
 from .._tables.scalings import SCALINGS, Scaling
@@ -24,6 +25,7 @@ from ..priors import StandardNormal
 from .checks import (
     check,
     check_array,
+    check_calibration,
     check_columns,
     check_config,
     check_fields,
@@ -59,6 +61,8 @@ def from_plain(state: dict[str, Any]) -> Fitted:
         "score_noise": torch.from_numpy(state["score_noise"].copy()),
         "training_state": _tensors(state["training_state"]),
     }
+    if "calibration" in state:
+        state["calibration"] = _calibration(columns, state["calibration"])
     fitted = Fitted(**state)
     check_fields(fitted)
     if fitted.training_state is not None:
@@ -111,6 +115,13 @@ def _columns(schema: Schema, state: dict[str, Any]) -> Columns:
     check(not state["maps"] or state["scaling"] in SCALINGS, f"its scaling is {state['scaling']!r}")
     maps = {d: _map(SCALINGS[state["scaling"]], numbers) for d, numbers in state["maps"]}
     return Columns(schema, [families[d] for d in range(D)], state["scaling"], maps=maps, **arrays)
+
+
+def _calibration(columns: Columns, state: dict[str, Any]) -> Calibration:
+    check_calibration(columns, state)
+    ends = state["sizes"].cumsum()[:-1]
+    margins = map(Margin, np.split(state["levels"], ends), np.split(state["values"], ends))
+    return Calibration(state["columns"], state["made"], list(margins))
 
 
 def _map(kind: type[Scaling], numbers: dict[str, Any]) -> Scaling:

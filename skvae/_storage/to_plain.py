@@ -12,24 +12,29 @@ import torch
 from sklearn import config_context
 
 from .._inference.fitted import Fitted
+from .._tables.calibration import Calibration
 from .._tables.columns import Columns
 from .._tables.schema import Schema
 from .._tables.templates import describe, plain_level
 from .._utils.arrays import convert, on_host
 from .registry import get_config
 
-__all__ = ["LIKE_X", "arrays_of", "to_plain"]
+__all__ = ["LIKE_X", "OPTIONAL", "arrays_of", "to_plain"]
 
 #: Fields of `Fitted` that are arrays of the library of X, under Array API dispatch.
 LIKE_X = tuple(f.name for f in fields(Fitted) if f.metadata.get("is_like_X"))
+
+#: Fields that only some models have: of the others, a state has no word of them.
+OPTIONAL = ("combinations", "calibration")
 
 
 def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
     """Give every field of a fitted value as plain data."""
     state: dict[str, Any] = {f.name: getattr(fitted, f.name) for f in fields(fitted)}
     del state["likelihoods"]  # those of the columns
-    if fitted.combinations is None:  # only models with conditions know of them
-        del state["combinations"]
+    for name in OPTIONAL:
+        if state[name] is None:
+            del state[name]
     state |= {
         "module": arrays_of(fitted.module.state_dict()),
         "history": _by_name(fitted.history),
@@ -39,6 +44,7 @@ def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
         "config": {k: get_config(v) for k, v in fitted.config.items() if k != "likelihood"},
         "score_noise": fitted.score_noise.numpy(),
         "training_state": arrays_of(fitted.training_state) if keep_optimizer else None,
+        **({} if fitted.calibration is None else {"calibration": _calibration_state(fitted.calibration)}),
         "array_library": "torch" if isinstance(fitted.order, torch.Tensor) else "numpy",
     }
     with config_context(array_api_dispatch=not isinstance(fitted.order, (np.ndarray, torch.Tensor))):
@@ -59,6 +65,17 @@ def _columns_state(columns: Columns) -> dict[str, Any]:
         "scale": columns.scale,
         "reach": columns.reach,
         "maps": [[d, _numbers(vars(scaling))] for d, scaling in columns.maps.items()],
+    }
+
+
+def _calibration_state(calibration: Calibration) -> dict[str, Any]:
+    """Give the margins of all columns end to end, and the size of each."""
+    return {
+        "columns": calibration.columns,
+        "made": calibration.made,
+        "sizes": np.array([len(margin.levels) for margin in calibration.fitted], dtype=np.int64),
+        "levels": np.concatenate([margin.levels for margin in calibration.fitted]),
+        "values": np.concatenate([margin.values for margin in calibration.fitted]),
     }
 
 
