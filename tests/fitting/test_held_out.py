@@ -72,7 +72,7 @@ def test_the_commonest_row_is_learned(seed):
     vae = VAETransformer(2, max_iter=30, random_state=seed).fit(X)
     assert vae.score(X) >= VAETransformer(2, max_iter=0, random_state=seed).fit(X).score(X)
     # A quarter of the draws or more lie at the idle record, 3.5 standard deviations from the others' centre.
-    assert (np.abs(vae.sample(2000, random_state=0)).max(1) < 2.5).mean() > 0.25
+    assert (np.abs(vae.sample(2000, random_state=0, calibrate=False)).max(1) < 2.5).mean() > 0.25
 
 
 @pytest.mark.filterwarnings("ignore:.*the mere frequencies of the 10 distinct rows are better")
