@@ -42,7 +42,7 @@ from .families import (
     ZeroInflatedPoisson,
     ZeroOneInflatedBeta,
 )
-from .jobs import VAEImputer, VAEOutlierDetector
+from .jobs import VAEImputer, VAEOutlierDetector, VAEOversampler
 from .networks import MLP, ConvNet, FeatureLoss, Network
 from .objectives import (
     AAE,
@@ -161,6 +161,7 @@ __all__ = [
     "VAEClassifier",
     "VAEImputer",
     "VAEOutlierDetector",
+    "VAEOversampler",
     "VAETransformer",
     "VampPrior",
     "VariationalEM",

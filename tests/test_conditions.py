@@ -238,3 +238,15 @@ def test_training_is_above_the_joint_model_less_what_it_gives_the_conditions():
     joint = VAETransformer(4, **options).fit(train).score(test)
     log_pc = np.log(np.bincount(site[:600]) / 600)[site[600:]].mean()
     assert conditional > joint - log_pc
+
+
+def test_one_modelled_column_with_missing_cells():
+    """No direction is left for a code, and the regression alone remains; an array of 0 and 1 is Bernoulli as ever."""
+    frame = made(missing=0.3)[["a", "site"]]
+    vae = VAETransformer(1, conditions=["site"], max_iter=0, random_state=0).fit(frame)
+    means = frame.groupby("site")["a"].mean()
+    filled = vae.impute(frame)["a"][frame["a"].isna()]
+    np.testing.assert_allclose(filled, frame["site"].map(means)[frame["a"].isna()], atol=0.1)
+    binary = np.column_stack([frame["a"] > 0, frame["site"] == "A", frame["site"].map({"A": 0, "B": 1, "C": 2})])
+    vae = VAETransformer(1, conditions=[2], categorical_features=[2], max_iter=0).fit(binary.astype(float))
+    assert [str(family) for family in vae.likelihoods_.values()] == ["Bernoulli()", "Bernoulli()", "Given(n_levels=3)"]

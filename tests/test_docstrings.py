@@ -17,7 +17,7 @@ from numpydoc.validate import Validator, validate
 MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "skvae.onnx": ("onnx",)}
 
 #: Classes to subclass: their methods and properties are a contract, `__call__` included.
-ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEImputer", "VAEOutlierDetector")
+ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEImputer", "VAEOutlierDetector", "VAEOversampler")
 BASES = ("Annealing", "Family", "Head", "Network", "Objective", "Posterior", "Prior", "Schedule")
 
 

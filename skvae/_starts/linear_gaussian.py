@@ -162,8 +162,8 @@ class ObservedCells:
         expected = model.mean if model.slopes is None else model.mean + self.regressors @ model.slopes.T
         centred = self.present * (self.X - expected)
         h = centred @ (model.loadings / model.noise[:, None])
-        K = h.shape[1]
-        P = np.eye(K) + (self.patterns @ model.precisions().reshape(-1, K * K)).reshape(-1, K, K)
+        D, K = model.loadings.shape  # K is 0 where regressors leave one column
+        P = np.eye(K) + (self.patterns @ model.precisions().reshape(D, K * K)).reshape(len(self.patterns), K, K)
         C, log_det = np.linalg.inv(P)[self.pattern], np.linalg.slogdet(P)[1][self.pattern]
         return centred, h, np.einsum("nkl,nl->nk", C, h), C, log_det
 

@@ -190,7 +190,7 @@ def _automatic(X: RowSelection, schema: Schema, margins: Any) -> list[Family]:
             families.append(categorical.setdefault(C, Categorical(C)))
         else:
             families.append(bernoulli if kind == "boolean" else gaussian)
-    if schema.names is not None or schema.levels:
+    if schema.names is not None or set(schema.levels) - set(schema.conditions):
         return families
     if schema.conditions:
         modelled = np.setdiff1d(np.arange(X.shape[1]), schema.conditions)

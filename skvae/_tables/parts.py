@@ -1,6 +1,7 @@
 """Tables of any kind cut and joined: some columns of them, further columns, further rows, without a marker."""
 
 from collections.abc import Collection
+from numbers import Integral
 from typing import Any
 
 import narwhals as nw
@@ -11,7 +12,7 @@ from .cells import gone
 from .frames import Column, as_frame, replace_columns
 from .tables import array_on_host, as_array, columns_of
 
-__all__ = ["above", "beside", "take_columns", "without_marker"]
+__all__ = ["above", "beside", "free_name", "take_columns", "take_rows", "without_marker"]
 
 
 def take_columns(X: Any, positions: Collection[int]) -> Any:
@@ -20,7 +21,28 @@ def take_columns(X: Any, positions: Collection[int]) -> Any:
     return as_array(X)[:, list(positions)] if frame is None else frame[:, list(positions)].to_native()
 
 
-def beside(X: Any, columns: dict[str, np.ndarray]) -> Any:
+def take_rows(X: Any, positions: np.ndarray) -> Any:
+    """The rows at some positions of a table, or the entries of a list or series; pandas numbers them anew."""
+    if nw.dependencies.is_pandas_series(X) or nw.dependencies.is_pandas_dataframe(X):
+        return X.iloc[positions].reset_index(drop=True)
+    if nw.dependencies.is_into_series(X):
+        return nw.from_native(X, series_only=True)[positions.tolist()].to_native()
+    if (frame := as_frame(X)) is not None:
+        return frame[positions.tolist()].to_native()
+    return [X[i] for i in positions] if isinstance(X, (list, tuple)) else X[positions]
+
+
+def free_name(X: Any, name: str) -> Any:
+    """A name that no column of a frame has yet, of the kind that they have: a string, or the next number."""
+    names = [] if (frame := as_frame(X)) is None else list(frame.columns)
+    if names and all(isinstance(own, Integral) for own in names):
+        return max(names) + 1
+    while name in names:
+        name += "_"
+    return name
+
+
+def beside(X: Any, columns: dict[Any, np.ndarray]) -> Any:
     """A table with further columns of numbers or bools, {name: ndarray (n,)}, at its end."""
     if not columns:
         return X
@@ -33,7 +55,7 @@ def beside(X: Any, columns: dict[str, np.ndarray]) -> Any:
     return np.hstack([X, new.astype(object if X.dtype == object else np.result_type(X.dtype, np.int8))])
 
 
-def _frame_beside(frame: Any, columns: dict[str, np.ndarray]) -> Any:
+def _frame_beside(frame: Any, columns: dict[Any, np.ndarray]) -> Any:
     if frame.implementation.is_pandas():
         import pandas as pd
 

@@ -20,7 +20,7 @@ from .frames import Column, as_frame, without_rows
 from .tables import array_on_host, as_array, columns_of, first_few, has_na, is_readable, kind_letter, label_of
 from .templates import rebuild
 
-__all__ = ["ColumnSchema", "Schema", "gathered", "is_category", "position"]
+__all__ = ["ColumnSchema", "Schema", "gathered", "is_category"]
 
 _MOST_DECIMALS = 6
 
@@ -285,11 +285,10 @@ def _named(keys: Any, names: list | None, n_columns: int, parameter: str) -> set
                 f"The bool mask in the {parameter!r} parameter has {len(keys)} entries, X {n_columns} columns."
             )
         return {d for d, key in enumerate(keys) if key}
-    return {position(key, names, n_columns, parameter) for key in keys}
+    return {_position(key, names, n_columns, parameter) for key in keys}
 
 
-def position(key: Any, names: list | None, n_columns: int, parameter: str) -> int:
-    """The column that a parameter names by a number or name."""
+def _position(key: Any, names: list | None, n_columns: int, parameter: str) -> int:
     is_int = isinstance(key, Integral) and not isinstance(key, (bool, np.bool_))
     if is_int and -n_columns <= key < n_columns:
         return int(key) % n_columns

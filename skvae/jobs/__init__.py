@@ -2,5 +2,6 @@
 
 from .imputer import VAEImputer
 from .outlier_detector import VAEOutlierDetector
+from .oversampler import VAEOversampler
 
-__all__ = ["VAEImputer", "VAEOutlierDetector"]
+__all__ = ["VAEImputer", "VAEOutlierDetector", "VAEOversampler"]

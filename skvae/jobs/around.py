@@ -10,7 +10,7 @@ from .._inference.fitted import fitted_of
 from .._utils.documented import Documented
 from ..estimator import VAETransformer
 
-__all__ = ["AroundTransformer", "default_estimator"]
+__all__ = ["AroundTransformer", "ColumnsOfModel", "default_estimator"]
 
 
 def default_estimator() -> VAETransformer:
@@ -82,6 +82,12 @@ class AroundTransformer(Documented):
         for reason in filter(None, map(fitted_of(model).parts.lacks, needs)):
             raise ValueError(f"The 'estimator' parameter of {type(self).__name__} lacks what this job needs. {reason}")
         return model
+
+
+class ColumnsOfModel:
+    """The attributes that say which columns `fit` saw, where these are the columns of the model."""
+
+    estimator_: VAETransformer
 
     @property
     def n_features_in_(self) -> int:

@@ -11,21 +11,22 @@ from torch.distributions import constraints
 
 from .._inference.fitted import fitted_of
 from .._tables import decoding, encoding
+from .._tables.assignment import position
 from .._tables.frames import as_frame
 from .._tables.intake import as_table
 from .._tables.parts import beside, take_columns, without_marker
-from .._tables.schema import Schema, position
+from .._tables.schema import Schema
 from .._utils.arrays import on_host
 from .._utils.checks import check_count, check_parameters
 from .._utils.random import draw_seed
 from .._utils.user_warnings import warn_user
 from ..estimator import VAETransformer
-from .around import AroundTransformer
+from .around import AroundTransformer, ColumnsOfModel
 
 __all__ = ["VAEImputer"]
 
 
-class VAEImputer(OneToOneFeatureMixin, TransformerMixin, AroundTransformer):
+class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundTransformer):
     r"""Imputer: missing cells become their conditional means and modes, or draws, under a `VAETransformer`.
 
     .. math:: E[x_{mis} | x_{obs}] \quad \text{or} \quad x_{mis} \sim p(x_{mis} | x_{obs}),
@@ -166,8 +167,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, AroundTransformer):
         Examples
         --------
         >>> from skvae import VAEImputer, VAETransformer
-        >>> imputer = VAEImputer(VAETransformer(1, max_iter=0), missing_values=-1)
-        >>> imputer.fit([[1, 2], [2, 4], [3, -1], [4, 8]]).transform([[2, -1]])
+        >>> imputer = VAEImputer(VAETransformer(1, max_iter=0), missing_values=-1, random_state=0)
+        >>> imputer.fit([[1, 2], [2, 4], [3, -1], [4, 8]]).transform([[2, -1]]).round(1)
         array([[2., 4.]])
         """
         check_parameters(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
@@ -218,7 +219,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, AroundTransformer):
         >>> import numpy as np
         >>> from skvae import VAEImputer, VAETransformer
         >>> X = [[1, 2], [2, 4], [3, np.nan], [4, 8]]
-        >>> VAEImputer(VAETransformer(1, max_iter=0)).fit_transform(X)
+        >>> VAEImputer(VAETransformer(1, max_iter=0), random_state=0).fit_transform(X).round(1)
         array([[1., 2.],
                [2., 4.],
                [3., 6.],
@@ -260,7 +261,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, AroundTransformer):
         >>> from skvae import VAEImputer, VAETransformer
         >>> X, _ = load_iris(return_X_y=True)
         >>> X[::2, 3] = np.nan
-        >>> tables = VAEImputer(VAETransformer(2, max_iter=0)).fit(X).draw(X, 3, random_state=0)
+        >>> tables = VAEImputer(VAETransformer(2, max_iter=0, random_state=0)).fit(X).draw(X, 3, random_state=0)
         >>> [table[:, 3].mean().round(1).item() for table in tables]
         [1.2, 1.2, 1.2]
         """
@@ -344,7 +345,7 @@ def _limit(schema: Schema, parameter: str, value: Any, none: float) -> np.ndarra
     limit = np.full(len(is_number), none)
     if isinstance(value, Mapping):
         for key, number in value.items():
-            d = position(key, schema.names, len(limit), parameter)
+            d = position(schema, key, parameter)
             if not is_number[d]:
                 raise ValueError(f"{parameter} names the column {key!r}, which holds no numbers.")
             limit[d] = number

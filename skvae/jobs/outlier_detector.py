@@ -16,7 +16,7 @@ from .._utils.checks import COUNT, check_parameters
 from .._utils.compat import Interval, StrOptions
 from .._utils.random import draw_seed
 from ..estimator import VAETransformer
-from .around import AroundTransformer
+from .around import AroundTransformer, ColumnsOfModel
 
 __all__ = ["VAEOutlierDetector"]
 
@@ -33,7 +33,7 @@ def _lower_fence(scores: np.ndarray) -> float:
     return float(m - _N_SPREADS * (m - quartile) / _QUARTILE)
 
 
-class VAEOutlierDetector(OutlierMixin, AroundTransformer):
+class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
     r"""Outlier detector: rows with a low log-density under a `VAETransformer`, with the cells that make it low.
 
     The score of a row is the importance-weighted bound on its log-density (Burda et al. 2016), with S draws
