@@ -79,7 +79,12 @@ def test_where_the_kl_is_annealed(capsys, cancer):
     assert epochs_waited(capsys, few, corners(200)) == 5
     assert epochs_waited(capsys, few, cancer[:200]) == 0
     assert epochs_waited(capsys, few, corners(200)[:, :1]) == 0
-    others = [
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "other",
+    [
         {"max_iter": 5},  # as long as the course
         {"early_stopping": False},
         {"init": "random"},
@@ -88,9 +93,12 @@ def test_where_the_kl_is_annealed(capsys, cancer):
         {"objective": ELBO(free_bits=0.1)},
         {"objective": "iwae"},
         {"objective": "ae"},
-    ]
-    for other in others:
-        assert epochs_waited(capsys, clone(few).set_params(**other), corners(200)) == 0
+    ],
+    ids=str,
+)
+def test_who_chose_is_left_alone(capsys, other):
+    vae = clone(SHORT).set_params(**{"max_iter": 6, "batch_size": 2, **other})
+    assert epochs_waited(capsys, vae, corners(200)) == 0
 
 
 def test_the_training_is_that_of_an_annealed_objective():
@@ -124,6 +132,7 @@ def test_noise_keeps_its_start():
     assert vae.score(X) > independent(X) - 1e-6
 
 
+@pytest.mark.slow
 def test_a_killed_fit_goes_on(tmp_path, monkeypatch):
     """In the middle of the rise."""
     X, vae = corners(), clone(SHORT)

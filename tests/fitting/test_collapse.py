@@ -82,7 +82,7 @@ NOISE = {
 }
 
 
-@pytest.mark.parametrize("init", ["auto", "random"])
+@pytest.mark.parametrize("init", ["auto", pytest.param("random", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("noise", NOISE)
 def test_independent_noise_holds_nothing(noise, init):
     VAETransformer(4, init=init, **SMALL).fit(NOISE[noise](np.random.default_rng(0)))

@@ -172,6 +172,7 @@ def test_the_spark_line_on_plain_frames(vae):
     assert "toPandas" in fit
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (importlib.util.find_spec("pyspark") and shutil.which("java")), reason="needs pyspark and java")
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated:DeprecationWarning")  # of pandas, used by pyspark
