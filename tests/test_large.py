@@ -82,7 +82,7 @@ def peak_of(function):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, *(pytest.param(t, marks=pytest.mark.slow) for t in (np.float64, np.int8))])
+@pytest.mark.parametrize("dtype", [np.float32, *(pytest.param(d, marks=pytest.mark.slow) for d in (float, np.int8))])
 def test_no_method_copies_the_table(dtype):
     X = np.round(table(200_000, 30)).astype(dtype)
     vae = VAETransformer(3, hidden_layer_sizes=(4,), max_iter=1, batch_size=1024, random_state=0)
