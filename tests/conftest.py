@@ -22,6 +22,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+@pytest.fixture(autouse=True)
+def global_generator():
+    """What has no random_state, as in a few of scikit-learn's checks, draws from numpy's global generator."""
+    np.random.seed(0)  # noqa: NPY002
+
+
 @pytest.fixture(scope="session")
 def wine():
     return standardized("wine")
