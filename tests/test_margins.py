@@ -192,3 +192,57 @@ def test_flowers_of_a_kind_are_no_further_from_those_of_the_table():
         )
 
     assert distance(True) < distance(False)
+
+
+# ---------------------------------------------------------------- missing cells
+
+
+def incomplete(n=600):
+    """`table` with cells of three kinds that are missing: two of them together, and of large weights only."""
+    frame = table(n)
+    heavy = frame["weight"] > 75
+    frame["hours"] = frame["hours"].astype("Int64").mask(heavy)
+    frame["kind"] = frame["kind"].mask(heavy)
+    return frame
+
+
+@pytest.mark.filterwarnings("ignore:.*have collapsed")
+def test_made_rows_lack_cells_as_those_of_the_table_do():
+    frame = incomplete(1500)
+    vae = VAETransformer(**FAST).fit(frame)
+    made, whole = (vae.sample(5000, random_state=0, missing=missing) for missing in (True, False))
+    assert whole.notna().all(axis=None)
+    pd.testing.assert_frame_equal(made.where(made.notna(), whole), whole)  # the same rows otherwise
+    assert made.dtypes.equals(frame.dtypes)
+    np.testing.assert_allclose(made.isna().mean(), frame.isna().mean(), atol=0.05)
+    assert (made["hours"].isna() == made["kind"].isna()).mean() > 0.97  # of the table always
+    assert (
+        made["hours"].isna()[made["weight"] > 80].mean() > 0.7 > 0.2 > made["hours"].isna()[made["weight"] < 65].mean()
+    )
+    given = vae.sample(200, given={"rent": 500.0}, random_state=0, missing=True)
+    assert (given["rent"] == 500).all()
+    assert given["kind"].isna().any()
+    with pytest.raises(ValueError, match=r"The 'missing' parameter of VAETransformer\.sample"):
+        vae.sample(2, missing=1.5)
+
+
+def test_complete_tables_linear_models_and_arrays(wine):
+    assert np.isfinite(VAETransformer(2, max_iter=0).fit(wine).sample(50, random_state=0, missing=True)).all()
+    holes = np.where(np.random.default_rng(0).random(wine.shape) < 0.3, np.nan, wine)
+    for options in ({"max_iter": 0}, {"max_iter": 2}):
+        made = VAETransformer(2, random_state=0, **options).fit(holes).sample(2000, random_state=0, missing=True)
+        np.testing.assert_allclose(np.isnan(made).mean(0), np.isnan(holes).mean(0), atol=0.06)
+
+
+def test_missing_cells_by_weight_in_any_order_and_of_streams():
+    frame = incomplete(200)
+    weight = np.random.default_rng(0).integers(1, 4, len(frame))
+    weighted = VAETransformer(**FAST).fit(frame, sample_weight=weight)
+    other = VAETransformer(**FAST).fit(frame.loc[frame.index.repeat(weight)].sample(frac=1, random_state=0))
+    rows, others = (vae.sample(99, random_state=0, missing=True) for vae in (weighted, other))
+    pd.testing.assert_frame_equal(rows, others)
+    chunk = VAETransformer(**FAST).partial_fit(frame)
+    with pytest.raises(ValueError, match="no chunk of partial_fit tells"):
+        chunk.sample(2, missing=True)
+    stream = VAETransformer(**FAST).fit_statistics(lambda: iter([frame])).partial_fit(frame[:100])
+    assert stream.partial_fit(frame[100:]).sample(99, random_state=0, missing=True).isna().any(axis=None)

@@ -30,6 +30,7 @@ from .compatibility import check_row_wise_model
 from .describe import describe
 from .groups import warn_of_empty_groups
 from .margins import with_margins
+from .missing_cells import with_missingness
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights, prepare, split
 from .prior import with_fitted_prior
@@ -114,6 +115,7 @@ def fit_rows(
         fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
         warn_of_empty_groups(plan, prepared, fitted)
         fitted = with_margins(plan, prepared, fitted, earlier)
+        fitted = with_missingness(plan, prepared, fitted, earlier)
     if run is not None:
         run.remove()
     return fitted

@@ -14,7 +14,7 @@ from .._utils.random import exclusive
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights
 
-__all__ = ["with_margins"]
+__all__ = ["rows_of_the_table", "with_margins"]
 
 MOST_ROWS, MOST_CELLS = 20_000, 2_000_000  # that margins are taken of
 MADE_PER_ROW, LEAST_MADE, MOST_MADE = 4, 1000, 10_000  # rows that are made for the quantiles of made values
@@ -40,22 +40,27 @@ def with_margins(plan: Plan, prepared: Prepared, fitted: Fitted, earlier: Fitted
     """
     if fitted.n_iter == 0 or not fitted.module.net_parameters():
         return fitted
-    if plan.single_pass and earlier is not None:
-        known = earlier.calibration
-        columns, margins = ([], []) if known is None else (known.columns, known.fitted)
-    elif plan.single_pass and prepared.sample is prepared.rows:
-        columns, margins = [], []
+    rows = rows_of_the_table(plan, prepared, earlier)
+    if rows is not None:
+        columns, margins = _margins(fitted.columns, rows)
     else:
-        columns, margins = _margins(fitted.columns, prepared.sample)
+        known = None if earlier is None else earlier.calibration
+        columns, margins = ([], []) if known is None else (known.columns, known.fitted)
     if not columns:
         return fitted
     n_made = int(np.clip(MADE_PER_ROW * prepared.sample[0].shape[0], LEAST_MADE, MOST_MADE))
     n_made = min(n_made, max(LEAST_MADE, MOST_CELLS // len(fitted.columns.families)))
     with exclusive(fitted.seed, MARGIN_STREAM), torch.no_grad():
-        rows = drawn_rows(fitted, maker(fitted), n_made)
-    made = np.quantile(rows[:, columns], middle_levels(_n_levels(len(columns))), axis=0)
+        values = drawn_rows(fitted, maker(fitted), n_made)
+    made = np.quantile(values[:, columns], middle_levels(_n_levels(len(columns))), axis=0)
     calibration = Calibration(columns, made, margins)
     return replace(fitted, calibration=plan.processes.broadcast(calibration))
+
+
+def rows_of_the_table(plan: Plan, prepared: Prepared, earlier: Fitted | None) -> RowsAndWeights | None:
+    """Give rows that stand for the whole table; None for a chunk of `partial_fit`."""
+    is_chunk = plan.single_pass and (earlier is not None or prepared.sample is prepared.rows)
+    return None if is_chunk else prepared.sample
 
 
 def _margins(columns: Columns, rows: RowsAndWeights) -> tuple[list[int], list[Margin]]:

@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 
 from .._tables.calibration import Calibration
 from .._tables.columns import Columns
+from .._tables.missingness import Missingness
 from .._tables.schema import Schema
 from .._utils.arrays import as_tensor, torch_float
 from ..components import Parts
@@ -32,6 +33,7 @@ __all__ = [
     "IMPORTANCE_STREAM",
     "IMPUTATION_STREAM",
     "MARGIN_STREAM",
+    "MISSING_STREAM",
     "OPTIMIZATION",
     "PRIOR_STREAM",
     "REFERENCE",
@@ -51,7 +53,7 @@ __all__ = [
 ]
 
 #: Second keys of the generators of frozen noise.
-SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM, PRIOR_STREAM, MARGIN_STREAM = 1, 2, 3, 4, 5
+SCORE_STREAM, IMPORTANCE_STREAM, IMPUTATION_STREAM, PRIOR_STREAM, MARGIN_STREAM, MISSING_STREAM = 1, 2, 3, 4, 5, 6
 
 #: The largest absolute value of codes that are decoded: rows at the farthest that a cell can be have such codes.
 FARTHEST_CODE = 1e15
@@ -140,6 +142,8 @@ class Fitted(Learned):
         most 10 000, which `sample` draws from. None without conditions.
     calibration : Calibration or None
         The margins of the table and of made rows, between which `sample` maps; None for linear models.
+    missingness : Missingness or None
+        Which cells of made rows `sample` leaves out on request; None of a table without missing cells.
     n_features_in, ... : object
         The attributes of `VAETransformer` of that name.
     """
@@ -157,6 +161,7 @@ class Fitted(Learned):
     prior_is_fitted: bool
     combinations: np.ndarray | None = None
     calibration: Calibration | None = None
+    missingness: Missingness | None = None
     n_features_in: int = field(metadata=ATTRIBUTE)
     feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
     module: LatentVariableModel = field(metadata=ATTRIBUTE)

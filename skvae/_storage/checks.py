@@ -13,6 +13,7 @@ from torch import nn
 
 from .._inference.fitted import OPTIMIZATION, STRUCTURE, Fitted
 from .._tables.columns import Columns
+from .._tables.missingness import Missingness
 from .._tables.scalings import SCALINGS
 from .._tables.schema import Schema, is_category
 from .._tables.templates import check_description
@@ -35,6 +36,7 @@ __all__ = [
     "check_columns",
     "check_config",
     "check_fields",
+    "check_missingness",
     "check_version",
     "check_weights",
     "damage_of_state",
@@ -173,6 +175,9 @@ def check_fields(fitted: Fitted) -> None:
     if table is not None:
         check_array("combinations", table, (len(table), n_given + 1), np.float64)
         check(len(table) > 0 and bool((table[:, -1] > 0).all()), "combinations that it keeps have no weight")
+    if fitted.missingness is not None:
+        width = fitted.missingness.of_codes.shape[1]
+        check(width in (0, module.width), f"missing cells depend on {width} codes, not {module.width}")
     noise = fitted.score_noise
     check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {tuple(noise.shape)}")
 
@@ -212,6 +217,24 @@ def check_calibration(columns: Columns, state: dict[str, Any]) -> None:
     do_not_fall = all(np.isfinite(part).all() and (np.diff(part) >= 0).all() for part in chain(made.T, *parts))
     check(do_not_fall, "its quantiles are not in order")
     check(state["levels"].min() >= 0 and state["levels"].max() <= 1, "levels of its quantiles are not from 0 to 1")
+
+
+def check_missingness(columns: Columns, state: dict[str, Any]) -> None:
+    """See to it that the model of missing cells is one of columns that are there, with numbers of one width."""
+    names = {f.name for f in fields(Missingness)}
+    check(set(state) == names, f"its model of missing cells has {sorted(state)}, not {sorted(names)}")
+    own, n_codes, n_before = state["columns"], state["of_codes"].shape[-1], state["of_columns"].shape[-1]
+    are_columns = isinstance(own, list) and len(own) > 0 and own == sorted(set(own))
+    known = set(range(len(columns.families))) - set(columns.given)
+    check(are_columns and set(own) <= known, f"it has missing cells in the columns {own!r}")
+    check_array("intercept", state["intercept"], (len(own),), np.float64)
+    check_array("of_codes", state["of_codes"], (len(own), n_codes), np.float64)
+    check_array("of_columns", state["of_columns"], (len(own), n_before), np.float64)
+    check(n_before < len(own), "missing cells depend on more columns than there are")
+    finite = all(np.isfinite(state[name]).all() for name in ("of_codes", "of_columns"))
+    check(
+        finite and not np.isnan(state["intercept"]).any(), "its model of missing cells has numbers that are not finite"
+    )
 
 
 def _check_conditions(columns: Columns) -> None:

@@ -13,6 +13,7 @@ import torch
 from .._inference.fitted import Fitted
 from .._tables.calibration import Calibration, Margin
 from .._tables.columns import Columns
+from .._tables.missingness import Missingness
 from .._tables.numbers import NUMBER_TYPES
 from .._tables.scalings import SCALINGS, Scaling
 from .._tables.schema import Schema
@@ -29,6 +30,7 @@ from .checks import (
     check_columns,
     check_config,
     check_fields,
+    check_missingness,
     check_weights,
     has_own,
 )
@@ -63,6 +65,9 @@ def from_plain(state: dict[str, Any]) -> Fitted:
     }
     if "calibration" in state:
         state["calibration"] = _calibration(columns, state["calibration"])
+    if "missingness" in state:
+        check_missingness(columns, state["missingness"])
+        state["missingness"] = Missingness(**state["missingness"])
     fitted = Fitted(**state)
     check_fields(fitted)
     if fitted.training_state is not None:

@@ -25,7 +25,7 @@ __all__ = ["LIKE_X", "OPTIONAL", "arrays_of", "to_plain"]
 LIKE_X = tuple(f.name for f in fields(Fitted) if f.metadata.get("is_like_X"))
 
 #: Fields that only some models have: of the others, a state has no word of them.
-OPTIONAL = ("combinations", "calibration")
+OPTIONAL = ("combinations", "calibration", "missingness")
 
 
 def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:
         "score_noise": fitted.score_noise.numpy(),
         "training_state": arrays_of(fitted.training_state) if keep_optimizer else None,
         **({} if fitted.calibration is None else {"calibration": _calibration_state(fitted.calibration)}),
+        **({} if fitted.missingness is None else {"missingness": vars(fitted.missingness)}),
         "array_library": "torch" if isinstance(fitted.order, torch.Tensor) else "numpy",
     }
     with config_context(array_api_dispatch=not isinstance(fitted.order, (np.ndarray, torch.Tensor))):

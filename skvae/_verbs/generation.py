@@ -125,6 +125,7 @@ class Generation(HoldsFit):
         random_state: int | np.random.RandomState | None = None,
         given: Any = None,
         calibrate: bool = True,
+        missing: bool = False,
     ) -> Any:
         r"""Draw rows from the model, z ~ p(z) and x ~ p(x given z), in data space, with the margins of the table.
 
@@ -162,6 +163,11 @@ class Generation(HoldsFit):
         calibrate : bool, default=True
             Whether numbers are mapped to the margins of the table. Without it the rows are draws of the density that
             scores state, which is what a check of the model by its samples wants to see.
+        missing : bool, default=False
+            Whether cells are missing as they are in the table: by a logistic regression of each column with missing
+            cells on the row's code and on which of the up to 30 such columns before it are missing. Cells that are
+            `given` are there, and so are `conditions`, unless missing among the fitted ones. Without it rows are
+            complete.
 
         Returns
         -------
@@ -172,7 +178,8 @@ class Generation(HoldsFit):
         Raises
         ------
         ValueError
-            An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks.
+            An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks. Also
+            ``missing=True`` after `partial_fit` alone, since a chunk does not tell which cells lack in the table.
 
         Warns
         -----
@@ -211,7 +218,8 @@ class Generation(HoldsFit):
         """
         fitted = fitted_of(self)
         check_count("n_samples", n_samples, "sample")
-        check_parameters({"calibrate": ["boolean"]}, {"calibrate": calibrate}, "VAETransformer.sample")
+        flags = {"calibrate": calibrate, "missing": missing}
+        check_parameters({name: ["boolean"] for name in flags}, flags, "VAETransformer.sample")
         module = maker(fitted)
         row = None if given is None else _given_row(fitted, given)
         with exclusive(draw_seed(random_state)), torch.no_grad():
@@ -224,6 +232,7 @@ class Generation(HoldsFit):
             )
             values = decoded_rows(fitted, module, z, cells)
             values = _calibrated(fitted, values) if calibrate else values
+            values = _with_missing_cells(fitted, values, z) if missing else values
         is_given = np.zeros(values.shape[1], dtype=bool) if row is None else ~np.isnan(row[0])
         values = values if row is None else np.where(is_given, row, values)
         if cells is not None:
@@ -241,6 +250,23 @@ def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:
     values = calibration.map(values, u.numpy())
     whole = [d for d in calibration.columns if fitted.columns.families[d].support.is_discrete]
     values[:, whole] = np.rint(values[:, whole])
+    return values
+
+
+def _with_missing_cells(fitted: Fitted, values: np.ndarray, z: Tensor) -> np.ndarray:
+    """Made rows (n, D) with NaN where cells are missing, given their codes z (n, K)."""
+    missingness = fitted.missingness
+    if missingness is None:
+        if fitted.config["incomplete"]:
+            raise ValueError(
+                "sample(missing=True) needs to know which cells are missing in the table, and no chunk of partial_fit "
+                "tells. Call fit_statistics before, or fit."
+            )
+        return values
+    u = torch.rand(len(values), len(missingness.columns), dtype=torch.float64).numpy()
+    codes = z.numpy()[:, : missingness.of_codes.shape[1]]  # none, where the model has no encoder
+    values = values.copy()
+    values[:, missingness.columns] = np.where(missingness.draw(codes, u), np.nan, values[:, missingness.columns])
     return values
 
 

@@ -69,7 +69,8 @@ def test_components_that_train_nothing_are_named_in_no_state():
 
 def test_every_field_is_in_a_state():
     state = to_plain(fitted("array").fitted_, keep_optimizer=True)
-    without = {"likelihoods", "combinations"}  # those of the columns; of conditions, which there are none of
+    # Those of the columns; what is known of conditions and of missing cells, which there are none of.
+    without = {"likelihoods", "combinations", "missingness"}
     assert set(state) == {f.name for f in fields(Fitted)} - without | {"array_library"}
 
 

@@ -104,6 +104,23 @@ DAMAGE = {
 }  # fmt: skip
 
 
+ABSENCE = {
+    "columns": [0, 99],
+    "intercept": np.full(3, np.nan),
+    "of_codes": np.zeros((3, 5)),
+    "of_columns": np.full((3, 2), np.inf),
+    "evil": EVIL,
+}
+
+
+@pytest.mark.parametrize("name", ABSENCE)
+def test_a_damaged_model_of_missing_cells_is_a_value_error(name):
+    holes = np.where(np.random.default_rng(0).random((120, 5)) < [0.3, 0.3, 0.3, 0, 0], np.nan, make.array())
+    state = VAETransformer(**SMALL).fit(holes).__getstate__()
+    with pytest.raises(ValueError, match="damaged"):
+        VAETransformer().__setstate__(changed(state, ["_learned", "missingness", name], ABSENCE[name]))
+
+
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_is_a_value_error_and_runs_nothing(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
