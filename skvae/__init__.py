@@ -42,7 +42,14 @@ from .families import (
     ZeroInflatedPoisson,
     ZeroOneInflatedBeta,
 )
-from .jobs import VAEImputer, VAEOutlierDetector, VAEOversampler
+from .jobs import (
+    PooledEstimates,
+    VAEImputer,
+    VAEOutlierDetector,
+    VAEOversampler,
+    multiple_imputation,
+    pool_estimates,
+)
 from .networks import MLP, ConvNet, FeatureLoss, Network
 from .objectives import (
     AAE,
@@ -145,6 +152,7 @@ __all__ = [
     "Pareto",
     "Point",
     "Poisson",
+    "PooledEstimates",
     "Posterior",
     "Prior",
     "Rayleigh",
@@ -173,6 +181,8 @@ __all__ = [
     "ZeroOneInflatedBeta",
     "display",
     "metrics",
+    "multiple_imputation",
+    "pool_estimates",
 ]
 
 

@@ -17,6 +17,7 @@ from numpydoc.validate import Validator, validate
 MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "skvae.onnx": ("onnx",)}
 
 #: Classes to subclass: their methods and properties are a contract, `__call__` included.
+OTHERS = ("LabeledKFold", "PooledEstimates", "TableStatistics")
 ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEImputer", "VAEOutlierDetector", "VAEOversampler")
 BASES = ("Annealing", "Family", "Head", "Network", "Objective", "Posterior", "Prior", "Schedule")
 
@@ -51,7 +52,9 @@ def public_names():
             member = getattr(importlib.import_module(module), name)
             if callable(member):
                 yield f"{module}.{name}"
-            if name in (*ESTIMATORS, "LabeledKFold", "TableStatistics", *BASES) or name.endswith("Display"):
+            if name in (*ESTIMATORS, "LabeledKFold", "PooledEstimates", "TableStatistics", *BASES) or name.endswith(
+                "Display"
+            ):
                 yield from (f"{module}.{name}.{method}" for method in dict.fromkeys(methods(member)))
 
 

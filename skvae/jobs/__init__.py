@@ -1,7 +1,16 @@
 """Estimators that do one job with a `VAETransformer`: impute, find outliers, make rows of rare classes."""
 
 from .imputer import VAEImputer
+from .multiple_imputation import multiple_imputation
 from .outlier_detector import VAEOutlierDetector
 from .oversampler import VAEOversampler
+from .pooling import PooledEstimates, pool_estimates
 
-__all__ = ["VAEImputer", "VAEOutlierDetector", "VAEOversampler"]
+__all__ = [
+    "PooledEstimates",
+    "VAEImputer",
+    "VAEOutlierDetector",
+    "VAEOversampler",
+    "multiple_imputation",
+    "pool_estimates",
+]

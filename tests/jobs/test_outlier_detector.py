@@ -1,5 +1,6 @@
 """`VAEOutlierDetector`: scikit-learn's checks, thresholds, cells, tables as they come."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skvae import VAEOutlierDetector, VAETransformer
 from skvae.jobs.outlier_detector import _lower_fence
 
-LINEAR = VAETransformer(2, max_iter=0)
+LINEAR = VAETransformer(2, init="pca", max_iter=0)
 EXTRA = ["check_dataframe_column_names_consistency", "check_param_validation", "check_outlier_contamination"]
 
 
@@ -45,7 +46,12 @@ def mixed():
     return frame.mask((rng.random(frame.shape) < 0.05) & (frame.columns != "legs"))
 
 
-@parametrize_with_checks([VAEOutlierDetector(VAETransformer(2, max_iter=1), n_importance_samples=8)])
+@pytest.fixture(scope="module")
+def fitted(iris):
+    return VAEOutlierDetector(LINEAR).fit(iris)
+
+
+@parametrize_with_checks([VAEOutlierDetector(LINEAR, n_importance_samples=8)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -59,7 +65,7 @@ def test_extra_checks(name):
 # ---------------------------------------------------------------- thresholds
 
 
-@pytest.mark.parametrize("contamination", [0.01, 0.07, 0.1, 0.26, 0.5])
+@pytest.mark.parametrize("contamination", [0.01, 0.07, 0.5])
 def test_the_share_of_outliers_is_exact(iris, contamination):
     rows = np.unique(iris, axis=0)[:100]
     detector = VAEOutlierDetector(LINEAR, contamination=contamination, random_state=0)
@@ -78,13 +84,12 @@ def test_the_share_that_auto_flags_among_normal_rows(n_columns, share):
     assert (scores < _lower_fence(scores)).mean() == pytest.approx(share, abs=1e-4)
 
 
-def test_a_fifth_of_far_rows_do_not_hide_each_other(iris):
+def test_a_sixth_of_far_rows_do_not_hide_each_other(iris, fitted):
     rng = np.random.default_rng(0)
     far = np.column_stack([rng.uniform(0, 12, (30, 3)), rng.uniform(-6, 12, 30)])
-    detector = VAEOutlierDetector(VAETransformer(2, random_state=0)).fit(iris)
-    assert (detector.predict(iris) == 1).mean() > 0.93
-    assert (detector.predict(far) == -1).mean() > 0.9
-    both = VAEOutlierDetector(VAETransformer(2, random_state=0)).fit(np.concatenate([iris, far]))
+    assert (fitted.predict(iris) == 1).mean() > 0.93
+    assert (fitted.predict(far) == -1).mean() > 0.9
+    both = VAEOutlierDetector(VAETransformer(2, max_iter=20, random_state=0)).fit(np.concatenate([iris, far]))
     assert (both.predict(iris) == 1).mean() > 0.93
     assert (both.predict(far) == -1).mean() > 0.6
 
@@ -107,7 +112,7 @@ def test_novel_rows_are_found_as_isolation_forest_finds_them(iris):
     rows = np.concatenate([known, novel])
     area = [
         roc_auc_score(truth, detector.fit(known).score_samples(rows))
-        for detector in (VAEOutlierDetector(VAETransformer(2), random_state=0), IsolationForest(random_state=0))
+        for detector in (VAEOutlierDetector(LINEAR, random_state=0), IsolationForest(random_state=0))
     ]
     assert area[0] > area[1] - 0.01
     assert area[0] > 0.98
@@ -196,13 +201,13 @@ def test_nested_parameters_and_a_pipeline(iris):
         ({"estimator": VAETransformer(2, objective="gan", max_iter=1)}, "'estimator' .* without an encoder"),
     ],
 )
-def test_bad_parameters_leave_the_earlier_fit(iris, parameters, message):
-    detector = VAEOutlierDetector(LINEAR).fit(iris)
-    before = detector.score_samples(iris)
-    detector.set_params(**parameters)
+def test_bad_parameters_leave_the_earlier_fit(iris, fitted, parameters, message):
+    detector = copy.copy(fitted).set_params(**parameters)
+    before = {name: value for name, value in vars(detector).items() if name.endswith("_")}
     with pytest.raises(ValueError, match=message):
         detector.fit(iris)
-    np.testing.assert_array_equal(detector.set_params(n_importance_samples=100).score_samples(iris), before)
+    assert "offset_" in before
+    assert all(vars(detector)[name] is value for name, value in before.items())
 
 
 def test_other_columns_are_refused(iris, mixed):

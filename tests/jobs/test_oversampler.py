@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import VAEOversampler, VAETransformer
 
-LINEAR = VAETransformer(2, max_iter=0)
+LINEAR = VAETransformer(2, init="pca", max_iter=0)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def mixed():
     )
 
 
-@parametrize_with_checks([VAEOversampler(VAETransformer(2, max_iter=1))])
+@parametrize_with_checks([VAEOversampler(LINEAR)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

@@ -1,0 +1,236 @@
+"""`multiple_imputation`: an analysis of several imputed tables, pooled, of which the imputers differ as they must."""
+
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from .._tables import encoding
+from .._tables.cells import gone
+from .._tables.intake import as_table
+from .._tables.parts import beside, free_name, take_columns, take_rows, without_marker
+from .._tables.schema import Schema
+from .._utils.arrays import on_host
+from .._utils.checks import check_parameters
+from .._utils.compat import Interval
+from .._utils.random import draw_seed
+from .around import default_estimator
+from .imputer import VAEImputer
+from .pooling import PooledEstimates, pool_estimates
+
+__all__ = ["multiple_imputation"]
+
+_OTHER_NUMBER = (
+    "The analysis gives another number of estimates for another table, such as where rows drawn with replacement lack "
+    "a level or a class. Give a OneHotEncoder its categories, or an analysis that gives the variances as well."
+)
+_SEVERAL = Interval(Integral, 2, None, closed="left")
+_CONSTRAINTS = {
+    "imputer": [VAEImputer, None],
+    "n_draws": [_SEVERAL],
+    "bootstrap": ["boolean"],
+    "n_resamples": [_SEVERAL],
+    "random_state": ["random_state"],
+}
+
+
+def multiple_imputation(
+    analysis: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    imputer: VAEImputer | None = None,
+    n_draws: int = 20,
+    bootstrap: bool = True,
+    n_resamples: int = 50,
+    random_state: int | np.random.RandomState | None = None,
+) -> PooledEstimates:
+    """Estimate from a table with missing cells, with standard errors that count what was missing.
+
+    The missing cells are drawn several times, the analysis is made of each complete table, and the results are pooled
+    by the rules of Rubin (1987), see `pool_estimates`. The target y is part of the imputation model, as it has to be:
+    imputed cells that know nothing of y would weaken every association with it.
+
+    Draws from one fitted model know its parameters too well, and intervals come out too narrow. By default each table
+    therefore has a model of its own, fitted to rows that are drawn with replacement, which imputes the original
+    rows (Honaker, King & Blackwell 2011).
+
+    Parameters
+    ----------
+    analysis : estimator or callable
+        What is estimated: the `intercept_` and `coef_` of a scikit-learn estimator, or of the last step of a pipeline;
+        or what a function of (X, y), or of X alone where there is no y, gives: numbers, such as
+        ``cross_val_score(model, X, y).mean()``, or a pair of numbers and their variances in a complete table.
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+        Rows with missing cells.
+    y : array-like of shape (n_samples,), optional
+        The target. Numbers may be missing and are imputed, too; where `analysis` is a classifier, or y holds strings or
+        bools, these are classes, and all are known.
+    imputer : VAEImputer, optional
+        The imputer of which copies are fitted, by default ``VAEImputer()``. Limits of columns are best named by a dict.
+    n_draws : int, default=20
+        M, the number of imputed tables.
+    bootstrap : bool, default=True
+        Whether each table has a model of its own, which takes M fits. With False all are drawn from one.
+    n_resamples : int, default=50
+        Times that the rows of each table are drawn with replacement for the variances in a complete table; not used
+        where the analysis gives variances.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the rows, the models and the draws.
+
+    Returns
+    -------
+    PooledEstimates
+        Estimates, standard errors, degrees of freedom by Barnard & Rubin (1999), intervals. The complete table is taken
+        to leave n - p degrees of freedom for p estimates.
+
+    Raises
+    ------
+    ValueError
+        Bad parameters or tables, a column without any observed cell, classes that are missing, or an analysis that
+        gives another number of estimates for another table.
+
+    See Also
+    --------
+    pool_estimates : Pool estimates from tables that were made elsewhere.
+    VAEImputer.draw : Draw tables from one model.
+
+    References
+    ----------
+    D. B. Rubin, "Multiple Imputation for Nonresponse in Surveys", Wiley 1987.
+    J. Honaker, G. King, M. Blackwell, "Amelia II: A Program for Missing Data", J. Statistical Software 45, 2011.
+
+    Examples
+    --------
+    Half of the values of x1 are missing, in the rows with a large y. Both coefficients are 1; those of complete rows
+    are too small:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skvae import VAEImputer, VAETransformer, multiple_imputation
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 2))
+    >>> y = X.sum(axis=1) + rng.normal(size=300)
+    >>> X[y > 0, 1] = np.nan
+    >>> LinearRegression().fit(X[y <= 0], y[y <= 0]).coef_.round(1)
+    array([0.6, 0.7])
+    >>> imputer = VAEImputer(VAETransformer(2, max_iter=0))
+    >>> pooled = multiple_imputation(LinearRegression(), X, y, imputer=imputer, n_draws=5, random_state=0)
+    >>> bool((np.abs(pooled.estimates[1:] - 1) < 2 * pooled.standard_errors[1:]).all())
+    True
+    >>> pooled.names
+    ('intercept', 'x0', 'x1')
+    """
+    settings = {"imputer": imputer, "n_draws": n_draws, "bootstrap": bootstrap, "n_resamples": n_resamples}
+    check_parameters(_CONSTRAINTS, settings | {"random_state": random_state}, "multiple_imputation")
+    if not (callable(analysis) or hasattr(analysis, "fit")):
+        raise TypeError(f"analysis must be an estimator or a function of (X, y). Got {analysis!r} instead.")
+    rng = np.random.default_rng(draw_seed(random_state))
+    imputer = VAEImputer() if imputer is None else imputer
+    X = without_marker(as_table(X), imputer.missing_values)
+    target = None if y is None else column_or_1d(on_host(y))
+    tables = list(_completed(imputer, X, target, _is_class(analysis, target), n_draws, bootstrap, rng))
+    found = [_with_variances(analysis, X_m, y_m, n_resamples, rng) for X_m, y_m in tables]
+    if len({len(q) for q, _ in found}) > 1:
+        raise ValueError(_OTHER_NUMBER)
+    q, u = zip(*found, strict=True)
+    return pool_estimates(q, u, X.shape[0] - len(q[0]), _names(analysis, *tables[0], len(q[0])))
+
+
+def _is_class(analysis: Any, y: np.ndarray | None) -> bool:
+    return y is not None and (y.dtype.kind not in "iuf" or (hasattr(analysis, "fit") and is_classifier(analysis)))
+
+
+def _completed(
+    imputer: VAEImputer,
+    X: Any,
+    y: np.ndarray | None,
+    is_class: bool,
+    n_draws: int,
+    bootstrap: bool,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Any, np.ndarray | None]]:
+    """Complete tables X and targets y, `n_draws` of them; y (n,) is a column of what is modelled."""
+    model = default_estimator() if imputer.estimator is None else imputer.estimator
+    schema = Schema.learn(X, model.categorical_features)
+    D = len(schema.kinds)
+    if (is_empty := encoding.missing(schema, on_host(X)).all(0)).any():
+        names = [schema.label(d) for d in np.flatnonzero(is_empty).tolist()]
+        raise ValueError(f"Columns {names} have no observed cell, so that nothing can be estimated of them. Drop them.")
+    imputer = clone(imputer).set_params(missing_values=np.nan, keep_empty_features=True, add_indicator=False)
+    table = X
+    if y is not None:
+        check_consistent_length(X, y)
+        table = beside(X, {free_name(X, "y"): _class_numbers(y) if is_class else y.astype(np.float64)})
+        imputer.set_params(estimator__categorical_features=[*schema.levels, *([D] if is_class else [])])
+    for completed in _drawn(imputer, table, n_draws, bootstrap, rng):
+        y_m = y if y is None or is_class else encoding.encode(Schema.learn(completed), completed)[:, D]
+        yield take_columns(completed, range(D)), y_m
+
+
+def _drawn(imputer: VAEImputer, table: Any, n_draws: int, bootstrap: bool, rng: np.random.Generator) -> Iterator[Any]:
+    """Tables of draws: each by a copy of the imputer, fitted to rows drawn with replacement, or all by one copy."""
+    if not bootstrap:
+        seed, seed_of_draws = rng.integers(2**32, size=2).tolist()
+        yield from imputer.set_params(random_state=seed).fit(table).draw(table, n_draws, seed_of_draws)
+        return
+    n = table.shape[0]
+    for seed in rng.integers(2**32, size=n_draws).tolist():
+        rows = take_rows(table, rng.integers(n, size=n))
+        yield clone(imputer).set_params(random_state=seed).fit(rows).draw(table, 1, seed)[0]
+
+
+def _class_numbers(y: np.ndarray) -> np.ndarray:
+    if gone(y.tolist()).any():
+        raise ValueError("y has rows without a class (NaN or None). Drop them: they say nothing of how y depends on X.")
+    return np.unique(y, return_inverse=True)[1].ravel()
+
+
+def _with_variances(
+    analysis: Any, X: Any, y: np.ndarray | None, n_resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates from a complete table and their variances, (P,) each: as given, or over rows drawn with replacement."""
+    found = _estimated(analysis, X, y)
+    if isinstance(found, tuple):
+        q, u = (np.asarray(part, dtype=np.float64).ravel() for part in found)
+        return q, u
+    n = X.shape[0]
+    resampled = []
+    for _ in range(n_resamples):
+        rows = rng.integers(n, size=n)
+        resampled.append(_estimated(analysis, take_rows(X, rows), None if y is None else y[rows]))
+    if {len(q) for q in resampled} != {len(found)}:
+        raise ValueError(_OTHER_NUMBER)
+    return found, np.var(resampled, axis=0, ddof=1)
+
+
+def _estimated(analysis: Any, X: Any, y: np.ndarray | None) -> Any:
+    """What the analysis gives: estimates (P,), or a tuple of these and their variances."""
+    if hasattr(analysis, "fit"):
+        last = _last_step(clone(analysis).fit(X, y))
+        if not hasattr(last, "coef_"):
+            raise TypeError(f"A fitted {type(last).__name__} has no coef_. Give a function of (X, y) as the analysis.")
+        return np.append(np.ravel(last.intercept_), np.ravel(last.coef_)).astype(np.float64)
+    found = analysis(X) if y is None else analysis(X, y)
+    return found if isinstance(found, tuple) else np.asarray(found, dtype=np.float64).ravel()
+
+
+def _last_step(fitted: Any) -> Any:
+    return fitted[-1] if hasattr(fitted, "steps") else fitted
+
+
+def _names(analysis: Any, X: Any, y: np.ndarray | None, n_estimates: int) -> list[str] | None:
+    """Names of the coefficients; None of the numbers of a function, and of the coefficients of several classes."""
+    if not hasattr(analysis, "fit"):
+        return None
+    fitted = clone(analysis).fit(X, y)
+    before = fitted[:-1] if hasattr(fitted, "steps") else None
+    if before is not None and len(before):
+        columns = list(before.get_feature_names_out())
+    else:
+        columns = list(getattr(_last_step(fitted), "feature_names_in_", [f"x{d}" for d in range(X.shape[1])]))
+    names = ["intercept", *columns]
+    return names if len(names) == n_estimates else None
