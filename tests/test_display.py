@@ -19,10 +19,11 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skvae import Gaussian, NormalMixture, VAETransformer, display
+from skvae import Gaussian, NormalMixture, VAEOutlierDetector, VAETransformer, display
 from skvae._fitting.plan import Plan
 from skvae._fitting.prepare import prepare
 from skvae.display import (
+    AnomalyDisplay,
     BoundDisplay,
     ComponentDisplay,
     LatentSpaceDisplay,
@@ -73,6 +74,7 @@ DRAWN = {
     ComponentDisplay: (lambda vae, **kw: ComponentDisplay.from_estimator(vae, X, **kw), (2,)),
     ManifoldDisplay: (lambda vae, **kw: ManifoldDisplay.from_estimators([vae, vae], (2, 2), n=3, **kw), (2,)),
     SampleDisplay: (lambda vae, **kw: SampleDisplay.from_estimator(vae, X, random_state=0, **kw), (4, 4)),
+    AnomalyDisplay: (lambda vae, **kw: AnomalyDisplay.from_estimator(vae, X, n_rows=5, **kw), (2,)),
     BoundDisplay: (lambda vae, **kw: BoundDisplay.from_estimator(vae, X, n_draws=(1, 5), **kw), (2,)),
 }
 
@@ -140,7 +142,7 @@ def test_a_pipeline_transforms_the_table_first(cls):
     draw, _ = DRAWN[cls]
     ours = vars(draw(pipe))
     theirs = vars(_drawn_of(cls, pipe[-1], scaled))
-    for name in ("codes", "observed", "effects", "real", "bounds", "history"):
+    for name in ("codes", "observed", "effects", "real", "bounds", "history", "surprise"):
         if name in ours:
             np.testing.assert_equal(ours[name], theirs[name])
 
@@ -160,7 +162,7 @@ def test_a_fit_in_between_does_not_mix_two_models(cls):
     expected = vars(draw(vae))
     again = FunctionTransformer(lambda X: vae.set_params(n_components=3).fit(X) and X)
     drawn = vars(draw(make_pipeline(again, vae)))
-    for name in {"codes", "reconstructed", "effects", "sampled", "bounds"} & set(drawn):
+    for name in {"codes", "reconstructed", "effects", "sampled", "bounds", "surprise"} & set(drawn):
         np.testing.assert_array_equal(drawn[name], expected[name])
     assert vae.module_.n_components == 3
 
@@ -168,7 +170,7 @@ def test_a_fit_in_between_does_not_mix_two_models(cls):
 def _drawn_of(cls, vae, table):
     if cls is TrainingCurveDisplay:
         return cls.from_estimator(vae, table)
-    options = {SampleDisplay: {"random_state": 0}, BoundDisplay: {"n_draws": (1, 5)}}
+    options = {AnomalyDisplay: {"n_rows": 5}, SampleDisplay: {"random_state": 0}, BoundDisplay: {"n_draws": (1, 5)}}
     return cls.from_estimator(vae, table, **options.get(cls, {}))
 
 
@@ -775,3 +777,31 @@ def test_titles_and_names_of_lines_are_literal(vae):
     assert legend == ["training rows", *(f"{name}: {value:.2f}" for name, value in levels.items()), "kept: epoch 1"]
     assert {"a_b^{ $%$", "$%$"} <= set(drawn_texts(drawn))
     assert drawn_texts(DRAWN[BoundDisplay][0](vae))
+
+
+# ---------------------------------------------------------------- anomalies
+
+
+def test_the_rarest_rows_and_their_cells(frame):
+    """What a detector says: rows in the order of their scores, cells as `explain` has them, the threshold."""
+    table = frame.copy()
+    table.loc[50, "weight"] = 400.0
+    table.index = [f"pet {i}" for i in range(len(table))]
+    detector = VAEOutlierDetector(VAETransformer(2, max_iter=0), random_state=0).fit(table)
+    drawn = AnomalyDisplay.from_estimator(detector, table, n_rows=4)
+    scores = detector.score_samples(table)
+    order = scores.argsort()[:4]
+    assert drawn.rows == table.index[order].tolist()
+    assert drawn.rows[0] == "pet 50"
+    np.testing.assert_array_equal(drawn.surprise, detector.explain(table).to_numpy()[order])
+    assert drawn.offset == detector.offset_
+    assert drawn.cells[0][1] == "400"
+    np.testing.assert_array_equal(drawn.image_.get_array().filled(np.nan), drawn.surprise)
+    counts = [sum(patch.get_height() for patch in bars) for bars in drawn.axes_[0].containers]
+    assert counts == [4, 196]
+    behind = make_pipeline(FunctionTransformer(), detector)
+    np.testing.assert_array_equal(AnomalyDisplay.from_estimator(behind, table, n_rows=4).surprise, drawn.surprise)
+    new = table.head(3).assign(kind="dragon", weight=np.nan)
+    assert AnomalyDisplay.from_estimator(detector, new).cells[0][:2] == ["new level", "missing"]
+    with pytest.raises(NotFittedError):
+        AnomalyDisplay.from_estimator(VAEOutlierDetector(), table)

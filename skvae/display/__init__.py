@@ -4,9 +4,10 @@ Each class has ``from_estimator(estimator, X, ..., ax=None)``, which computes th
 which draws them again. Its parameters are numbers and are stored as attributes; attributes with an underscore at the
 end are matplotlib's artists. A display of several panels takes an array of axes, or a single one, which it divides.
 matplotlib is imported when something is drawn (extra "plot"). Estimators are fitted VAETransformers, or Pipelines that
-end in one.
+end in one; `AnomalyDisplay` takes detectors, too.
 """
 
+from .anomalies import AnomalyDisplay
 from .bounds import BoundDisplay
 from .components import ComponentDisplay
 from .latent import LatentSpaceDisplay
@@ -16,6 +17,7 @@ from .samples import SampleDisplay
 from .training import TrainingCurveDisplay
 
 __all__ = [
+    "AnomalyDisplay",
     "BoundDisplay",
     "ComponentDisplay",
     "LatentSpaceDisplay",

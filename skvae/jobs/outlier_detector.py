@@ -18,7 +18,7 @@ from .._utils.random import draw_seed
 from ..estimator import VAETransformer
 from .around import AroundTransformer, ColumnsOfModel
 
-__all__ = ["VAEOutlierDetector"]
+__all__ = ["VAEOutlierDetector", "median_of_columns"]
 
 _N_SPREADS = 3.0
 _QUARTILE = float(norm.ppf(0.75))  # of the standard normal distribution
@@ -164,7 +164,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         X = as_table(X)
         model = self._fitted_model(X, draw_seed(self.random_state), needs=("codes", "score"))
         cells, is_lacking = _cells(model, X, n_fitted=0)
-        typical = _median_of_columns(cells)
+        typical = median_of_columns(cells)
         scores = _scores(model, X, cells, is_lacking, typical, self.n_importance_samples)
         share = self.contamination
         self.offset_ = _lower_fence(scores) if isinstance(share, str) else float(np.quantile(scores, share))
@@ -326,7 +326,7 @@ def _cells(model: VAETransformer, X: Any, n_fitted: int) -> tuple[np.ndarray, np
     return cells, is_lacking
 
 
-def _median_of_columns(cells: np.ndarray) -> np.ndarray:
+def median_of_columns(cells: np.ndarray) -> np.ndarray:
     """The median of each column (D,), NaN where it is empty."""
     typical = np.full(cells.shape[1], np.nan)
     is_known = ~np.isnan(cells).all(0)
