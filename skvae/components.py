@@ -8,8 +8,8 @@ from sklearn.base import clone
 
 from .families import LIKELIHOODS, Family
 from .objectives import OBJECTIVES, Objective
-from .posteriors import POSTERIORS, CategoricalPosterior, Posterior
-from .priors import PRIORS, NormalMixture, Prior, StandardNormal, VampPrior
+from .posteriors import POSTERIORS, CategoricalPosterior, Point, Posterior
+from .priors import PRIORS, NormalMixture, Prior, StandardNormal, UniformPrior, VampPrior
 from .schedules import SCHEDULES, Schedule
 
 __all__ = ["COMPONENTS", "Parts", "component"]
@@ -68,6 +68,8 @@ class Parts:
         posterior, prior, objective = (component(f.name, parameters[f.name]) for f in fields(cls))
         if posterior == "auto":
             posterior = None if objective.posterior is None else POSTERIORS[objective.posterior]()
+            if isinstance(posterior, Point) and isinstance(prior, UniformPrior):
+                posterior = Point(prior.low, prior.high)
         if prior == "auto":
             prior = posterior.prior() if posterior else StandardNormal()
         return cls(posterior, prior, objective)

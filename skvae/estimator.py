@@ -65,8 +65,8 @@ class VAETransformer(
         or none (see `kl_per_component_`).
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Sizes of the hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model;
-        "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows and for adversarial
-        objectives.
+        "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows, but for
+        "aae", "gan" and "vae_gan", and for "avb".
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
         Nonlinearity after each hidden layer of both networks. Like `dropout`, it has no effect on a linear model.
     dropout : float, default=0.0
@@ -136,11 +136,11 @@ class VAETransformer(
         (``hidden_layer_sizes=()``, ``max_iter=0``), `partial_fit`, and objectives without a bound, but for plain
         autoencoders: nothing draws their codes to a prior, so that they always have a mixture. "normal" is N(0, I);
         "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and offer `predict`.
-    objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan"} or Objective, default="elbo"
+    objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan", "vae_gan"} or Objective, default="elbo"
         Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
-        variational Bayes, generative adversarial network. ``ELBO(beta=4.0)`` weights the KL in training; `score` never
-        does. Methods without meaning are hidden: `score` for codes without density, all but `sample` and `decode` for
-        "gan".
+        variational Bayes, generative adversarial network, and a bound with the critic of one. ``ELBO(beta=4.0)``
+        weights the KL in training; `score` never does. Methods without meaning are hidden: `score` for codes without
+        density, all but `sample` and `decode` for "gan".
     schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
         Which parameter group each step updates: both together, encoder and decoder in turn, the linear model's EM in
         closed form, or the encoder until it stops improving.
@@ -154,7 +154,8 @@ class VAETransformer(
         information, such as on whitened columns, the KL of a plain ELBO is annealed by itself, see the user guide,
         "Initialisation".
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        "sgd" has momentum 0.9, as in MLPClassifier. A callable is called with (parameters, lr=..., weight_decay=...):
+        "sgd" has momentum 0.9, as in MLPClassifier. `GAN` and other objectives with a critic have a parameter `betas`
+        for less of it. A callable is called with (parameters, lr=..., weight_decay=...):
         ``torch.optim.SGD`` has no momentum.
     learning_rate : float or "auto", default="auto"
         "auto" is 4e-3 for bounds with a closed-form initialisation and held-out rows that can stop the training.
@@ -167,14 +168,15 @@ class VAETransformer(
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
     max_iter : int or "auto", default="auto"
-        The largest number of epochs; "auto" is 300, or as many as make 6000 steps on large tables. With 0 the model is
+        The largest number of epochs; "auto" is 300, or as many as make 6000 steps on large tables, and for "gan" as
+        many as make 3000 on small ones. With 0 the model is
         the initialisation, whose `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; the initialisation, where it
         is not beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100
         distinct rows; with fewer, nothing can be validated and training takes at most 30 epochs. Adversarial objectives
-        ("aae", "avb", "gan") have no loss to monitor: "auto" holds nothing out for them. Without held-out rows the last
-        state is kept.
+        ("aae", "avb", "gan", "vae_gan") have no loss to monitor: "auto" holds nothing out for them. Without held-out
+        rows the last state is kept.
     validation_fraction : float, default=0.1
         Share of the rows, by weight, that is held out, chosen by a hash of their standardised content. Copies of a row
         stay together, except for a row that alone makes up more than a fiftieth of the held-out side and comes more

@@ -70,6 +70,7 @@ DIMENSIONS = {
         "aae": AAE(hidden_layer_sizes=(4,)),
         "avb": "avb",
         "gan": "gan",
+        "vae_gan": "vae_gan",
     },
     "schedule": {"joint": "joint", "em": VariationalEM(), "exact_em": "exact_em", "aggressive": "aggressive"},
     "likelihood": LIKELIHOODS,
@@ -264,7 +265,10 @@ IDLE = [
     ({"objective": "gan", "decoder": MLP((4,)), "dropout": 0.1}, "dropout"),
     ({"objective": "gan", "column_weights": [1.0, 1.0, 1.0, 2.0]}, "column_weights"),
     ({"schedule": "exact_em", "hidden_layer_sizes": (), "column_weights": {0: 2.0}}, "column_weights"),
-    *[({"objective": objective, "early_stopping": True}, "early_stopping") for objective in ("aae", "avb", "gan")],
+    *[
+        ({"objective": objective, "early_stopping": True}, "early_stopping")
+        for objective in ("aae", "avb", "gan", "vae_gan")
+    ],
 ]
 
 

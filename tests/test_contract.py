@@ -19,6 +19,7 @@ from skvae import (
     GAN,
     IWAE,
     MLP,
+    VAEGAN,
     WAEMMD,
     Aggressive,
     Annealing,
@@ -66,6 +67,7 @@ POSTERIORS = {
     "flow": lambda: FlowPosterior(n_transforms=2, hidden_layer_sizes=(8,)),
     "implicit": lambda: Implicit(hidden_layer_sizes=(8,)),
     "point": lambda: Point(),
+    "point in a box": lambda: Point(low=-1.0, high=1.0),
     "categorical": lambda: CategoricalPosterior(n_classes=3),
     "categorical exact": lambda: CategoricalPosterior(n_classes=3, temperature=None),
 }
@@ -103,6 +105,8 @@ OBJECTIVES = {
     "aae": lambda: AAE(),
     "avb": lambda: AVB(),
     "gan": lambda: GAN(),
+    "gan without penalty": lambda: GAN(betas=None, gradient_penalty=0.0),
+    "vae_gan": lambda: VAEGAN(),
 }
 SCHEDULES = {
     "joint": lambda: Joint(),
@@ -121,6 +125,7 @@ TABLES = {
 COMPANY = {
     "posterior-implicit": {"objective": AVB()},
     "posterior-point": {"objective": WAEMMD()},
+    "posterior-point in a box": {"objective": WAEMMD(), "prior": UniformPrior(low=-1.0)},
     "posterior-categorical exact": {"objective": ELBO(gradient="score_function", n_samples=2)},
     "prior-uniform": {"objective": AAE()},
     "prior-uniform categorical": {"posterior": CategoricalPosterior(n_classes=3)},

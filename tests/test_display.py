@@ -412,6 +412,15 @@ def test_other_objectives_show_what_they_have(objective, label, sign, parts):
     assert len(drawn.axes_) == 1 + len(parts)
 
 
+def test_a_bound_beside_a_critic_is_shown_as_a_bound():
+    vae = VAETransformer(2, objective="vae_gan", max_iter=2, random_state=0).fit(X)
+    drawn = TrainingCurveDisplay.from_estimator(vae)
+    assert drawn.ax_.get_ylabel() == "ELBO (nats per row)"
+    last = vae.history_[-1]
+    assert drawn.lines_["train"].get_ydata()[-1] == last["train_reconstruction"] - last["train_kl"]
+    assert {"train_adversarial", "train_auxiliary_loss"} <= set(drawn.lines_)
+
+
 def test_weighted_columns_are_on_the_label():
     vae = VAETransformer(2, max_iter=1, column_weights={0: 2.0}, random_state=0).fit(X)
     assert TrainingCurveDisplay.from_estimator(vae).ax_.get_ylabel() == "ELBO (nats per row, columns weighted)"

@@ -44,6 +44,7 @@ CONFIGURATIONS = [
     VAETransformer(**SMALL, objective="ae"),
     VAETransformer(**SMALL, objective="aae", prior="uniform"),
     VAETransformer(**SMALL, objective="gan"),
+    VAETransformer(**SMALL, objective="vae_gan"),
     VAETransformer(**SMALL, posterior="categorical"),
     VAETransformer(**SMALL, posterior="flow", prior="vamp"),
     VAETransformer(**SMALL, categorical_features=[0], prior="mixture"),

@@ -18,7 +18,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, _, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 # %%
-# They differ in one argument. The depth of the networks is set, since adversarial objectives have a different default.
+# They differ in one argument. Depth, rate and number of steps are set, so that all are trained alike.
 models = {
     name: VAETransformer(
         2,

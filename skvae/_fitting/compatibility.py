@@ -70,7 +70,7 @@ def check_parts(
     _check_schedule(schedule, objective)
     if schedule.closed_form:
         _check_linear_gaussian(posterior, prior, objective, schedule, likelihoods, networks)
-    if objective.posterior is None:
+    if objective.generates:
         _check_generator(objective, likelihoods)
     if isinstance(prior, VampPrior) and any(family.nominal for family in likelihoods):
         raise ValueError(
@@ -250,7 +250,7 @@ def _check_generator(objective: Objective, likelihoods: Sequence[Family]) -> Non
             raise ValueError(
                 f"objective={objective!r} differentiates generated rows; draws of likelihood "
                 f"{family!r} have no gradient. Use "
-                "likelihood=Gaussian(background=0), or an objective with an encoder."
+                "likelihood=Gaussian(background=0), or an objective that draws no rows, such as 'elbo' or 'aae'."
             )
 
 

@@ -44,6 +44,7 @@ MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="aut
 CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
+STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
 ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -174,8 +175,10 @@ class Plan:
         """Sizes as a tuple; "auto" goes by the number of training rows."""
         sizes = self.given.hidden_layer_sizes
         if isinstance(sizes, str):
-            is_adversarial = self.parts.objective.monitor is None  # nothing would stop a net that overfits
-            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH or is_adversarial else (WIDTH, WIDTH)
+            objective = self.parts.objective
+            if objective.monitor is None:  # to fold groups into a normal code, or to cut one, takes two layers
+                return (WIDTH,) if objective.estimates_kl else (WIDTH, WIDTH)
+            return (WIDTH,) if n_rows < MIN_ROWS_FOR_DEPTH else (WIDTH, WIDTH)
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
         if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
             raise ValueError(
@@ -194,12 +197,17 @@ class Plan:
         return networks
 
     @property
+    def has_bound(self) -> bool:
+        """Whether a bound on ln p(x) is what is trained, and can stop the training."""
+        objective = self.parts.objective
+        return objective.needs_density and objective.monitor is not None and not self.parts.lacks("score")
+
+    @property
     def trains_nets(self) -> bool:
         """Whether a bound trains a net beside the linear decoder, for as long as is good for it."""
         _, decoder = self.networks(0)
         has_net = not isinstance(decoder, MLP) or bool(decoder.hidden_layer_sizes)
-        has_bound = self.parts.objective.needs_density and not self.parts.lacks("score")
-        return has_net and has_bound and bool(self.given.early_stopping) and not self.single_pass
+        return has_net and self.has_bound and bool(self.given.early_stopping) and not self.single_pass
 
     def check_parts(self, families: list[Family], n_rows: int) -> None:
         """Check every component, alone and with the others, before anything is built."""
@@ -235,13 +243,22 @@ class Plan:
     @property
     def most_epochs(self) -> int:
         """The largest number of epochs, before the rows are known."""
-        return MOST_EPOCHS if isinstance(self.given.max_iter, str) else self.given.max_iter
+        if isinstance(self.given.max_iter, str):
+            return max(MOST_EPOCHS, self._epochs_of_a_game(1))
+        return self.given.max_iter
 
     def max_epochs(self, n_rows: int) -> int:
-        """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least."""
+        """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least; of a generator 3000 steps."""
         if self.given.max_iter != "auto":
             return self.given.max_iter
-        return int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+        n_epochs = int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+        return max(n_epochs, self._epochs_of_a_game(n_rows))
+
+    def _epochs_of_a_game(self, n_rows: int) -> int:
+        """The fewest epochs that a generator needs; 0 for what has an encoder."""
+        if self.parts.objective.posterior is not None:
+            return 0
+        return int(np.ceil(STEPS_OF_A_GAME / np.ceil(n_rows / self.batch_size(n_rows))))
 
     def annealing(self, n_draws: int, n_rows: int) -> int:
         """Epochs over which the KL of a start without information rises, for epochs of so many draws."""
@@ -253,6 +270,8 @@ class Plan:
         n_epochs = 1 if self.single_pass else self.max_epochs(n_rows)
         early_stopping = self.given.early_stopping
         if self.single_pass or n_epochs == 0 or not early_stopping:
+            return False, n_epochs
+        if early_stopping == "auto" and self.parts.objective.posterior is None:
             return False, n_epochs
         if early_stopping == "auto" and n_rows < MIN_ROWS_FOR_VALIDATION:
             return False, min(n_epochs, CAUTIOUS_EPOCHS)
@@ -267,7 +286,7 @@ class Plan:
         """
         if self.given.learning_rate != "auto":
             return self.given.learning_rate
-        if may_stop and init != "random" and self.parts.objective.needs_density:
+        if may_stop and init != "random" and self.has_bound:
             return 4e-3
         return 1e-3 * float(np.clip(self.batch_size(n_rows) / 128, 1.0, 4.0))
 

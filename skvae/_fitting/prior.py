@@ -120,7 +120,7 @@ def _is_open(plan: Plan, fitted: Fitted, n_rows: int) -> bool:
     if not objective.uses_prior:
         return True
     is_trained = fitted.n_iter > 0 and bool(fitted.module.net_parameters()) and not plan.single_pass
-    return is_trained and objective.needs_density and n_rows >= MIN_ROWS_FOR_VALIDATION
+    return is_trained and objective.needs_density and not objective.generates and n_rows >= MIN_ROWS_FOR_VALIDATION
 
 
 def _with(fitted: Fitted, prior: Prior, module: nn.Module) -> Fitted:

@@ -133,9 +133,11 @@ class Net(NeuralNet):
         for p in parameters:
             decay = options.weight_decay if p in nets and p.ndim > 1 else 0.0
             alike.setdefault((decay, p in linear), []).append(p)
-        rate = self._learning_rate(names)
+        common: dict[str, Any] = {"rate": self._learning_rate(names)}
+        if options.objective.betas is not None:
+            common["betas"] = options.objective.betas
         groups = [
-            {"params": group, "weight_decay": decay, "is_linear": is_linear, "rate": rate}
+            {"params": group, "weight_decay": decay, "is_linear": is_linear, **common}
             for (decay, is_linear), group in alike.items()
         ]
         if not groups:

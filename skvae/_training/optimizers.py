@@ -54,7 +54,8 @@ class Fused:
                 parameters, gradients = [parameters[i] for i in moved], [gradients[i] for i in moved]
                 kept = {name: [tensors[i] for i in moved] for name, tensors in kept.items()}
             if gradients:
-                self.update(parameters, gradients, kept, lr=group["lr"], weight_decay=group["weight_decay"])
+                options = {name: group[name] for name in ("lr", "weight_decay", "betas") if name in group}
+                self.update(parameters, gradients, kept, **options)
 
     def state_dict(self) -> dict[str, Any]:
         """What the updates keep; learning rates are set anew in every epoch."""
@@ -102,18 +103,29 @@ def _zeros(parameters: Sequence[torch.nn.Parameter], slots: Sequence[str]) -> Ke
 
 
 def _adam(
-    function: Callable, parameters: list[torch.Tensor], gradients: list[torch.Tensor], state: Kept, **options: Any
+    function: Callable,
+    parameters: list[torch.Tensor],
+    gradients: list[torch.Tensor],
+    state: Kept,
+    betas: tuple[float, float] = (0.9, 0.999),
+    **options: Any,
 ) -> None:
     function(
         parameters, gradients, state["exp_avg"], state["exp_avg_sq"], [], state["step"],
-        fused=True, amsgrad=False, maximize=False, beta1=0.9, beta2=0.999, eps=1e-8, **options,
+        fused=True, amsgrad=False, maximize=False, beta1=betas[0], beta2=betas[1], eps=1e-8, **options,
     )  # fmt: skip
 
 
-def _sgd(parameters: list[torch.Tensor], gradients: list[torch.Tensor], state: Kept, **options: Any) -> None:
+def _sgd(
+    parameters: list[torch.Tensor],
+    gradients: list[torch.Tensor],
+    state: Kept,
+    betas: tuple[float, ...] = (0.9,),
+    **options: Any,
+) -> None:
     sgd(
         parameters, gradients, state["momentum_buffer"],
-        fused=True, momentum=0.9, dampening=0.0, nesterov=False, maximize=False, **options,
+        fused=True, momentum=betas[0], dampening=0.0, nesterov=False, maximize=False, **options,
     )  # fmt: skip
 
 

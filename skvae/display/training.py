@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from .._inference.fitted import fitted_of
 from ..estimator import VAETransformer
+from ..objectives.adversarial import VAEGAN
 from ..objectives.bounds import ELBO, IWAE
 from .plotting import COLORS, LITERAL, panels, place_legend, pyplot, vae_behind
 
@@ -278,7 +279,7 @@ def _kind(vae: VAETransformer) -> tuple[str, str]:
     """Kind and axis label of what a fitted model was trained for."""
     objective = fitted_of(vae).parts.objective
     weighted = "" if vae.column_weights is None else ", columns weighted"
-    if isinstance(objective, ELBO):
+    if isinstance(objective, ELBO | VAEGAN):  # of the latter the bound alone, without the critic
         return "elbo", f"ELBO (nats per row{weighted})"
     if isinstance(objective, IWAE):
         return "bound", f"Bound of {objective.n_samples} draws (nats per row{weighted})"

@@ -44,11 +44,12 @@ class PointMass(Distribution):
     """All mass on one code loc (B, K): the posterior of a plain autoencoder. It has no density."""
 
     arg_constraints = {}
-    support = constraints.real_vector
+    support: Any = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, loc: Tensor) -> None:
+    def __init__(self, loc: Tensor, support: Any = constraints.real_vector) -> None:
         self.loc = loc
+        self.support = support  # of all codes that there can be
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
@@ -250,7 +251,7 @@ def _(q: MixtureSameFamily, order: Tensor, signs: Tensor) -> Distribution:
 
 @reordered.register
 def _(q: PointMass, order: Tensor, signs: Tensor) -> Distribution:
-    return PointMass(q.loc[..., order] * signs)
+    return PointMass(q.loc[..., order] * signs, q.support)
 
 
 @reordered.register

@@ -1,6 +1,6 @@
 """Objectives of training, and their short names."""
 
-from .adversarial import AAE, AVB, GAN
+from .adversarial import AAE, AVB, GAN, VAEGAN
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .autoencoders import AE, WAEMMD
 from .base import Objective
@@ -14,6 +14,7 @@ __all__ = [
     "GAN",
     "IWAE",
     "OBJECTIVES",
+    "VAEGAN",
     "WAEMMD",
     "Annealing",
     "CyclicalAnnealing",
@@ -29,4 +30,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "wae_mmd": WAEMMD,
     "avb": AVB,
     "gan": GAN,
+    "vae_gan": VAEGAN,
 }

@@ -18,6 +18,7 @@ estimates_kl             -                  bool                       compatibi
 takes_closed_form        -                  bool                       compatibility of parts     False
 needs_closed_form        -                  bool                       compatibility of parts     False
 uses_prior               -                  bool                       `sample`, compatibility    True
+generates                -                  bool                       compatibility, fitted prior  False
 is_row_wise              -                  bool                       distributed training       True
 warm_up                  -                  int                        early stopping             0
 at                       epoch              Objective                  each epoch                 the objective itself
@@ -25,6 +26,7 @@ annealed                 n_epochs           Objective                  `fit`, id
 auxiliary                n_features, width  nn.Module or None          the model, once            None
 auxiliary_loss           as `__call__`      dict, "auxiliary_loss"     steps of the critic        raises
 auxiliary_learning_rate  -                  float or None              the critic's optimizer     None
+betas                    -                  two floats or None         every optimizer            None
 check                    -                  None, or raises            `fit`, first               constraints
 =======================  =================  =========================  =========================  ====================
 """
@@ -97,8 +99,14 @@ class Objective(Component, ABC):
         Whether it does not work without one.
     uses_prior : bool
         Whether codes are drawn towards the prior, so that `sample` may draw from it.
+    generates : bool
+        Whether rows are drawn in training, x ~ p(x given z) with z ~ p(z): the likelihood's draws must be
+        differentiable, and the prior stays the one that they were drawn from.
     auxiliary_learning_rate : float or None
         Of the auxiliary module; None is the estimator's.
+    betas : pair of float or None
+        How much of the mean gradient and of the mean square Adam keeps at each step, for all groups; SGD takes the
+        first one as its momentum. None is the optimizer's own, 0.9 and 0.999.
     is_row_wise : bool
         Whether a row's loss is its own business. One that looks at the other rows of its batch needs them all in one
         process, and is refused with ``distributed=True``.
@@ -143,7 +151,9 @@ class Objective(Component, ABC):
     takes_closed_form = False
     needs_closed_form = False
     uses_prior = True
+    generates = False
     auxiliary_learning_rate: float | None = None
+    betas: tuple[float, float] | None = None
     is_row_wise = True
 
     @property

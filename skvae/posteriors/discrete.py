@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from scipy.stats import norm
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from .._utils.checks import POSITIVE
 from .._utils.compat import Interval
 from ..distributions.latent import OneHots, PointMass
 from ..families.base import uniform
 from ..priors.base import Prior
-from ..priors.fixed import UniformCategorical
+from ..priors.fixed import FINITE, UniformCategorical
 from .base import Head, HeadInit, Posterior
 from .conditioning import condition_location
 
@@ -22,9 +22,18 @@ __all__ = ["CategoricalPosterior", "Point"]
 
 
 class Point(Posterior):
-    """One code for each row and no noise, the encoder of plain autoencoders: short name "point".
+    r"""One code for each row and no noise, the encoder of plain autoencoders: short name "point".
 
-    It has no density, so no KL and no score: for objectives without a bound, such as AE, WAEMMD and AAE.
+    .. math:: z = t(x), \qquad z = low + (high - low)\, \Phi(t(x)) \text{ in a box},
+
+    with t the encoder's numbers, which are near standard normal at the start: so codes in a box begin near uniform. It
+    has no density, so no KL and no score: for objectives without a bound, such as AE, WAEMMD and AAE. Under a
+    `UniformPrior`, ``posterior="auto"`` is a point in the prior's box.
+
+    Parameters
+    ----------
+    low, high : float, optional
+        Ends of a box that codes cannot leave; without them they live on the line.
 
     See Also
     --------
@@ -41,31 +50,62 @@ class Point(Posterior):
     True
     >>> hasattr(vae, "score")
     False
+    >>> Z = vae.set_params(posterior=Point(low=0.0, high=1.0)).fit_transform(X)
+    >>> bool(0 < Z.min() < Z.max() < 1)
+    True
     """
 
     has_density = False
+    _parameter_constraints = {"low": [FINITE, None], "high": [FINITE, None]}
+
+    def __init__(self, low: float | None = None, high: float | None = None) -> None:
+        self.low = low
+        self.high = high
+
+    def check(self) -> None:
+        """Also that a box has two ends, `low` below `high`."""
+        super().check()
+        if len(self._box) == 1 or (self._box and self._box[0] >= self._box[1]):
+            raise ValueError(f"Point takes low < high, or neither. Got low={self.low!r}, high={self.high!r} instead.")
 
     def build(self, n_components: int) -> Head:
-        """The raw numbers are the code."""
-        return _PointHead(n_components, 0)
+        """The raw numbers are the code, or are taken into the box."""
+        return _PointHead(n_components, self._box)
+
+    @property
+    def _box(self) -> tuple[float, ...]:
+        """Its two ends; none without one."""
+        return tuple(float(end) for end in (self.low, self.high) if end is not None)
 
 
 class _PointHead(Head):
-    """Raw numbers (B, K) -> PointMass."""
+    """Raw numbers t (B, K) -> PointMass at t, or at low + (high - low) Phi(t)."""
 
     condition = staticmethod(condition_location)
 
+    def __init__(self, n_components: int, box: tuple[float, ...] = ()) -> None:
+        super().__init__(n_components, 0)
+        self.box = box
+
     def forward(self, raw: Tensor) -> Distribution:
-        """The raw numbers are the code."""
-        return PointMass(raw)
+        """The raw numbers are the code, or its quantiles in the box."""
+        if not self.box:
+            return PointMass(raw)
+        low, high = self.box
+        inside = constraints.independent(constraints.interval(low, high), 1)
+        return PointMass(low + (high - low) * uniform(raw), inside)
 
     def push(self, q: Any, u: Tensor) -> Tensor:
         """There is no noise to push."""
         return q.rsample(u.shape[:1])
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """The mean of the normal code."""
-        return projection, mean, np.eye(len(mean)), np.zeros_like(mean)
+        """The mean of the normal code is t; for t ~ N(0, 1), the line nearest to t is 6 (Phi(t) - 1/2) / sqrt(pi)."""
+        if not self.box:
+            return projection, mean, np.eye(len(mean)), np.zeros_like(mean)
+        low, high = self.box
+        slope = 6 / np.sqrt(np.pi) / (high - low)
+        return projection, mean, slope * np.eye(len(mean)), np.full_like(mean, -slope * (low + high) / 2)
 
 
 class CategoricalPosterior(Posterior):

@@ -23,7 +23,19 @@ from sklearn.datasets import load_iris
 from skorch.callbacks import Callback
 
 import skvae
-from skvae import AAE, ELBO, MLP, ConvNet, Gaussian, LinearAnnealing, MeanField, NormalMixture, Standard, VAETransformer
+from skvae import (
+    AAE,
+    ELBO,
+    GAN,
+    MLP,
+    ConvNet,
+    Gaussian,
+    LinearAnnealing,
+    MeanField,
+    NormalMixture,
+    Standard,
+    VAETransformer,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -131,7 +143,9 @@ VARIETY = {
     "point": ({"objective": "ae"}, IRIS),
     "critic": ({"objective": AAE(hidden_layer_sizes=(4,)), "prior": "uniform"}, IRIS),
     "implicit": ({"objective": "avb"}, IRIS),
-    "generator": ({"objective": "gan"}, IRIS),
+    "generator": ({"objective": GAN(betas=None, gradient_penalty=0.5)}, IRIS),
+    "bound and critic": ({"objective": "vae_gan"}, IRIS),
+    "box": ({"objective": "ae", "posterior": skvae.Point(0.0, 2.0)}, IRIS),
     "standard prior": ({"posterior": MeanField("logistic"), "prior": Standard(skvae.Logistic())}, IRIS),
     "networks": ({"hidden_layer_sizes": "auto", "encoder": MLP((4, 3)), "decoder": ConvNet((2, 2), channels=(2,)),
                   "scaling": "global"}, IRIS),

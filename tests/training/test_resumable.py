@@ -111,6 +111,7 @@ KINDS = {
     "aae": {"objective": "aae"},
     "avb": {"objective": "avb"},
     "gan": {"objective": "gan"},
+    "vae_gan": {"objective": "vae_gan"},
     "batch_norm": {"encoder": WithBatchNorm, "decoder": WithBatchNorm, "hidden_layer_sizes": "auto"},
     "laplace": {"posterior": "laplace"},
     "gamma": {"posterior": "gamma", "prior": "auto"},
