@@ -21,9 +21,10 @@ table = tumours.data.assign(diagnosis=tumours.target_names[tumours.target])
 train, test = train_test_split(table, stratify=table["diagnosis"], random_state=0)
 
 # %%
-# The thirty numbers are skewed and positive, the diagnosis is a string. ``scaling="quantile"`` transforms each column
-# towards the normal and back, so that synthetic columns have the shapes of the real ones. ``max_iter=0`` is the linear
-# model for comparison. ``sample`` gives a frame with the same columns, dtypes and decimals.
+# The thirty numbers are skewed and positive, the diagnosis is a string. ``sample`` maps the numbers of a trained model
+# to the distributions of the real columns; under ``scaling="quantile"`` the model itself sees columns that are
+# transformed towards the normal. ``max_iter=0`` is the linear model for comparison, which draws normal columns. All
+# give a frame with the same columns, dtypes and decimals.
 models = {
     "linear": VAETransformer(10, max_iter=0, random_state=0),
     "default": VAETransformer(10, random_state=0),
@@ -55,11 +56,11 @@ for name, rows in synthetic.items():
     print(f"{name:10} detection {detection(rows):.3f}, accuracy {accuracy(rows):.3f}")
 
 # %%
-# Rows of the linear model are easy to detect; those of transformed columns are not, and the detector is near guessing.
-# A forest that was trained on them is nearly as good as one that was trained on real rows.
+# Rows of the linear model are easy to detect; those of the others are less so, and a forest that was trained on them is
+# nearly as good as one that was trained on real rows.
 #
-# This does not guarantee privacy. A quantile map ends at the extremes of the table, and synthetic rows repeat these:
-# see the largest area error. Nothing here adds noise to prevent it.
+# This does not guarantee privacy. Synthetic columns end where the real ones end, and values that real rows share are
+# repeated. Nothing here adds noise to prevent it.
 SampleDisplay.from_estimator(
     models["quantile"], train, columns=["mean radius", "mean concavity", "area error", "diagnosis"], random_state=0
 )

@@ -17,6 +17,7 @@ from skvae import VAETransformer
 from skvae._storage import files
 from skvae._storage.limits import Budget, n_bytes
 from skvae._storage.seal import SEAL
+from skvae._storage.to_plain import OPTIONAL
 
 RSS = Path("/proc/self/clear_refs")
 MOST = 48 << 20  # bytes, for files of 20 kB; a gigabyte and more is what the numbers below ask for
@@ -108,7 +109,12 @@ def test_a_file_without_a_fit(change, tmp_path):
 
 
 def is_needed(path, state):
-    """Whether the place of a part shows without it; not that of parameters, which have defaults, and of extras."""
+    """Whether the place of a part shows without it; not that of parameters, which have defaults, and of extras.
+
+    Nor that of what only `sample` asks for, which some models do without.
+    """
+    if path[1:] in [(name,) for name in OPTIONAL]:
+        return False
     extras = {"parameters", "lower_bounds_", "lower_bound_", "converged_", "n_iter_", "precisions_", "ordered"}
     of_an_array = {"integer", "number_types"} if state["_learned"]["schema"]["names"] is None else set()
     return not (extras | of_an_array) & set(path[2:])
