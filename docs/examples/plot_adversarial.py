@@ -29,10 +29,10 @@ models = {
 # %%
 # The rows in gray and 500 draws of each model, in the plane of the three centres. The percentages are the share of the
 # draws nearest to each blob, and how many of all lie within four standard deviations of a centre, where 99 % of the
-# rows do. A VAE under N(0, I) draws rows between the blobs, since its prior has no gaps and its decoder is smooth; so
-# does the AAE, whose codes fill the prior. The critic of rows sees what lies between.
+# rows do. A VAE under N(0, I) draws rows between the blobs, since its prior has no gaps and its decoder is smooth. The
+# AAE has two layers and no noise in its codes, and draws fewer. A critic of rows sees what lies between.
 plane = PCA(2).fit(centers)
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.6), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(12, 2.8), sharex=True, sharey=True, layout="constrained")
 for axis, (name, model) in zip(axes, models.items(), strict=True):
     draws = model.sample(500, random_state=0)
     distance = np.linalg.norm(draws[:, None] - centers, axis=-1)
