@@ -1,5 +1,6 @@
 """What the estimators of this folder share: each fits a copy of a `VAETransformer` and does one job with it."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def default_estimator() -> VAETransformer:
     return VAETransformer(init="factor_analysis")
 
 
-class AroundTransformer(Documented):
+class AroundTransformer(Documented, ABC):
     """Base class of estimators around a copy of `estimator`, which is `estimator_` once it is fitted."""
 
     estimator: VAETransformer | None
@@ -52,6 +53,10 @@ class AroundTransformer(Documented):
         if any(name.startswith("estimator__") for name in params) and params.get("estimator", self.estimator) is None:
             params["estimator"] = default_estimator()
         return super().set_params(**params)
+
+    @abstractmethod
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit `estimator_` to the rows of X, and what the job needs beside it."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
