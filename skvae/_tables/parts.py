@@ -1,6 +1,6 @@
 """Tables of any kind cut and joined: some columns of them, further columns, further rows, without a marker."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +12,7 @@ from .cells import gone
 from .frames import Column, as_frame, replace_columns
 from .tables import array_on_host, as_array, columns_of
 
-__all__ = ["above", "beside", "free_name", "take_columns", "take_rows", "without_marker"]
+__all__ = ["above", "beside", "free_names", "names_of", "take_columns", "take_rows", "without_marker"]
 
 
 def take_columns(X: Any, positions: Collection[int]) -> Any:
@@ -32,14 +32,21 @@ def take_rows(X: Any, positions: np.ndarray) -> Any:
     return [X[i] for i in positions] if isinstance(X, (list, tuple)) else X[positions]
 
 
-def free_name(X: Any, name: str) -> Any:
-    """A name that no column of a frame has yet, of the kind that they have: a string, or the next number."""
-    names = [] if (frame := as_frame(X)) is None else list(frame.columns)
-    if names and all(isinstance(own, Integral) for own in names):
-        return max(names) + 1
-    while name in names:
-        name += "_"
-    return name
+def names_of(X: Any) -> list:
+    """The names of the columns of a frame; none of another table."""
+    return [] if (frame := as_frame(X)) is None else list(frame.columns)
+
+
+def free_names(taken: list, wanted: Sequence[str]) -> list:
+    """Names like the wanted ones, each one that is not taken; the next numbers, where those that are taken are such."""
+    if taken and all(isinstance(own, Integral) for own in taken):
+        return [max(taken) + 1 + k for k in range(len(wanted))]
+    free: list[str] = []
+    for name in wanted:
+        while name in taken or name in free:
+            name += "_"
+        free.append(name)
+    return free
 
 
 def beside(X: Any, columns: dict[Any, np.ndarray]) -> Any:
@@ -50,9 +57,24 @@ def beside(X: Any, columns: dict[Any, np.ndarray]) -> Any:
         return _frame_beside(frame, columns)
     new = np.column_stack(list(columns.values()))
     if sparse.issparse(X):
-        return sparse.hstack([X, new], format="csr", dtype=X.dtype)
+        return sparse.hstack([X, new], format="csr", dtype=_dtype_beside(X.dtype, new))
     X = array_on_host(X)
-    return np.hstack([X, new.astype(object if X.dtype == object else np.result_type(X.dtype, np.int8))])
+    dtype = _dtype_beside(X.dtype, new)
+    return np.hstack([X.astype(dtype, copy=False), new.astype(dtype)])
+
+
+def _dtype_beside(dtype: np.dtype, new: np.ndarray) -> np.dtype:
+    """The dtype that holds cells of `dtype` and new numbers or bools, which are 0 and 1 beside bools, too.
+
+    Whole numbers count with the bits that they need, so that float32 stays float32 beside numbers of classes.
+    """
+    if dtype.kind in "OU":
+        return np.dtype(object)
+    if new.dtype.kind == "b":
+        return np.dtype(np.int8) if dtype.kind == "b" else dtype
+    if new.dtype.kind in "iu":
+        return np.result_type(dtype, np.min_scalar_type(new.min()), np.min_scalar_type(new.max()))
+    return np.result_type(dtype, new.dtype)
 
 
 def _frame_beside(frame: Any, columns: dict[Any, np.ndarray]) -> Any:
@@ -65,11 +87,26 @@ def _frame_beside(frame: Any, columns: dict[Any, np.ndarray]) -> Any:
 
 
 def above(X: Any, Y: Any) -> Any:
-    """The rows of X and below them those of Y, a dense table of the same columns; arrays keep the dtype of X."""
+    """The rows of X and below them those of Y, a dense table of the same columns.
+
+    Arrays keep the dtype of X: numbers that are beyond its whole ones become its lowest and highest.
+    """
     if (frame := as_frame(X)) is not None:
         return _frame_above(frame, Y)
     X, Y = array_on_host(X), np.asarray(Y)
-    return np.concatenate([X, np.rint(Y) if X.dtype.kind in "iub" else Y]).astype(X.dtype)
+    return np.concatenate([X, _whole(Y, X.dtype) if X.dtype.kind in "iub" else Y]).astype(X.dtype)
+
+
+def _whole(Y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers rounded to a dtype of integers or bools, within its limits."""
+    rounded = np.rint(Y)
+    if dtype.kind == "b":
+        return rounded.astype(bool)
+    limits = np.iinfo(dtype)
+    is_above = rounded >= limits.max  # as a float the highest may be one more than itself, such as 2^63
+    whole = np.where(is_above, 0, np.maximum(rounded, limits.min)).astype(dtype)
+    whole[is_above] = limits.max
+    return whole
 
 
 def _frame_above(frame: Any, below: Any) -> Any:
@@ -99,18 +136,29 @@ def without_marker(X: Any, marker: Any) -> Any:
     X = array_on_host(X)
     for column in columns_of(X, None):
         _refuse_missing(column, marker)
-    if X.dtype != object and isinstance(marker, str):
+    if X.dtype.kind in "OU":
+        cells = X.astype(object)
+        cells[_is_marked(cells.ravel(), marker).reshape(cells.shape)] = None
+        return cells
+    if isinstance(marker, str):
         raise ValueError(f"missing_values={marker!r} is a string, but X holds numbers. Give a number, or np.nan.")
-    cells = X.astype(np.float64 if X.dtype.kind in "iub" else X.dtype)
-    cells[np.equal(X, marker).astype(bool)] = np.nan if cells.dtype.kind == "f" else None
+    if X.dtype.kind == "b":
+        return X
+    cells = X.astype(np.float64 if X.dtype.kind in "iu" else X.dtype)
+    cells[np.equal(X, marker)] = np.nan
     return cells
+
+
+def _is_marked(cells: np.ndarray, marker: Any) -> np.ndarray:
+    """Which Python values (n,) are the marker; the numbers 0 and 1 are not False and True."""
+    return np.fromiter((not isinstance(c, (bool, np.bool_)) and c == marker for c in cells), bool, len(cells))
 
 
 def _unmarked(column: Column, marker: Any) -> Any:
     """The native column without the marker, or None where it does not hold it."""
     _refuse_missing(column, marker)
     cells = column.cells()
-    is_marked = np.fromiter((type(c) is not bool and c == marker for c in cells), bool, len(cells))
+    is_marked = _is_marked(cells, marker)
     if not is_marked.any():
         return None
     cells[is_marked] = None

@@ -1,14 +1,15 @@
 """What the estimators of this folder share: each fits a copy of a `VAETransformer` and does one job with it."""
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Tags
 
-from .._inference.fitted import fitted_of
 from .._utils.documented import Documented
+from ..components import Parts
 from ..estimator import VAETransformer
 
 __all__ = ["AroundTransformer", "ColumnsOfModel", "default_estimator"]
@@ -83,10 +84,10 @@ class AroundTransformer(Documented, ABC):
         model = self._model().set_params(**parameters)
         if model.random_state is None:
             model.set_params(random_state=seed)
-        model.fit(X)
-        for reason in filter(None, map(fitted_of(model).parts.lacks, needs)):
+        parts = Parts.of({f.name: getattr(model, f.name) for f in fields(Parts)})
+        for reason in filter(None, map(parts.lacks, needs)):
             raise ValueError(f"The 'estimator' parameter of {type(self).__name__} lacks what this job needs. {reason}")
-        return model
+        return model.fit(X)
 
 
 class ColumnsOfModel:

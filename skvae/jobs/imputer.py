@@ -14,7 +14,7 @@ from .._tables import decoding, encoding
 from .._tables.assignment import position
 from .._tables.frames import as_frame
 from .._tables.intake import as_table
-from .._tables.parts import beside, take_columns, without_marker
+from .._tables.parts import beside, free_names, names_of, take_columns, without_marker
 from .._tables.schema import Schema
 from .._utils.arrays import on_host
 from .._utils.checks import check_count, check_parameters
@@ -50,6 +50,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         Limits of imputed numbers; observed ones may lie outside. A single number is for all columns of numbers.
     add_indicator : bool, default=False
         Whether columns "missingindicator_..." say which cells were missing, for columns with missing cells in `fit`.
+        In a frame whose names are numbers they have the next numbers.
     keep_empty_features : bool, default=False
         Whether columns without any observed cell in `fit` are kept, as zeros where they hold numbers. They are dropped
         otherwise. A column that has no type either, such as one of None alone, is kept as it is.
@@ -175,9 +176,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         check_parameters(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
         seed = draw_seed(self.random_state)
         X = without_marker(as_table(X), self.missing_values)
+        limits = _limits(Schema.learn(X, self._model().categorical_features), self.min_value, self.max_value)
         model = self._fitted_model(X, seed, needs=("codes",))
         schema = fitted_of(model).schema
-        limits = _limits(schema, self.min_value, self.max_value)
         is_missing = encoding.missing(schema, on_host(X))
         self.estimator_, self.seed_, self.limits_ = model, seed, limits
         self.empty_features_ = np.flatnonzero(is_missing.all(0))
@@ -286,8 +287,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
             imputed = decoding.fill(schema, imputed, wanted, where, supports)
         if len(self._positions()) < len(schema.kinds):
             imputed = take_columns(imputed, self._positions())
-        names = self._indicator_names(super().get_feature_names_out())
-        return beside(imputed, dict(zip(names, is_missing.T[self.indicator_features_], strict=False)))
+        if not self.add_indicator:
+            return imputed
+        names = free_names(names_of(imputed), self._indicator_names(super().get_feature_names_out()))
+        return beside(imputed, dict(zip(names, is_missing.T[self.indicator_features_], strict=True)))
 
     def _positions(self) -> list[int]:
         """The columns that are kept."""
@@ -295,7 +298,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         return [d for d in range(self.n_features_in_) if d not in dropped]
 
     def _indicator_names(self, names: np.ndarray) -> list[str]:
-        """The names of the indicators, of all names (D,) of columns."""
+        """The names that the indicators have unless these are taken, of all names (D,) of columns."""
         return [f"missingindicator_{names[d]}" for d in self.indicator_features_] if self.add_indicator else []
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -326,7 +329,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         array(['x0', 'x1', 'missingindicator_x1'], dtype=object)
         """
         names = super().get_feature_names_out(input_features)
-        return np.array([*names[self._positions()], *self._indicator_names(names)], dtype=object)
+        kept = names[self._positions()].tolist()
+        return np.array([*kept, *free_names(kept, self._indicator_names(names))], dtype=object)
 
 
 def _limits(schema: Schema, min_value: Any, max_value: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -5,13 +5,15 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._tables import encoding
-from .._tables.cells import gone
+from .._tables.cells import gone, kinds_of
+from .._tables.frames import Column
 from .._tables.intake import as_table
-from .._tables.parts import beside, free_name, take_columns, take_rows, without_marker
+from .._tables.parts import beside, free_names, names_of, take_columns, take_rows, without_marker
 from .._tables.schema import Schema
 from .._utils.arrays import on_host
 from .._utils.checks import check_parameters
@@ -27,6 +29,7 @@ _OTHER_NUMBER = (
     "The analysis gives another number of estimates for another table, such as where rows drawn with replacement lack "
     "a level or a class. Give a OneHotEncoder its categories, or an analysis that gives the variances as well."
 )
+_MOST_DRAWS_OF_ROWS = 100
 _SEVERAL = Interval(Integral, 2, None, closed="left")
 _CONSTRAINTS = {
     "imputer": [VAEImputer, None],
@@ -65,7 +68,7 @@ def multiple_imputation(
         or what a function of (X, y), or of X alone where there is no y, gives: numbers, such as
         ``cross_val_score(model, X, y).mean()``, or a pair of numbers and their variances in a complete table.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows with missing cells.
+        Rows with missing cells. A CSR becomes an ndarray where y holds classes.
     y : array-like of shape (n_samples,), optional
         The target. Numbers may be missing and are imputed, too; where `analysis` is a classifier, or y holds strings or
         bools, these are classes, and all are known.
@@ -85,13 +88,14 @@ def multiple_imputation(
     -------
     PooledEstimates
         Estimates, standard errors, degrees of freedom by Barnard & Rubin (1999), intervals. The complete table is taken
-        to leave n - p degrees of freedom for p estimates.
+        to leave n - p degrees of freedom, at least 1, for the p coefficients of an estimator, and n - 1 for what a
+        function gives.
 
     Raises
     ------
     ValueError
-        Bad parameters or tables, a column without any observed cell, classes that are missing, or an analysis that
-        gives another number of estimates for another table.
+        Bad parameters or tables, a column without any observed cell or with so few that rows drawn with replacement
+        have none, classes that are missing, or an analysis that gives another number of estimates for another table.
 
     See Also
     --------
@@ -137,11 +141,15 @@ def multiple_imputation(
     if len({len(q) for q, _ in found}) > 1:
         raise ValueError(_OTHER_NUMBER)
     q, u = zip(*found, strict=True)
-    return pool_estimates(q, u, X.shape[0] - len(q[0]), _names(analysis, *tables[0], len(q[0])))
+    used = len(q[0]) if hasattr(analysis, "fit") else 1
+    return pool_estimates(q, u, max(X.shape[0] - used, 1), _names(analysis, *tables[0], len(q[0])))
 
 
 def _is_class(analysis: Any, y: np.ndarray | None) -> bool:
-    return y is not None and (y.dtype.kind not in "iuf" or (hasattr(analysis, "fit") and is_classifier(analysis)))
+    """Whether y holds classes: of a classifier it does, else unless all that is there are numbers."""
+    if y is None or (hasattr(analysis, "fit") and is_classifier(analysis)):
+        return y is not None
+    return not kinds_of(y.tolist()) <= {"real"}
 
 
 def _completed(
@@ -157,30 +165,52 @@ def _completed(
     model = default_estimator() if imputer.estimator is None else imputer.estimator
     schema = Schema.learn(X, model.categorical_features)
     D = len(schema.kinds)
-    if (is_empty := encoding.missing(schema, on_host(X)).all(0)).any():
-        names = [schema.label(d) for d in np.flatnonzero(is_empty).tolist()]
-        raise ValueError(f"Columns {names} have no observed cell, so that nothing can be estimated of them. Drop them.")
+    names, observed = [schema.label(d) for d in range(D)], ~encoding.missing(schema, on_host(X))
     imputer = clone(imputer).set_params(missing_values=np.nan, keep_empty_features=True, add_indicator=False)
     table = X
     if y is not None:
         check_consistent_length(X, y)
-        table = beside(X, {free_name(X, "y"): _class_numbers(y) if is_class else y.astype(np.float64)})
+        numbers = _class_numbers(y) if is_class else Column(y, "y").numbers()
+        table = X.toarray() if is_class and sparse.issparse(X) else X  # a CSR has no categories
+        table = beside(table, {free_names(names_of(X), ["y"])[0]: numbers})
+        names, observed = [*names, "y"], np.column_stack([observed, ~np.isnan(numbers)])
         imputer.set_params(estimator__categorical_features=[*schema.levels, *([D] if is_class else [])])
-    for completed in _drawn(imputer, table, n_draws, bootstrap, rng):
+    if not observed.any(0).all():
+        empty = [names[d] for d in np.flatnonzero(~observed.any(0)).tolist()]
+        raise ValueError(f"Columns {empty} have no observed cell, so that nothing can be estimated of them. Drop them.")
+    by_copies = _drawn_by_copies(imputer, table, n_draws, names, observed, rng)
+    for completed in by_copies if bootstrap else _drawn_by_one(imputer, table, n_draws, rng):
         y_m = y if y is None or is_class else encoding.encode(Schema.learn(completed), completed)[:, D]
         yield take_columns(completed, range(D)), y_m
 
 
-def _drawn(imputer: VAEImputer, table: Any, n_draws: int, bootstrap: bool, rng: np.random.Generator) -> Iterator[Any]:
-    """Tables of draws: each by a copy of the imputer, fitted to rows drawn with replacement, or all by one copy."""
-    if not bootstrap:
-        seed, seed_of_draws = rng.integers(2**32, size=2).tolist()
-        yield from imputer.set_params(random_state=seed).fit(table).draw(table, n_draws, seed_of_draws)
-        return
-    n = table.shape[0]
+def _drawn_by_one(imputer: VAEImputer, table: Any, n_draws: int, rng: np.random.Generator) -> Iterator[Any]:
+    """Tables of draws, all by one imputer."""
+    seed, seed_of_draws = rng.integers(2**32, size=2).tolist()
+    yield from imputer.set_params(random_state=seed).fit(table).draw(table, n_draws, seed_of_draws)
+
+
+def _drawn_by_copies(
+    imputer: VAEImputer, table: Any, n_draws: int, names: list, observed: np.ndarray, rng: np.random.Generator
+) -> Iterator[Any]:
+    """Tables of draws, each by a copy of the imputer, fitted to rows drawn with replacement."""
     for seed in rng.integers(2**32, size=n_draws).tolist():
-        rows = take_rows(table, rng.integers(n, size=n))
+        rows = take_rows(table, _rows_with_replacement(names, observed, rng))
         yield clone(imputer).set_params(random_state=seed).fit(rows).draw(table, 1, seed)[0]
+
+
+def _rows_with_replacement(names: list, observed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Positions of rows (n,), drawn until each column has an observed cell among them, of `observed` (n, D)."""
+    n = len(observed)
+    for _ in range(_MOST_DRAWS_OF_ROWS):
+        rows = rng.integers(n, size=n)
+        if observed[rows].any(0).all():
+            return rows
+    rare = [names[d] for d in np.flatnonzero(observed.sum(0) == observed.sum(0).min()).tolist()]
+    raise ValueError(
+        f"Columns {rare} have so few observed cells that rows drawn with replacement have none of some column. Drop "
+        "them, or set bootstrap=False."
+    )
 
 
 def _class_numbers(y: np.ndarray) -> np.ndarray:
@@ -195,6 +225,11 @@ def _with_variances(
     """Estimates from a complete table and their variances, (P,) each: as given, or over rows drawn with replacement."""
     found = _estimated(analysis, X, y)
     if isinstance(found, tuple):
+        if len(found) != 2:
+            raise ValueError(
+                f"The analysis gave a tuple of {len(found)}, which must be a pair of estimates and their variances. "
+                "Give estimates alone as a list or an array."
+            )
         q, u = (np.asarray(part, dtype=np.float64).ravel() for part in found)
         return q, u
     n = X.shape[0]
@@ -223,14 +258,18 @@ def _last_step(fitted: Any) -> Any:
 
 
 def _names(analysis: Any, X: Any, y: np.ndarray | None, n_estimates: int) -> list[str] | None:
-    """Names of the coefficients; None of the numbers of a function, and of the coefficients of several classes."""
+    """Names of the coefficients; None of the numbers of a function, and of the coefficients of several classes.
+
+    Behind a step that does not name its columns these are x0, x1, ..., in the order of the last step.
+    """
     if not hasattr(analysis, "fit"):
         return None
     fitted = clone(analysis).fit(X, y)
-    before = fitted[:-1] if hasattr(fitted, "steps") else None
-    if before is not None and len(before):
-        columns = list(before.get_feature_names_out())
-    else:
-        columns = list(getattr(_last_step(fitted), "feature_names_in_", [f"x{d}" for d in range(X.shape[1])]))
+    columns: Any = getattr(fitted, "feature_names_in_", [f"x{d}" for d in range(X.shape[1])])
+    if hasattr(fitted, "steps"):
+        try:
+            columns = fitted[:-1].get_feature_names_out(columns)
+        except AttributeError:  # a step, or one inside it, without get_feature_names_out
+            columns = [f"x{d}" for d in range(n_estimates - 1)]
     names = ["intercept", *columns]
     return names if len(names) == n_estimates else None

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._tables.cells import gone
 from .._tables.intake import as_table
-from .._tables.parts import above, beside, free_name, take_columns, take_rows
+from .._tables.parts import above, beside, free_names, names_of, take_columns, take_rows
 from .._tables.schema import Schema
 from .._tables.validation import validated
 from .._utils.arrays import on_host
@@ -195,7 +195,7 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
         is_list, labels = isinstance(X, list), y
         X, schema, classes, code, to_make = self._checked(X, y)
         seed, D = draw_seed(self.random_state), len(schema.kinds)
-        table, categories = beside(X, {free_name(X, "class"): code}), [*schema.levels, D]
+        table, categories = beside(X, {free_names(names_of(X), ["class"])[0]: code}), [*schema.levels, D]
         model = self._fitted_model(table, seed, categorical_features=categories, conditions=[D])
         first = np.unique(code, return_index=True)[1]  # a row of each class, for its label
         made = np.repeat(first, [to_make.get(c, 0) for c in classes])

@@ -26,7 +26,7 @@ from .._utils.compat import Interval
 
 __all__ = ["PooledEstimates", "pool_estimates"]
 
-_SHARE = Interval(Real, 0, 1, closed="neither")
+_CONSTRAINTS = {"complete_df": [Interval(Real, 0, None, closed="neither"), None]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,8 @@ def pool_estimates(
     variances : array-like of the same shape
         Their squared standard errors, each as if its table were complete.
     complete_df : float, optional
-        Degrees of freedom that the complete table would leave, such as n - p of a regression (Barnard & Rubin 1999).
+        Degrees of freedom, above 0, that the complete table would leave, such as n - p of a regression (Barnard & Rubin
+        1999).
         By default so many that they do not matter.
     names : sequence of str, optional
         What is estimated.
@@ -203,7 +204,7 @@ def pool_estimates(
     Raises
     ------
     ValueError
-        Fewer than two tables, other shapes, or variances that are negative.
+        Fewer than two tables, other shapes, variances that are negative, or another number of names.
 
     See Also
     --------
@@ -221,6 +222,7 @@ def pool_estimates(
     >>> pooled.degrees_of_freedom.round(1), pooled.missing_information.round(2)
     (array([8.8]), array([0.32]))
     """
+    check_parameters(_CONSTRAINTS, {"complete_df": complete_df}, "pool_estimates")
     q, u = np.asarray(estimates, dtype=np.float64), np.asarray(variances, dtype=np.float64)
     if q.shape != u.shape or q.ndim not in (1, 2) or len(q) < 2:
         raise ValueError(
@@ -230,6 +232,8 @@ def pool_estimates(
     if not (np.isfinite(q).all() and (u >= 0).all() and np.isfinite(u).all()):
         raise ValueError("estimates and variances must be finite, and variances not negative.")
     q, u = q.reshape(len(q), -1), u.reshape(len(u), -1)
+    if names is not None and len(names) != q.shape[1]:
+        raise ValueError(f"names has {len(names)} entries, and there are {q.shape[1]} estimates of each table.")
     within, between = u.mean(0), q.var(0, ddof=1)
     share = _share(within, between, len(q))
     inverse = np.square(share) / (len(q) - 1)

@@ -291,3 +291,37 @@ def test_other_columns_are_refused(mixed, wine):
         VAEImputer(LINEAR).fit(wine).transform(load_iris().data)
     with pytest.raises(ValueError, match=r"The 'n_draws' parameter of VAEImputer.draw"):
         imputer.draw(mixed, 0)
+
+
+def test_markers_in_arrays_of_strings_and_of_bools():
+    """A string among strings, and 0 and 1, which are not False and True."""
+    X = np.array([["a", "b"], ["?", "b"], ["a", "b"], ["a", "?"]])
+    filled = VAEImputer(LINEAR, missing_values="?", random_state=0).fit_transform(X)
+    assert filled.tolist() == [["a", "b"]] * 4
+    mixed = np.array([[False, 0.0], [True, 2.0], [True, 3.0], [False, 4.0]], dtype=object)
+    filled = VAEImputer(LINEAR, missing_values=0, random_state=0).fit_transform(mixed)
+    assert filled[:, 0].tolist() == [False, True, True, False]
+    assert filled[0, 1] > 1
+
+
+@pytest.mark.parametrize(
+    ("imputer", "message"),
+    [
+        (VAEImputer(VAETransformer(objective="gan")), "lacks what this job needs"),
+        (VAEImputer(min_value=3, max_value=2), "min_value must be below max_value"),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(imputer, message, wine, monkeypatch):
+    monkeypatch.setattr(VAETransformer, "fit", lambda *_: pytest.fail("trained first"))
+    with pytest.raises(ValueError, match=message):
+        imputer.fit(wine)
+
+
+def test_names_of_indicators_are_free():
+    frame = pd.DataFrame({0: [1.0, np.nan, 2.0, 3.0], 1: [1.0, 2.0, np.nan, 3.0]})
+    filled = VAEImputer(LINEAR, add_indicator=True, random_state=0).fit_transform(frame)
+    assert filled.columns.tolist() == [0, 1, 2, 3]
+    taken = frame.set_axis(["a", "missingindicator_a"], axis=1)
+    imputer = VAEImputer(LINEAR, add_indicator=True, random_state=0).fit(taken)
+    names = ["a", "missingindicator_a", "missingindicator_a_", "missingindicator_missingindicator_a"]
+    assert imputer.transform(taken).columns.tolist() == imputer.get_feature_names_out().tolist() == names

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from scipy.stats import t as student_t
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from skvae import VAEImputer, VAETransformer, multiple_imputation, pool_estimates
@@ -82,6 +83,19 @@ def test_bad_estimates(q, u, message):
         pool_estimates(q, u)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"complete_df": 0}, "The 'complete_df' parameter of pool_estimates"),
+        ({"complete_df": np.nan}, "The 'complete_df' parameter of pool_estimates"),
+        ({"names": ["a", "b"]}, "names has 2 entries, and there are 1 estimates"),
+    ],
+)
+def test_bad_options_of_pooling(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pool_estimates([1.0, 2.0], [1.0, 1.0], **arguments)
+
+
 # ---------------------------------------------------------------- analyses
 
 
@@ -93,10 +107,11 @@ def test_complete_tables_give_the_estimates_themselves():
     pooled = multiple_imputation(least_squares, X, y, imputer=QUICK, n_draws=2, random_state=0)
     np.testing.assert_allclose(pooled.estimates, exact)
     np.testing.assert_allclose(pooled.standard_errors, np.sqrt(variance))
-    np.testing.assert_allclose(pooled.degrees_of_freedom, 57 * 58 / 60)
+    np.testing.assert_allclose(pooled.degrees_of_freedom, 59 * 60 / 62)
     drawn = multiple_imputation(LinearRegression(), X, y, imputer=QUICK, n_draws=2, n_resamples=200, random_state=0)
     np.testing.assert_allclose(drawn.estimates, exact)
     assert drawn.names == ("intercept", "x0", "x1")
+    np.testing.assert_allclose(drawn.degrees_of_freedom, 57 * 58 / 60)
     # 400 resamples: 4 % error of a standard error, and the bootstrap's own bias of some (n - p) / n
     np.testing.assert_allclose(drawn.standard_errors, np.sqrt(variance), rtol=0.25)
 
@@ -152,6 +167,51 @@ def test_a_target_with_missing_numbers_is_imputed():
     assert (np.abs(pooled.estimates - [0, 0.5, 1]) < 5 * pooled.standard_errors).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int64, bool])
+def test_a_real_target_stays_as_it_is_beside_whole_numbers(dtype):
+    """Of the target, and of its missing cells: as integers y = 0.3 would be 0, and NaN the lowest of them all."""
+    X = np.random.default_rng(0).integers(0, 2, (60, 2)).astype(dtype)
+    y = 0.3 + 0.1 * X[:, 0]
+    options = {"imputer": QUICK, "n_draws": 2, "random_state": 0}
+    pooled = multiple_imputation(LinearRegression(), X, np.where(np.arange(60) == 7, np.nan, y), **options)
+    np.testing.assert_allclose(pooled.estimates, [0.3, 0.1, 0], atol=0.02)
+
+
+def test_a_target_of_objects_that_are_numbers():
+    X, y = regression(60, seed=2)
+    holes = [None if i == 3 else value for i, value in enumerate(y.tolist())]
+    options = {"imputer": QUICK, "n_draws": 2, "random_state": 0}
+    of_objects, of_floats = (
+        multiple_imputation(least_squares, X, np.array(holes, dtype=dtype), **options) for dtype in (object, float)
+    )
+    np.testing.assert_array_equal(of_objects.estimates, of_floats.estimates)
+
+
+def test_rows_with_replacement_hold_a_cell_of_every_column():
+    """Of one observed cell a third of the resamples have none, and a model of them knows nothing of the column."""
+    X, y = regression(40, seed=0)
+    X[:, 1] = np.where(np.arange(40) == 5, 7.0, np.nan)
+    means = multiple_imputation(
+        lambda X: X[:, 1].mean(), np.column_stack([X, y]), imputer=QUICK, n_draws=10, n_resamples=2, random_state=0
+    )
+    assert means.estimates[0] == pytest.approx(7)
+    assert means.between[0] == pytest.approx(0)
+    X = np.where(np.eye(40, dtype=bool), 1.0, np.nan)
+    with pytest.raises(ValueError, match=r"Columns \['x0', .* have so few observed cells"):
+        multiple_imputation(lambda X: X.mean(), X, imputer=QUICK, n_draws=2)
+
+
+def test_steps_without_names_and_sparse_tables_of_classes():
+    X = np.random.default_rng(0).integers(0, 3, (80, 2)).astype(np.float64)
+    y = np.where(X[:, 0] + np.arange(80) % 2 > 1, "yes", "no")
+    options = {"imputer": QUICK, "n_draws": 2, "n_resamples": 2, "random_state": 0}
+    model = make_pipeline(FunctionTransformer(np.log1p), LinearRegression())
+    assert multiple_imputation(model, X, X[:, 0], **options).names == ("intercept", "x0", "x1")
+    assert multiple_imputation(make_pipeline(LinearRegression()), X, X[:, 0], **options).names[1:] == ("x0", "x1")
+    dense, of_csr = (multiple_imputation(LogisticRegression(), X_, y, **options) for X_ in (X, sparse.csr_array(X)))
+    np.testing.assert_allclose(of_csr.estimates, dense.estimates)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -163,6 +223,8 @@ def test_a_target_with_missing_numbers_is_imputed():
         ({"y": [None, *["a", "b"] * 24, "a"]}, ValueError, "y has rows without a class"),
         ({"y": np.zeros(49)}, ValueError, "inconsistent numbers of samples"),
         ({"analysis": lambda X, y: np.unique(X[:, 0])}, ValueError, "gives another number of estimates"),
+        ({"analysis": lambda X, y: (1.0, 2.0, 3.0)}, ValueError, "gave a tuple of 3, which must be a pair"),
+        ({"y": np.full(50, np.nan)}, ValueError, r"Columns \['y'\] have no observed cell"),
     ],
 )
 def test_bad_input(arguments, error, message):
