@@ -139,7 +139,7 @@ class AnomalyDisplay:
             vae, X = vae_behind(estimator, X, "codes", "score", caller=cls.__name__)
             scores, offset = on_host(vae.score_samples(X)), None
             of_cells = on_host(vae.score_columns(X)).astype(np.float64)
-            surprise = median_of_columns(of_cells) - of_cells
+            surprise = median_of_columns(of_cells, np.ones(len(of_cells))) - of_cells
         rarest = np.argsort(scores, kind="stable")[:n_rows]
         index = X.index if hasattr(X, "iloc") else range(len(scores))
         columns, shown, numbers = columns_of(fitted_of(vae)), surprise[rarest], numbers_of(vae, X)[rarest]

@@ -69,7 +69,9 @@ class AroundTransformer(Documented, ABC):
         """An unfitted copy of the estimator, or the default one."""
         return default_estimator() if self.estimator is None else clone(self.estimator)
 
-    def _fitted_model(self, X: Any, seed: int, needs: tuple[str, ...] = (), **parameters: Any) -> VAETransformer:
+    def _fitted_model(
+        self, X: Any, seed: int, needs: tuple[str, ...] = (), sample_weight: Any = None, **parameters: Any
+    ) -> VAETransformer:
         """A copy of the estimator that is fitted to X; it has the seed where it has none of its own.
 
         Parameters
@@ -78,6 +80,7 @@ class AroundTransformer(Documented, ABC):
         seed : int
         needs : tuple of {"codes", "score"}
             What the job asks of the model.
+        sample_weight : array-like (n,) or None
         **parameters : dict
             Parameters of the estimator that the job sets.
         """
@@ -87,7 +90,7 @@ class AroundTransformer(Documented, ABC):
         parts = Parts.of({f.name: getattr(model, f.name) for f in fields(Parts)})
         for reason in filter(None, map(parts.lacks, needs)):
             raise ValueError(f"The 'estimator' parameter of {type(self).__name__} lacks what this job needs. {reason}")
-        return model.fit(X)
+        return model.fit(X, sample_weight=sample_weight)
 
 
 class ColumnsOfModel:

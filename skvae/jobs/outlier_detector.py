@@ -12,7 +12,7 @@ from .._inference.fitted import fitted_of
 from .._tables import decoding, encoding
 from .._tables.intake import as_table
 from .._utils.arrays import on_host
-from .._utils.checks import COUNT, check_parameters
+from .._utils.checks import COUNT, check_parameters, check_weight
 from .._utils.compat import Interval, StrOptions
 from .._utils.random import draw_seed
 from ..estimator import VAETransformer
@@ -24,12 +24,30 @@ _N_SPREADS = 3.0
 _QUARTILE = float(norm.ppf(0.75))  # of the standard normal distribution
 
 
-def _lower_fence(scores: np.ndarray) -> float:
-    r"""The median of scores (n,) less three standard deviations, as the lower half of them has it.
+def _counts(weight: np.ndarray) -> np.ndarray:
+    """Weights (n,) as numbers of copies: as they are, unless they sum to less than the rows that have one."""
+    return weight * max(1.0, np.count_nonzero(weight) / weight.sum())
+
+
+def _quantiles(x: np.ndarray, levels: Any, weight: np.ndarray) -> np.ndarray:
+    """The quantiles of numbers x (n,), each of which is there as many times as its weight (n,) says; see np.quantile.
+
+    The copies fill the ranks from 0 to their number in order, and a quantile lies between those of two ranks.
+    """
+    order = np.argsort(x)
+    ends = np.cumsum(_counts(weight)[order])
+    rank = np.multiply(levels, ends[-1] - 1)
+    below, above = np.floor(rank), np.minimum(np.floor(rank) + 1, ends[-1] - 1)
+    low, high = (x[order][np.searchsorted(ends, k, side="right")] for k in (below, above))
+    return low + (rank - below) * (high - low)
+
+
+def _lower_fence(scores: np.ndarray, weight: np.ndarray) -> float:
+    r"""The median of scores (n,) of weights (n,) less three standard deviations, as the lower half of them has it.
 
     .. math:: m - 3 \, (m - q_{1/4}) / \Phi^{-1}(3/4)
     """
-    quartile, m = np.quantile(scores, [0.25, 0.5])
+    quartile, m = _quantiles(scores, [0.25, 0.5], weight)
     return float(m - _N_SPREADS * (m - quartile) / _QUARTILE)
 
 
@@ -73,7 +91,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         The median over the training rows of each column of `VAETransformer.score_columns`; NaN for `conditions` and
         for columns without any value.
     n_samples_fit_ : int
-        Number of training rows.
+        Number of training rows; with weights their sum, but at least the number of rows that have one.
     n_features_in_ : int
         D, the number of columns of X.
     feature_names_in_ : ndarray of str
@@ -125,7 +143,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         self.n_importance_samples = n_importance_samples
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "VAEOutlierDetector":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEOutlierDetector":
         """Fit the model to the rows of X, and the threshold to their scores.
 
         The scores are those that `score_samples` gives the same rows later.
@@ -136,6 +154,9 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
             Rows; cells may be missing, and some rows may be outliers.
         y : Ignored
             Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows, for the model, its typical cells and the threshold; an integer weight
+            equals that many copies of the row.
 
         Returns
         -------
@@ -162,13 +183,16 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         """
         check_parameters(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
         X = as_table(X)
-        model = self._fitted_model(X, draw_seed(self.random_state), needs=("codes", "score"))
-        cells, is_lacking = _cells(model, X, n_fitted=0)
-        typical = median_of_columns(cells)
-        scores = _scores(model, X, cells, is_lacking, typical, self.n_importance_samples)
+        model = self._fitted_model(X, draw_seed(self.random_state), ("codes", "score"), sample_weight)
+        bound = _bound(model, X, self.n_importance_samples)
+        weight = np.ones(len(bound)) if sample_weight is None else _counts(check_weight(sample_weight, len(bound)))
+        n = round(weight.sum())
+        cells, is_lacking = _cells(model, X, n)
+        typical = median_of_columns(cells, weight)
+        scores = bound + _added(cells, is_lacking, typical)
         share = self.contamination
-        self.offset_ = _lower_fence(scores) if isinstance(share, str) else float(np.quantile(scores, share))
-        self.estimator_, self.typical_cells_, self.n_samples_fit_ = model, typical, len(scores)
+        self.offset_ = _lower_fence(scores, weight) if share == "auto" else float(_quantiles(scores, share, weight))
+        self.estimator_, self.typical_cells_, self.n_samples_fit_ = model, typical, n
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -204,7 +228,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         check_is_fitted(self)
         X = as_table(X)
         cells, is_lacking = _cells(self.estimator_, X, self.n_samples_fit_)
-        return _scores(self.estimator_, X, cells, is_lacking, self.typical_cells_, self.n_importance_samples)
+        return _bound(self.estimator_, X, self.n_importance_samples) + _added(cells, is_lacking, self.typical_cells_)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Give `score_samples` less `offset_`: negative for outliers.
@@ -316,7 +340,7 @@ def _cells(model: VAETransformer, X: Any, n_fitted: int) -> tuple[np.ndarray, np
     model : VAETransformer
     X : table (n, D)
     n_fitted : int
-        Rows that the model was fitted to, none of which had a category that is new.
+        Rows that the model was fitted to, of which only those without a weight can have a category that is new.
     """
     fitted = fitted_of(model)
     cells = on_host(model.score_columns(X)).astype(np.float64)
@@ -326,18 +350,22 @@ def _cells(model: VAETransformer, X: Any, n_fitted: int) -> tuple[np.ndarray, np
     return cells, is_lacking
 
 
-def median_of_columns(cells: np.ndarray) -> np.ndarray:
-    """The median of each column (D,), NaN where it is empty."""
-    typical = np.full(cells.shape[1], np.nan)
-    is_known = ~np.isnan(cells).all(0)
-    typical[is_known] = np.nanmedian(cells[:, is_known], axis=0)
-    return typical
+def median_of_columns(cells: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The median of each column of cells (n, D) whose rows have weights (n,); (D,), NaN where a column is empty."""
+    is_known = ~np.isnan(cells) & (weight[:, None] > 0)
+    medians = [
+        float(_quantiles(x[known], 0.5, weight[known])) if known.any() else np.nan
+        for x, known in zip(cells.T, is_known.T, strict=True)
+    ]
+    return np.array(medians)
 
 
-def _scores(
-    model: VAETransformer, X: Any, cells: np.ndarray, is_lacking: np.ndarray, typical: np.ndarray, n: int | None
-) -> np.ndarray:
-    """Bounds of rows (n,), with cells (n, D) that the bound lacks as new categories, or as typical ones (D,)."""
-    bound = on_host(model.score_samples(X, n)).astype(np.float64)
+def _bound(model: VAETransformer, X: Any, n_importance_samples: int | None) -> np.ndarray:
+    """Bounds on the log-densities of rows (n,), of their observed cells alone."""
+    return on_host(model.score_samples(X, n_importance_samples)).astype(np.float64)
+
+
+def _added(cells: np.ndarray, is_lacking: np.ndarray, typical: np.ndarray) -> np.ndarray:
+    """What cells (n, D) that the bound lacks add to it, (n,): as new categories, or as typical ones (D,)."""
     instead = np.nan_to_num(np.where(np.isnan(cells), typical, cells))
-    return bound + np.where(is_lacking, instead, 0.0).sum(1)
+    return np.where(is_lacking, instead, 0.0).sum(1)

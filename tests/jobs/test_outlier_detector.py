@@ -18,7 +18,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import VAEOutlierDetector, VAETransformer
-from skvae.jobs.outlier_detector import _lower_fence
+from skvae.jobs.outlier_detector import _lower_fence, _quantiles
 
 LINEAR = VAETransformer(2, init="pca", max_iter=0)
 EXTRA = ["check_dataframe_column_names_consistency", "check_param_validation", "check_outlier_contamination"]
@@ -65,6 +65,30 @@ def test_extra_checks(name):
 # ---------------------------------------------------------------- thresholds
 
 
+@pytest.mark.parametrize("contamination", ["auto", 0.07])
+def test_weights_are_copies(mixed, contamination):
+    """Rows, typical cells, new categories; with 0 as the weight of the only cows."""
+    weight = np.random.default_rng(0).integers(0, 4, 200)
+    rows = mixed.assign(kind=mixed["kind"].where(weight > 0, "cow"))
+    copies = rows.loc[rows.index.repeat(weight)]
+    detector = VAEOutlierDetector(LINEAR, contamination=contamination, n_importance_samples=8, random_state=0)
+    labels = detector.fit_predict(rows, sample_weight=weight)
+    copied = clone(detector).fit(copies)
+    assert detector.n_samples_fit_ == copied.n_samples_fit_ == weight.sum()
+    np.testing.assert_allclose(detector.offset_, copied.offset_, rtol=1e-9)
+    np.testing.assert_allclose(detector.typical_cells_, copied.typical_cells_, rtol=1e-9)
+    np.testing.assert_array_equal(labels, copied.predict(rows))
+    unweighted = clone(detector).fit(rows)
+    assert abs(unweighted.offset_ - copied.offset_) > 1e-3
+
+
+def test_quantiles_of_weighted_numbers():
+    rng = np.random.default_rng(0)
+    x, weight, levels = rng.normal(size=50), rng.integers(0, 4, 50), [0, 0.01, 0.25, 0.5, 0.9, 1]
+    np.testing.assert_allclose(_quantiles(x, levels, weight), np.quantile(np.repeat(x, weight), levels))
+    np.testing.assert_allclose(_quantiles(x, levels, np.full(50, 1e-3)), np.quantile(x, levels))
+
+
 @pytest.mark.parametrize("contamination", [0.01, 0.07, 0.5])
 def test_the_share_of_outliers_is_exact(iris, contamination):
     rows = np.unique(iris, axis=0)[:100]
@@ -81,7 +105,7 @@ def test_the_share_of_outliers_is_exact(iris, contamination):
 def test_the_share_that_auto_flags_among_normal_rows(n_columns, share):
     """ln p(x) = c - chi2 / 2; the docstring's figures, on quantiles of the distribution in place of draws."""
     scores = -0.5 * chi2.ppf((np.arange(100_000) + 0.5) / 100_000, n_columns)
-    assert (scores < _lower_fence(scores)).mean() == pytest.approx(share, abs=1e-4)
+    assert (scores < _lower_fence(scores, np.ones(len(scores)))).mean() == pytest.approx(share, abs=1e-4)
 
 
 def test_a_sixth_of_far_rows_do_not_hide_each_other(iris, fitted):
