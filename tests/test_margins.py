@@ -1,6 +1,7 @@
 """Calibrated margins of made rows: what `fit` keeps for them, and what `sample` makes of it."""
 
 import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -246,3 +247,24 @@ def test_missing_cells_by_weight_in_any_order_and_of_streams():
         chunk.sample(2, missing=True)
     stream = VAETransformer(**FAST).fit_statistics(lambda: iter([frame])).partial_fit(frame[:100])
     assert stream.partial_fit(frame[100:]).sample(99, random_state=0, missing=True).isna().any(axis=None)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1 / 2000, 0.3])
+def test_atoms_do_not_depend_on_the_unit_of_the_weights(unit):
+    """900 rows without a fine are one distinct row, of which a weight of 900 units is as many rows."""
+    fine = np.append(np.zeros(900), 1 + np.arange(100) / 7)
+    X = np.column_stack([fine, fine + 0.1])
+    vae = VAETransformer(1, hidden_layer_sizes=(8,), max_iter=2, random_state=0)
+    vae.fit(X, sample_weight=np.full(1000, unit))
+    made = vae.sample(4000, random_state=0)[:, 0]
+    assert (made == 0).mean() == pytest.approx(0.9, abs=0.015)
+    assert not np.isin(made[made > 0], fine).any()
+    assert (pickle.loads(pickle.dumps(vae)).sample(9, random_state=0) == vae.sample(9, random_state=0)).all()
+
+
+def test_hardly_any_missing_cell_is_no_error():
+    X = np.random.default_rng(0).normal(size=(5000, 2))
+    X[17, 0] = np.nan
+    vae = VAETransformer(1, max_iter=0, random_state=0).fit(X)
+    assert np.isnan(vae.sample(1000, random_state=0, missing=True)).mean() < 0.01
+    assert (pickle.loads(pickle.dumps(vae)).sample(9, random_state=0) == vae.sample(9, random_state=0)).all()

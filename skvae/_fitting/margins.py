@@ -71,13 +71,18 @@ def _margins(columns: Columns, rows: RowsAndWeights) -> tuple[list[int], list[Ma
     X, weight = rows
     n_rows = min(len(weight), MOST_ROWS, max(1, MOST_CELLS // X.shape[1]))
     positions = np.unique(np.linspace(0, len(weight) - 1, n_rows).round().astype(np.int64))
-    cells, weight = dense(X.take(positions)).astype(np.float64)[:, own], weight[positions]
+    cells, weight = dense(X.take(positions)).astype(np.float64)[:, own], _numbers_of_rows(weight[positions])
     margins = {}
     for d, x in zip(own, cells.T, strict=True):
         seen = ~np.isnan(x)
         if len(np.unique(x[seen])) > 1:
             margins[d] = Margin.of(x[seen], weight[seen], _n_levels(len(own)))
     return list(margins), list(margins.values())
+
+
+def _numbers_of_rows(weight: np.ndarray) -> np.ndarray:
+    """Weights (n,) as numbers of equal rows; those that are none, such as normalised ones, in units of the smallest."""
+    return weight if (weight == np.rint(weight)).all() else weight / weight.min()
 
 
 def _n_levels(n_columns: int) -> int:

@@ -25,6 +25,8 @@ MOST_ROWS = 2000
 def with_missingness(plan: Plan, prepared: Prepared, fitted: Fitted, earlier: Fitted | None) -> Fitted:
     """Give a model with a model of its table's missing cells, if there are any.
 
+    Where none of its columns lacks a cell in the rows that are looked at, it is one of no columns.
+
     Each row counts with one draw of its code, since a made row has one too. `partial_fit` keeps what it finds.
 
     Parameters
@@ -43,7 +45,7 @@ def with_missingness(plan: Plan, prepared: Prepared, fitted: Fitted, earlier: Fi
     cells, weight = X.take(positions), weight[positions]
     m = np.isnan(dense(cells).astype(np.float64))
     own = np.flatnonzero(m.any(0) & ~fitted.columns.is_given).tolist()
-    if not own:
+    if not own and not fitted.config["incomplete"]:
         return fitted
     weight = weight * max(1.0, len(weight) / weight.sum())  # normalised weights are no lack of evidence
     missingness = Missingness.fit(own, m[:, own], _codes(fitted, cells), weight)

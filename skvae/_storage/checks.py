@@ -224,13 +224,13 @@ def check_missingness(columns: Columns, state: dict[str, Any]) -> None:
     names = {f.name for f in fields(Missingness)}
     check(set(state) == names, f"its model of missing cells has {sorted(state)}, not {sorted(names)}")
     own, n_codes, n_before = state["columns"], state["of_codes"].shape[-1], state["of_columns"].shape[-1]
-    are_columns = isinstance(own, list) and len(own) > 0 and own == sorted(set(own))
+    are_columns = isinstance(own, list) and own == sorted(set(own))
     known = set(range(len(columns.families))) - set(columns.given)
     check(are_columns and set(own) <= known, f"it has missing cells in the columns {own!r}")
     check_array("intercept", state["intercept"], (len(own),), np.float64)
     check_array("of_codes", state["of_codes"], (len(own), n_codes), np.float64)
     check_array("of_columns", state["of_columns"], (len(own), n_before), np.float64)
-    check(n_before < len(own), "missing cells depend on more columns than there are")
+    check(n_before < max(len(own), 1), "missing cells depend on more columns than there are")
     finite = all(np.isfinite(state[name]).all() for name in ("of_codes", "of_columns"))
     check(
         finite and not np.isnan(state["intercept"]).any(), "its model of missing cells has numbers that are not finite"

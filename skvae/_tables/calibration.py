@@ -43,7 +43,7 @@ class Margin:
 
     @classmethod
     def of(cls, x: np.ndarray, weight: np.ndarray, n_levels: int) -> "Margin":
-        """The margin of the values x (n,) of distinct rows, with their weights (n,).
+        """The margin of the values x (n,) of distinct rows, with their weights (n,), the numbers of rows that they are.
 
         A value is repeated if two rows have it, or one of weight two or more, which is as good as two rows. The
         `n_levels` commonest of them are atoms; what else lies in one of so many levels becomes one piece of the line.
@@ -52,7 +52,7 @@ class Margin:
         w = np.bincount(place, weight, len(v))
         is_repeated = (count > 1) | (w >= 2)
         end = w.cumsum()
-        start = end - w
+        start = np.append(0.0, end[:-1])  # not end - w, which rounding can put below the end before
         middle = v[:-1] + np.diff(v) / 2
         low = np.where(is_repeated, v, np.append(v[0], middle))
         high = np.where(is_repeated, v, np.append(middle, v[-1]))

@@ -47,7 +47,7 @@ class Missingness:
     def fit(cls, columns: list[int], m: np.ndarray, z: np.ndarray, weight: np.ndarray) -> "Missingness":
         """Fit each column by logistic regression to masks m (n, C), codes z (n, K) and weights of rows (n,)."""
         (_, C), K = m.shape, z.shape[1]
-        J = min(C - 1, _BEFORE)
+        J = max(min(C - 1, _BEFORE), 0)
         intercept, coef = np.zeros(C), np.zeros((C, K + J))
         for d in range(C):
             x = np.concatenate([z, _before(m, d, J)], 1)

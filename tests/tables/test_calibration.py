@@ -79,3 +79,12 @@ def test_a_right_model_is_left_nearly_alone():
     assert np.abs(mapped[:, 1] - new)[usual].max() < 0.12  # sd of a quantile at 2: 0.02, for each of the two
     order = np.argsort(new[usual])
     assert (np.diff(mapped[usual, 1][order]) >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_levels_never_fall_whatever_the_weights(seed):
+    """By a last bit, such as that of an end less a weight; a file with falling levels is refused."""
+    rng = np.random.default_rng(seed)
+    margin = Margin.of(rng.integers(0, 50, 1000).astype(float), rng.random(1000), 500)
+    assert (np.diff(margin.levels) >= 0).all()
+    assert margin.levels[[0, -1]].tolist() == [0, 1]
