@@ -19,6 +19,7 @@ from .._utils.arrays import on_host
 from .._utils.checks import check_parameters
 from .._utils.compat import Interval
 from .._utils.random import draw_seed
+from .appended import for_one_more_column, with_one_more
 from .around import default_estimator
 from .imputer import VAEImputer
 from .pooling import PooledEstimates, pool_estimates
@@ -73,7 +74,8 @@ def multiple_imputation(
         The target. Numbers may be missing and are imputed, too; where `analysis` is a classifier, or y holds strings or
         bools, these are classes, and all are known.
     imputer : VAEImputer, optional
-        The imputer of which copies are fitted, by default ``VAEImputer()``. Limits of columns are best named by a dict.
+        The imputer of which copies are fitted, by default ``VAEImputer()``. Positions, masks and
+        limits in its parameters are those of the columns of X; a single limit is for y, too.
     n_draws : int, default=20
         M, the number of imputed tables.
     bootstrap : bool, default=True
@@ -174,7 +176,10 @@ def _completed(
         table = X.toarray() if is_class and sparse.issparse(X) else X  # a CSR has no categories
         table = beside(table, {free_names(names_of(X), ["y"])[0]: numbers})
         names, observed = [*names, "y"], np.column_stack([observed, ~np.isnan(numbers)])
-        imputer.set_params(estimator__categorical_features=[*schema.levels, *([D] if is_class else [])])
+        parameters = for_one_more_column(model, D)
+        parameters["categorical_features"] = [*schema.levels, *([D] if is_class else [])]
+        limits = {name: with_one_more(getattr(imputer, name), D, np.nan) for name in ("min_value", "max_value")}
+        imputer.set_params(estimator=clone(model).set_params(**parameters), **limits)
     if not observed.any(0).all():
         empty = [names[d] for d in np.flatnonzero(~observed.any(0)).tolist()]
         raise ValueError(f"Columns {empty} have no observed cell, so that nothing can be estimated of them. Drop them.")

@@ -21,6 +21,7 @@ from .._utils.checks import check_parameters
 from .._utils.compat import Interval, StrOptions
 from .._utils.random import draw_seed
 from ..estimator import VAETransformer
+from .appended import for_one_more_column
 from .around import AroundTransformer
 from .strategies import STRATEGIES, rows_to_make
 
@@ -196,7 +197,8 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
         X, schema, classes, code, to_make = self._checked(X, y)
         seed, D = draw_seed(self.random_state), len(schema.kinds)
         table, categories = beside(X, {free_names(names_of(X), ["class"])[0]: code}), [*schema.levels, D]
-        model = self._fitted_model(table, seed, categorical_features=categories, conditions=[D])
+        parameters = for_one_more_column(self._model(), D) | {"categorical_features": categories, "conditions": [D]}
+        model = self._fitted_model(table, seed, **parameters)
         first = np.unique(code, return_index=True)[1]  # a row of each class, for its label
         made = np.repeat(first, [to_make.get(c, 0) for c in classes])
         if len(made):

@@ -177,6 +177,25 @@ def test_a_real_target_stays_as_it_is_beside_whole_numbers(dtype):
     np.testing.assert_allclose(pooled.estimates, [0.3, 0.1, 0], atol=0.02)
 
 
+@pytest.mark.parametrize(
+    "limits", [{"min_value": {-1: 5}}, {"min_value": [-np.inf, 5]}, {"min_value": {1: 5}}], ids=["end", "each", "start"]
+)
+def test_positions_are_those_of_the_columns_of_the_table(limits):
+    X, y = regression(40, seed=0)
+    model = VAETransformer(1, max_iter=0, conditions=[True, False])
+    found = []
+    multiple_imputation(
+        lambda X, y: found.append(X[:, 1]) or [X[:, 1].mean()],
+        X,
+        np.where(np.arange(40) == 3, np.nan, y),
+        imputer=VAEImputer(model, **limits),
+        n_draws=2,
+        n_resamples=2,
+        random_state=0,
+    )
+    assert (found[0][np.isnan(X[:, 1])] >= 5).all()
+
+
 def test_a_target_of_objects_that_are_numbers():
     X, y = regression(60, seed=2)
     holes = [None if i == 3 else value for i, value in enumerate(y.tolist())]

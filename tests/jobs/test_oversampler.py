@@ -163,6 +163,20 @@ def test_lists_and_frames_with_numbers_as_names(iris):
     assert len(frame) == len(X_more) == 150
 
 
+@pytest.mark.parametrize("key", [-1, [-1], slice(-1, None), [False, False, True]])
+def test_positions_are_those_of_the_columns_of_the_table(key):
+    """From the end, too, though the class stands there for the model; and weights one by one."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), np.repeat([0, 1], [40, 20])
+    X[:, 2] = rng.poisson(3, 60)
+    model = VAETransformer(1, max_iter=0, likelihood=[("poisson", key)], column_weights=[1, 1, 2])
+    sampler = VAEOversampler(model, random_state=0)
+    more, _ = sampler.fit_resample(X, y)
+    families = [type(family).__name__ for family in sampler.estimator_.likelihoods_.values()]
+    assert families == ["Gaussian", "Gaussian", "Poisson", "Given"]
+    assert (more[60:, 2] % 1 == 0).all()
+
+
 # ---------------------------------------------------------------- bad input
 
 
