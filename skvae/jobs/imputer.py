@@ -49,7 +49,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
     min_value, max_value : float, array-like of shape (n_features,) or dict of column -> float, optional
         Limits of imputed numbers; observed ones may lie outside. A single number is for all columns of numbers.
     add_indicator : bool, default=False
-        Whether columns "missingindicator_..." say which cells were missing, for columns with missing cells in `fit`.
+        Whether columns ``missingindicator_...`` say which cells were missing, for columns with missing cells in `fit`.
         In a frame whose names are numbers they have the next numbers.
     keep_empty_features : bool, default=False
         Whether columns without any observed cell in `fit` are kept, as zeros where they hold numbers. They are dropped
@@ -302,7 +302,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         return [f"missingindicator_{names[d]}" for d in self.indicator_features_] if self.add_indicator else []
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name the columns of `transform`: those of X that are kept, then "missingindicator_...".
+        """Name the columns of `transform`: those of X that are kept, then ``missingindicator_...``.
 
         The names are those of `sklearn.impute.SimpleImputer`.
 
