@@ -267,14 +267,14 @@ class ResumableFit:
 def collected(net: "Net") -> dict[str, Any]:
     """What training has made of a net by the beginning of its running epoch, as plain data and tensors."""
     keeper, exact_step = _keeper(net), net.options.exact_step
-    exact_em = None if exact_step is None else _of_fields(exact_step.solution)
+    exact_em = {} if exact_step is None else _of_fields(exact_step.solution)
     return {
         **net.training_state(),
         "n_averaged": net.n_averaged,
         "averaged": net.averaged_.state_dict(),
         "history": [_plain(record) for record in net.history[:-1]],
         "best": None if keeper is None else _of_fields(keeper.best),
-        "exact_em": None if exact_em is None else {k: torch.as_tensor(array) for k, array in exact_em.items()},
+        "exact_em": {k: torch.as_tensor(array) for k, array in exact_em.items() if array is not None},
     }
 
 
