@@ -99,7 +99,7 @@ def fitted(X, **parameters):
     return VAETransformer(3, **{"max_iter": 15, "random_state": 0, **parameters}).fit(X)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("dtype", [np.float32, *(pytest.param(d, marks=pytest.mark.slow) for d in (float, np.int8))])
 def test_a_file_trains_like_the_array(mapped, dtype):
     X = np.round(4 * table()).astype(dtype)
     is_test = np.random.default_rng(1).uniform(size=len(X)) < 0.3
@@ -204,10 +204,9 @@ assert vae.transform(X[:100_000]).shape == (100_000, 2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
-@pytest.mark.parametrize(
-    ("dtype", "n_rows"), [("float32", 2_000_000), pytest.param("float64", 4_000_000, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("dtype", "n_rows"), [("float32", 2_000_000), ("float64", 4_000_000)])
 def test_a_file_three_times_the_memory_that_is_allowed_trains(tmp_path, dtype, n_rows):
     file = tmp_path / "table"
     rows = np.random.default_rng(0).normal(size=(n_rows // 40, 30)).astype(dtype)

@@ -115,7 +115,7 @@ def fitted_mixed(mixed):
 # ---------------------------------------------------------------- through onnxruntime
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float64, marks=pytest.mark.slow), np.float32])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pipeline_of_numbers_with_missing_values(incomplete, method, dtype, tmp_path):
     pipeline = Pipeline([("scale", StandardScaler()), ("vae", VAETransformer(2, max_iter=5, random_state=0))])

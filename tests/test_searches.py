@@ -72,7 +72,7 @@ def test_candidates_differ():
 
 
 @pytest.mark.parametrize("kind", SEARCHES)
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("multiprocessing", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python's, of any fork
 def test_scores_are_those_of_a_serial_search(backend, kind):
     def fit(search):
@@ -95,6 +95,7 @@ def test_scores_under_loky(request):
         np.testing.assert_array_equal(scores(parallel)[name], expected, err_msg=name)
 
 
+@pytest.mark.slow
 def test_scores_under_dask():
     """Two processes. One cluster for all, of which the guide's code is handed no dashboard."""
     distributed = pytest.importorskip("distributed")
@@ -154,7 +155,7 @@ def optuna_search(code):
 
 
 @trains_with_optuna
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_optuna_scores_are_those_of_cross_validation(n_jobs):
     code = code_of("OptunaSearchCV(pipe").replace("n_trials=10", f"n_trials=3, n_jobs={n_jobs}")
     search = optuna_search(code)

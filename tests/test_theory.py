@@ -60,6 +60,7 @@ def estimates(objective, module, x, n_repeats):
         return torch.stack([-objective(module, x, None, part)["loss"] for part in u.split(objective.n_draws)])
 
 
+@pytest.mark.slow
 def test_three_estimators_of_one_number(wine):
     _, module, x = fitted(3, wine, max_iter=20)
     analytic, joint, monte_carlo = (
@@ -106,7 +107,9 @@ def assert_equal_in_expectation(a, b):
     assert bool((a.mean(0).abs() > 5 * a.std(0) / len(a) ** 0.5).any())  # there is something to agree on
 
 
-@pytest.mark.parametrize("kl", ["analytic", "joint", "monte_carlo"])
+@pytest.mark.parametrize(
+    "kl", ["analytic", *(pytest.param(k, marks=pytest.mark.slow) for k in ("joint", "monte_carlo"))]
+)
 def test_score_function_and_pathwise_gradients_agree(wine, kl):
     """In expectation; the pathwise one has the smaller variance."""
     _, module, x = fitted(2, wine, max_iter=2, init="random", hidden_layer_sizes=(4,))
@@ -123,7 +126,7 @@ def test_score_function_and_pathwise_gradients_agree(wine, kl):
 
 
 @pytest.mark.parametrize("gradient", ["doubly_reparameterized", "score_function"])
-@pytest.mark.parametrize("posterior", ["diag", "full", "flow"])
+@pytest.mark.parametrize("posterior", ["diag", *(pytest.param(q, marks=pytest.mark.slow) for q in ("full", "flow"))])
 def test_gradients_of_the_importance_weighted_bound_agree(wine, gradient, posterior):
     _, module, x = fitted(2, wine, max_iter=2, init="random", hidden_layer_sizes=(4,), posterior=posterior)
     n = 300 if posterior == "flow" else 1000

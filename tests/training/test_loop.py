@@ -298,7 +298,7 @@ def test_scaling():
         assert np.isfinite(vae.score(X))
 
 
-@pytest.mark.parametrize("scaling", ["standard", "global"])
+@pytest.mark.parametrize("scaling", ["standard", pytest.param("global", marks=pytest.mark.slow)])
 def test_digits_and_digits_over_16_give_the_same_codes(scaling):
     """With seed 0 a pixel varies among held-out rows only, and a scale of 1 there would depend on the scale of X."""
     X = load_digits().data
@@ -314,6 +314,7 @@ def test_noise_variance_is_in_data_space(wine):
     np.testing.assert_allclose(fixed.noise_variance_, 0.25, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["feature", "row"])
 def test_noise_of_a_column_that_few_rows_decide_is_not_driven_to_nothing(noise):
     """Three rows of 1000 carry a column's whole variance: a net memorises them, a fourth one must stay affordable."""
@@ -413,6 +414,7 @@ def test_normalised_weights_do_no_harm(cancer):
     assert normalised.score(cancer) == pytest.approx(whole.score(cancer), abs=0.05)
 
 
+@pytest.mark.slow
 def test_threads_repeat(cancer):
     from joblib import Parallel, delayed
 

@@ -208,6 +208,7 @@ def test_the_error_of_one_process_ends_all(tmp_path):
     assert_nobody_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_nodes(one_node, tmp_path):
     """They give what one node gives, bit for bit; and when one's worker is killed, both end."""
     with socket.socket() as free:
