@@ -74,8 +74,8 @@ class Generation(HoldsFit):
         like X, or list of such
             An ndarray for a list or masked array, a pyarrow table for a record batch. Observed cells are unchanged.
             Columns have the dtypes that `fit` saw, integers are whole and booleans are booleans. A column without any
-            observed cell in `fit` has no model: numbers become 0, others stay missing, as missing categories among the
-            `conditions` do.
+            observed cell in `fit` has no model and stays missing, and so do missing categories among the
+            `conditions`.
 
         Warns
         -----
