@@ -29,6 +29,7 @@ import numpy as np
 
 from .._utils.atomic import replacing
 from .._utils.damage import damage_is_a_value_error
+from .._utils.extras import needed_by
 from .registry import built, is_built_in
 
 __all__ = ["read", "write"]
@@ -151,11 +152,9 @@ def _own_names(tree: Any) -> Iterator[str]:
 
 def _safetensors(method: str) -> ModuleType:
     """Import safetensors, which a method of the estimator needs."""
-    try:
+    with needed_by(f"VAETransformer.{method}", "safetensors", extra="save"):
         import safetensors
         import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(f"VAETransformer.{method} needs the package safetensors: pip install safetensors") from error
     return safetensors
 
 

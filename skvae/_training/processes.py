@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from .._utils.extras import needed_by
 from .._utils.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -174,10 +175,8 @@ def init_processes(distributed: bool, device: str | torch.device) -> OneProcess:
 
 @cache  # the process group is one for the life of the process
 def _launched(device: str) -> OneProcess:
-    try:
+    with needed_by("distributed=True", "accelerate", extra="accelerate"):
         from accelerate import Accelerator, PartialState
-    except ImportError as error:
-        raise ImportError("distributed=True needs accelerate: pip install accelerate") from error
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"With distributed=True each process has a device of its own: device={device!r} cannot be.")
     is_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())  # accelerate makes no group else

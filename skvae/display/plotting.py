@@ -19,6 +19,7 @@ from .._tables.schema import Schema
 from .._tables.selection import dense
 from .._tables.validation import validated
 from .._utils.arrays import on_host
+from .._utils.extras import needed_by
 from ..estimator import VAETransformer
 from ..families import Family
 from ..families.discrete import Bernoulli
@@ -73,10 +74,8 @@ _MOST_LEVELS = 8
 
 def pyplot(caller: str) -> ModuleType:
     """Import matplotlib.pyplot, or raise an error that says how to install it."""
-    try:
+    with needed_by(caller, "matplotlib", extra="plot"):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(f"{caller} requires matplotlib. Install it with `pip install matplotlib`.") from error
     return plt
 
 

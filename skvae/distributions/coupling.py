@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.distributions import Distribution
 
+from .._utils.extras import needed_by
 from .._utils.global_state import lock
 
 __all__ = ["coupling_layers", "import_zuko"]
@@ -17,9 +18,8 @@ def import_zuko() -> Any:
     with lock:  # a second thread would take the flag of an import that is under way for the user's
         flag = Distribution._validate_args
         try:
-            return importlib.import_module("zuko")
-        except ImportError as error:
-            raise ImportError("Normalizing flows need the package zuko: pip install zuko.") from error
+            with needed_by("A normalizing flow", "zuko", extra="flows"):
+                return importlib.import_module("zuko")
         finally:
             Distribution.set_default_validate_args(flag)
 
