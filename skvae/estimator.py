@@ -52,7 +52,7 @@ class VAETransformer(
     included. Then p(z) becomes a mixture of normals, fitted to the codes, where that is surely better (see `prior`).
     Columns are standardised inside, in float64, and scores are in data space: nothing needs scaling beforehand, and
     `score` compares with ``PCA.score`` and ``FactorAnalysis.score`` on the same table. Data frames may hold categories,
-    booleans, counts and missing values, and results have the same columns and dtypes.
+    booleans, counts, dates, durations and missing values, and results have the same columns and dtypes.
 
     Missing values (NaN, None, NA, null) are assumed to be missing at random: they drop out of the likelihood, the
     initialisation uses the observed cells, and the encoder conditions on them. A category that `fit` has not seen

@@ -421,3 +421,15 @@ def test_methods_export_with_torch(incomplete):
     module = METHODS["transform"](vae, X.dtype)
     program = torch.export.export(module, (X[:2],), dynamic_shapes=({0: torch.export.Dim("rows")},))
     assert_same(program.module()(X).numpy(), vae.transform(incomplete))
+
+
+def test_a_graph_takes_days():
+    """ONNX has no dates: such a column is one of float64, the numbers that are inside."""
+    rng = np.random.default_rng(0)
+    when = pd.to_datetime(rng.integers(15_000, 20_000, 100), unit="D").tz_localize("Europe/Berlin")
+    frame = pd.DataFrame({"x": rng.normal(size=100), "day": when})
+    small = VAETransformer(1, max_iter=0, random_state=0).fit(frame)
+    session = onnxruntime.InferenceSession(to_onnx(small, frame).SerializeToString())
+    days = (frame["day"].dt.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(1, "D")
+    inputs = {"x": frame["x"].to_numpy()[:, None], "day": days.to_numpy()[:, None]}
+    np.testing.assert_allclose(session.run(None, inputs)[0], small.transform(frame), rtol=1e-6, atol=1e-6)

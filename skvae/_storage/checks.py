@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from .._inference.fitted import OPTIMIZATION, STRUCTURE, Fitted
+from .._tables.clocks import CLOCK_KINDS, STEPS_PER_DAY
 from .._tables.columns import Columns
 from .._tables.missingness import Missingness
 from .._tables.scalings import SCALINGS
@@ -250,17 +251,27 @@ def _check_conditions(columns: Columns) -> None:
 
 def _check_numbers(schema: Schema) -> None:
     """See to it that columns of numbers and of categories have what belongs to their kind, and no others have it."""
-    numbered = (schema.levels, schema.ordered, schema.integer, schema.decimals, schema.number_types)
+    _check_clocks(schema)
+    numbered = (schema.levels, schema.ordered, schema.integer, schema.decimals, schema.number_types, schema.clocks)
     numbers = {d for columns in numbered for d in columns}
     check(all(type(d) is int and 0 <= d < len(schema.kinds) for d in numbers), "its schema knows columns it has not")
     kinds = {kind: {d for d, own in enumerate(schema.kinds) if own == kind} for kind in set(schema.kinds)}
     check(kinds.get("category", set()) == set(schema.levels), "its levels are not those of its categories")
     if schema.names is not None:
-        real = kinds.get("real", set())
+        real = kinds.get("real", set()) - set(schema.clocks)
         are_typed = real <= set(schema.number_types) and real == schema.integer ^ set(schema.decimals)
         check(are_typed, "its schema lacks types or decimals of numbers")
     are_decimals = all(k is None or (type(k) is int and abs(k) <= _MOST_DECIMALS) for k in schema.decimals.values())
     check(are_decimals, f"its decimals are {list(schema.decimals.values())}")
+
+
+def _check_clocks(schema: Schema) -> None:
+    """See to it that columns of times are numbers, written as some clock writes them."""
+    for d, clock in schema.clocks.items():
+        check(type(d) is int and 0 <= d < len(schema.kinds) and schema.kinds[d] == "real", f"its clock {d} is of none")
+        is_whole = clock.kind in CLOCK_KINDS and type(clock.fineness) is int and clock.fineness in STEPS_PER_DAY
+        are_words = {type(clock.zone), type(clock.frequency)} <= {str, type(None)}
+        check(is_whole and are_words, f"a clock of its schema is {clock!r}")
 
 
 def refuse_attributes_of_the_fit(state: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from .._inference.fitted import Fitted
 from .._tables.calibration import Calibration, Margin
+from .._tables.clocks import Clock
 from .._tables.columns import Columns
 from .._tables.missingness import Missingness
 from .._tables.numbers import NUMBER_TYPES
@@ -158,6 +159,7 @@ def _schema(state: dict[str, Any]) -> Schema:
         ordered=set(state["ordered"]),
         integer=set(state["integer"]),
         decimals=dict(state["decimals"]),
+        clocks={d: Clock(**clock) for d, clock in state.get("clocks", [])},
         conditions=state.get("conditions", []),  # those without have no word of them
         number_types={d: NUMBER_TYPES[name] for d, name in state["number_types"]},
         frame=template["frame"] if is_frame else None,

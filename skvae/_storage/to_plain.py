@@ -93,6 +93,7 @@ def _schema_state(schema: Schema) -> dict[str, Any]:
         "integer": sorted(schema.integer),
         "decimals": [list(pair) for pair in schema.decimals.items()],
         "number_types": [[d, t.__name__] for d, t in schema.number_types.items()],
+        **({"clocks": [[d, vars(clock)] for d, clock in schema.clocks.items()]} if schema.clocks else {}),
         **({"conditions": schema.conditions} if schema.conditions else {}),
         "is_plain": bool(schema.is_plain),
         "is_numeric": bool(schema.is_numeric),

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["gone", "kind_of", "kinds_of", "level_array", "objects"]
 
-_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+_TIMES = (datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)
 _MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")  # the last is numpy.ma.masked
 
 
@@ -30,7 +30,7 @@ def gone(cells: Collection) -> np.ndarray:
 
 
 def kind_of(t: type) -> str:
-    """The kind of column that cells of the Python type t make, or "time", or the type's name; "" for missing ones."""
+    """The kind of column that cells of the Python type t make, or the type's name; "" for missing ones."""
     if issubclass(t, (bool, np.bool_)):
         return "boolean"
     if issubclass(t, (Real, Decimal)):
@@ -38,7 +38,7 @@ def kind_of(t: type) -> str:
     if t.__name__ in _MISSING:
         return ""
     if issubclass(t, _TIMES) or t.__name__ == "Period":
-        return "time"
+        return "temporal"
     return "category" if issubclass(t, str) else t.__name__
 
 

@@ -21,7 +21,7 @@ __all__ = ["draws", "fill", "means", "numbers"]
 
 
 def means(schema: Schema, values: Any, index: Any = None) -> Any:
-    """A table of expected values: real and boolean columns as floats, categories as the levels of the given indices.
+    """A table of expected values: numbers and bools as floats, dates as dates, categories as levels of their indices.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def draws(
     supports : dict of int to Constraint, optional
         Where the numbers of some columns lie, and stay when they are rounded.
     """
-    rounded = {d: support for d, support in (supports or {}).items() if d in schema.number_types and d not in exact}
+    rounded = {d: support for d, support in (supports or {}).items() if _is_rounded(schema, d) and d not in exact}
     if rounded:
         values = _rounded_inside(schema, values, rounded)
     return _table(schema, values, index, as_floats=False, exact=exact)
@@ -100,7 +100,7 @@ def fill(
     table : the library of X; an ndarray for a list
     """
     where = missing(schema, X) if where is None else np.asarray(where, dtype=bool)
-    rounded = {d: support for d, support in (supports or {}).items() if d in schema.number_types}
+    rounded = {d: support for d, support in (supports or {}).items() if _is_rounded(schema, d)}
     values = _rounded_inside(schema, values, rounded)
     if (frame := as_frame(X)) is None:
         return _filled_array(schema, X, values, where)
@@ -114,6 +114,11 @@ def fill(
     return replace_columns(frame.to_native(), {d: column for d, column in columns.items() if column is not None})
 
 
+def _is_rounded(schema: Schema, d: int) -> bool:
+    """Whether draws of a column are rounded: those of numbers in an array are not."""
+    return d in schema.number_types or d in schema.clocks
+
+
 def _rounded_inside(schema: Schema, values: np.ndarray, supports: Mapping[int, Constraint]) -> np.ndarray:
     """Values (n, D), those whose rounding would leave the support at the next number of the table that is inside.
 
@@ -121,16 +126,23 @@ def _rounded_inside(schema: Schema, values: np.ndarray, supports: Mapping[int, C
     """
     values = values.copy()
     for d, support in supports.items():
-        dtype, k = schema.number_types[d], 0 if d in schema.integer else schema.decimals.get(d)
-        cells = values[:, d] if k is None else np.round(values[:, d], k)
-        is_float = issubclass(dtype, np.floating)
-        cells = cells.astype(dtype if is_float else np.float64).astype(np.float64)
+        cells, step = _rounded(schema, d, values[:, d])
         outside = ~(support.check(torch.from_numpy(cells)).numpy() | np.isnan(cells))
-        step = float(np.finfo(dtype).eps) if k is None else 10.0**-k
         above = cells[outside] + step
         is_inside = support.check(torch.from_numpy(above)).numpy()
         values[outside, d] = np.where(is_inside, above, cells[outside] - step)
     return values
+
+
+def _rounded(schema: Schema, d: int, values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Numbers (n,) as the table will hold them, float64, and the step between two of them."""
+    if d in schema.clocks:
+        return schema.clocks[d].rounded(values), 1 / schema.clocks[d].fineness
+    dtype, k = schema.number_types[d], 0 if d in schema.integer else schema.decimals.get(d)
+    cells = values if k is None else np.round(values, k)
+    is_float = issubclass(dtype, np.floating)
+    step = float(np.finfo(dtype).eps) if k is None else 10.0**-k
+    return cells.astype(dtype if is_float else np.float64).astype(np.float64), step
 
 
 def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -> np.ndarray:
@@ -144,6 +156,8 @@ def _drawn(schema: Schema, d: int, values: np.ndarray, is_exact: bool = False) -
         return schema.levels[d][values.astype(np.int64)]
     if schema.kinds[d] == "boolean":
         return values >= 0.5
+    if d in schema.clocks:
+        return schema.clocks[d].cells(values, is_exact)
     if d not in schema.number_types:  # fit saw an array of numbers
         return values
     if d in schema.integer:
@@ -177,7 +191,7 @@ def _table(schema: Schema, values: Any, index: Any, as_floats: bool, exact: Coll
         return values if schema.is_plain else _array(schema, values, as_floats)
     columns = []
     for d, fitted in enumerate(columns_of(schema.template, schema.names)):
-        is_float = as_floats and schema.kinds[d] in ("real", "boolean")
+        is_float = as_floats and _has_float_mean(schema, d)
         own = values[:, d]
         columns.append(
             fitted.series(own) if is_float else fitted.hold(_drawn(schema, d, fitted.within(own), d in exact))
@@ -193,9 +207,14 @@ def _array(schema: Schema, values: Any, as_floats: bool) -> Any:
     for d, kind in enumerate(schema.kinds):
         if is_numeric and kind == "category":
             table[:, d] = _drawn(schema, d, values[:, d])
-        elif not is_numeric and as_floats and kind in ("real", "boolean"):
+        elif not is_numeric and as_floats and _has_float_mean(schema, d):
             table[:, d] = values[:, d]
     return table
+
+
+def _has_float_mean(schema: Schema, d: int) -> bool:
+    """Whether expected values of a column are floats: those of dates are dates, of categories the likeliest levels."""
+    return schema.kinds[d] in ("real", "boolean") and d not in schema.clocks
 
 
 def _filled_column(
@@ -206,12 +225,27 @@ def _filled_column(
     was_integer = fitted is not None and d in schema.integer and column.storage == "float"
     if not is_filled and not was_integer:
         return None
+    if d in schema.clocks:
+        return _filled_times(schema, d, column, fitted, values, where)
     cells = column.cells()
     if is_filled:
         cells[where] = _drawn(schema, d, (column if fitted is None else fitted).within(values[where]))
     if fitted is not None and not (fitted.holds_objects and column.holds_numbers) and fitted.admits(cells):
         return fitted.like(cells)
     return column.hold(cells) if is_filled else None
+
+
+def _filled_times(
+    schema: Schema, d: int, column: Column, fitted: Column | None, values: np.ndarray, where: np.ndarray
+) -> Any:
+    """The native column of times with cells replaced: in its own dtype, or the fitted one for objects."""
+    own = column if column.storage == "time" or fitted is None else fitted
+    drawn = _drawn(schema, d, own.within(values[where]))
+    if own is column and not own.is_array and not own.is_pandas:
+        return own.replaced(where, drawn)
+    cells = column.cells()
+    cells[where] = drawn
+    return own.hold(cells)
 
 
 def _filled_array(schema: Schema, X: Any, values: np.ndarray, where: np.ndarray) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .cells import kinds_of
-from .frames import Column, as_frame, block_of_numbers
+from .frames import Column, as_frame
+from .parts import block_of_numbers
 from .schema import Schema
 from .tables import array_on_host, as_array, columns_of
 
@@ -20,7 +21,7 @@ def encode(schema: Schema, X: Any) -> np.ndarray:
     """
     if as_frame(X) is None and schema.names is None and schema.is_plain:
         return np.array(array_on_host(X), dtype=np.float64)
-    at_once, numbers = block_of_numbers(X, [d for d, kind in enumerate(schema.kinds) if kind == "real"])
+    at_once, numbers = block_of_numbers(X, _plain_numbers(schema))
     if not at_once:
         return _side_by_side(schema, X, lambda d, column: encoded_column(schema, d, column), np.float64)
     encoded = np.empty((len(numbers), len(schema.kinds)))
@@ -29,6 +30,11 @@ def encode(schema: Schema, X: Any) -> np.ndarray:
     for d, column in zip(others, columns_of(X, schema.names, others), strict=True):
         encoded[:, d] = encoded_column(schema, d, column)
     return encoded
+
+
+def _plain_numbers(schema: Schema) -> list[int]:
+    """The columns of numbers that are no times."""
+    return [d for d, kind in enumerate(schema.kinds) if kind == "real" and d not in schema.clocks]
 
 
 def refuse_other_cells(X: Any, error: Exception) -> None:
@@ -83,6 +89,8 @@ def encoded_column(schema: Schema, d: int, column: Column) -> np.ndarray:
     if schema.kinds[d] == "category":
         _refuse_numbers_for_words(schema, d, column)
         return column.category_indices(schema.levels[d])
+    if d in schema.clocks:
+        return schema.clocks[d].numbers(column)
     numbers = column.numbers()
     if schema.kinds[d] == "boolean" and not np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers)):
         raise ValueError(f"Column {column.label!r} held bools when the model was fitted; now it holds other numbers.")

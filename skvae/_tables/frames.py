@@ -4,7 +4,7 @@ The only module that knows data frames. Cells pass between dtypes and libraries 
 array, None for missing: exact for integers that no float can hold.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import repeat
 from numbers import Integral, Real
@@ -20,7 +20,6 @@ __all__ = [
     "TOO_LARGE",
     "Column",
     "as_frame",
-    "block_of_numbers",
     "frame_like",
     "is_lazy_frame",
     "is_series",
@@ -35,6 +34,13 @@ _STORAGE = {"b": "boolean", "i": "integer", "u": "integer", "f": "float", "m": "
 #: What an error says of a column with a cell that no float64 holds.
 TOO_LARGE = "holds a whole number that is too large for float64. Divide the column, or take its logarithm."
 _NUMBERS = {"boolean": bool, "integer": int, "float": float, "decimal": Decimal}
+_DTYPES: dict[str, tuple[Any, ...]] = {
+    "decimal": (nw.Decimal,),
+    "boolean": (nw.Boolean,),
+    "category": (nw.Categorical, nw.Enum),
+    "time": (nw.Date, nw.Datetime, nw.Duration),
+}
+_DAYS_OF_NANOSECONDS = 2**63 // (86_400 * 10**9)
 
 
 class Column:
@@ -62,16 +68,11 @@ class Column:
     def _storage(self) -> str:
         dtype = self.values.dtype
         if self.is_array or dtype == nw.Unknown:  # pandas' sparse dtypes have numpy's letter too
-            return _STORAGE.get(getattr(self.native.dtype if self.is_pandas else dtype, "kind", "O"), "cells")
-        storages = {
-            "integer": dtype.is_integer(),
-            "float": dtype.is_float(),
-            "decimal": dtype == nw.Decimal,
-            "boolean": dtype == nw.Boolean,
-            "category": dtype in (nw.Categorical, nw.Enum),
-            "time": dtype.is_temporal(),
-        }
-        return next((name for name, applies in storages.items() if applies), "cells")
+            own = self.native.dtype if self.is_pandas else dtype
+            return "time" if str(own).startswith("period") else _STORAGE.get(getattr(own, "kind", "O"), "cells")
+        if dtype.is_integer() or dtype.is_float():
+            return "integer" if dtype.is_integer() else "float"
+        return next((name for name, own in _DTYPES.items() if dtype in own), "cells")
 
     @property
     def is_plain(self) -> bool:
@@ -86,6 +87,11 @@ class Column:
     def holds_numbers(self) -> bool:
         """Whether the dtype says that the cells are numbers or bools."""
         return self.storage in _NUMBERS
+
+    @property
+    def holds_times(self) -> bool:
+        """Whether the cells are dates, times, durations or periods, by the dtype or one by one."""
+        return self.storage == "time" or (self.storage == "cells" and kinds_of(self.cells()) == {"temporal"})
 
     @property
     def holds_objects(self) -> bool:
@@ -166,24 +172,19 @@ class Column:
         """Whether the column is "real", "boolean", "category" or "empty", by its dtype or else by its cells."""
         if self.storage in (*_NUMBERS, "category"):
             return {"integer": "real", "float": "real", "decimal": "real"}.get(self.storage, self.storage)
-        kinds = {"time"} if self.storage == "time" else kinds_of(self.cells())
+        kinds = {"temporal"} if self.storage == "time" else kinds_of(self.cells())
+        if kinds == {"temporal"}:
+            return "real"
         if len(kinds) > 1 or kinds - {"real", "boolean", "category"}:
             raise ValueError(self._why_no_kind(kinds))
         return kinds.pop() if kinds else "empty"
 
     def _why_no_kind(self, kinds: set[str]) -> str:
-        if "time" in kinds:
-            return (
-                f"Column {self.label!r} holds dates or times. Convert it to numbers first, e.g. days since a date, or "
-                "drop it."
-            )
         types = ", ".join(sorted({type(c).__name__ for c in self.cells() if c is not None}))
-        if kinds <= {"real", "boolean", "category"}:
-            return f"Column {self.label!r} holds cells of several types: {types}. Convert them to one, e.g. all to str."
-        return (
-            f"Column {self.label!r} holds cells of type {types}, but a column is made of numbers, of bools or of "
-            "strings. Convert it or drop it."
-        )
+        holds = f"Column {self.label!r} holds cells of"
+        if kinds <= {"real", "boolean", "category", "temporal"}:
+            return f"{holds} several types: {types}. Convert them to one, e.g. all to str."
+        return f"{holds} type {types}, not numbers, bools, strings or dates. Convert it or drop it."
 
     def holds(self, *types: type) -> bool:
         """Whether every cell that is there is of one of the types."""
@@ -266,11 +267,20 @@ class Column:
         """
         return self.like(values) if values.dtype != object or self.admits(values) else self._widened(values)
 
+    def replaced(self, where: np.ndarray, cells: np.ndarray) -> Any:
+        """The native column, not of pandas, with cells `where` (n,) replaced; the others keep their nanoseconds."""
+        new = np.full(len(where), None)
+        new[where] = cells
+        is_kept = nw.new_series("", ~where, backend=self.values.implementation)
+        return self.values.zip_with(is_kept, nw.from_native(self.hold(new), series_only=True)).to_native()
+
     def admits(self, cells: np.ndarray) -> bool:
         """Whether the dtype can hold these cells (n,), None for missing, exactly."""
         if self.holds_objects:
             return True
         observed = [c for c in cells if c is not None]
+        if self.storage == "time":
+            return kinds_of(observed) <= {"temporal"}
         if decimal_dtype(self.dtype) is not None:
             return kinds_of(observed) <= {"real", "boolean"} and self._admits_decimals(observed)
         is_numpy = self.is_pandas and isinstance(self.native.dtype, np.dtype)
@@ -302,9 +312,12 @@ class Column:
         return all(low <= c <= high and as_decimal(c, k) == c for c in map(as_decimal, observed))
 
     def within(self, values: np.ndarray) -> np.ndarray:
-        """Numbers (n,) no further out than a dtype of decimals, or of wide whole numbers, can hold."""
-        is_decimal = decimal_dtype(self.dtype) is not None
-        limits = float_limits(self.dtype) if is_decimal or self.number_type is int else None
+        """Numbers (n,) no further out than a dtype of decimals, of wide whole numbers or of nanoseconds can hold."""
+        if getattr(self.values.dtype, "time_unit", None) == "ns":
+            return np.clip(values, -_DAYS_OF_NANOSECONDS, _DAYS_OF_NANOSECONDS)
+        if decimal_dtype(self.dtype) is None and self.number_type is not int:
+            return values
+        limits = float_limits(self.dtype)
         return values if limits is None else np.clip(values, *limits)
 
     def like(self, values: np.ndarray) -> Any:
@@ -348,7 +361,10 @@ def _pandas_array(values: np.ndarray, dtype: Any) -> Any:
     if isinstance(dtype, pd.ArrowDtype) and hasattr(dtype.pyarrow_dtype, "value_type"):  # numpy's numbers it refuses
         values = objects(values.tolist())
     if not isinstance(dtype, pd.CategoricalDtype):
-        return pd.Series(values, dtype=dtype).values  # noqa: PD011 - a frame would read .array of objects anew
+        series = pd.Series(values, dtype=dtype)
+        if not isinstance(dtype, np.dtype):
+            return series.array
+        return series.values  # noqa: PD011 - a frame would read .array of objects anew
     index_of = {level: c for c, level in enumerate(dtype.categories)} | {None: -1}
     indices = np.fromiter(map(index_of.__getitem__, values), dtype=np.int64, count=len(values))
     return pd.Categorical.from_codes(indices, dtype=dtype)
@@ -368,24 +384,6 @@ def as_frame(X: Any) -> Any:
         return None
     refuse_duplicate_names(native)
     return nw.from_native(native, eager_only=True)
-
-
-def block_of_numbers(X: Any, positions: Collection[int]) -> tuple[list[int], np.ndarray]:
-    """Those columns at some positions of a frame that hold ints or floats: their positions, and all at once (n, .).
-
-    One after the other they take most of the time of a row. In pandas they are those of numpy's own dtypes.
-    """
-    frame = as_frame(X)
-    native = None if frame is None else frame.to_native()
-    if nw.dependencies.is_pandas_dataframe(native):
-        is_number = [isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in native.dtypes]
-        positions = [d for d in positions if is_number[d]]
-        return positions, native.iloc[:, positions].to_numpy(dtype=np.float64)
-    if nw.dependencies.is_polars_dataframe(native):
-        dtypes = list(frame.schema.values())
-        positions = [d for d in positions if dtypes[d].is_integer() or dtypes[d].is_float()]
-        return positions, frame[:, positions].select(nw.all().cast(nw.Float64)).to_numpy()
-    return [], np.empty((0, 0))
 
 
 def refuse_duplicate_names(X: Any, name: str = "X") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from .clocks import Clock
 from .frames import Column, as_frame, without_rows
 from .tables import array_on_host, as_array, columns_of, first_few, has_na, is_readable, kind_letter, label_of
 from .templates import rebuild
@@ -52,6 +53,8 @@ class Schema:
         there is none. Arrays of numbers have no entry: their draws are not rounded.
     number_types : dict of int to type
         The type of the numbers in each real column, where it is known: one of `numbers.NUMBER_TYPES`.
+    clocks : dict of int to Clock
+        How the dates, times, durations and periods of real columns are numbers; these have neither type nor decimals.
     blank : set of int
         Float columns without any value; in a `union` they say nothing of their kind.
     conditions : list of int
@@ -72,6 +75,7 @@ class Schema:
     integer: set[int] = field(default_factory=set)
     decimals: dict[int, int | None] = field(default_factory=dict)
     number_types: dict[int, type] = field(default_factory=dict)
+    clocks: dict[int, Clock] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
     conditions: list[int] = field(default_factory=list)
     frame: Any = None
@@ -137,7 +141,7 @@ class Schema:
         if self.names is not None:
             dtypes = [str(column.dtype) for column in columns_of(self.template, self.names)]
         levels = {d: levels.tolist() for d, levels in self.levels.items()}
-        numbers = self.ordered, self.integer, self.decimals
+        numbers = self.ordered, self.integer, self.decimals, self.clocks
         return self.names, self.library, self.kinds, levels, *numbers, dtypes, self.conditions
 
     def label(self, d: int) -> Any:
@@ -162,6 +166,7 @@ class ColumnSchema:
     number_type: type | None = None
     has_decimals: bool = False
     decimals: int | None = None
+    clock: Clock | None = None
 
 
 def gathered(columns: Sequence[ColumnSchema]) -> dict[str, Any]:
@@ -174,6 +179,7 @@ def gathered(columns: Sequence[ColumnSchema]) -> dict[str, Any]:
         "integer": {d for d, column in numbered if column.is_integer},
         "decimals": {d: column.decimals for d, column in numbered if column.has_decimals},
         "number_types": {d: column.number_type for d, column in numbered if column.number_type is not None},
+        "clocks": {d: column.clock for d, column in numbered if column.clock is not None},
         "blank": {d for d, column in numbered if column.is_blank},
     }
 
@@ -191,7 +197,7 @@ def _of_array(X: Any, categorical_features: Any, rows: np.ndarray | None) -> Sch
     letter, n_columns = kind_letter(X), X.shape[1] if len(X.shape) == 2 else 0
     if letter in "mM":
         raise ValueError(
-            "X holds dates or times. Convert them to numbers first, e.g. days since a date, or drop these columns."
+            "X is an array of dates or durations. Give a frame with such columns, e.g. pandas.DataFrame(X)."
         )
     chosen = _chosen(categorical_features, None, n_columns) if n_columns else set()
     is_named = bool(chosen) and not isinstance(chosen, str)
@@ -220,6 +226,12 @@ def _learned(columns: list[Column], chosen: set[int] | str) -> list[ColumnSchema
             "categories. Name them there, use categorical_features='auto', cast them to a category dtype, or drop "
             "them."
         )
+    for d, column in enumerate(columns):
+        if is_chosen[d] and kinds[d] == "real" and column.holds_times:
+            raise ValueError(
+                f"The 'categorical_features' parameter names column {column.label!r}, which holds dates or durations. "
+                "Leave it out: they are numbers inside. Or convert the column to strings."
+            )
     return [
         _category(column) if is_chosen[d] else _numbers(column) if kinds[d] == "real" else ColumnSchema(kinds[d])
         for d, column in enumerate(columns)
@@ -242,6 +254,9 @@ def _category(column: Column) -> ColumnSchema:
 
 
 def _numbers(column: Column) -> ColumnSchema:
+    if column.holds_times:
+        clock = Clock.of(column)
+        return ColumnSchema("real", is_blank=bool(column.missing().all()), clock=clock)
     if column.storage == "integer":
         return ColumnSchema("real", is_integer=True, number_type=column.number_type)
     if column.storage == "cells" and column.number_type is int:

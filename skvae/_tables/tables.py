@@ -59,7 +59,7 @@ def kind_letter(X: Any) -> str:
 
 def is_readable(X: np.ndarray) -> bool:
     """Whether every cell of an object array is of a type that columns are made of; else scikit-learn refuses it."""
-    return kinds_of(X.ravel()) <= {"real", "boolean", "category", "time"}
+    return kinds_of(X.ravel()) <= {"real", "boolean", "category", "temporal", "time"}
 
 
 def has_na(X: np.ndarray) -> bool:

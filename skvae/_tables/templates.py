@@ -19,11 +19,15 @@ _PANDAS = (
     *("bool", "object", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "boolean", "Int8", "Int16", "Int32", "Int64"),
     *("UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64"),
+    *(f"{name}64[{step}]" for name in ("datetime", "timedelta") for step in ("s", "ms", "us", "ns")),
 )
 #: What the description of a dtype or of labels is made of, by its kind.
 _PARTS: dict[str, set[str]] = {
     "category": {"of", "ordered"},
     "interval": {"of", "closed"},
+    "time": {"step", "zone"},
+    "duration": {"step"},
+    "period": {"of"},
     "string": {"storage", "has_nan"},
     "sparse": {"of", "fill"},
     "arrow": {"of"},
@@ -37,7 +41,7 @@ _PARTS: dict[str, set[str]] = {
 }
 _POLARS = (
     *("Boolean", "Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "Float32"),
-    *("UInt128", "Float64", "String", "Categorical", "Null", "Object"),
+    *("UInt128", "Float64", "String", "Categorical", "Null", "Object", "Date"),
 )
 
 
@@ -141,13 +145,17 @@ def _pandas_dtype(dtype: Any) -> Any:
     import pandas as pd
 
     if isinstance(dtype, pd.CategoricalDtype):
-        of = _pandas_dtype(dtype.categories.dtype)
+        of = None if dtype.categories.dtype.kind in "mM" else _pandas_dtype(dtype.categories.dtype)
         return of and {"kind": "category", "of": of, "ordered": bool(dtype.ordered)}
     if isinstance(dtype, pd.IntervalDtype):
         of = _pandas_dtype(dtype.subtype)
         return of and {"kind": "interval", "of": of, "closed": dtype.closed}
     if isinstance(dtype, pd.StringDtype):
         return {"kind": "string", "storage": dtype.storage, "has_nan": dtype.na_value is not pd.NA}
+    if isinstance(dtype, pd.PeriodDtype):
+        return {"kind": "period", "of": str(dtype)[len("period[") : -1]}
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return {"kind": "time", "step": dtype.unit, "zone": str(dtype.tz)}
     if isinstance(dtype, pd.SparseDtype):
         fill = dtype.fill_value.item() if isinstance(dtype.fill_value, np.generic) else dtype.fill_value
         return {"kind": "sparse", "of": str(dtype.subtype), "fill": fill}
@@ -172,6 +180,10 @@ def _as_pandas_dtype(description: Any, levels: Any = None) -> Any:
         # The argument na_value is younger than pandas 2.1.
         missing = {"na_value": np.nan} if description["has_nan"] else {}
         return pd.StringDtype(description["storage"], **missing)
+    if kind == "period":
+        return pd.PeriodDtype(description["of"])
+    if kind == "time":
+        return pd.DatetimeTZDtype(description["step"], description["zone"])
     if kind == "sparse":
         return pd.SparseDtype(_as_pandas_dtype(description["of"]), description["fill"])
     return pd.ArrowDtype({"arrow": _as_arrow_type}[kind](description["of"]))
@@ -226,6 +238,10 @@ def _polars_dtype(dtype: Any) -> Any:
 
     if isinstance(dtype, pl.Enum):
         return {"kind": "enum"}
+    if isinstance(dtype, pl.Datetime):
+        return {"kind": "time", "step": dtype.time_unit, "zone": dtype.time_zone or ""}
+    if isinstance(dtype, pl.Duration):
+        return {"kind": "duration", "step": dtype.time_unit}
     if isinstance(dtype, pl.Decimal):
         return {"kind": "decimal", "precision": dtype.precision, "scale": dtype.scale}
     plain = _polars_dtypes().get(str(dtype))
@@ -239,6 +255,10 @@ def _as_polars_dtype(description: Any, levels: Any) -> Any:
         return _polars_dtypes()[description]
     if description["kind"] == "enum":
         return pl.Enum(levels.tolist())
+    if description["kind"] == "time":
+        return pl.Datetime(description["step"], description["zone"] or None)
+    if description["kind"] == "duration":
+        return pl.Duration(description["step"])
     return {"decimal": pl.Decimal}[description["kind"]](description["precision"], description["scale"])
 
 
@@ -258,6 +278,7 @@ def _arrow_types() -> dict[str, Any]:
 
     types = (
         *(pa.null(), pa.bool_(), pa.string(), pa.large_string(), pa.float16(), pa.float32(), pa.float64()),
+        *(pa.date32(), pa.date64()),
         *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
     )
     return {str(t): t for t in types}
@@ -269,6 +290,10 @@ def _arrow_type(t: Any) -> Any:
     if pa.types.is_dictionary(t):
         parts = [_arrow_type(t.index_type), _arrow_type(t.value_type)]
         return None if None in parts else {"kind": "dictionary", "of": parts, "ordered": bool(t.ordered)}
+    if pa.types.is_timestamp(t):
+        return {"kind": "time", "step": t.unit, "zone": t.tz or ""}
+    if pa.types.is_duration(t):
+        return {"kind": "duration", "step": t.unit}
     if pa.types.is_decimal128(t) or pa.types.is_decimal256(t):
         kind = "decimal" if pa.types.is_decimal128(t) else "decimal256"
         return {"kind": kind, "precision": t.precision, "scale": t.scale}
@@ -282,6 +307,10 @@ def _as_arrow_type(description: Any) -> Any:
         return _arrow_types()[description]
     if description["kind"] == "dictionary":
         return pa.dictionary(*map(_as_arrow_type, description["of"]), ordered=description["ordered"])
+    if description["kind"] == "time":
+        return pa.timestamp(description["step"], description["zone"] or None)
+    if description["kind"] == "duration":
+        return pa.duration(description["step"])
     make = {"decimal": pa.decimal128, "decimal256": pa.decimal256}
     return make[description["kind"]](description["precision"], description["scale"])
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .cells import kinds_of
+from .clocks import finer
 from .frames import replace_columns
 from .numbers import widest
 from .schema import ColumnSchema, Schema, gathered
@@ -71,6 +72,7 @@ def _united(d: int, parts: Sequence[Schema]) -> ColumnSchema:
             f"Column {parts[0].label(d)!r} holds {cells[1]}, but it held {cells[0]} before. Convert it to one."
         )
     kind = parts[0].kinds[d]
+    clocks = [schema.clocks[d] for schema in parts if d in schema.clocks]
     is_integer = all(d in schema.integer for schema in parts)
     types = [schema.number_types[d] for schema in parts if d in schema.number_types]
     decimals = [schema.decimals[d] for schema in parts if d in schema.decimals]
@@ -83,6 +85,7 @@ def _united(d: int, parts: Sequence[Schema]) -> ColumnSchema:
         number_type=widest(types) if types else None,
         has_decimals=bool(decimals) and not is_integer,
         decimals=_most(decimals),
+        clock=finer(clocks, parts[0].label(d)) if clocks else None,
     )
 
 
@@ -95,6 +98,8 @@ def _most(decimals: list[int | None]) -> int | None:
 def _kind_of_cells(d: int, schema: Schema) -> str:
     """What the cells of a column are, for an error; categories may be numbers, too."""
     kind = schema.kinds[d]
+    if d in schema.clocks:
+        return "dates or times"
     is_of_numbers = kind == "category" and kinds_of(schema.levels[d]) <= {"real", "boolean"}
     return "numbers as categories" if is_of_numbers else _KINDS.get(kind, "nothing")
 

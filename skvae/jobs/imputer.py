@@ -346,7 +346,7 @@ def _limits(schema: Schema, min_value: Any, max_value: Any) -> tuple[np.ndarray,
 
 
 def _limit(schema: Schema, parameter: str, value: Any, none: float) -> np.ndarray:
-    is_number = np.array([kind in ("real", "empty") for kind in schema.kinds])
+    is_number = np.array([kind in ("real", "empty") and d not in schema.clocks for d, kind in enumerate(schema.kinds)])
     limit = np.full(len(is_number), none)
     if isinstance(value, Mapping):
         for key, number in value.items():

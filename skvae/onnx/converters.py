@@ -60,8 +60,10 @@ def to_onnx(
 
     An array of rows or of latent codes is one input tensor "X" of shape (n, D). A frame is one tensor of shape (n, 1)
     for each column, in their order, and skl2onnx replaces characters of their names that are no letters or digits by
-    "_". `inverse_transform` gives one tensor for a table of numbers, and one for each column, under its name, for a
-    table that also has categories or booleans. The number of rows is free.
+    "_". Tensors hold no dates: a column of these is one of float64, days since 1970-01-01 as a clock of its time zone
+    shows them, NaN where missing; durations are days, periods their ordinals. `inverse_transform` gives one tensor for
+    a table of numbers, and one for each column, under its name, for a table that also has categories, booleans or
+    dates. The number of rows is free.
 
     Parameters
     ----------
