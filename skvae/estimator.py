@@ -106,6 +106,10 @@ class VAETransformer(
         [0, 3])]``; columns that it does not name are "auto". Whatever is chosen, a column of numbers that
         holds one value in the whole table is `Constant`: every method gives this value back, and the networks do not
         see the column.
+    bounds : dict of column -> (low, high), optional
+        Ends between which the numbers or dates of some columns lie, None for no end: ``{"age": (18, None)}``. Made and
+        imputed values beyond an end become the end, and rounding stays inside. Codes, scores and means do not know
+        bounds; `likelihood` has families of positive numbers and of fractions.
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
         columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with
@@ -320,6 +324,7 @@ class VAETransformer(
         categorical_features: str | Sequence | None = "auto",
         conditions: str | int | Sequence | None = None,
         likelihood: str | Family | list = "auto",
+        bounds: dict | None = None,
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
         feature_loss: FeatureLoss | None = None,
@@ -359,6 +364,7 @@ class VAETransformer(
         self.categorical_features = categorical_features
         self.conditions = conditions
         self.likelihood = likelihood
+        self.bounds = bounds
         self.scaling = scaling
         self.column_weights = column_weights
         self.feature_loss = feature_loss
@@ -467,8 +473,8 @@ class VAETransformer(
         Raises
         ------
         ValueError
-            Bad parameters, tables or weights; cells outside the support of their likelihood; a loss that diverges;
-            a checkpoint that is damaged. An earlier fit of the same estimator stays intact.
+            Bad parameters, tables or weights; cells outside the support of their likelihood, or outside `bounds`; a
+            loss that diverges; a checkpoint that is damaged. An earlier fit of the same estimator stays intact.
         TypeError
             Rows that are not in memory: collections of dask and Spark, lazy frames. The message shows code that works.
         OSError

@@ -57,6 +57,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Family, list],
     "categorical_features": [StrOptions({"auto", "from_dtype"}), "array-like", None],
     "conditions": [str, Integral, "array-like", None],
+    "bounds": [dict, None],
     "scaling": [StrOptions({"standard", "global", *SCALINGS}), None],
     "column_weights": ["array-like", dict, None],
     "feature_loss": [FeatureLoss, None],

@@ -7,11 +7,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._inference.fitted import Fitted
+from .._tables.bounds import bounded, check_bounds
 from .._tables.canonical import canonical_rows, sort_rows, split_rows
 from .._tables.columns import Columns
 from .._tables.doubtful import warn_of_doubtful_columns
 from .._tables.intake import as_table
 from .._tables.missing import columns_with_missing
+from .._tables.moments import extremes
 from .._tables.on_disk import mapped_rows
 from .._tables.schema import Schema
 from .._tables.selection import RowSelection
@@ -66,9 +68,15 @@ class Basis:
         has_missing = columns_with_missing(X) if margins is None else margins.has_missing
         return cls(schema, seed, columns, columns, np.flatnonzero(has_missing).tolist())
 
+    def check(self, X: RowSelection) -> None:
+        """Raise where a value lies outside the support of its likelihood, or outside the bounds of its column."""
+        self.columns.check_support(X)
+        if self.schema.bounds:
+            check_bounds(self.schema, extremes(X))
+
     def in_order(self, X: RowSelection, weight: np.ndarray) -> RowsAndWeights:
         """Check the values of rows and give them in the order of the fit."""
-        self.columns.check_support(X)
+        self.check(X)
         return (X, weight) if X.is_on_disk else sort_rows(X, weight, self.ordering.standardize, self.seed)
 
 
@@ -98,8 +106,9 @@ class Prepared:
 
 
 def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
-    """Give what a new fit sets first: the schema of its table, with what is given, and the seed of random numbers."""
-    return schema.conditioned_on(plan.given.conditions), plan.processes.broadcast(draw_seed(plan.given.random_state))
+    """Give what a new fit sets first: the schema of its table, with what is given and bounded, and the seed."""
+    schema = bounded(schema.conditioned_on(plan.given.conditions), plan.given.bounds)
+    return schema, plan.processes.broadcast(draw_seed(plan.given.random_state))
 
 
 def prepare(
@@ -153,6 +162,7 @@ def from_statistics(plan: Plan, statistics: Any) -> tuple[Basis, RowsAndWeights]
     """Begin a fit by statistics: give the basis, and the sample of rows that the model is initialised by."""
     schema, seed = begin(plan, statistics._outline.schema)
     X, weight = statistics._rows
+    check_bounds(schema, statistics._margins.extremes())
     basis = Basis.decide(plan, schema, seed, X, weight, statistics._margins)
     return basis, basis.in_order(X, weight)
 
@@ -176,7 +186,7 @@ def _held_out(estimator: BaseEstimator, basis: Basis, X_val: Any) -> RowsAndWeig
     try:
         table = validated(estimator, basis.schema, X_val)
         X, weight = _rows(basis.schema, basis.seed, X_val, table, None)
-        basis.columns.check_support(X)
+        basis.check(X)
     except ValueError as error:
         raise ValueError(f"X_val: {error}") from error
     return X, weight

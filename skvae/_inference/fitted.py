@@ -79,6 +79,7 @@ STRUCTURE = (
     "categorical_features",
     "conditions",
     "likelihood",
+    "bounds",
     "scaling",
     "feature_loss",
     "posterior",

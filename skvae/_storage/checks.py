@@ -252,8 +252,11 @@ def _check_conditions(columns: Columns) -> None:
 def _check_numbers(schema: Schema) -> None:
     """See to it that columns of numbers and of categories have what belongs to their kind, and no others have it."""
     _check_clocks(schema)
-    numbered = (schema.levels, schema.ordered, schema.integer, schema.decimals, schema.number_types, schema.clocks)
-    numbers = {d for columns in numbered for d in columns}
+    ends = [end for pair in schema.bounds.values() for end in pair]
+    are_pairs = all(type(end) is float for end in ends) and all(low < high for low, high in schema.bounds.values())
+    check(are_pairs, f"its bounds are {schema.bounds!r}")
+    numbered = (schema.levels, schema.ordered, schema.integer, schema.decimals, schema.number_types)
+    numbers = {d for columns in (*numbered, schema.clocks, schema.bounds) for d in columns}
     check(all(type(d) is int and 0 <= d < len(schema.kinds) for d in numbers), "its schema knows columns it has not")
     kinds = {kind: {d for d, own in enumerate(schema.kinds) if own == kind} for kind in set(schema.kinds)}
     check(kinds.get("category", set()) == set(schema.levels), "its levels are not those of its categories")

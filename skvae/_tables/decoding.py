@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from torch.distributions import constraints
 from torch.distributions.constraints import Constraint
 
 from .._utils.arrays import like, on_host
@@ -55,9 +56,7 @@ def draws(
     supports : dict of int to Constraint, optional
         Where the numbers of some columns lie, and stay when they are rounded.
     """
-    rounded = {d: support for d, support in (supports or {}).items() if _is_rounded(schema, d) and d not in exact}
-    if rounded:
-        values = _rounded_inside(schema, values, rounded)
+    values = _inside(schema, values, supports, exact)
     return _table(schema, values, index, as_floats=False, exact=exact)
 
 
@@ -100,8 +99,7 @@ def fill(
     table : the library of X; an ndarray for a list
     """
     where = missing(schema, X) if where is None else np.asarray(where, dtype=bool)
-    rounded = {d: support for d, support in (supports or {}).items() if _is_rounded(schema, d)}
-    values = _rounded_inside(schema, values, rounded)
+    values = _inside(schema, values, supports)
     if (frame := as_frame(X)) is None:
         return _filled_array(schema, X, values, where)
     fitted: list[Any] = [None] * len(schema.kinds)
@@ -112,6 +110,19 @@ def fill(
         for d, column in enumerate(columns_of(X, schema.names))
     }
     return replace_columns(frame.to_native(), {d: column for d, column in columns.items() if column is not None})
+
+
+def _inside(schema: Schema, values: Any, supports: Mapping[int, Constraint] | None, exact: Collection[int] = ()) -> Any:
+    """Values (n, D) within bounds, and such that rounding leaves neither supports nor bounds."""
+    bounds = {d: ends for d, ends in schema.bounds.items() if d not in exact}
+    if bounds:
+        values = values.copy() if isinstance(values, np.ndarray) else values.clone()
+    for d, ends in bounds.items():
+        values[:, d] = values[:, d].clip(*ends)
+    for limits in (supports or {}, {d: constraints.interval(*ends) for d, ends in bounds.items()}):
+        rounded = {d: limit for d, limit in limits.items() if _is_rounded(schema, d) and d not in exact}
+        values = _rounded_inside(schema, values, rounded) if rounded else values
+    return values
 
 
 def _is_rounded(schema: Schema, d: int) -> bool:

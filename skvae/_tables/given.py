@@ -33,7 +33,14 @@ def given_row(schema: Schema, given: Any) -> np.ndarray:
     for key, value in given.items():
         d = _position_of(schema, key)
         row[0, d] = _encoded_value(schema, d, value)
+    _refuse_out_of_bounds(schema, row[0])
     return row
+
+
+def _refuse_out_of_bounds(schema: Schema, row: np.ndarray) -> None:
+    for d, (low, high) in schema.bounds.items():
+        if row[d] < low or row[d] > high:
+            raise ValueError(f"'given' has a value for column {schema.label(d)!r} that is outside of its 'bounds'.")
 
 
 def _position_of(schema: Schema, key: Any) -> int:

@@ -59,6 +59,8 @@ class Schema:
         Float columns without any value; in a `union` they say nothing of their kind.
     conditions : list of int
         Columns that are given and not modelled, in the table's order; see `conditioned_on`.
+    bounds : dict of int to (float, float)
+        Between which the numbers of some columns are made; see `bounds.bounded`.
     frame : native frame or None
         The fitted frame without rows.
     description : dict or None
@@ -78,6 +80,7 @@ class Schema:
     clocks: dict[int, Clock] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
     conditions: list[int] = field(default_factory=list)
+    bounds: dict[int, tuple[float, float]] = field(default_factory=dict)
     frame: Any = None
     description: dict | None = None
 
@@ -142,7 +145,7 @@ class Schema:
             dtypes = [str(column.dtype) for column in columns_of(self.template, self.names)]
         levels = {d: levels.tolist() for d, levels in self.levels.items()}
         numbers = self.ordered, self.integer, self.decimals, self.clocks
-        return self.names, self.library, self.kinds, levels, *numbers, dtypes, self.conditions
+        return self.names, self.library, self.kinds, levels, *numbers, dtypes, self.conditions, self.bounds
 
     def label(self, d: int) -> Any:
         """The column's name, or "x3" for the fourth column of an array."""

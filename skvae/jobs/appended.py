@@ -22,11 +22,12 @@ def for_one_more_column(model: VAETransformer, D: int) -> dict[str, Any]:
             (entry[0], _from_start(entry[1], D)) if isinstance(entry, tuple) and len(entry) == 2 else entry
             for entry in model.likelihood
         ]
+    parameters["bounds"] = with_one_more(model.bounds, D, 1.0)
     return parameters | {"column_weights": with_one_more(model.column_weights, D, 1.0)}
 
 
 def with_one_more(values: Any, D: int, last: float) -> Any:
-    """A dict of column -> number, or D numbers, with another one for the column at the end; anything else as it is."""
+    """A dict of column -> value, or D numbers, with another one for the column at the end; anything else as it is."""
     if isinstance(values, Mapping):
         return {_from_start(key, D): value for key, value in values.items()}
     return [*values, last] if hasattr(values, "__len__") and len(values) == D else values

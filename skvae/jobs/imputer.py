@@ -12,6 +12,8 @@ from torch.distributions import constraints
 from .._inference.fitted import fitted_of
 from .._tables import decoding, encoding
 from .._tables.assignment import position
+from .._tables.bounds import limit
+from .._tables.cells import gone
 from .._tables.frames import as_frame
 from .._tables.intake import as_table
 from .._tables.parts import beside, free_names, names_of, take_columns, without_marker
@@ -347,19 +349,19 @@ def _limits(schema: Schema, min_value: Any, max_value: Any) -> tuple[np.ndarray,
 
 def _limit(schema: Schema, parameter: str, value: Any, none: float) -> np.ndarray:
     is_number = np.array([kind in ("real", "empty") and d not in schema.clocks for d, kind in enumerate(schema.kinds)])
-    limit = np.full(len(is_number), none)
+    limits = np.full(len(is_number), none)
     if isinstance(value, Mapping):
         for key, number in value.items():
             d = position(schema, key, parameter)
-            if not is_number[d]:
+            if schema.kinds[d] not in ("real", "empty"):
                 raise ValueError(f"{parameter} names the column {key!r}, which holds no numbers.")
-            limit[d] = number
+            limits[d] = none if gone([number])[0] else limit(schema, d, number, parameter)
     elif value is not None:
         numbers = np.asarray(value, dtype=np.float64)
-        if numbers.shape not in ((), limit.shape):
+        if numbers.shape not in ((), limits.shape):
             raise ValueError(
-                f"{parameter} must be a number, one number for each of the {len(limit)} columns, or a dict of some "
+                f"{parameter} must be a number, one number for each of the {len(limits)} columns, or a dict of some "
                 f"columns. Got shape {numbers.shape}."
             )
-        limit[is_number] = np.broadcast_to(numbers, limit.shape)[is_number]
-    return np.where(np.isnan(limit), none, limit)
+        limits[is_number] = np.broadcast_to(numbers, limits.shape)[is_number]
+    return np.where(np.isnan(limits), none, limits)
