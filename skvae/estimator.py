@@ -66,7 +66,7 @@ class VAETransformer(
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Sizes of the hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model;
         "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows, but for
-        "aae", "gan" and "vae_gan", and for "avb".
+        "aae", "gan", "vae_gan" and "factor_vae", and for "avb".
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
         Nonlinearity after each hidden layer of both networks. Like `dropout`, it has no effect on a linear model.
     dropout : float, default=0.0
@@ -140,10 +140,12 @@ class VAETransformer(
         (``hidden_layer_sizes=()``, ``max_iter=0``), `partial_fit`, and objectives without a bound, but for plain
         autoencoders: nothing draws their codes to a prior, so that they always have a mixture. "normal" is N(0, I);
         "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and offer `predict`.
-    objective : {"elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan", "vae_gan"} or Objective, default="elbo"
-        Evidence lower bound, importance-weighted bound, plain, Wasserstein and adversarial autoencoder, adversarial
-        variational Bayes, generative adversarial network, and a bound with the critic of one. ``ELBO(beta=4.0)``
-        weights the KL in training; `score` never does. Methods without meaning are hidden: `score` for codes without
+    objective : str or Objective, default="elbo"
+        "elbo" for the evidence lower bound, "iwae" for the importance-weighted one, "ae", "wae_mmd" and "aae" for
+        plain, Wasserstein and adversarial autoencoders, "avb" for adversarial variational Bayes, "gan" for a generative
+        adversarial network, "vae_gan" for a bound with the critic of one, and "beta_tc_vae", "factor_vae" and
+        "info_vae" for bounds with weights on parts of the KL. ``ELBO(beta=4.0)`` weights all of the KL in training;
+        `score` never does. Methods without meaning are hidden: `score` for codes without
         density, all but `sample` and `decode` for "gan".
     schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
         Which parameter group each step updates: both together, encoder and decoder in turn, the linear model's EM in
@@ -179,8 +181,8 @@ class VAETransformer(
         Whether to hold rows out, stop when they stop improving, and keep the best state; the initialisation, where it
         is not beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100
         distinct rows; with fewer, nothing can be validated and training takes at most 30 epochs. Adversarial objectives
-        ("aae", "avb", "gan", "vae_gan") have no loss to monitor: "auto" holds nothing out for them. Without held-out
-        rows the last state is kept.
+        ("aae", "avb", "gan", "vae_gan", "factor_vae") have no loss to monitor: "auto" holds nothing out for them.
+        Without held-out rows the last state is kept.
     validation_fraction : float, default=0.1
         Share of the rows, by weight, that is held out, chosen by a hash of their standardised content. Copies of a row
         stay together, except for a row that alone makes up more than a fiftieth of the held-out side and comes more

@@ -71,6 +71,9 @@ DIMENSIONS = {
         "avb": "avb",
         "gan": "gan",
         "vae_gan": "vae_gan",
+        "beta_tc_vae": "beta_tc_vae",
+        "factor_vae": "factor_vae",
+        "info_vae": "info_vae",
     },
     "schedule": {"joint": "joint", "em": VariationalEM(), "exact_em": "exact_em", "aggressive": "aggressive"},
     "likelihood": LIKELIHOODS,
@@ -233,6 +236,7 @@ class Forgetful(Joint):
         ({"posterior": "categorical", "objective": "avb"}, "contrasts codes with normal ones"),
         ({"posterior": "point", "objective": "avb"}, "estimates a KL, which is infinite"),
         ({"posterior": "cauchy", "prior": "normal"}, "codes without a variance"),
+        ({"posterior": "full", "objective": "beta_tc_vae"}, "compares the code with its single components"),
         ({"posterior": "dirichlet", "prior": "uniform"}, "one lives on a simplex"),
         ({"posterior": "uniform", "prior": "vamp"}, "codes leave the support"),
         ({"posterior": "categorical", "prior": UniformCategorical(n_classes=1)}, "'n_classes' parameter of UniformCat"),
@@ -267,7 +271,7 @@ IDLE = [
     ({"schedule": "exact_em", "hidden_layer_sizes": (), "column_weights": {0: 2.0}}, "column_weights"),
     *[
         ({"objective": objective, "early_stopping": True}, "early_stopping")
-        for objective in ("aae", "avb", "gan", "vae_gan")
+        for objective in ("aae", "avb", "gan", "vae_gan", "factor_vae")
     ],
 ]
 

@@ -412,13 +412,16 @@ def test_other_objectives_show_what_they_have(objective, label, sign, parts):
     assert len(drawn.axes_) == 1 + len(parts)
 
 
-def test_a_bound_beside_a_critic_is_shown_as_a_bound():
-    vae = VAETransformer(2, objective="vae_gan", max_iter=2, random_state=0).fit(X)
+@pytest.mark.parametrize(
+    ("objective", "parts"), [("vae_gan", ["adversarial", "auxiliary_loss"]), ("beta_tc_vae", ["total_correlation"])]
+)
+def test_a_bound_with_more_beside_it_is_shown_as_a_bound(objective, parts):
+    vae = VAETransformer(2, objective=objective, max_iter=2, random_state=0).fit(X)
     drawn = TrainingCurveDisplay.from_estimator(vae)
     assert drawn.ax_.get_ylabel() == "ELBO (nats per row)"
-    last = vae.history_[-1]
+    last = [record for record in vae.history_ if "train_loss" in record][-1]
     assert drawn.lines_["train"].get_ydata()[-1] == last["train_reconstruction"] - last["train_kl"]
-    assert {"train_adversarial", "train_auxiliary_loss"} <= set(drawn.lines_)
+    assert {f"train_{part}" for part in parts} <= set(drawn.lines_)
 
 
 def test_weighted_columns_are_on_the_label():

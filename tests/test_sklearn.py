@@ -50,6 +50,7 @@ AT_NIGHT = [
     VAETransformer(**SMALL, objective="ae"),
     VAETransformer(**SMALL, objective="aae", prior="uniform"),
     VAETransformer(**SMALL, objective="vae_gan"),
+    VAETransformer(**SMALL, objective="beta_tc_vae"),
     VAETransformer(**SMALL, posterior="flow", prior="vamp"),
     VAETransformer(**SMALL, categorical_features=[0], prior="mixture"),
     VAETransformer(**SMALL, categorical_features=[0]),

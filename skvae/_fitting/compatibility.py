@@ -268,12 +268,7 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
     q, z = _probe(model, 0.0)
     p = model.prior(model.encode)
     pair = f"posterior={posterior!r} and prior={prior!r}"
-    if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
-        raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
-    if objective.estimates_kl and (isinstance(q, OneHots) or q.support is constraints.simplex):
-        raise ValueError(f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes or shares.")
-    if (q.support is constraints.simplex) != (p.support is constraints.simplex):
-        raise ValueError(f"{pair} do not go together: one lives on a simplex, the other not. Leave prior='auto'.")
+    _check_kinds(q, p, prior, objective, pair)
     homes = [p]
     if isinstance(prior, VampPrior):  # other rows' posteriors have to cover this one's codes
         homes = [_probe(model, raw)[0] for raw in (-2.0, 2.0)]
@@ -300,6 +295,21 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
             f"{pair} have no KL in closed form, which objective={objective!r} needs. Use ELBO(kl='auto'), 'joint' or "
             "'monte_carlo', and free_bits with gradient='pathwise' only."
         )
+
+
+def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Objective, pair: str) -> None:
+    """Refuse classes, shares and whole codes where the other side, or the objective, knows none."""
+    if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
+        raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
+    if objective.estimates_kl and (isinstance(q, OneHots) or q.support is constraints.simplex):
+        raise ValueError(f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes or shares.")
+    if objective.needs_factors and q.event_shape:
+        raise ValueError(
+            f"objective={objective!r} compares the code with its single components, which {pair} do not "
+            "give. Leave it 'auto', or use another posterior whose components are independent, e.g. 'laplace'."
+        )
+    if (q.support is constraints.simplex) != (p.support is constraints.simplex):
+        raise ValueError(f"{pair} do not go together: one lives on a simplex, the other not. Leave prior='auto'.")
 
 
 def _probe(model: LatentVariableModel, raw: float) -> tuple[Distribution, Tensor]:

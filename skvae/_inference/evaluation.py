@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from ..distributions.divergences import marginals
-from ..distributions.latent import OneHots, joint_log_prob, kl, summed
+from ..distributions.latent import OneHots, joint_log_prob, kl, log_aggregate, summed
 from ..model import LatentVariableModel
 from ..posteriors import Head
 
@@ -73,21 +73,14 @@ def mutual_information(model: LatentVariableModel, x: Tensor, mask: Tensor | Non
     """
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    return (joint_log_prob(q, z) - _log_aggregate(q, z)).mean()
+    return (joint_log_prob(q, z) - log_aggregate(q, z)).mean()
 
 
 def aggregate_kl(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:
     """KL(q(z) || p(z)) = E_x KL(q(z|x) || p(z)) - I(x; z): nats, 0-d (Hoffman & Johnson 2016)."""
     q = model.encode(x, mask)
     z = model.posterior.push(q, u)
-    return (_log_aggregate(q, z) - joint_log_prob(model.prior(model.encode), z)).mean()
-
-
-def _log_aggregate(q: Distribution, z: Tensor) -> Tensor:
-    """ln 1/B sum_j q(z_i | x_j) for draws z (S, B, K) of every row: (S, B)."""
-    _, B, K = z.shape
-    parts = z.unsqueeze(-2).split(max(1, _CELLS_PER_CHUNK // (B * K)), dim=1)  # pairs of rows: a part at a time
-    return torch.cat([joint_log_prob(q, part).logsumexp(-1) for part in parts], 1) - math.log(B)
+    return (log_aggregate(q, z) - joint_log_prob(model.prior(model.encode), z)).mean()
 
 
 def kl_per_component(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from .._inference.fitted import fitted_of
 from ..estimator import VAETransformer
 from ..objectives.adversarial import VAEGAN
 from ..objectives.bounds import ELBO, IWAE
+from ..objectives.decomposed import BetaTCVAE, FactorVAE, InfoVAE
 from .plotting import COLORS, LITERAL, panels, place_legend, pyplot, vae_behind
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _LABELS = {
     "adversarial": "Loss by the critic",
     "auxiliary_loss": "Loss of the critic",
     "mutual_information": "I(x; z) (nats)",
+    "total_correlation": "Total correlation (nats)",
+    "dimension_wise": "Single components against the prior (nats)",
 }
 _LEVELS = {"pca": "PCA", "early_factor_analysis": "early factor analysis", "factor_analysis": "factor analysis"}
 _STYLES = {"train": (COLORS[5], "-"), "valid": (COLORS[0], "-")}
@@ -279,7 +282,7 @@ def _kind(vae: VAETransformer) -> tuple[str, str]:
     """Kind and axis label of what a fitted model was trained for."""
     objective = fitted_of(vae).parts.objective
     weighted = "" if vae.column_weights is None else ", columns weighted"
-    if isinstance(objective, ELBO | VAEGAN):  # of the latter the bound alone, without the critic
+    if isinstance(objective, ELBO | VAEGAN | BetaTCVAE | FactorVAE | InfoVAE):  # of the others the bound alone
         return "elbo", f"ELBO (nats per row{weighted})"
     if isinstance(objective, IWAE):
         return "bound", f"Bound of {objective.n_samples} draws (nats per row{weighted})"

@@ -4,6 +4,7 @@ Shapes: a distribution over codes either factorises (batch_shape (B, K), no even
 event_shape (K,)); z is (S, B, K).
 """
 
+import math
 from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
@@ -33,11 +34,15 @@ __all__ = [
     "has_closed_form",
     "joint_log_prob",
     "kl",
+    "log_aggregate",
+    "log_aggregate_and_factors",
     "mixture",
     "monte_carlo_kl",
     "reordered",
     "summed",
 ]
+
+_CELLS_PER_PART = 1 << 18  # of pairs of rows: 2 MB as float64, larger ones leave the cache
 
 
 class PointMass(Distribution):
@@ -271,6 +276,30 @@ def joint_log_prob(p: Distribution, z: Tensor) -> Tensor:
     """log p(z) summed over the code: z (S, B, K) -> (S, B)."""
     log_pz = p.log_prob(z)
     return log_pz if p.event_shape else log_pz.sum(-1)
+
+
+def log_aggregate(q: Distribution, z: Tensor) -> Tensor:
+    """ln q(z_i), q(z) = 1/B sum_j q(z | x_j), for draws z (S, B, K) of every row: (S, B)."""
+    return _over_pairs(lambda part: joint_log_prob(q, part).logsumexp(-1), z) - math.log(z.shape[1])
+
+
+def log_aggregate_and_factors(q: Distribution, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, and sum_k ln q(z_ik), q(z_k) = 1/B sum_j q_k(z_k | x_j), of a q that factorises: (S, B) each."""
+    _, B, K = z.shape
+
+    def both(part: Tensor) -> Tensor:
+        log_q = q.log_prob(part)
+        return torch.stack([log_q.sum(-1).logsumexp(-1), log_q.logsumexp(-2).sum(-1)])
+
+    log_qz, log_factors = _over_pairs(both, z)
+    return log_qz - math.log(B), log_factors - K * math.log(B)
+
+
+def _over_pairs(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """function of codes (S, b, 1, K), for every row of q to see, some rows of z (S, B, K) at a time: (..., B)."""
+    _, B, K = z.shape
+    parts = z.unsqueeze(-2).split(max(1, _CELLS_PER_PART // (B * K)), dim=1)
+    return torch.cat([function(part) for part in parts], -1)
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:

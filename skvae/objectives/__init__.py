@@ -5,6 +5,7 @@ from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
 from .autoencoders import AE, WAEMMD
 from .base import Objective
 from .bounds import ELBO, IWAE
+from .decomposed import BetaTCVAE, FactorVAE, InfoVAE
 
 __all__ = [
     "AAE",
@@ -17,7 +18,10 @@ __all__ = [
     "VAEGAN",
     "WAEMMD",
     "Annealing",
+    "BetaTCVAE",
     "CyclicalAnnealing",
+    "FactorVAE",
+    "InfoVAE",
     "LinearAnnealing",
     "Objective",
 ]
@@ -31,4 +35,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "avb": AVB,
     "gan": GAN,
     "vae_gan": VAEGAN,
+    "beta_tc_vae": BetaTCVAE,
+    "factor_vae": FactorVAE,
+    "info_vae": InfoVAE,
 }

@@ -15,10 +15,10 @@ from ..distributions.latent import joint_log_prob, kl, summed
 from ..networks.architectures import mlp
 from .base import Model, Objective
 
-__all__ = ["AAE", "AVB", "GAN", "VAEGAN"]
+__all__ = ["AAE", "AVB", "GAN", "VAEGAN", "Adversarial"]
 
 
-class _Adversarial(Objective):
+class Adversarial(Objective):
     """What the objectives with a critic share: how it is built and trained. No monitor: losses of a game."""
 
     monitor = None
@@ -81,7 +81,7 @@ def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
     return softplus(-real) + softplus(fake)
 
 
-class AAE(_Adversarial):
+class AAE(Adversarial):
     r"""Adversarial autoencoder, a critic keeps the codes as a whole at the prior: short name "aae".
 
     .. math:: -E_x \ln p(x | z) - \lambda\, E_{q(z)} \ln s(T(z)), \qquad
@@ -121,7 +121,7 @@ class AAE(_Adversarial):
     """
 
     posterior = "point"
-    _parameter_constraints = {**_Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}
+    _parameter_constraints = {**Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class AAE(_Adversarial):
         return {"auxiliary_loss": self._critic_loss(model, z_p, z)}
 
 
-class AVB(_Adversarial):
+class AVB(Adversarial):
     r"""Adversarial variational Bayes, the KL of a posterior without density by a critic: short name "avb".
 
     .. math:: -E_q [\ln p(x | z) - \ln r(z | x) + \ln p(z) - T(x, \tilde z)], \qquad
@@ -225,7 +225,7 @@ class AVB(_Adversarial):
             return Normal(q.mean, q.stddev.clamp(min=1e-6), validate_args=False)
 
 
-class _Generating(_Adversarial):
+class _Generating(Adversarial):
     """A critic of rows: those of the table against draws x ~ p(x | z), z ~ p(z)."""
 
     generates = True
@@ -364,7 +364,7 @@ class VAEGAN(_Generating):
 
     needs_density = True
     takes_closed_form = True
-    _parameter_constraints = {**_Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}
+    _parameter_constraints = {**Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}
 
     def __init__(
         self,

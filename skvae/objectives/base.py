@@ -13,6 +13,7 @@ log_px_parts             -                  dict of signs              history, 
 n_samples, n_draws       -                  int                        who draws u                1, n_samples
 posterior                -                  str or None                where posterior="auto"     "diag"
 needs_density            -                  bool                       compatibility of parts     False
+needs_factors            -                  bool                       compatibility of parts     False
 needs_pathwise           -                  bool                       compatibility of parts     True
 estimates_kl             -                  bool                       compatibility of parts     False
 takes_closed_form        -                  bool                       compatibility of parts     False
@@ -89,6 +90,8 @@ class Objective(Component, ABC):
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density : bool
         Whether log q(z given x) is needed.
+    needs_factors : bool
+        Whether q must factorise over the components, so that each has an aggregate of its own.
     needs_pathwise : bool
         Whether draws of q that are differentiable in its numbers are needed.
     estimates_kl : bool
@@ -146,6 +149,7 @@ class Objective(Component, ABC):
     n_samples = 1
     posterior: str | None = "diag"
     needs_density = False
+    needs_factors = False
     needs_pathwise = True
     estimates_kl = False
     takes_closed_form = False

@@ -145,6 +145,7 @@ VARIETY = {
     "implicit": ({"objective": "avb"}, IRIS),
     "generator": ({"objective": GAN(betas=None, gradient_penalty=0.5)}, IRIS),
     "bound and critic": ({"objective": "vae_gan"}, IRIS),
+    "parts of the KL": ({"objective": "factor_vae"}, IRIS),
     "box": ({"objective": "ae", "posterior": skvae.Point(0.0, 2.0)}, IRIS),
     "standard prior": ({"posterior": MeanField("logistic"), "prior": Standard(skvae.Logistic())}, IRIS),
     "networks": ({"hidden_layer_sizes": "auto", "encoder": MLP((4, 3)), "decoder": ConvNet((2, 2), channels=(2,)),

@@ -112,6 +112,7 @@ KINDS = {
     "avb": {"objective": "avb"},
     "gan": {"objective": "gan"},
     "vae_gan": {"objective": "vae_gan"},
+    "factor_vae": {"objective": "factor_vae"},
     "batch_norm": {"encoder": WithBatchNorm, "decoder": WithBatchNorm, "hidden_layer_sizes": "auto"},
     "laplace": {"posterior": "laplace"},
     "gamma": {"posterior": "gamma", "prior": "auto"},
