@@ -94,12 +94,9 @@ class LatentVariableModel(nn.Module):
         self.width = n_components if posterior is None else posterior.width(n_components)
         self.posterior = None if posterior is None else posterior.build(n_components)
         self.likelihood = ColumnLikelihood(likelihood)
-        given, conditions = self.likelihood.given, None
-        if given:
-            blank = [g for g, d in enumerate(given) if d in incomplete]
-            conditions = Conditions(self.likelihood.given_levels, blank)
+        conditions = _conditions(self.likelihood, incomplete)
         n_conditions = conditions.width if conditions else 0
-        scaled, places = self.likelihood.scaled if given else ([], None)
+        scaled, places = self.likelihood.scaled if n_conditions else ([], None)
         self.encoder = None
         if self.posterior is not None:
             self.encoder = Encoder(
@@ -110,9 +107,10 @@ class LatentVariableModel(nn.Module):
                 incomplete=incomplete,
                 rescales=any(family.units != "standard" and not family.nominal for family, _ in likelihood),
                 network=encoder,
-                given=given,
+                given=self.likelihood.given,
                 conditions=conditions,
                 has_scales=bool(scaled),
+                exposures=self.likelihood.exposures,
             )
         p = self.likelihood
         self.decoder = Decoder(
@@ -227,6 +225,14 @@ class LatentVariableModel(nn.Module):
             encoder = [*self.encoder.affine.parameters(), *self.encoder.tables(), *self.encoder.of_conditions()]
         decoder = [*self.decoder.affine.parameters(), *self.decoder.of_conditions()]
         return [*encoder, *decoder, *self.likelihood.parameters()]
+
+
+def _conditions(p: ColumnLikelihood, incomplete: Sequence[int]) -> Conditions | None:
+    """What networks see of the given columns, of which some had missing cells; None without any."""
+    if not p.given:
+        return None
+    blank = [g for g, d in enumerate(p.given) if d in incomplete]
+    return Conditions(p.given_levels, blank, list(p.exposures.values()))
 
 
 def _work(coder: Encoder | Decoder) -> int:

@@ -64,8 +64,12 @@ def rows_of_the_table(plan: Plan, prepared: Prepared, earlier: Fitted | None) ->
 
 
 def _margins(columns: Columns, rows: RowsAndWeights) -> tuple[list[int], list[Margin]]:
-    """The columns of numbers with two values or more, and their margins in rows that are spread evenly over all."""
+    """The columns of numbers with two values or more, and their margins in rows that are spread evenly over all.
+
+    Counts of an exposure have none: their margin is that of the exposures of the table, and made rows have others.
+    """
     own = np.flatnonzero(columns.is_number & ~columns.is_constant & ~columns.is_given).tolist()
+    own = [d for d in own if d not in columns.exposures]
     if not own or len(own) > MOST_COLUMNS:
         return [], []
     X, weight = rows

@@ -151,6 +151,13 @@ class Plan:
         """The parameters as the user has set them, by name."""
         return vars(self.given)
 
+    @property
+    def exposures(self) -> list[Any]:
+        """What likelihoods name as the exposures of their columns."""
+        entries = self.likelihood if isinstance(self.likelihood, list) else [(self.likelihood, None)]
+        exposures = [family.exposure for family, _ in entries if isinstance(family, Family)]
+        return [exposure for exposure in exposures if exposure is not None]
+
     def check_checkpoint(self) -> None:
         """Check the checkpoint, and that its folder can be written to; how much space it needs is known later."""
         if self.checkpoint is None:

@@ -107,7 +107,8 @@ class Prepared:
 
 def begin(plan: Plan, schema: Schema) -> tuple[Schema, int]:
     """Give what a new fit sets first: the schema of its table, with what is given and bounded, and the seed."""
-    schema = bounded(schema.conditioned_on(plan.given.conditions), plan.given.bounds)
+    schema = schema.conditioned_on(plan.given.conditions).exposed_by(plan.exposures)
+    schema = bounded(schema, plan.given.bounds)
     return schema, plan.processes.broadcast(draw_seed(plan.given.random_state))
 
 

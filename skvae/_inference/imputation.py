@@ -63,7 +63,7 @@ def _proposal(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Ten
     q = model.encode(x, mask)
     if mask is None or not isinstance(q, Normal):
         return q, model.posterior.push(q, u)
-    joint = joint_normal(q, model.encoder.precision_given(mask))
+    joint = joint_normal(q, model.encoder.precision_given(model.encoder.times(x, mask)))
     return joint, push_joint(joint, u)
 
 

@@ -28,7 +28,19 @@ from .._utils.random import torch_generator
 from ..distributions.normal_mixtures import best_normals
 from ..model import LatentVariableModel
 from ..posteriors.base import HeadInit
-from .indicators import Varying, atom_shares, indicators, information_noise, per_indicator, smoothed, sums, tied_noise
+from .encoder import set_encoder_units, write_encoder, write_expectations
+from .indicators import (
+    Varying,
+    at_one,
+    atom_shares,
+    deviations,
+    indicators,
+    information_noise,
+    per_indicator,
+    smoothed,
+    sums,
+    tied_noise,
+)
 from .linear_gaussian import (
     LinearGaussian,
     ObservedCells,
@@ -92,11 +104,14 @@ def start(
     widened = X.mapped(partial(indicators, columns), n_indicators)
     mean, variance = moments(widened, weight)
     mean = smoothed(columns, mean, max(weight.sum(), len(weight)))
+    if columns.exposures:
+        mean = at_one(columns, mean)
+        _, variance = moments(widened.mapped(lambda rows: deviations(columns, rows, mean)), weight)
     unit = _divisors(columns, mean, variance)
-    centred = widened.mapped(lambda rows: (rows - mean) / unit)
+    centred = widened.mapped(lambda rows: deviations(columns, rows, mean) / unit)
 
     with torch.no_grad():
-        _set_encoder_units(model, columns, mean, unit)
+        set_encoder_units(model, columns, mean, unit)
         regressors = Regressors(model, X, weight)
         if init == "random":
             return
@@ -120,24 +135,6 @@ def _divisors(columns: Columns, mean: np.ndarray, variance: np.ndarray) -> np.nd
     """What every indicator is divided by for the linear solution, (D',)."""
     unit = np.where(per_indicator(columns, columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
     return np.where(per_indicator(columns, columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
-
-
-def _set_encoder_units(model: LatentVariableModel, columns: Columns, mean: np.ndarray, unit: np.ndarray) -> None:
-    """Fill missing numbers with the mean; shift and divide those that are large."""
-    encoder: Any = model.encoder  # its buffers are of no declared type
-    if not encoder:
-        return
-    numbers = per_indicator(columns, _read_as_numbers(columns))
-    mean, unit = mean[numbers], unit[numbers]
-    large = columns.has_units("scale")[_read_as_numbers(columns)] | (unit > 1)
-    encoder.fill.copy_(torch.from_numpy(mean))
-    encoder.center.copy_(torch.from_numpy(np.where(large, mean, 0.0)))
-    encoder.unit.copy_(torch.from_numpy(np.where(large, unit, 1.0)))
-
-
-def _read_as_numbers(columns: Columns) -> np.ndarray:
-    """Which columns the encoder reads as numbers, (D,) bool."""
-    return columns.is_number & ~columns.is_given
 
 
 def _solve(
@@ -340,12 +337,11 @@ def _regress_on_codes(
     x, mask = columns.filled(torch.from_numpy(working))
     u = torch.randn(1, len(x), model.n_noise, generator=torch_generator("cpu", seed, 1))
     z = model.posterior.push(model.encode(x.float(), mask), u)[0].double().numpy()
-    widened = indicators(columns, working)
-    widened = np.where(np.isnan(widened), mean, widened)
+    left = np.nan_to_num(deviations(columns, indicators(columns, working), mean))
     center, scale = z.mean(0), np.maximum(z.std(0), 1e-3)
     z = np.concatenate([(z - center) / scale, regressors.of(X).take(rows)], 1)
-    loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ (widened - mean)).T
-    noise = np.square(widened - mean - z @ loadings.T).mean(0)
+    loadings = np.linalg.solve(z.T @ z + 1e-3 * len(z) * np.eye(z.shape[1]), z.T @ left).T
+    noise = np.square(left - z @ loadings.T).mean(0)
     slope, bias = model.likelihood.start(mean, loadings, tied_noise(columns, noise), resolution, shares)
     K = len(scale)
     bias = bias - slope[:, :K] @ torch.from_numpy(center / scale)
@@ -395,10 +391,10 @@ def _write(
     basis, offset = np.eye(model.n_components), np.zeros(model.n_components)
     encoder: Any = model.encoder
     if encoder:
-        basis, offset = _write_encoder(model, columns, projection, covariance, mean, model.posterior.start)
+        basis, offset = write_encoder(model, columns, projection, covariance, mean, model.posterior.start)
         precision = sums(columns, inference.precisions())
         encoder.precision.copy_(torch.from_numpy(precision))
-        _write_expectations(model, columns, solution, regressors, unit)
+        write_expectations(model, columns, solution, regressors, unit)
     loadings = solution.loadings
     if solution.slopes is not None:
         loadings = np.concatenate([loadings, solution.slopes], 1)
@@ -412,21 +408,6 @@ def _write(
     if solution.log_scales is not None:
         first = per_indicator(columns, np.arange(len(columns.families))).searchsorted(model.likelihood.scaled[0])
         model.decoder.log_scale.copy_(torch.from_numpy(solution.log_scales[first] @ regressors.T.T))
-
-
-def _write_expectations(
-    model: LatentVariableModel, columns: Columns, solution: LinearGaussian, regressors: Regressors, unit: np.ndarray
-) -> None:
-    """Tell the encoder what the conditions let expect: of numbers first, then of indicators."""
-    if solution.slopes is None:
-        return
-    encoder: Any = model.encoder
-    if solution.log_scales is not None:
-        log_scales = torch.from_numpy(solution.log_scales @ regressors.T.T)
-        encoder.log_scale.copy_(log_scales[torch.from_numpy(per_indicator(columns, _read_as_numbers(columns)))])
-    expected = unit[:, None] * solution.slopes @ regressors.T.T
-    numbers, levels = (per_indicator(columns, a) for a in (_read_as_numbers(columns), ~columns.is_number))
-    encoder.expected.copy_(torch.from_numpy(np.concatenate([expected[numbers], expected[levels]])))
 
 
 def _each(columns: Columns, values: np.ndarray | float) -> np.ndarray:
@@ -467,32 +448,4 @@ def _write_classes(
         nothing = np.zeros((1, model.width)), np.zeros(1)  # the decoder is regressed on the classes
         return slopes @ projection, slopes @ mean + constants, *nothing
 
-    _write_encoder(model, columns, projection / unit, covariance, mean, discriminants)
-
-
-def _write_encoder(
-    model: LatentVariableModel,
-    columns: Columns,
-    projection: np.ndarray,
-    covariance: np.ndarray,
-    mean: np.ndarray,
-    start: Callable[[np.ndarray, np.ndarray, np.ndarray], HeadInit],
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `start` makes of the code N(projection (x - mean), covariance): x are scaled numbers, and indicators."""
-    encoder: Any = model.encoder
-    numbers, levels = (per_indicator(columns, a) for a in (_read_as_numbers(columns), ~columns.is_number))
-    encoder.fill.copy_(torch.from_numpy(mean[numbers]))
-    center, size = (buffer.cpu().double().numpy() for buffer in (encoder.center, encoder.unit))
-    projection = projection.copy()
-    projection[:, numbers] *= size
-    constant = projection[:, numbers] @ ((center - mean[numbers]) / size)
-    weight, bias, basis, offset = start(constant, projection, covariance)
-    encoder.affine.weight.copy_(torch.from_numpy(weight[:, numbers]))
-    encoder.affine.bias.copy_(torch.from_numpy(bias))
-    if not columns.is_number.all():
-        # An average row adds nothing, and a missing category is one.
-        average = sums(columns, (weight * mean).T)[~columns.is_number]
-        owner = np.repeat(np.arange(len(average)), columns.n_levels[~columns.is_number])
-        encoder.table[:-1].copy_(torch.from_numpy(weight[:, levels].T - average[owner]))
-        encoder.table[-1].zero_()
-    return basis, offset
+    write_encoder(model, columns, projection / unit, covariance, mean, discriminants)

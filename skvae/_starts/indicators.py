@@ -14,7 +14,9 @@ from .linear_gaussian import LinearGaussian
 
 __all__ = [
     "Varying",
+    "at_one",
     "atom_shares",
+    "deviations",
     "indicators",
     "information_noise",
     "per_indicator",
@@ -33,6 +35,36 @@ def indicators(columns: Columns, X: np.ndarray) -> np.ndarray:
         column = X[:, [d]]
         parts.append(column if is_number else np.where(np.isnan(column), np.nan, column == np.arange(C)))
     return np.concatenate(parts, axis=1)
+
+
+def at_one(columns: Columns, mean: np.ndarray) -> np.ndarray:
+    """Means of indicators (D',), those of counts with an exposure as they are at an exposure of 1."""
+    own, exposure = _exposed(columns)
+    mean = mean.copy()
+    mean[own] /= mean[exposure]
+    return mean
+
+
+def deviations(columns: Columns, rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Rows of indicators (n, D') less their means; of counts x with an exposure e it is (x - e m) / sqrt(e).
+
+    The second moments of these are those of counts with exposure 1, if e is 1 on average: m is the variance of a
+    Poisson column, and loadings W are times sqrt(e). A rate x / e of a small exposure would outweigh all others.
+    """
+    own, exposure = _exposed(columns)
+    if not len(own):
+        return rows - mean
+    e = rows[:, exposure]
+    left = rows - mean
+    left[:, own] = (rows[:, own] - e * mean[own]) / np.sqrt(e)
+    return left
+
+
+def _exposed(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """The indicators of columns with an exposure, and those of their exposures."""
+    first = columns.n_levels.cumsum() - columns.n_levels
+    pairs = np.array(list(columns.exposures.items()), dtype=np.int64).reshape(-1, 2)
+    return first[pairs[:, 0]], first[pairs[:, 1]]
 
 
 def per_indicator(columns: Columns, values: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ class Regressors:
 
     def __init__(self, model: LatentVariableModel, X: RowSelection, weight: np.ndarray) -> None:
         self.conditions, self.given = model.conditions, model.likelihood.given
-        if self.conditions is None:
+        if self.conditions is None or not self.conditions.width:
             self.T = np.zeros((0, 0))
             return
         share = weight / weight.sum()

@@ -242,6 +242,9 @@ def _check_conditions(columns: Columns) -> None:
     """See to it that the columns that are given are those of the schema, with its levels."""
     schema = columns.schema
     check(schema.conditions == columns.given, f"its conditions are {schema.conditions}, not {columns.given}")
+    exposures = sorted(set(columns.exposures.values()))
+    are_numbers = all(d in columns.given and not is_category(schema, d) for d in exposures)
+    check(schema.exposures == exposures and are_numbers, f"its exposures are {schema.exposures}, not {exposures}")
     for d in columns.given:
         n_levels = schema.n_levels.get(d, 2) if is_category(schema, d) else None
         check(

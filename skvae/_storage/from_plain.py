@@ -161,6 +161,7 @@ def _schema(state: dict[str, Any]) -> Schema:
         decimals=dict(state["decimals"]),
         clocks={d: Clock(**clock) for d, clock in state.get("clocks", [])},
         conditions=state.get("conditions", []),  # those without have no word of them
+        exposures=state.get("exposures", []),
         bounds={d: (low, high) for d, low, high in state.get("bounds", [])},
         number_types={d: NUMBER_TYPES[name] for d, name in state["number_types"]},
         frame=template["frame"] if is_frame else None,

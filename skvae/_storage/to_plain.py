@@ -95,6 +95,7 @@ def _schema_state(schema: Schema) -> dict[str, Any]:
         "number_types": [[d, t.__name__] for d, t in schema.number_types.items()],
         **({"clocks": [[d, vars(clock)] for d, clock in schema.clocks.items()]} if schema.clocks else {}),
         **({"conditions": schema.conditions} if schema.conditions else {}),
+        **({"exposures": schema.exposures} if schema.exposures else {}),
         **({"bounds": [[d, *ends] for d, ends in schema.bounds.items()]} if schema.bounds else {}),
         "is_plain": bool(schema.is_plain),
         "is_numeric": bool(schema.is_numeric),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from ..families.base import Family
 from ..families.discrete import Bernoulli, Categorical, Constant
@@ -88,6 +89,8 @@ def _agreed(
     if not family.observable:
         names = [schema.label(d) for d in positions[:3]]
         raise ValueError(f"{family!r} is a family of posteriors: no column can be of it, but {names} are to be.")
+    if family.exposure is not None:
+        family = clone(family).set_params(exposure=position(schema, family.exposure, "exposure"))
     if not family.reads_column:  # a wide table is not cut into columns for nothing
         own_family = _known(family, np.array([]), scaling)
         for d in positions:

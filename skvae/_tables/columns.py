@@ -141,6 +141,11 @@ class Columns:
         return np.flatnonzero(self.is_given).tolist()
 
     @property
+    def exposures(self) -> dict[int, int]:
+        """Column -> the given one that is its exposure, of the columns that have one."""
+        return {d: family.exposure for d, family in enumerate(self.families) if family.exposure is not None}
+
+    @property
     def supports(self) -> dict[int, Constraint]:
         """Where the numbers of a column lie, of the columns that are not on the whole line."""
         bounded = self.is_number & ~self.has_units("standard")
@@ -222,7 +227,9 @@ class Columns:
             scale[scaled] = np.sqrt(spread)
             scale = np.where(scale > 0, scale, reach)
         for d in self.given:
-            if self.families[d].n_levels is None:
+            if d in self.schema.exposures:
+                scale[d] = mean[d]
+            elif self.families[d].n_levels is None:
                 shift[d], scale[d] = mean[d], np.sqrt(variance[d]) or reach[d]
         is_near = is_constant | is_given | (shifted & (self.scaling is not None))
         self._refuse_far(np.where(is_near, 0.0, np.abs(mean - shift) + reach) / scale)
@@ -289,8 +296,9 @@ class Columns:
 
     @property
     def with_borders(self) -> list[int]:
-        """Columns of numbers that may come as near as they like to a border, 0 or 1, of their family's support."""
-        return [d for d, f in enumerate(self.families) if f.units != "standard" and not f.support.is_discrete]
+        """Columns of numbers that may come as near as they like to a border, 0 or 1, of their support."""
+        amounts = [d for d, f in enumerate(self.families) if f.units != "standard" and not f.support.is_discrete]
+        return sorted([*amounts, *self.schema.exposures])
 
     def to_data(self, x: torch.Tensor) -> np.ndarray:
         """Map values in model space (..., D) back to data space, float64 ndarray."""

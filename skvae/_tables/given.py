@@ -15,7 +15,7 @@ from .intake import as_table
 from .schema import Schema, is_category
 from .tables import array_on_host, columns_of, first_few
 
-__all__ = ["given_conditions", "given_row", "some_conditions"]
+__all__ = ["given_conditions", "given_row", "refuse_exposures", "some_conditions"]
 
 
 def given_row(schema: Schema, given: Any) -> np.ndarray:
@@ -33,6 +33,8 @@ def given_row(schema: Schema, given: Any) -> np.ndarray:
     for key, value in given.items():
         d = _position_of(schema, key)
         row[0, d] = _encoded_value(schema, d, value)
+        if d in schema.exposures:
+            refuse_exposures(schema, d, row[0, [d]])
     _refuse_out_of_bounds(schema, row[0])
     return row
 
@@ -77,6 +79,16 @@ def _encoded_time(schema: Schema, d: int, value: Any, column: str) -> float:
     if gone([value])[0] or kinds_of([value]) != {"temporal"}:
         raise ValueError(f"{column}, which holds {CLOCK_KINDS[kind]}. Use a value such as {CLOCK_EXAMPLES[kind]}.")
     return schema.clocks[d].numbers(Column(objects([value]), schema.label(d)))[0]
+
+
+def refuse_exposures(schema: Schema, d: int, values: np.ndarray) -> None:
+    """Raise where an exposure (n,) is missing, zero or negative."""
+    if not (values > 0).all():
+        wrong = values[~(values > 0)][0]
+        raise ValueError(
+            f"Column {schema.label(d)!r} is an exposure of counts, and has the value {wrong:g}. Exposures are positive "
+            "numbers that are never missing: correct these rows, or leave them out."
+        )
 
 
 def some_conditions(schema: Schema, given: Any) -> np.ndarray:
@@ -139,6 +151,8 @@ def _given_column(schema: Schema, d: int, column: Any) -> np.ndarray:
     label = schema.label(d)
     if not is_category(schema, d) and not np.isfinite(values).all():
         raise ValueError(f"'given' has missing or infinite values in column {label!r}, which holds numbers.")
+    if d in schema.exposures:
+        refuse_exposures(schema, d, values)
     unknown = np.isnan(values) & ~is_missing
     if unknown.any():
         cell = column.cells()[int(unknown.argmax())]

@@ -59,6 +59,8 @@ class Schema:
         Float columns without any value; in a `union` they say nothing of their kind.
     conditions : list of int
         Columns that are given and not modelled, in the table's order; see `conditioned_on`.
+    exposures : list of int
+        Those of them that are exposures of counts; see `exposed_by`.
     bounds : dict of int to (float, float)
         Between which the numbers of some columns are made; see `bounds.bounded`.
     frame : native frame or None
@@ -80,6 +82,7 @@ class Schema:
     clocks: dict[int, Clock] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
     conditions: list[int] = field(default_factory=list)
+    exposures: list[int] = field(default_factory=list)
     bounds: dict[int, tuple[float, float]] = field(default_factory=dict)
     frame: Any = None
     description: dict | None = None
@@ -121,6 +124,24 @@ class Schema:
             )
         return replace(self, conditions=chosen)
 
+    def exposed_by(self, names: Sequence[Any]) -> "Schema":
+        """The schema of which some conditions are exposures, by the names or positions that families have for them."""
+        if not names or not self.kinds:
+            return self
+        chosen = sorted(_named(names, self.names, len(self.kinds), "exposure"))
+        for d in chosen:
+            if d not in self.conditions:
+                raise ValueError(
+                    f"The 'exposure' parameter of a likelihood names column {self.label(d)!r}, which is none of the "
+                    "'conditions'. An exposure is given and not modelled: name it there, too."
+                )
+            if self.kinds[d] != "real":
+                raise ValueError(
+                    f"The 'exposure' parameter of a likelihood names column {self.label(d)!r}, which holds "
+                    "categories or bools. An exposure is a positive number."
+                )
+        return replace(self, exposures=chosen)
+
     @property
     def n_levels(self) -> dict[int, int]:
         """Number of levels of each categorical column."""
@@ -145,7 +166,8 @@ class Schema:
             dtypes = [str(column.dtype) for column in columns_of(self.template, self.names)]
         levels = {d: levels.tolist() for d, levels in self.levels.items()}
         numbers = self.ordered, self.integer, self.decimals, self.clocks
-        return self.names, self.library, self.kinds, levels, *numbers, dtypes, self.conditions, self.bounds
+        given = self.conditions, self.exposures, self.bounds
+        return self.names, self.library, self.kinds, levels, *numbers, dtypes, *given
 
     def label(self, d: int) -> Any:
         """The column's name, or "x3" for the fourth column of an array."""

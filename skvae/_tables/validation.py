@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, validate_data
 from .._utils.arrays import accepted_dtypes, as_tensor, like, on_host, torch_float
 from .encoding import encode, refuse_other_cells
 from .frames import readable
+from .given import refuse_exposures
 from .intake import as_table
 from .schema import Schema
 from .selection import column
@@ -52,6 +53,8 @@ def _validated(estimator: BaseEstimator, schema: Schema, X: Any, reset: bool) ->
 
 def _refuse_missing_conditions(schema: Schema, table: Any) -> None:
     """Raise where a number that is given is missing; a category that is missing, or unknown, is a level of its own."""
+    for d in schema.exposures:
+        refuse_exposures(schema, d, column(table if issparse(table) else on_host(table), d))
     for d in schema.conditions:
         if schema.kinds[d] == "real" and np.isnan(column(table if issparse(table) else on_host(table), d)).any():
             raise ValueError(

@@ -18,6 +18,7 @@ atoms              -                      floats                     initialisat
 nominal            -                      bool                       encoder, indicators             False
 n_categories       -                      int or None                imputation, errors, pictures    `n_raw` if nominal
 shares_softmax     -                      bool                       `ColumnLikelihood`              False
+exposure           -                      column or None             `ColumnLikelihood`, encoder     None
 observable         -                      bool                       choice of likelihoods           True
 reparameterized    -                      bool                       compatibility of parts          True
 heavy_tails        -                      bool                       columns with power transforms   False
@@ -97,6 +98,9 @@ class Family(Component, ABC):
     shares_softmax : bool
         Whether the distribution is the softmax of the logits that `split` gives, so that columns of several such
         families may be computed in one.
+    exposure : str, int or None
+        One of the `conditions`, whose logarithm is added to the first number, the log of a mean; in a fitted model its
+        position. The encoder and the initialisation then count each cell as so many cells.
     heavy_tails : bool
         Whether exp(x) has no mean. The way back from ``scaling="power"`` grows like it, so that no family is chosen or
         refined to such a one there; one that is asked for by name has no mean in data space.
@@ -139,6 +143,7 @@ class Family(Component, ABC):
     atoms: Sequence[float] = ()
     nominal = False
     shares_softmax = False
+    exposure: Any = None
     heavy_tails = False
     location_scale = False
     reparameterized = True
@@ -719,10 +724,16 @@ class FamilyHead(nn.Module):
             for number, trained in family.own_numbers(n)
         )
 
-    def forward(self, raw: Tensor) -> Distribution:
-        """Split the raw numbers, append the family's own, and build the distribution."""
+    def forward(self, raw: Tensor, log_exposure: Tensor | None = None) -> Distribution:
+        """Split the raw numbers, append the family's own, and build the distribution.
+
+        The logarithm of an exposure, (..., 1), is added to the first number.
+        """
         own = self.own._parameters.values()  # iterating over a ParameterList looks each up by its name, at 10 us
-        return self.family.distribution(*self.family.split(raw, self.n), *own)
+        first, *others = self.family.split(raw, self.n)
+        if log_exposure is not None:
+            first = first + log_exposure
+        return self.family.distribution(first, *others, *own)
 
 
 def uniform(u: Tensor) -> Tensor:

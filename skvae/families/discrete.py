@@ -28,6 +28,9 @@ __all__ = [
     "ZeroInflatedPoisson",
 ]
 
+#: What names a column of exposures: a name, or a position from the first column.
+EXPOSURE = [str, Interval(Integral, 0, None, closed="left"), None]
+
 
 class Bernoulli(Family):
     r"""Bernoulli distribution over 0 and 1: short name "bernoulli".
@@ -261,7 +264,13 @@ class Poisson(Family):
 
     .. math:: \ln p(x) = x \ln\lambda - \lambda - \ln x!
 
-    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw).
+    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw), and e exp(raw) with an exposure e.
+
+    Parameters
+    ----------
+    exposure : str or int, optional
+        Name or position of one of the `conditions`, such as days under observation or a size factor: the mean is m e,
+        with e the exposure over its average in `fit`. It is positive and never missing.
 
     See Also
     --------
@@ -280,11 +289,24 @@ class Poisson(Family):
     >>> vae.sample(2, random_state=0) % 1
     array([[0., 0., 0.],
            [0., 0., 0.]])
+
+    Visits in so many days; twice as many days have twice as many visits:
+
+    >>> days = rng.integers(1, 30, size=(300, 1))
+    >>> X = np.hstack([rng.poisson(days * np.exp(0.5 * rng.normal(size=(300, 1)) - 1), size=(300, 3)), days])
+    >>> vae = VAETransformer(1, conditions=[3], likelihood=Poisson(exposure=3), max_iter=0).fit(X)
+    >>> week, fortnight = (vae.inverse_transform([[0.5]], given={3: days})[0, :3] for days in (7, 14))
+    >>> (fortnight / week).round(4)
+    array([2., 2., 2.])
     """
 
     support = constraints.nonnegative_integer
     units = None
     reparameterized = False
+    _parameter_constraints = {"exposure": EXPOSURE}
+
+    def __init__(self, exposure: str | int | None = None) -> None:
+        self.exposure = exposure
 
     def distribution(self, log_mean: Tensor) -> Distribution:
         """Poisson(exp(log_mean))."""
@@ -353,7 +375,8 @@ class NegativeBinomial(SpreadFamily):
 
     .. math:: p(x) = \frac{\Gamma(x + r)}{x!\, \Gamma(r)} (1 - \pi)^r \pi^x, \qquad r = 1 / d, \; \pi = d m / (1 + d m)
 
-    Domain: {0, 1, ...}. Its mean is m, its dispersion d. Link: m = exp(raw), d = ``floor + exp(raw)``.
+    Domain: {0, 1, ...}. Its mean is m, its dispersion d. Link: m = exp(raw), and e exp(raw) with an exposure e;
+    d = ``floor + exp(raw)``.
 
     Parameters
     ----------
@@ -361,6 +384,9 @@ class NegativeBinomial(SpreadFamily):
         Where the dispersion comes from: one trained value per column, or the network for every row.
     floor : float, default=1e-3
         Smallest dispersion.
+    exposure : str or int, optional
+        Name or position of one of the `conditions`, such as days under observation or a size factor: the mean is m e,
+        with e the exposure over its average in `fit`. It is positive and never missing.
 
     See Also
     --------
@@ -384,6 +410,11 @@ class NegativeBinomial(SpreadFamily):
     units = None
     reparameterized = False
     largest_spread = 100.0
+    _parameter_constraints = {**SpreadFamily._parameter_constraints, "exposure": EXPOSURE}
+
+    def __init__(self, noise: str = "feature", floor: float = 1e-3, exposure: str | int | None = None) -> None:
+        super().__init__(noise, floor)
+        self.exposure = exposure
 
     def member(self, log_mean: Tensor, spread: Tensor) -> Distribution:
         """NegativeBinomial(1 / d, logits ln(d m))."""
@@ -401,12 +432,16 @@ class ZeroInflatedPoisson(NoiseFamily):
 
     .. math:: p(x) = g [x = 0] + (1 - g) \lambda^x e^{-\lambda} / x!
 
-    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw), g = sigmoid(raw). Lambert (1992).
+    Domain: {0, 1, ...}. Link: :math:`\lambda` = exp(raw), and e exp(raw) with an exposure e; g = sigmoid(raw). Lambert
+    (1992).
 
     Parameters
     ----------
     noise : {"feature", "row"}, default="feature"
         Where g comes from: one trained value per column, or the network for every row.
+    exposure : str or int, optional
+        Name or position of one of the `conditions`, such as days under observation or a size factor: the mean is m e,
+        with e the exposure over its average in `fit`. It is positive and never missing.
 
     See Also
     --------
@@ -427,6 +462,11 @@ class ZeroInflatedPoisson(NoiseFamily):
     support = constraints.nonnegative_integer
     units = None
     reparameterized = False
+    _parameter_constraints = {**NoiseFamily._parameter_constraints, "exposure": EXPOSURE}
+
+    def __init__(self, noise: str = "feature", exposure: str | int | None = None) -> None:
+        super().__init__(noise)
+        self.exposure = exposure
 
     def distribution(self, log_mean: Tensor, gate: Tensor) -> Distribution:
         """ZeroInflated(Poisson(exp(log_mean)), gate)."""
@@ -454,6 +494,9 @@ class ZeroInflatedNegativeBinomial(SpreadFamily):
         Where dispersion and g come from: trained values per column, or the network for every row.
     floor : float, default=1e-3
         Smallest dispersion.
+    exposure : str or int, optional
+        Name or position of one of the `conditions`, such as days under observation or a size factor: the mean is m e,
+        with e the exposure over its average in `fit`. It is positive and never missing.
 
     See Also
     --------
@@ -477,6 +520,11 @@ class ZeroInflatedNegativeBinomial(SpreadFamily):
     units = None
     reparameterized = False
     largest_spread = 100.0
+    _parameter_constraints = {**SpreadFamily._parameter_constraints, "exposure": EXPOSURE}
+
+    def __init__(self, noise: str = "feature", floor: float = 1e-3, exposure: str | int | None = None) -> None:
+        super().__init__(noise, floor)
+        self.exposure = exposure
 
     def member(self, log_mean: Tensor, spread: Tensor, gate: Tensor) -> Distribution:
         """ZeroInflated(NegativeBinomial, gate)."""

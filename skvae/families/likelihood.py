@@ -55,6 +55,8 @@ class ColumnLikelihood(nn.Module):
         self.given = sorted(levels)  # in this order their cells come, whatever their families are
         self.given_levels = [levels[d] for d in self.given]
         self.given_places = {d: g for g, d in enumerate(self.given)}
+        #: Column -> place of its exposure among the given cells.
+        self.exposures = {d: self.given_places[f.exposure] for f, own in groups for d in own if f.exposure is not None}
 
     @property
     def categories(self) -> list[int | None]:
@@ -123,11 +125,17 @@ class ColumnLikelihood(nn.Module):
             own = [self.given_places[d] for d in self.columns[group[0]]]
             return family.distribution(given[..., own].expand(*raws[group[0]].shape[:-1], -1))
         if len(group) == 1:
-            return self.heads[group[0]](raws[group[0]])
+            return self.heads[group[0]](raws[group[0]], self._log_exposure(self.columns[group[0]], given))
         logits = [self.families[i].split(raws[i], len(self.columns[i]))[0] for i in group]
         most = max(block.shape[-1] for block in logits)
         padded = [pad(block, (0, most - block.shape[-1]), value=-torch.inf) for block in logits]
         return CategoryIndex(torch.cat(padded, -2))
+
+    def _log_exposure(self, columns: list[int], given: Tensor | None) -> Tensor | None:
+        """Of columns of one family, (B, 1)."""
+        if given is None or columns[0] not in self.exposures:
+            return None
+        return given[..., [self.exposures[columns[0]]]].log()
 
     def parts(self, p: Distribution) -> list[tuple[Family, list[int], Distribution]]:
         """p(x given z) as (Family, columns, distribution of these columns), where families agree in kind."""

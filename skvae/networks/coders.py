@@ -4,7 +4,8 @@ The linear path carries the closed-form initialisation; the net learns what is n
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
@@ -161,6 +162,9 @@ class Encoder(nn.Module):
     linear path sees the indicators of a category in the same way: what is missing is then filled with what is expected.
     The net also sees c. Columns that are given are no numbers and no categories here.
 
+    A count x_d with an exposure e is as good as e counts of exposure 1: it enters G_d and h_d e times, and both paths
+    see x_d - e m_d in place of the deviation x_d - m_d from what is expected at exposure 1. The net also sees ln e.
+
     Parameters
     ----------
     n_categories : list of int or None (D,)
@@ -177,9 +181,12 @@ class Encoder(nn.Module):
         What makes c (B, C) of their cells.
     has_scales : bool
         Whether deviations are divided by scales exp(g'c), as the decoder's are multiplied.
+    exposures : dict of int -> int
+        Place of the exposure of a column among the given ones, for columns that have one.
     """
 
     numbers: Tensor
+    exposed: Tensor
     categories: Tensor
     incomplete: Tensor
     offset: Tensor
@@ -201,10 +208,14 @@ class Encoder(nn.Module):
         given: Sequence[int] = (),
         conditions: Conditions | None = None,
         has_scales: bool = False,
+        exposures: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.has_scales, self.given, self.conditions = has_scales, list(given), conditions
         n_conditions = conditions.width if conditions else 0
+        self.exposures = sorted(set(exposures.values()))
+        exposed = [exposures.get(d, len(given)) for d in range(len(n_categories))]  # by the last one where by none
+        self.register_buffer("exposed", torch.tensor(exposed), persistent=False)
         self.reads_rows = network.reads == "rows"
         self.condition = condition
         self.rescales = rescales  # two kernels a step that standardised tables do without
@@ -231,7 +242,8 @@ class Encoder(nn.Module):
                 self.log_scale = nn.Parameter(torch.zeros(len(numbers), n_conditions))
             owner = torch.repeat_interleave(torch.arange(len(categories)), levels)
             self.register_buffer("owner", owner, persistent=False)
-        n_seen = len(numbers) + EMBEDDING_WIDTH * len(categories) + len(incomplete) + n_conditions
+        n_seen = len(numbers) + EMBEDDING_WIDTH * len(categories) + len(incomplete)
+        n_seen += n_conditions + len(self.exposures)
         self.net = beside_linear_path(network, "encoder", len(n_categories) if self.reads_rows else n_seen, n_out)
         self.has_embedding = bool(categories) and self.net is not None and not self.reads_rows
         if self.has_embedding:
@@ -252,26 +264,42 @@ class Encoder(nn.Module):
         cells = x[..., self.given]
         return cells if mask is None else torch.where(mask[..., self.given], cells, torch.nan)
 
+    def times(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """How many cells each one is as good as, (B, D): 0 where missing, its exposure where it has one; None for 1."""
+        if not self.exposures:
+            return mask
+        given = self.given_cells(x, mask)
+        times = torch.cat([given, torch.ones_like(given[:, :1])], -1).index_select(-1, self.exposed)
+        return times if mask is None else torch.where(mask, times, 0.0)
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Raw numbers of the posterior: the sum of the two paths."""
-        c = None if self.conditions is None else self.conditions(self.given_cells(x, mask))
+        given = None if self.conditions is None else self.given_cells(x, mask)
+        c = None if self.conditions is None else self.conditions(given)
         of_numbers, of_levels = (None, None) if c is None else self._expected(c)
-        numbers = self._numbers(x, mask, of_numbers, c)
+        times = self.times(x, mask)
+        numbers = self._numbers(x, mask, of_numbers, c, times)
         from_table, embedded = self._looked_up(x, mask, of_levels)
         raw = self.affine(numbers)
         if from_table is not None:
             raw = raw + from_table
-        if mask is not None and self.condition:
-            raw = self._conditioned(raw, mask)
+        if times is not None and self.condition:
+            raw = self._conditioned(raw, times)
         if self.net is None:
             return raw
-        return raw + (self.net(x, mask) if self.reads_rows else self.net(self._seen(numbers, embedded, mask, c)))
+        if self.reads_rows:
+            return raw + self.net(x, mask)
+        log_exposures = [given[:, self.exposures].log()] if given is not None and self.exposures else []
+        others = [*([] if c is None else [c]), *log_exposures]
+        return raw + self.net(self._seen(numbers, embedded, mask, others))
 
     def _expected(self, c: Tensor) -> Sequence[Tensor]:
         """Numbers (B, columns of numbers) and indicators (B, levels) that the conditions let expect."""
         return linear(c, self.expected).split([len(self.numbers), self.n_levels], -1)
 
-    def _numbers(self, x: Tensor, mask: Tensor | None, expected: Tensor | None, c: Tensor | None) -> Tensor:
+    def _numbers(
+        self, x: Tensor, mask: Tensor | None, expected: Tensor | None, c: Tensor | None, times: Tensor | None
+    ) -> Tensor:
         """(B, columns of numbers), less what is expected, missing ones filled."""
         if len(self.numbers) < x.shape[-1]:
             x = x.index_select(-1, self.numbers)
@@ -279,6 +307,9 @@ class Encoder(nn.Module):
         x = x if expected is None else x - expected
         if c is not None and self.has_scales:
             x = self.fill + (x - self.fill) * (-_log_scale(c, self.log_scale)).exp()
+        if self.exposures and times is not None:
+            mean = self.fill if expected is None else self.fill + expected
+            x = x + (1 - times.index_select(-1, self.numbers)) * mean
         x = x if mask is None else torch.where(mask, x, self.fill)
         return (x - self.center) / self.unit if self.rescales else x
 
@@ -308,39 +339,38 @@ class Encoder(nn.Module):
             expected = torch.where(observed.index_select(-1, self.owner), expected, 0.0)
         return from_table - expected @ self.table[:-1]
 
-    def _conditioned(self, raw: Tensor, mask: Tensor) -> Tensor:
+    def _conditioned(self, raw: Tensor, times: Tensor) -> Tensor:
         """Replace the mean of an incomplete row, and what the head knows of its spread, by those given the rest."""
         if is_exporting():  # no graph can ask which rows are incomplete, and the others keep every digit
-            return torch.where(mask.all(-1, keepdim=True), raw, self._given_observed(raw, mask))
-        if not mask.is_cuda:  # there a look at which rows are incomplete would have to wait for the device
-            rows = (~mask).any(-1).nonzero()[:, 0]
-            if 2 * len(rows) < len(mask):
-                return raw.index_copy(0, rows, self._given_observed(raw[rows], mask[rows])) if len(rows) else raw
-        return self._given_observed(raw, mask)
+            return torch.where((times == 1).all(-1, keepdim=True), raw, self._given_observed(raw, times))
+        if not times.is_cuda:  # there a look at which rows are incomplete would have to wait for the device
+            rows = (times != 1).any(-1).nonzero()[:, 0]
+            if 2 * len(rows) < len(times):
+                return raw.index_copy(0, rows, self._given_observed(raw[rows], times[rows])) if len(rows) else raw
+        return self._given_observed(raw, times)
 
-    def _given_observed(self, raw: Tensor, mask: Tensor) -> Tensor:
+    def _given_observed(self, raw: Tensor, times: Tensor) -> Tensor:
         empty = (self.fill - self.center) / self.unit if self.rescales else self.fill
         base = self.affine(empty)
         with torch.autocast(raw.device.type, enabled=False):  # bfloat16 would leave no digits of P
             deviation = (raw - base).to(self.precision.dtype)
             assert self.condition is not None
-            given = self.condition(deviation, self.precision_given(mask), self._full_precision())
+            given = self.condition(deviation, self.precision_given(times), self._full_precision())
         return base + given.to(raw.dtype)
 
-    def precision_given(self, mask: Tensor) -> Tensor:
-        """P of the codes of rows with observed cells mask (B, D), by the closed-form initialisation: (B, K, K)."""
+    def precision_given(self, times: Tensor) -> Tensor:
+        """P of the codes of rows with cells as good as `times` (B, D), by the closed-form initialisation: (B, K, K)."""
         unit = torch.eye(self.precision.shape[-1]).to(self.precision)
-        return unit + (mask.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
+        return unit + (times.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
 
     def _full_precision(self) -> Tensor:
         return torch.eye(self.precision.shape[-1]).to(self.precision) + self.precision.sum(0)
 
-    def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None, c: Tensor | None) -> Tensor:
+    def _seen(self, numbers: Tensor, embedded: Tensor | None, mask: Tensor | None, others: Sequence[Tensor]) -> Tensor:
         """What a net that reads features sees: numbers, embeddings, which cells are missing, and conditions."""
         parts = [numbers] if embedded is None else [numbers, embedded]
         if len(self.incomplete):
             is_missing = numbers.new_zeros(numbers.shape[0], len(self.incomplete))
             parts.append(is_missing if mask is None else (~mask.index_select(-1, self.incomplete)).to(numbers.dtype))
-        if c is not None:
-            parts.append(c)
+        parts += others
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)

@@ -13,7 +13,8 @@ class Conditions(nn.Module):
 
     A number enters as it is, a category as the indicators of its levels, less their shares `center` in `fit`, so that
     c = 0 is an average row. Where `fit` saw missing cells of a category, missing is one more level; elsewhere a missing
-    cell has zeros, as an average row has. A level that `fit` has not seen is missing.
+    cell has zeros, as an average row has. A level that `fit` has not seen is missing. An exposure is no feature: its
+    logarithm alone enters, with coefficient 1.
 
     Parameters
     ----------
@@ -21,6 +22,8 @@ class Conditions(nn.Module):
         Number of levels of each category; None for numbers.
     incomplete : list of int
         Which of these columns had missing cells in `fit`.
+    exposures : list of int
+        Which of them are exposures.
     """
 
     owner: Tensor
@@ -29,12 +32,16 @@ class Conditions(nn.Module):
     is_blank: Tensor
     center: Tensor
 
-    def __init__(self, n_levels: Sequence[int | None], incomplete: Sequence[int] = ()) -> None:
+    def __init__(
+        self, n_levels: Sequence[int | None], incomplete: Sequence[int] = (), exposures: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         of_column = [
             [-1] if n is None else [*range(n), *([-1] if g in incomplete else [])] for g, n in enumerate(n_levels)
         ]
-        features = [(g, level, n_levels[g]) for g, levels in enumerate(of_column) for level in levels]
+        features = [
+            (g, level, n_levels[g]) for g, levels in enumerate(of_column) if g not in exposures for level in levels
+        ]
         tensors = {
             "owner": torch.tensor([g for g, _, _ in features], dtype=torch.long),
             "level": torch.tensor([float(level) for _, level, _ in features]),
@@ -47,11 +54,13 @@ class Conditions(nn.Module):
 
     @property
     def width(self) -> int:
-        """C, the number of features."""
+        """C, the number of features; 0 where all columns are exposures."""
         return len(self.center)
 
-    def forward(self, given: Tensor) -> Tensor:
-        """c (..., C) of given cells (..., G)."""
+    def forward(self, given: Tensor) -> Tensor | None:
+        """c (..., C) of given cells (..., G); None without features."""
+        if not self.width:
+            return None
         cells = given.index_select(-1, self.owner)
         is_missing = cells.isnan()
         is_level = (torch.where(is_missing, -1.0, cells) == self.level).to(cells.dtype)
