@@ -138,13 +138,14 @@ class VAETransformer(
         standard error. The mixture raises the bound, whatever beta it was trained with, and is what scores, `sample`,
         `impute` and `prior_responsibilities` take. N(0, I) also stays for fewer than 100 distinct rows, linear models
         (``hidden_layer_sizes=()``, ``max_iter=0``), `partial_fit`, and objectives without a bound, but for plain
-        autoencoders: nothing draws their codes to a prior, so that they always have a mixture. "normal" is N(0, I);
+        autoencoders: nothing draws their codes to a prior, so that they always have a mixture, or the "flow" or
+        "mixture" that is named. "normal" is N(0, I);
         "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and offer `predict`.
     objective : str or Objective, default="elbo"
-        "elbo" for the evidence lower bound, "iwae" for the importance-weighted one, "ae", "wae_mmd" and "aae" for
-        plain, Wasserstein and adversarial autoencoders, "avb" for adversarial variational Bayes, "gan" for a generative
-        adversarial network, "vae_gan" for a bound with the critic of one, and "beta_tc_vae", "factor_vae" and
-        "info_vae" for bounds with weights on parts of the KL. ``ELBO(beta=4.0)`` weights all of the KL in training;
+        "elbo" for the evidence lower bound, "iwae" for the importance-weighted one; "ae", "rae", "wae_mmd" and "aae"
+        for plain, regularised, Wasserstein and adversarial autoencoders; "avb" for adversarial variational Bayes, "gan"
+        for a generative adversarial network, "vae_gan" for a bound with the critic of one; "beta_tc_vae", "factor_vae"
+        and "info_vae" for bounds with weights on parts of the KL. ``ELBO(beta=4.0)`` weights all of it in training;
         `score` never does. Methods without meaning are hidden: `score` for codes without
         density, all but `sample` and `decode` for "gan".
     schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"

@@ -182,12 +182,16 @@ class LatentVariableModel(nn.Module):
         """z (S, B, K) from base noise u (S, 1 or B, n_noise): differentiable in training mode, exact in eval mode."""
         return self.posterior.rsample(q, u) if self.training else self.posterior.push(q, u)
 
-    def decode(self, z: Tensor, given: Tensor | None = None) -> Distribution:
-        """p(x given z) of codes z (S, B, K) and given cells (B or 1, G), over the columns: batch shape (S, B, D)."""
+    def raw_row(self, z: Tensor, given: Tensor | None = None) -> list[Tensor]:
+        """The numbers behind p(x given z) of codes z (S, B, K) and given cells (B or 1, G), as `Decoder` gives them."""
         if self.conditions is not None and given is None:
             raise ValueError("A model with conditions decodes codes and given cells: decode(z, model.given(x, mask)).")
         c = None if self.conditions is None else self.conditions(given)
-        return self.likelihood(self.decoder(z, c), given)
+        return self.decoder(z, c)
+
+    def decode(self, z: Tensor, given: Tensor | None = None) -> Distribution:
+        """p(x given z) of codes z (S, B, K) and given cells (B or 1, G), over the columns: batch shape (S, B, D)."""
+        return self.likelihood(self.raw_row(z, given), given)
 
     def log_likelihood(self, x: Tensor, mask: Tensor | None, z: Tensor) -> Tensor:
         """sum over observed d of log p_d(x_d given z), (S, B); missing cells are selected away."""

@@ -191,9 +191,10 @@ def _check_conditional(prior: Prior, objective: Objective, schedule: Schedule, n
 
 
 def _check_prior(posterior: Posterior | None, prior: Prior, objective: Objective) -> None:
-    if not objective.uses_prior and not isinstance(prior, StandardNormal):
+    if not (objective.uses_prior or prior.fits_codes or isinstance(prior, StandardNormal)):
         raise ValueError(
-            f"objective={objective!r} does not use a prior, so prior={prior!r} has no effect. Leave prior='auto'."
+            f"objective={objective!r} does not use a prior, and prior={prior!r} cannot be fitted to its codes. Leave "
+            "prior='auto', or use 'mixture' or 'flow'."
         )
     if isinstance(prior, NormalMixture) and prior.n_members == "auto" and posterior is None:
         raise ValueError(

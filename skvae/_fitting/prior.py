@@ -1,5 +1,7 @@
 r"""The prior fitted to the codes of a trained model: a mixture of normals, where it surely beats N(0, I).
 
+Codes that nothing has drawn to a prior have the one that the user names fitted to them, a mixture or a flow.
+
 For q given, the bound E_q ln p(x|z) + E_q ln p(z) - E_q ln q is raised in p(z) by the mixture that draws of q ask for:
 the M step of variational EM for the prior (Tomczak & Welling 2018, section 3; Ghosh et al. 2020 for codes without a
 prior). Two priors differ in the bound by E_q ln p(z) alone, so that rows of draws compare them.
@@ -75,7 +77,7 @@ def with_fitted_prior(
 
     It is for ``prior="auto"`` that means N(0, I), trained nets and a bound: linear models keep N(0, I), under which
     they are exact, and `partial_fit` keeps what it finds. Codes of an objective without a prior, for which N(0, I) is
-    no candidate, always have a mixture.
+    no candidate, always have a mixture, or the prior that is named.
 
     It is chosen on held-out rows; with fewer than 1000 distinct rows, or none held out, by five-fold cross-fitting.
     With fewer than 100 distinct rows N(0, I) stays. The order of rows that are sorted by content does not matter, and
@@ -95,6 +97,8 @@ def with_fitted_prior(
     uses_prior, n_rows = plan.parts.objective.uses_prior, prepared.rows[0].shape[0]
     if plan.single_pass and uses_prior and earlier is not None and earlier.prior_is_fitted:
         return _with(fitted, earlier.parts.prior, copy.deepcopy(earlier.module.prior))
+    if not uses_prior and plan.parts.prior.fits_codes:
+        return _with_own_prior(plan, fitted, _codes(fitted, prepared.rows))
     if not _is_open(plan, fitted, n_rows):
         return fitted
     simplest = standard_normal(fitted.module.width) if uses_prior else None
@@ -110,6 +114,16 @@ def with_fitted_prior(
         module = prior.build(fitted.module.width).float().eval()
     module.set_(normals)
     return _with(fitted, prior, module.to(fitted.device))
+
+
+def _with_own_prior(plan: Plan, fitted: Fitted, codes: Codes) -> Fitted:
+    """The model whose own prior is fitted to codes that nothing has drawn to it."""
+    prior = fitted.parts.prior
+    with exclusive(fitted.seed):
+        module = prior.build(fitted.module.width).float()
+    prior.fit_codes(module, codes.z[:, 0], codes.weight, fitted.seed)
+    fitted.module.prior = plan.processes.broadcast(module).eval().to(fitted.device)
+    return fitted
 
 
 def _is_open(plan: Plan, fitted: Fitted, n_rows: int) -> bool:

@@ -10,6 +10,7 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily, Mu
 
 from .._inference.fitted import Fitted, fitted_of
 from .._utils.random import draw_seed, exclusive
+from ..priors.fixed import StandardNormal
 from .plotting import LITERAL, contrast, decoded_means, draw_mosaic, image_values, panels, pyplot, vae_behind
 
 __all__ = ["ManifoldDisplay"]
@@ -264,7 +265,7 @@ def _prior_quantiles(fitted: Fitted, n: int, caller: str) -> np.ndarray:
             f"{caller} draws a plane of codes: it takes n_components=2, but the model has {module.width}. For others "
             "see ManifoldDisplay.from_estimators and ComponentDisplay."
         )
-    if not objective.uses_prior and not fitted.prior_is_fitted:
+    if not objective.uses_prior and isinstance(prior, StandardNormal):
         raise ValueError(f"{caller} takes quantiles of the prior, to which objective={objective!r} draws no code.")
     u = (np.arange(n) + 0.5) / n
     with torch.no_grad():

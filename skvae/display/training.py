@@ -23,6 +23,8 @@ _LABELS = {
     "reconstruction": "Reconstruction (nats per row)",
     "kl": "KL (nats per row)",
     "mmd": "Squared MMD to the prior",
+    "size": "Half the squared length of codes",
+    "slopes": "Squared slopes of the decoder",
     "adversarial": "Loss by the critic",
     "auxiliary_loss": "Loss of the critic",
     "mutual_information": "I(x; z) (nats)",

@@ -2,7 +2,7 @@
 
 from .adversarial import AAE, AVB, GAN, VAEGAN
 from .annealing import Annealing, CyclicalAnnealing, LinearAnnealing
-from .autoencoders import AE, WAEMMD
+from .autoencoders import AE, RAE, WAEMMD
 from .base import Objective
 from .bounds import ELBO, IWAE
 from .decomposed import BetaTCVAE, FactorVAE, InfoVAE
@@ -15,6 +15,7 @@ __all__ = [
     "GAN",
     "IWAE",
     "OBJECTIVES",
+    "RAE",
     "VAEGAN",
     "WAEMMD",
     "Annealing",
@@ -31,6 +32,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "iwae": IWAE,
     "ae": AE,
     "aae": AAE,
+    "rae": RAE,
     "wae_mmd": WAEMMD,
     "avb": AVB,
     "gan": GAN,

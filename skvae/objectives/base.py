@@ -60,6 +60,9 @@ class Model(Protocol):
     def given(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
         """The cells of given columns, (B, G)."""
 
+    def raw_row(self, z: Tensor, given: Tensor | None = None) -> list[Tensor]:
+        """The numbers behind p(x given z), in pieces (S, B, ...)."""
+
     def decode(self, z: Tensor, given: Tensor | None = None) -> Distribution:
         """p(x given z) of codes, and of the cells of given columns."""
 
@@ -122,7 +125,7 @@ class Objective(Component, ABC):
 
     Examples
     --------
-    The regularised autoencoder of Ghosh et al. (2020), whose codes are kept small:
+    An autoencoder whose codes are kept small; `RAE` also keeps the decoder smooth:
 
     >>> from sklearn.datasets import load_iris
     >>> from skvae import Objective, VAETransformer

@@ -6,6 +6,8 @@ name                reads                      gives                 who calls i
 build               n_components               nn.Module             the model, once                   must be given
 build(...).forward  encode                     p(z) of K components  every pass                        must be given
 reads_rows          -                          bool                  who calls `build` and the module  False
+fits_codes          -                          bool                  compatibility of parts            False
+fit_codes           module, codes, w, seed     None, sets in place   after autoencoders are trained    raises
 seeks_groups        -                          bool                  initialisation                    False
 sized               codes, rows of them, seed  Prior without "auto"  initialisation                    itself
 start               module, codes, rows, seed  None, sets in place   initialisation                    nothing
@@ -40,6 +42,8 @@ class Prior(Component, ABC):
     ----------
     reads_rows : bool
         Whether `build` also wants the number of columns, `n_features`, and the module the encode callable.
+    fits_codes : bool
+        Whether `fit_codes` can fit the module to codes, for objectives that draw no codes to a prior.
     seeks_groups : bool
         Whether the initialisation is for groups of rows: normal codes with as many components as columns have little
         noise, so that q is nearly exact under this prior, too, and one categorical variable stands for the clusters of
@@ -74,6 +78,7 @@ class Prior(Component, ABC):
     """
 
     reads_rows = False
+    fits_codes = False
     seeks_groups = False
 
     @own_signature
@@ -173,3 +178,36 @@ class Prior(Component, ABC):
         >>> module.loc.detach().flatten().sort().values
         tensor([-2.,  3.])
         """
+
+    def fit_codes(self, module: Any, z: np.ndarray, weight: np.ndarray, seed: int) -> None:
+        """Fit the module to the codes of a trained autoencoder, as a density that `sample` draws from.
+
+        Only for objectives that draw no codes to a prior, of which the training leaves the module alone.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            What `build` made, on the CPU; its parameters are set in place.
+        z : ndarray (n, K)
+            Codes of at most 4000 rows, in an order that does not matter.
+        weight : ndarray (n,)
+            The weights of these rows.
+        seed : int
+            Of everything that is random here.
+
+        See Also
+        --------
+        FlowPrior : Maximises the likelihood of the codes by gradient steps.
+        NormalMixture : By EM.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import NormalMixture
+        >>> prior = NormalMixture(n_members=2)
+        >>> module = prior.build(1)
+        >>> prior.fit_codes(module, np.array([[-2.1], [-1.9], [3.1], [2.9]]), np.ones(4), seed=0)
+        >>> module.loc.detach().flatten().sort().values.round()
+        tensor([-2.,  3.])
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not fitted to codes.")

@@ -1,5 +1,7 @@
 """Priors that are trained: mixtures of normals, VampPrior, and normalizing flows."""
 
+import copy
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -11,7 +13,7 @@ from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from .._utils.checks import COUNT, SIZES
 from .._utils.compat import Interval, StrOptions
-from .._utils.random import whitened_pairs
+from .._utils.random import torch_generator, whitened_pairs
 from ..distributions.coupling import coupling_layers, import_zuko
 from ..distributions.latent import Flow, OneHots, mixture
 from ..distributions.normal_mixtures import COVARIANCES, FittedNormals, best_normals, fewest_members
@@ -22,6 +24,10 @@ from .fixed import check_width
 __all__ = ["CategoricalPrior", "FlowPrior", "NormalMixture", "NormalMixtureModule", "VampPrior"]
 
 MOST_CODES = 2000  # of which the number of members is found
+
+#: Gradient steps of a flow on codes: learning rate, codes of a step, epochs, and epochs without a gain.
+CLIMBING_RATE, CLIMBING_BATCH, MOST_CLIMBS, CLIMBING_PATIENCE = 1e-2, 256, 100, 10
+MIN_CODES_TO_HOLD_OUT = 50
 
 
 class NormalMixture(Prior):
@@ -62,6 +68,7 @@ class NormalMixture(Prior):
     True
     """
 
+    fits_codes = True
     seeks_groups = True
 
     _parameter_constraints = {
@@ -86,8 +93,12 @@ class NormalMixture(Prior):
 
     def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """The mixture that EM fits to the codes."""
+        self.fit_codes(module, z, np.ones(len(z)), seed)
+
+    def fit_codes(self, module: Any, z: np.ndarray, weight: np.ndarray, seed: int) -> None:
+        """The mixture that EM fits to the codes."""
         n_members = len(module.logits)
-        normals = best_normals(z, np.ones(len(z)), n_members, self.covariance, seed)
+        normals = best_normals(z, weight, n_members, self.covariance, seed)
         again = np.arange(n_members) % len(normals.weights)  # fewer codes than members: some stand twice
         module.set_(FittedNormals(normals.weights[again], normals.means[again], normals.factors[again]))
 
@@ -254,7 +265,8 @@ class FlowPrior(Prior):
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
-    f is the identity at the start. Needs zuko: ``pip install zuko``.
+    f is the identity at the start. Codes of plain autoencoders (`AE`, `RAE`) have it fitted to them after the training,
+    by gradient steps as long as every fifth code gains. Needs zuko: ``pip install zuko``.
 
     Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
 
@@ -280,6 +292,8 @@ class FlowPrior(Prior):
     0.1591...
     """
 
+    fits_codes = True
+
     _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}
 
     def __init__(self, n_transforms: int = 3, hidden_layer_sizes: tuple = (64,)) -> None:
@@ -294,6 +308,38 @@ class FlowPrior(Prior):
     def build(self, n_components: int) -> nn.Module:
         """A module whose weights are those of the coupling layers."""
         return _FlowModule(n_components, self.n_transforms, self.hidden_layer_sizes)
+
+    def fit_codes(self, module: Any, z: np.ndarray, weight: np.ndarray, seed: int) -> None:
+        """Maximise the mean of ln p(z)."""
+        dtype = next(module.parameters()).dtype
+        _climb(
+            module, torch.as_tensor(z, dtype=dtype), torch.as_tensor(weight, dtype=dtype), torch_generator("cpu", seed)
+        )
+
+
+def _climb(module: nn.Module, z: Tensor, weight: Tensor, generator: torch.Generator) -> None:
+    """Lower the mean of -ln p(z) by Adam, and keep the epoch that is best for every fifth code, which is held out."""
+
+    def loss(rows: Tensor) -> Tensor:
+        return -(weight[rows] * module().log_prob(z[rows])).sum() / weight[rows].sum()
+
+    rows = torch.arange(len(z))[weight > 0]
+    is_held_out = rows % 5 == 4 if len(rows) >= MIN_CODES_TO_HOLD_OUT else torch.zeros(len(rows), dtype=torch.bool)
+    train, valid = rows[~is_held_out], rows[is_held_out] if is_held_out.any() else rows
+    optimizer = torch.optim.Adam(module.parameters(), lr=CLIMBING_RATE)
+    best, state, best_epoch = math.inf, copy.deepcopy(module.state_dict()), 0
+    for epoch in range(MOST_CLIMBS):
+        with torch.no_grad():
+            value = float(loss(valid))
+        if value < best:
+            best, state, best_epoch = value, copy.deepcopy(module.state_dict()), epoch
+        if epoch - best_epoch >= CLIMBING_PATIENCE:
+            break
+        for part in train[torch.randperm(len(train), generator=generator)].split(CLIMBING_BATCH):
+            optimizer.zero_grad()
+            loss(part).backward()
+            optimizer.step()
+    module.load_state_dict(state)
 
 
 class _FlowModule(nn.Module):

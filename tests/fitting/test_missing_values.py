@@ -28,7 +28,19 @@ def test_objectives_train_on_missing_values(cancer, objective):
 def test_missing_cells_under_every_objective():
     X = IRIS.to_numpy().copy()
     X[::7, 1] = np.nan
-    for objective in ("elbo", "iwae", "ae", "wae_mmd", "aae", "avb", "gan", "vae_gan", "beta_tc_vae", "info_vae"):
+    for objective in (
+        "elbo",
+        "iwae",
+        "ae",
+        "rae",
+        "wae_mmd",
+        "aae",
+        "avb",
+        "gan",
+        "vae_gan",
+        "beta_tc_vae",
+        "info_vae",
+    ):
         vae = VAETransformer(2, objective=objective, max_iter=2, random_state=0).fit(X)
         assert np.isfinite(vae.sample(5, random_state=0)).all()
         if hasattr(vae, "transform"):

@@ -190,3 +190,35 @@ def test_the_graph_of_scores_has_its_members(grouped):
     X = groups(20)
     bound = ScoreSamples(grouped, torch.float64)(torch.from_numpy(X))
     np.testing.assert_allclose(bound, grouped.score_samples(X), rtol=1e-9)
+
+
+def ring(n=1000, seed=0):
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, n)
+    X = np.column_stack([np.cos(angle), np.sin(angle)]) @ rng.normal(size=(2, 5)) + 0.05 * rng.normal(size=(n, 5))
+    return X[n // 2 :], X[: n // 2]
+
+
+def test_a_flow_is_fitted_to_the_codes_of_a_plain_autoencoder():
+    """New codes on a ring: above any normal by 0.2 nats, four standard errors; the model is that without."""
+    X, new = ring()
+    options = {**SMALL, "objective": "ae", "max_iter": 3}
+    vae = VAETransformer(2, prior="flow", **options).fit(X)
+    plain = VAETransformer(2, prior="normal", **options).fit(X)
+    np.testing.assert_array_equal(vae.transform(X), plain.transform(X))
+    np.testing.assert_array_equal(vae.inverse_transform(np.eye(2)), plain.inverse_transform(np.eye(2)))
+    Z = vae.transform(X)
+    normal = multivariate_normal(Z.mean(0), np.cov(Z.T)).logpdf(vae.transform(new)).mean()
+    with torch.no_grad():
+        log_pz = vae.prior_.log_prob(torch.as_tensor(vae.transform(new), dtype=torch.float32)).mean().item()
+    assert log_pz > normal + 0.2
+    again = VAETransformer(2, prior="flow", **options).fit(X)
+    np.testing.assert_array_equal(again.sample(5, random_state=0), vae.sample(5, random_state=0))
+
+
+def test_a_mixture_of_codes_of_a_plain_autoencoder_has_groups():
+    X = groups()
+    vae = VAETransformer(2, objective="ae", prior=NormalMixture(n_members=2), **SMALL).fit(X)
+    is_first = X[:, 0] > 0
+    assert max(np.mean(vae.predict(X) == is_first), np.mean(vae.predict(X) != is_first)) == 1.0
+    assert not hasattr(vae, "score")

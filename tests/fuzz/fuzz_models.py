@@ -45,6 +45,7 @@ PARAMETERS: dict[str, list[Any]] = {
     "objective": [
         "iwae",
         "ae",
+        "rae",
         "wae_mmd",
         "aae",
         "avb",

@@ -141,6 +141,7 @@ VARIETY = {
     "dirichlet": ({"posterior": "dirichlet"}, IRIS),
     "elliptical": ({"posterior": "elliptical"}, IRIS),
     "point": ({"objective": "ae"}, IRIS),
+    "flow of codes": ({"objective": "rae", "prior": "flow"}, IRIS),
     "critic": ({"objective": AAE(hidden_layer_sizes=(4,)), "prior": "uniform"}, IRIS),
     "implicit": ({"objective": "avb"}, IRIS),
     "generator": ({"objective": GAN(betas=None, gradient_penalty=0.5)}, IRIS),

@@ -107,6 +107,7 @@ KINDS = {
     "annealed": {"objective": ELBO(beta=CyclicalAnnealing(2, 2))},
     "iwae": {"objective": "iwae"},
     "ae": {"objective": "ae"},
+    "rae": {"objective": "rae", "prior": "mixture"},
     "wae_mmd": {"objective": "wae_mmd"},
     "aae": {"objective": "aae"},
     "avb": {"objective": "avb"},
