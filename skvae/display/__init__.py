@@ -14,6 +14,7 @@ from .latent import LatentSpaceDisplay
 from .manifold import ManifoldDisplay
 from .reconstruction import ReconstructionDisplay
 from .samples import SampleDisplay
+from .synthesis import SynthesisDisplay
 from .training import TrainingCurveDisplay
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "ManifoldDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
+    "SynthesisDisplay",
     "TrainingCurveDisplay",
 ]
