@@ -60,9 +60,10 @@ class VAETransformer(
 
     Parameters
     ----------
-    n_components : int, default=10
+    n_components : int or "auto", default=10
         K, the number of components of the latent code. Components beyond what the table holds carry little information,
-        or none (see `kl_per_component_`).
+        or none (see `kl_per_component_`). With "auto" held-out rows choose the smallest number, up to 32, that is not
+        surely beaten by more; the fit is then that of ``n_components=n_components_``, bit for bit.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Sizes of the hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model;
         "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows, but for
@@ -238,6 +239,8 @@ class VAETransformer(
         Names of the columns; only when X has string names.
     module_ : skvae.model.LatentVariableModel
         The torch module, in its own order of components.
+    n_components_ : int
+        The number of components: `n_components`, or what "auto" has chosen.
     n_iter_ : int
         Number of epochs run.
     best_iter_ : int
@@ -317,7 +320,7 @@ class VAETransformer(
 
     def __init__(
         self,
-        n_components: int = 10,
+        n_components: int | str = 10,
         *,
         hidden_layer_sizes: Sequence[int] | int | str = "auto",
         activation: str = "silu",

@@ -9,9 +9,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from skvae import Checkpoint, VAETransformer
-from skvae._fitting.fit import training_options
 from skvae._fitting.plan import Plan
 from skvae._fitting.start import Start
+from skvae._fitting.training import training_options
 from skvae._training.loop import Net
 
 pytestmark = pytest.mark.cuda

@@ -23,9 +23,9 @@ from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skvae import VAETransformer
-from skvae._fitting.fit import training_options
 from skvae._fitting.plan import Plan, parameters_of
 from skvae._fitting.start import Start
+from skvae._fitting.training import training_options
 from skvae._tables.on_disk import draw_runs, mapped_rows
 from skvae._training import loop
 from skvae._training.batches import Batches, TrainingRows

@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from skvae import ContaminatedGaussian, Gaussian, VAETransformer
-from skvae._fitting.fit import training_options
 from skvae._fitting.plan import Plan, parameters_of
 from skvae._fitting.start import Start
+from skvae._fitting.training import training_options
 from skvae._training import loop
 from skvae._training.batches import TrainingRows
 

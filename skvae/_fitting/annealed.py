@@ -57,8 +57,5 @@ def _is_idle(plan: Plan, prepared: Prepared, start: Start) -> bool:
         return False
     seen = inspected(start.module, start.columns, start.device, *prepared.sample)
     n_in_use = int((information(*seen, start.score_noise) > 2 * by_chance(prepared)).sum())
-    columns = start.columns
-    directions = np.where(columns.is_number, ~columns.is_constant, columns.n_levels - 1)
-    n_directions = int(directions[~columns.is_given].sum())
-    n_possible = min(start.module.n_components, n_directions - 1, prepared.sample[0].shape[0])
+    n_possible = min(start.module.n_components, start.columns.n_directions - 1, prepared.sample[0].shape[0])
     return plan.processes.broadcast(n_in_use < n_possible)

@@ -1,43 +1,38 @@
 """Fit as a pipeline of values: plan -> prepared -> best start -> trained -> Fitted."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
 from .._inference.fitted import REFERENCE, Fitted
-from .._starts.closed_form import EMSteps
 from .._storage.registry import fingerprint
-from .._training.batches import TrainingRows
 from .._training.digests import digest_of_rows
-from .._training.optimizers import OPTIMIZERS
-from .._training.options import LEARNING_RATE_SCHEDULES, TrainingOptions
 from .._training.resumable import ResumableFit
 from .._training.tasks import Tasks
-from .._training.train import plain_history, train
+from .._training.train import plain_history
 from .._utils.digests import digest
 from .._utils.threads import limited_threads
 from .agreement import agree, compare_calls, compare_tables
 from .annealed import annealed_where_idle
 from .background import forgiving
 from .collapse import live_components, warn_of_collapse, warn_of_what_is_missed
-from .compatibility import check_row_wise_model
 from .describe import describe
 from .groups import warn_of_empty_groups
 from .margins import with_margins
 from .missing_cells import with_missingness
+from .n_components import with_n_components
 from .plan import Plan
 from .prepare import Prepared, RowsAndWeights, prepare, split
 from .prior import with_fitted_prior
 from .race import best_start
 from .start import Progress, Start, solve
+from .training import trained
 
-__all__ = ["check_before", "fit_rows", "fit_table", "training_options"]
+__all__ = ["check_before", "fit_rows", "fit_table"]
 
 #: Parameters left out of a checkpoint's fingerprint: the result does not depend on them, they cannot be compared, or
 #: their resolved value is in it.
@@ -55,6 +50,7 @@ def fit_table(
     tasks: Tasks | None = None,
 ) -> Fitted:
     """Fit a table in memory, or in a memory-mapped file; parameters as in `prepare` and `fit_rows`."""
+    plan = plan.following(earlier)
     check_before(plan, earlier)
     with limited_threads(0):
         prepared = prepare(plan, estimator, X, sample_weight, earlier, statistics)
@@ -93,6 +89,7 @@ def fit_rows(
     """
     shape = prepared.rows[0].shape
     plan.check_parts(prepared.basis.columns.families, prepared.sample[0].shape[0])
+    plan = with_n_components(plan, estimator, prepared, X_val)
     with limited_threads(plan.work_per_step(*shape) / plan.processes.size), torch.inference_mode(False):
         train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
         compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
@@ -101,7 +98,7 @@ def fit_rows(
         training = annealed_where_idle(plan, prepared, start, train_rows[1], n_epochs)
         run = _resumable(training, start, train_rows, valid, n_epochs, earlier is not None)
         hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
-        progress = _trained(training, start, train_rows, valid, n_epochs, hook, run)
+        progress = trained(training, start, train_rows, valid, n_epochs, hook, run)
         if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
             start = _solved_on_all_rows(plan, prepared, start)
         if n_epochs > 0 and plan.trains_nets and valid is not None:
@@ -143,87 +140,6 @@ def _solved_on_all_rows(plan: Plan, prepared: Prepared, start: Start) -> Start:
     if columns.given:  # conditions have scales under the families of the training alone
         columns = replace(columns, families=start.columns.families)
     return solve(plan, prepared.basis, columns, start.init, prepared.rows, start.device)
-
-
-def _trained(
-    plan: Plan,
-    start: Start,
-    train_rows: RowsAndWeights,
-    valid: RowsAndWeights | None,
-    n_epochs: int,
-    hook: Any,
-    run: ResumableFit | None,
-) -> Progress:
-    """Train the module of a start in place, and give its progress."""
-    before = start.progress
-    if n_epochs == 0:
-        return before
-    if plan.processes.size > 1:
-        check_row_wise_model(start.module)
-    weights = start.config["column_weights"]
-    rows = TrainingRows(*train_rows, start.columns, start.device, weights)
-    valid_rows = None if valid is None else TrainingRows(*valid, start.columns, start.device, weights)
-    options = training_options(plan, start, rows, valid_rows, hook, run)
-    first, state = before.n_iter, before.training_state
-    result = train(start.module, rows, valid_rows, options, n_epochs, start.seed, first, state)
-    n_iter = result.history[-1]["epoch"]
-    # A model that goes on has its last record already.
-    history = before.history + [r for r in result.history if first == 0 or r["epoch"] > first]
-    best_iter = before.best_iter
-    if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
-        best_iter = n_iter if result.best_epoch is None else result.best_epoch
-    return Progress(n_iter, best_iter, history, result.state)
-
-
-def training_options(
-    plan: Plan,
-    start: Start,
-    rows: TrainingRows,
-    valid_rows: TrainingRows | None = None,
-    hook: Any = None,
-    run: ResumableFit | None = None,
-) -> TrainingOptions:
-    """Give the options of the training of a start's module on rows."""
-    given, n_rows = plan.given, len(rows)
-    exact_step = None
-    if plan.schedule.closed_form:
-        exact_step = EMSteps(start.module, start.columns, rows.working_rows(), rows.weight)
-    return TrainingOptions(
-        objective=plan.parts.objective,
-        schedule=plan.schedule,
-        optimizer=OPTIMIZERS.get(given.optimizer, given.optimizer),
-        learning_rate=plan.learning_rate(n_rows, valid_rows is not None and bool(given.early_stopping), start.init),
-        learning_rate_factor=LEARNING_RATE_SCHEDULES.get(given.learning_rate_schedule, given.learning_rate_schedule),
-        linear_factor=_linear_factor(start),
-        weight_decay=given.weight_decay,
-        batch_size=plan.batch_size(n_rows),
-        patience=given.n_iter_no_change if given.early_stopping else None,
-        tol=given.tol,
-        keeps_start=start.init != "random",
-        precision=given.precision,
-        compile=given.compile,
-        callbacks=given.callbacks or [],
-        on_epoch=hook,
-        verbose=int(given.verbose) if plan.processes.rank == 0 else 0,
-        history=start.progress.history,
-        exact_step=exact_step,
-        processes=plan.processes,
-        run=run,
-    )
-
-
-def _linear_factor(start: Start) -> Callable[[int], float] | None:
-    """Factor by epoch on the learning rate of what a closed form would have set; None where one has set it."""
-    has_nets = bool(start.module.net_parameters())
-    return partial(_random_init_factor, has_nets) if start.init == "random" else None
-
-
-def _random_init_factor(has_nets: bool, epoch: int) -> float:
-    """Factor 16 for the affine paths, which would take 1000 epochs at 1e-3; 1 from epoch 48 on.
-
-    Beside MLPs it is 8, since at 16 the two paths sometimes work against each other, and Adam loses hundreds of nats.
-    """
-    return 2.0 ** np.clip((48 - epoch) / 5, 0, 3 if has_nets else 4)
 
 
 def _resumable(

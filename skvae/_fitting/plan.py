@@ -5,7 +5,7 @@ What depends on the number of rows is a method of the plan. No other module reso
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .._inference.fitted import OPTIMIZATION, STRUCTURE
+from .._inference.fitted import OPTIMIZATION, STRUCTURE, Fitted
 from .._starts import closed_form
 from .._storage.registry import fingerprint
 from .._tables.scalings import SCALINGS
@@ -48,7 +48,7 @@ STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, a
 ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
 
 CONSTRAINTS: dict[str, list[Any]] = {
-    "n_components": [COUNT],
+    "n_components": [StrOptions({"auto"}), COUNT],
     "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", COUNT],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -128,6 +128,7 @@ class Plan:
         single_pass: bool = False,
     ) -> "Plan":
         """Check parameters by constraints, in the name of the estimator's class, and resolve them."""
+        _refuse_words_of_pca(parameters["n_components"], owner)
         check_parameters(constraints, parameters, owner)
         plan = cls(
             SimpleNamespace(**parameters),
@@ -140,6 +141,16 @@ class Plan:
         if plan.given.distributed and plan.processes.size == 1:
             warn_without_launch()
         return plan
+
+    def following(self, earlier: Fitted | None) -> "Plan":
+        """Give the plan of a fit that may go on from an earlier one, whose number of components "auto" then is."""
+        return self if earlier is None else self.with_n_components(earlier.module.n_components)
+
+    def with_n_components(self, n_components: int) -> "Plan":
+        """Give the plan with a number in place of "auto"; one that has a number keeps it."""
+        if self.given.n_components != "auto":
+            return self
+        return replace(self, given=SimpleNamespace(**{**self.parameters, "n_components": n_components}))
 
     @property
     def processes(self) -> OneProcess:
@@ -320,6 +331,17 @@ class Plan:
                     f"The {name!r} parameter of VAETransformer cannot change from {before[name]} to {now[name]} while "
                     "a fitted model goes on. Fit anew: clone the estimator, or fit with warm_start=False."
                 )
+
+
+def _refuse_words_of_pca(n_components: Any, owner: str) -> None:
+    """Raise for what PCA takes and a latent-variable model has no meaning for, with what to write instead."""
+    is_share = isinstance(n_components, float) and 0 < n_components < 1
+    if is_share or (isinstance(n_components, str) and n_components == "mle"):
+        meaning = "a share of PCA's variance" if is_share else "Minka's choice for PCA"
+        raise ValueError(
+            f"The 'n_components' parameter of {owner} must be an int or 'auto'. Got {n_components!r}, {meaning}: write "
+            "n_components='auto', which lets held-out rows choose, or a number of components."
+        )
 
 
 def _checkpoint(given: Any) -> Checkpoint | None:

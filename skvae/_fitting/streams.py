@@ -168,6 +168,7 @@ class Streams(HoldsFit, BaseEstimator):
         """
         plan = Plan.of(parameters_of(self), type(self).__name__, self._parameter_constraints)
         earlier = earlier_fit(self) if self.warm_start else None
+        plan = plan.following(earlier)
         check_before(plan, earlier)
         tasks = Tasks(self, None, None, plan.most_epochs + 2)
         twin = working_copy(self, earlier)

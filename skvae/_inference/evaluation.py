@@ -28,6 +28,7 @@ __all__ = [
     "mutual_information",
     "reconstruction_loss_without_component",
     "signs",
+    "truncated_elbo",
 ]
 
 _CELLS_PER_CHUNK = 1 << 18  # of the widest layer: 2 MB as float64, larger ones leave the cache
@@ -40,6 +41,15 @@ def elbo(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) 
     z = model.posterior.push(q, u)
     divergence = _kl(model.posterior, q, q, model.prior(model.encode), u)
     return model.log_likelihood(x, mask, z).mean(0) - summed(divergence)
+
+
+def truncated_elbo(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, n: int) -> Tensor:
+    """`elbo` of the first n of K independent components; the others are 0, the mean of the prior, and cost no KL."""
+    q = model.encode(x, mask)
+    z = model.posterior.push(q, u)
+    is_kept = torch.arange(z.shape[-1], device=z.device) < n
+    divergence = _kl(model.posterior, q, q, model.prior(model.encode), u)
+    return model.log_likelihood(x, mask, z * is_kept).mean(0) - summed(divergence * is_kept)
 
 
 def log_weights(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> Tensor:

@@ -196,12 +196,14 @@ class Fitted(Learned):
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the estimator by name; `fitted_` is the whole value, and `prior_` is made for the occasion."""
-        return {"fitted_": self, "prior_": self.prior, **super().attributes}
+        return {"fitted_": self, "prior_": self.prior, "n_components_": self.module.n_components, **super().attributes}
 
     def attribute(self, name: str) -> Any:
         """One attribute of the estimator; None where there is none of that name."""
         if name == "prior_":
             return self.prior
+        if name == "n_components_":
+            return self.module.n_components
         return self if name == "fitted_" else super().attribute(name)
 
     def module_in(self, dtype: torch.dtype) -> LatentVariableModel:

@@ -136,6 +136,12 @@ class Columns:
         return np.array([isinstance(family, Given) for family in self.families])
 
     @property
+    def n_directions(self) -> int:
+        """The directions in which modelled rows can vary: one of a number that varies, C - 1 of a category."""
+        directions = np.where(self.is_number, ~self.is_constant, self.n_levels - 1)
+        return int(directions[~self.is_given].sum())
+
+    @property
     def given(self) -> list[int]:
         """The columns that are given, in the table's order."""
         return np.flatnonzero(self.is_given).tolist()
