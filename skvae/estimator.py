@@ -20,6 +20,7 @@ from ._utils.compat import CallbackSupportMixin, with_callbacks
 from ._utils.documented import Documented
 from ._verbs.clustering import Clustering
 from ._verbs.generation import Generation
+from ._verbs.read_out import ReadOut
 from ._verbs.representation import Representation
 from ._verbs.scoring import Scoring
 from .components import COMPONENTS, component
@@ -34,7 +35,7 @@ __all__ = ["VAETransformer"]
 
 
 class VAETransformer(
-    CallbackSupportMixin, Representation, Scoring, Clustering, Generation, Streams, Stored, Documented
+    CallbackSupportMixin, Representation, Scoring, Clustering, Generation, ReadOut, Streams, Stored, Documented
 ):
     r"""Variational autoencoder: latent codes, a generative model and a log-likelihood for a table, as one transformer.
 
@@ -258,6 +259,9 @@ class VAETransformer(
         Mean KL of each component to the prior of the training in nats, decreasing (but for later `partial_fit` calls,
         whose order is frozen); below 0.05 a component is switched off. A prior that is fitted to the codes afterwards
         does not change it.
+    components_ : ndarray of shape (n_components, n_features)
+        What one unit of each component adds to each column, in data units: the derivative of the decoder's mean at the
+        mean of the codes. In a linear model these are the loadings, as of `FactorAnalysis`; NaN for categories.
     noise_variance_ : ndarray of shape (n_features,)
         Variance of each column given the code, at the mean of the codes, in data space; for categories, of the category
         index.
@@ -462,7 +466,8 @@ class VAETransformer(
             by run: the fit is near that of the same array, but not bit-identical to it. joblib passes large arrays to
             its workers as such. With columns of `categorical_features` it is read whole.
         y : Ignored
-            Not used, present for API consistency.
+            A target is not looked at: the codes describe X alone, and a search or a pipeline may pass y on. For codes
+            that know of it make it a column of X, or see `VAEClassifier`.
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative weights of the rows; an integer weight equals that many copies of the row, exactly. An epoch
             draws sum(sample_weight) rows, but at least as many as there are distinct ones, and at most four times that

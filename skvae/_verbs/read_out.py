@@ -1,0 +1,107 @@
+"""What PCA and factor analysis offer of a fitted model: a linear read-out, and the covariance of a linear one."""
+
+import numpy as np
+import torch
+
+from .._inference.fitted import Fitted, HoldsFit, fitted_of
+from ..families import Gaussian
+from ..families.discrete import Constant
+from ..priors import StandardNormal
+from .offered import offered
+
+__all__ = ["ReadOut"]
+
+_STEP = 1e-4  # of a component, from the origin
+
+
+class ReadOut(HoldsFit):
+    """A linear read-out of the decoder."""
+
+    @property
+    def components_(self) -> np.ndarray:
+        """What one unit of each component adds to each column, at the mean of the codes."""
+        fitted = fitted_of(self)
+        steps = _STEP * np.eye(fitted.module.width)
+        slopes = (_means(fitted, steps) - _means(fitted, -steps)) / (2 * _STEP)
+        slopes[:, ~fitted.columns.is_number] = np.nan
+        return slopes
+
+    @offered("score")
+    def get_covariance(self) -> np.ndarray:
+        r"""Give the covariance of the columns under a linear model, :math:`W W^T + \mathrm{diag}(\psi)`.
+
+        W' is `components_` and psi is `noise_variance_`, all in data units. After ``init="pca"`` and
+        ``init="factor_analysis"`` with ``max_iter=0`` it is the covariance of probabilistic PCA (Tipping & Bishop 1999,
+        section 3) and of factor analysis.
+
+        Returns
+        -------
+        ndarray of shape (n_features, n_features)
+            The covariance matrix in data units.
+
+        Raises
+        ------
+        ValueError
+            If the model is not linear and Gaussian: it has trained hidden layers, `conditions`, another prior than
+            N(0, I), other likelihoods than ``Gaussian(noise="feature")`` and ``Gaussian(noise="shared")``, or columns
+            that `scaling` transforms. The covariance of such a model is that of many rows of `sample`.
+
+        See Also
+        --------
+        sample : Draw rows from any model.
+        sklearn.decomposition.FactorAnalysis.get_covariance : The same of factor analysis.
+
+        Examples
+        --------
+        Maximum likelihood divides by n, and PCA by n - 1:
+
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.decomposition import PCA
+        >>> from skvae import Gaussian, VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> one_noise = Gaussian(noise="shared")
+        >>> vae = VAETransformer(2, likelihood=one_noise, scaling="global", init="pca", max_iter=0).fit(X)
+        >>> vae.get_covariance().round(2)
+        array([[ 0.67, -0.04,  1.26,  0.53],
+               [-0.04,  0.18, -0.32, -0.14],
+               [ 1.26, -0.32,  3.1 ,  1.28],
+               [ 0.53, -0.14,  1.28,  0.58]])
+        >>> np.abs(vae.get_covariance() * 150 / 149 - PCA(2).fit(X).get_covariance()).max() < 1e-5
+        np.True_
+        """
+        fitted = fitted_of(self)
+        if reason := _not_linear(fitted):
+            raise ValueError(
+                f"get_covariance is for linear Gaussian models, and this one has {reason}. Take the covariance of many "
+                "rows of sample(calibrate=False)."
+            )
+        loadings = self.components_.T
+        return loadings @ loadings.T + np.diag(np.asarray(fitted.noise_variance, dtype=np.float64))
+
+
+def _means(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
+    """Means in data space of codes (n, K), (n, D); of a model with conditions under the most frequent ones."""
+    module, z = fitted.own_codes(codes)
+    given = fitted.usual_conditions
+    known = None if given is None else fitted.columns.given_tensor(given.repeat(len(z), 0), z)
+    with torch.no_grad():
+        return fitted.in_data_space(module, z[None], known).mean[0].numpy()
+
+
+def _not_linear(fitted: Fitted) -> str | None:
+    """What makes a model another than linear and Gaussian."""
+    if fitted.module.decoder.net is not None and fitted.best_iter > 0:  # until it is trained its net gives zeros
+        return "hidden layers that are trained"
+    if not isinstance(fitted.parts.prior, StandardNormal):
+        return f"the prior {fitted.parts.prior!r}"
+    if fitted.columns.given:
+        return "conditions"
+    if fitted.columns.maps:
+        return f"columns under a scaling that is not affine: {[fitted.columns.label(d) for d in fitted.columns.maps]}"
+    others = {repr(family) for family in fitted.columns.families if not _is_plain(family)}
+    return f"columns under {', '.join(sorted(others))}" if others else None
+
+
+def _is_plain(family: object) -> bool:
+    return type(family) is Constant or (type(family) is Gaussian and family.noise != "row")
