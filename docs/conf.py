@@ -5,11 +5,15 @@ import inspect
 import sys
 from pathlib import Path
 
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - sphinx-gallery looks up what examples import
+
 import skvae
 from skvae._utils.documented import DOCS_URL, Documented
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import source_pages  # stands in _ext
+
+MATHJAX = Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent / "static" / "mathjax"
 
 project = "skvae"
 author = "The skvae founders"
@@ -26,6 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "source_pages",
+    "gallery_pictures",
 ]
 exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
@@ -41,7 +46,9 @@ linkcode_resolve = source_pages.resolve
 html_theme = "pydata_sphinx_theme"
 html_title = "skvae"
 html_baseurl = DOCS_URL or ""
-html_static_path = ["_static"]
+# A copy of MathJax, of one file without fonts, so that formulas need no network.
+mathjax_path = "tex-svg-full.js"
+html_static_path = ["_static", str(MATHJAX / mathjax_path)]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_sidebars = {"start": [], "benchmarks": [], "glossary": []}  # sections of one page
@@ -101,6 +108,7 @@ sphinx_gallery_conf = {
     "parallel": True,  # as many as sphinx -j
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,  # a page of its own, which loads scripts from other hosts
     "remove_config_comments": True,
 }
 

@@ -1,6 +1,7 @@
 """The gallery's scripts, cheaply: the build of the documentation runs them, with warnings as errors."""
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -49,3 +50,27 @@ def test_an_example_has_a_seed_wherever_it_draws(script):
             assert "'random_state': 0" in ast.unparse(tree), ast.unparse(call)
         if name == "default_rng":
             assert call.args, ast.unparse(call)
+
+
+@pytest.mark.parametrize("page", sorted((EXAMPLES.parent / "guide").glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_of_the_guide_has_a_picture(page):
+    text = page.read_text()
+    examples = re.findall(r"^```\{gallery\} (\w+)$", text, re.MULTILINE)
+    assert examples or "](../images/" in text
+    assert set(examples) <= {script.stem for script in SCRIPTS}
+
+
+def test_the_check_of_the_site_finds_what_it_is_for(tmp_path):
+    spec = importlib.util.spec_from_file_location("check_site", EXAMPLES.parent / "check_site.py")
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "page.html").write_text(
+        '<link rel="canonical" href="https://a.example/"><a href="https://a.example/">a</a><a href="gone.html">b</a>'
+        '<script src="//cdn.example/x.js"></script><link rel="stylesheet" href="https://cdn.example/x.css">'
+    )
+    pages = check.pages_of(tmp_path)
+    loaded = list(check.loaded_from_elsewhere(tmp_path, pages))
+    assert [message.split("loads ")[1] for message in loaded] == ["//cdn.example/x.js", "https://cdn.example/x.css"]
+    assert list(check.guide_pages_without_picture(tmp_path, pages)) == ["guide/page.html: has no picture"]
+    assert [message.split(": ")[1] for message in check.dead_links(tmp_path, pages)] == ["no file for gone.html"]
