@@ -80,6 +80,7 @@ from .posteriors import (
     MeanField,
     Point,
     Posterior,
+    VonMisesFisher,
 )
 from .priors import (
     CategoricalPrior,
@@ -92,6 +93,7 @@ from .priors import (
     StandardNormal,
     UniformCategorical,
     UniformPrior,
+    UniformSphere,
     VampPrior,
 )
 from .schedules import Aggressive, ExactEM, Joint, Schedule, VariationalEM
@@ -176,6 +178,7 @@ __all__ = [
     "Uniform",
     "UniformCategorical",
     "UniformPrior",
+    "UniformSphere",
     "VAEClassifier",
     "VAEImputer",
     "VAEOutlierDetector",
@@ -183,6 +186,7 @@ __all__ = [
     "VAETransformer",
     "VampPrior",
     "VariationalEM",
+    "VonMisesFisher",
     "Weibull",
     "ZeroInflatedGamma",
     "ZeroInflatedLogNormal",

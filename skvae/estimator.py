@@ -128,11 +128,12 @@ class VAETransformer(
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network that takes noise as
-        input, "dirichlet" for codes on the simplex, "elliptical" for a multivariate Student t, or the short name of a
-        family of which the components are independent members: ``posterior="laplace"`` is ``MeanField("laplace")``.
+        input, "dirichlet" for codes on the simplex, "von_mises_fisher" for codes on the sphere, "elliptical" for a
+        multivariate Student t, or the short name of a family of which the components are independent members:
+        ``posterior="laplace"`` is ``MeanField("laplace")``.
         "auto" is what the objective calls for: "diag" for the bounds, "point" for autoencoders, "implicit" for "avb",
         no encoder for "gan".
-    prior : {"auto", "normal", "mixture", "categorical", "vamp", "flow", "uniform", "dirichlet", "elliptical"} or Prior
+    prior : str or Prior, default="auto"
         "auto", the default, is the standard member of the posterior's family: N(0, I) for normal codes, under which the
         networks are trained. After the training it is replaced by a mixture of normals that is fitted to draws of the
         posteriors: up to 31 members, with diagonal or full covariances, and a broad one, as held-out rows choose, or

@@ -46,7 +46,10 @@ CORE_POSTERIORS = {
 FAMILY_POSTERIORS = {name: name for name, make in CONSTRUCTORS.items() if make().reparameterized and " " not in name}
 LIKELIHOODS = {name: make for name, make in CONSTRUCTORS.items() if make().observable}
 DIMENSIONS = {
-    "posterior": CORE_POSTERIORS | FAMILY_POSTERIORS | {"dirichlet": "dirichlet", "elliptical": "elliptical"},
+    "posterior": CORE_POSTERIORS
+    | FAMILY_POSTERIORS
+    | {"dirichlet": "dirichlet", "elliptical": "elliptical"}
+    | {"von_mises_fisher": "von_mises_fisher"},
     "prior": {
         "auto": "auto",
         "normal": "normal",

@@ -46,9 +46,11 @@ from skvae import (
     StandardNormal,
     UniformCategorical,
     UniformPrior,
+    UniformSphere,
     VAETransformer,
     VampPrior,
     VariationalEM,
+    VonMisesFisher,
 )
 from skvae.components import Parts
 from skvae.distributions.latent import joint_log_prob, kl
@@ -74,6 +76,7 @@ POSTERIORS = {
     "point in a box": lambda: Point(low=-1.0, high=1.0),
     "categorical": lambda: CategoricalPosterior(n_classes=3),
     "categorical exact": lambda: CategoricalPosterior(n_classes=3, temperature=None),
+    "sphere": lambda: VonMisesFisher(),
 }
 PRIORS = {
     "normal": lambda: StandardNormal(),
@@ -84,6 +87,7 @@ PRIORS = {
     "uniform": lambda: UniformPrior(low=-2.0, high=2.0),
     "uniform categorical": lambda: UniformCategorical(n_classes=3),
     "categorical": lambda: CategoricalPrior(n_classes=3),
+    "sphere": lambda: UniformSphere(),
     "mixture full": lambda: NormalMixture(n_members=3, covariance="full"),
 }
 OBJECTIVES = {
@@ -137,6 +141,7 @@ COMPANY = {
     "posterior-categorical exact": {"objective": ELBO(gradient="score_function", n_samples=2)},
     "prior-uniform": {"objective": AAE()},
     "prior-uniform categorical": {"posterior": CategoricalPosterior(n_classes=3)},
+    "prior-sphere": {"posterior": VonMisesFisher()},
     "prior-categorical": {"posterior": CategoricalPosterior(n_classes=3)},
     "schedule-exact_em": {"hidden_layer_sizes": ()},
 }
@@ -146,7 +151,7 @@ EVERY = [
     for name, make in table.items()
 ]
 WITH_DENSITY = {name: make for name, make in POSTERIORS.items() if make().has_density}
-CONTINUOUS = {name: make for name, make in WITH_DENSITY.items() if "categorical" not in name}
+CONTINUOUS = {name: make for name, make in WITH_DENSITY.items() if name.split()[0] not in ("categorical", "sphere")}
 generator = torch.Generator().manual_seed(0)
 
 
@@ -407,7 +412,7 @@ def test_exact_categorical_draws_have_their_probabilities():
     torch.testing.assert_close(relaxed.unflatten(-1, (2, 3)).sum(-1), torch.ones(5, 1, 2, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if "categorical" not in name])
+@pytest.mark.parametrize("name", [name for name in PRIORS if "categorical" not in name and name != "sphere"])
 def test_prior_integrates_to_one_and_draws_match(name):
     """On a grid over two components; draws by their mean and covariance, to five standard errors."""
     prior = PRIORS[name]()

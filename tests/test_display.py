@@ -666,7 +666,7 @@ def test_codes_without_a_kl_show_their_variance():
     assert drawn.axes_[0].get_xlabel() == "Variance of codes"
 
 
-@pytest.mark.parametrize("posterior", ["categorical", "dirichlet"])
+@pytest.mark.parametrize("posterior", ["categorical", "dirichlet", "von_mises_fisher"])
 def test_codes_that_have_no_low_end_are_refused(posterior):
     vae = VAETransformer(3, posterior=posterior, max_iter=1, random_state=0).fit(X)
     with pytest.raises(ValueError, match="ComponentDisplay moves"):

@@ -215,7 +215,10 @@ def tables():
 
 MODELS = {
     **{p: ("line", {"posterior": p}) for p in ("full", "laplace", "gumbel", "logistic", "categorical", "flow")},
-    **{p: ("line", {"posterior": p}) for p in ("student_t", "gamma", "uniform", "dirichlet", "elliptical")},
+    **{
+        p: ("line", {"posterior": p})
+        for p in ("student_t", "gamma", "uniform", "dirichlet", "elliptical", "von_mises_fisher")
+    },
     **{f"prior {p}": ("line", {"prior": p}) for p in ("mixture", "vamp", "flow")},
     **{o: ("line", {"objective": o}) for o in ("iwae", "ae", "wae_mmd", "aae", "avb")},
     **{a: ("line", {"activation": a}) for a in ("relu", "gelu", "elu", "tanh", "softplus")},
@@ -247,7 +250,7 @@ MODELS = {
 
 #: Methods that have no graph, and why: draws and quantiles of these are scipy's.
 REFUSED = {
-    **{name: {"score_samples"} for name in ("student_t", "gamma", "dirichlet", "elliptical")},
+    **{name: {"score_samples"} for name in ("student_t", "gamma", "dirichlet", "elliptical", "von_mises_fisher")},
     "power, student_t": {"inverse_transform"},
 }
 

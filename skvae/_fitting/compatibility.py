@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..distributions.latent import OneHots, has_closed_form
+from ..distributions.spherical import MANIFOLDS
 from ..families.base import Family
 from ..families.discrete import Constant
 from ..families.gaussian import Gaussian
@@ -302,15 +303,18 @@ def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Obje
     """Refuse classes, shares and whole codes where the other side, or the objective, knows none."""
     if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
-    if objective.estimates_kl and (isinstance(q, OneHots) or q.support is constraints.simplex):
-        raise ValueError(f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes or shares.")
+    if objective.estimates_kl and (isinstance(q, OneHots) or q.support in MANIFOLDS):
+        raise ValueError(
+            f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes, shares or directions."
+        )
     if objective.needs_factors and q.event_shape:
         raise ValueError(
             f"objective={objective!r} compares the code with its single components, which {pair} do not "
             "give. Leave it 'auto', or use another posterior whose components are independent, e.g. 'laplace'."
         )
-    if (q.support is constraints.simplex) != (p.support is constraints.simplex):
-        raise ValueError(f"{pair} do not go together: one lives on a simplex, the other not. Leave prior='auto'.")
+    for manifold, name in MANIFOLDS.items():
+        if (q.support is manifold) != (p.support is manifold):
+            raise ValueError(f"{pair} do not go together: one lives on {name}, the other not. Leave prior='auto'.")
 
 
 def _probe(model: LatentVariableModel, raw: float) -> tuple[Distribution, Tensor]:

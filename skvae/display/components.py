@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.stats import norm
-from torch.distributions import constraints
 
 from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted, fitted_of
 from .._inference.summaries import LIVE
 from .._utils.arrays import on_host
+from ..distributions.spherical import MANIFOLDS
 from ..estimator import VAETransformer
 from .plotting import (
     COLORS,
@@ -278,11 +278,11 @@ class ComponentDisplay:
 
 
 def _refuse_codes_off_the_line(fitted: Fitted, caller: str) -> None:
-    """Refuse one-hot codes and points of a simplex: they have no low and high end while the others stay."""
+    """Refuse one-hot codes and points of a simplex or a sphere: they have no low and high end while the others stay."""
     module, posterior = fitted.module, fitted.parts.posterior
     if module.width != module.n_components:
         raise ValueError(f"{caller} moves codes along a line, but {posterior!r} has classes.")
-    if module.prior(module.encode).support is constraints.simplex:
+    if module.prior(module.encode).support in MANIFOLDS:
         raise ValueError(f"{caller} moves one component while the others stay, which codes of {posterior!r} cannot.")
 
 

@@ -7,7 +7,7 @@ from ..families import FAMILIES
 from .base import Head, Posterior
 from .discrete import CategoricalPosterior, Point
 from .flexible import FlowPosterior, Implicit
-from .joint import DirichletPosterior, Elliptical
+from .joint import DirichletPosterior, Elliptical, VonMisesFisher
 from .normal import FullCovariance, MeanField
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "MeanField",
     "Point",
     "Posterior",
+    "VonMisesFisher",
 ]
 
 POSTERIORS: dict[str, Callable[[], Posterior]] = {
@@ -34,4 +35,5 @@ POSTERIORS: dict[str, Callable[[], Posterior]] = {
     **{name: partial(MeanField, name) for name, family in FAMILIES.items() if family.reparameterized},
     "dirichlet": DirichletPosterior,
     "elliptical": Elliptical,
+    "von_mises_fisher": VonMisesFisher,
 }

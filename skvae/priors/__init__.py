@@ -2,7 +2,7 @@
 
 from .base import Prior
 from .fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
-from .joint import DirichletPrior, EllipticalPrior
+from .joint import DirichletPrior, EllipticalPrior, UniformSphere
 from .learned import CategoricalPrior, FlowPrior, NormalMixture, VampPrior
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "StandardNormal",
     "UniformCategorical",
     "UniformPrior",
+    "UniformSphere",
     "VampPrior",
 ]
 
@@ -29,4 +30,5 @@ PRIORS: dict[str, type[Prior]] = {
     "uniform": UniformPrior,
     "dirichlet": DirichletPrior,
     "elliptical": EllipticalPrior,
+    "sphere": UniformSphere,
 }

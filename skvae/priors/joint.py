@@ -1,4 +1,4 @@
-"""Priors over the whole code: Dirichlet, and the multivariate Student t."""
+"""Priors over the whole code: Dirichlet, the multivariate Student t, and uniform on a sphere."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,12 @@ from torch import distributions as td
 from torch.distributions import Distribution
 
 from .._utils.checks import POSITIVE
+from ..distributions.spherical import UniformOnSphere
 from ..distributions.univariate import MultivariateStudentT
 from ..families.real import FINITE_VARIANCE
 from .base import Encode, Prior
 
-__all__ = ["DirichletPrior", "EllipticalPrior"]
+__all__ = ["DirichletPrior", "EllipticalPrior", "UniformSphere"]
 
 
 class DirichletPrior(Prior):
@@ -89,6 +90,34 @@ class EllipticalPrior(Prior):
         return _Fixed(
             lambda zero: MultivariateStudentT(df, zero, torch.diag_embed(torch.ones_like(zero))), n_components
         )
+
+
+class UniformSphere(Prior):
+    r"""The same density everywhere on the unit sphere, :math:`p(z) = \Gamma(K/2) / (2 \pi^{K/2})`: short name "sphere".
+
+    What "auto" is for `VonMisesFisher` codes.
+
+    See Also
+    --------
+    VonMisesFisher : Its posterior.
+    UniformPrior : Uniform in a box.
+
+    Examples
+    --------
+    Directions, and the density on the circle, 1 / (2 pi):
+
+    >>> import torch
+    >>> from skvae import UniformSphere
+    >>> p = UniformSphere().build(2)()
+    >>> bool(torch.allclose(p.sample((5,)).norm(dim=-1), torch.ones(5)))
+    True
+    >>> p.log_prob(torch.tensor([0.0, 1.0])).exp().item()
+    0.159...
+    """
+
+    def build(self, n_components: int) -> nn.Module:
+        """A module without weights."""
+        return _Fixed(UniformOnSphere, n_components)
 
 
 class _Fixed(nn.Module):

@@ -140,6 +140,7 @@ VARIETY = {
     "categorical": ({"posterior": "categorical"}, IRIS),
     "dirichlet": ({"posterior": "dirichlet"}, IRIS),
     "elliptical": ({"posterior": "elliptical"}, IRIS),
+    "sphere": ({"posterior": "von_mises_fisher"}, IRIS),
     "point": ({"objective": "ae"}, IRIS),
     "flow of codes": ({"objective": "rae", "prior": "flow"}, IRIS),
     "critic": ({"objective": AAE(hidden_layer_sizes=(4,)), "prior": "uniform"}, IRIS),
