@@ -1,7 +1,7 @@
-"""Raw tables: missing values imputed, rows made up, density and codes, next to what else one would use.
+"""Raw tables: missing values imputed, rows made up, odd rows, density and codes, next to what else one would use.
 
-    python docs/benchmarks/tables.py {imputation,synthesis,density,codes} [--data PATH] [--tables a,b] [--seeds 0,1,2]
-        [--peers] [--weights] [--set PARAMETER=VALUE ...] [--no-model] [--keep FOLDER]
+    python docs/benchmarks/tables.py {imputation,synthesis,novelty,density,codes} [--data PATH] [--tables a,b]
+        [--seeds 0,1,2] [--peers] [--weights] [--set PARAMETER=VALUE ...] [--no-model] [--keep FOLDER]
 
 PATH is a folder with a `load.py` that offers `table(name)`, a frame as published and its target, and `matrix(name)`,
 its numeric columns; without it the tables inside scikit-learn are used, where a section can. Each section prints
@@ -27,25 +27,37 @@ import numpy as np
 import pandas as pd
 import sklearn.datasets
 from scipy.special import logsumexp
+from scipy.stats import norm, skew
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, train_test_split
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import OneClassSVM
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skvae import Gaussian, VAETransformer
+from skvae import Gaussian, VAEOutlierDetector, VAETransformer
+from skvae.metrics import synthesis_report
 
 BUNDLED = ("breast_cancer", "wine", "diabetes")
 SETTINGS = {
     "imputation": {"init": "factor_analysis"},
-    "synthesis": {"init": "factor_analysis", "scaling": "quantile"},
+    "synthesis": {},
+    "novelty": {"init": "factor_analysis"},  # as VAEOutlierDetector() has it
     "density": {"init": "factor_analysis", "prior": "mixture", "likelihood": Gaussian("row")},
     "codes": {},
 }
@@ -263,31 +275,28 @@ def boosted_imputation(indices, asked):
 # ---------------------------------------------------------------- synthesis
 
 
-def synthesis(run):
-    """Real rows, shuffled columns, and synthetic rows: each distinguished from, and used for, held-out real rows.
+NUMBERS = "detection", "utility", "margins", "pairs", "copies", "nearer"
+MOST_ROWS = 10_000  # of the training half, and of the other
 
-    Detection is the AUC of gradient boosting that tells rows from real ones, "rounded" the same after rounding to the
-    decimals of the real table; price, cut or income are predicted for real rows by a model trained on the rows;
-    SDMetrics is its quality score. Real rows of the other half are the ceiling, shuffled columns the floor.
+
+def synthesis(run):
+    """Real rows, shuffled columns, and rows that models make, by the numbers of `skvae.metrics.synthesis_report`.
+
+    Half of a table is fitted, the other one held out, and as many rows are made as were fitted. Utility is the score on
+    held-out rows of a model of the target that is trained on the rows; SDMetrics is its quality score. Real rows of the
+    fitted half are the ceiling, shuffled columns the floor.
     """
-    for name in run.names("diamonds", "adult") if run.args.data else ():
+    for name in run.names("adult", "diamonds", "california_housing", "titanic", "ames"):
         X, y = run.source.table(name)
         frame = X.assign(**{y.name: y})
-        rows = np.random.default_rng(0).permutation(len(frame))
-        n_train, n_test = (10_000, 10_000) if name == "diamonds" else (30_000, len(frame))
-        train, test = (
-            frame.iloc[part].reset_index(drop=True) for part in (rows[:n_train], rows[n_train : n_train + n_test])
-        )
-        tasks = ("price", "cut") if name == "diamonds" else ("income",)
-        used = (f"{target} ({metric(train[target])})" for target in tasks)
-        head(name, "CPU s", "detection AUC", "rounded", *used, "SDMetrics")
+        rows, n = np.random.default_rng(0).permutation(len(frame)), min(MOST_ROWS, len(frame) // 2)
+        train, test = (frame.iloc[part].reset_index(drop=True) for part in (rows[:n], rows[n : 2 * n]))
+        head(f"{name}, {n} rows, {y.name}", "CPU s", *NUMBERS, "SDMetrics")
         for label, method in synthesizers(run):
-            synthetic = [method(train, seed, key=(name, label, seed)) for seed in run.seeds[: method_seeds(label)]]
-            numbers = np.transpose([[seconds, *judged(rows, test, tasks)] for seconds, rows in synthetic])
+            made = [method(train, seed, key=(name, label, seed)) for seed in run.seeds[: method_seeds(label)]]
+            numbers = np.transpose([[seconds, *judged(train, rows, test, y.name)] for seconds, rows in made])
             row(label, whole(numbers[0]), *map(spread, numbers[1:]))
-    if not run.args.data:
-        print("This section needs --data.")
-    elif not importlib.util.find_spec("sdmetrics"):
+    if not importlib.util.find_spec("sdmetrics"):
         print("\nsdmetrics cannot be imported: its score is left out.")
 
 
@@ -299,11 +308,20 @@ def method_seeds(label):
 def synthesizers(run):
     """Names and functions (train, seed, key) -> (CPU seconds, as many rows)."""
     yield "real rows", lambda train, seed, key: (np.nan, train)
-    yield "columns shuffled", lambda train, seed, key: (np.nan, shuffled(train, seed))
+    for function in (shuffled, gaussian_copula, sequential_trees):
+        label = function.__name__.replace("_", " ").replace("shuffled", "columns shuffled")
+        yield label, lambda train, seed, key, f=function: run.kept(*key, compute=partial(timed, f, train, seed))
     if run.args.peers and importlib.util.find_spec("ctgan"):
-        yield "TVAE", lambda train, seed, key: run.kept(*key, compute=partial(tvae, train, seed))
+        yield "TVAE", lambda train, seed, key: run.kept(*key, compute=partial(timed, tvae, train, seed))
     if not run.args.no_model:
-        yield "VAETransformer", lambda train, seed, key: own_rows(run.model(seed), train, seed)
+        yield "VAETransformer", lambda train, seed, key: timed(partial(own_rows, run.model(seed)), train, seed)
+
+
+def timed(function, train, seed):
+    """CPU seconds, and the rows that a function (train, seed) makes."""
+    tick = time.process_time()
+    rows = function(train, seed)
+    return time.process_time() - tick, rows
 
 
 def shuffled(frame, seed):
@@ -314,28 +332,60 @@ def shuffled(frame, seed):
     )
 
 
+def picked(train, places):
+    """Rows whose cells are those of the training rows at some places, {name: (n,) int}."""
+    return pd.DataFrame({name: train[name].iloc[places[name]].array for name in train})
+
+
+def gaussian_copula(train, seed):
+    """Normal scores of all columns, ties in random order, and the quantiles of normal draws of their correlation."""
+    rng, n = np.random.default_rng(seed), len(train)
+    cells = np.nan_to_num(category_indices(train, train), nan=-np.inf)  # a missing cell comes first
+    orders = np.stack([np.lexsort((rng.random(n), column)) for column in cells.T], 1)
+    scores = norm.ppf((np.argsort(orders, axis=0) + 0.5) / n)
+    draws = rng.multivariate_normal(np.zeros(scores.shape[1]), np.corrcoef(scores.T), n, method="eigh")
+    ranks = np.minimum(norm.cdf(draws) * n, n - 1).astype(int)
+    return picked(train, {name: orders[ranks[:, d], d] for d, name in enumerate(train)})
+
+
+def sequential_trees(train, seed):
+    """Column after column, the cell of a training row in the same leaf of a tree on the columns before (synthpop)."""
+    rng, n = np.random.default_rng(seed), len(train)
+    cells, real = category_indices(train, train), is_real(train)
+    places = {train.columns[0]: rng.integers(n, size=n)}
+    made = cells[places[train.columns[0]], :1]
+    for d, name in enumerate(train.columns[1:], start=1):
+        kind = DecisionTreeRegressor if real[d] else DecisionTreeClassifier
+        y = np.nan_to_num(cells[:, d], nan=np.nanmin(cells[:, d]) - 1)
+        tree = kind(min_samples_leaf=5, random_state=seed).fit(cells[:, :d], y)
+        leaf, own = tree.apply(cells[:, :d]), tree.apply(made)
+        order = np.argsort(leaf, kind="stable")
+        first, last = (np.searchsorted(leaf[order], own, side) for side in ("left", "right"))
+        places[name] = order[first + (rng.random(n) * (last - first)).astype(int)]
+        made = np.column_stack([made, cells[places[name], d]])
+    return picked(train, places)
+
+
 def tvae(train, seed):
-    """TVAE with its defaults: 300 epochs."""
+    """TVAE with its defaults, 300 epochs; its numbers are rounded to the decimals of the table."""
     from ctgan import TVAE
 
-    tick = time.process_time()
     model = TVAE()
     model.set_random_state(seed)
     model.fit(train, list(train.columns[~is_real(train)]))
-    return time.process_time() - tick, model.sample(len(train))
+    return rounded(model.sample(len(train)), train)
 
 
 def own_rows(model, train, seed):
-    """Rows of VAETransformer."""
-    tick = time.process_time()
-    rows = model.fit(train).sample(len(train), random_state=seed)
-    return time.process_time() - tick, rows
+    """Rows of VAETransformer, with missing cells as in the table."""
+    return model.fit(train).sample(len(train), random_state=seed, missing=True)
 
 
-def judged(rows, test, tasks):
-    """Detection AUC twice, one number for each target, and SDMetrics' score of rows against held-out real ones."""
-    used = (usefulness(rows, test, target) for target in tasks)
-    return detection(rows, test), detection(rounded(rows, test), test), *used, quality(rows, test)
+def judged(train, rows, test, target):
+    """The numbers of the report, and SDMetrics' score; of the training rows those of real rows."""
+    report = synthesis_report(train, test, rows, target)
+    numbers = report.real if rows is train else report.made
+    return *(numbers[name] for name in NUMBERS), quality(rows, test)
 
 
 def rounded(rows, like):
@@ -350,33 +400,6 @@ def boosting(category, classes=True):
     return kind(categorical_features=category, random_state=0)
 
 
-def detection(rows, test):
-    """AUC of telling `rows` from `test`, equally many of each, five folds; 0.5 is perfect."""
-    n = min(len(rows), len(test))
-    X = np.concatenate([category_indices(part.iloc[:n], test) for part in (test, rows)])
-    y = np.repeat([0, 1], n)
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(boosting(~is_real(test)), X, y, cv=folds, method="decision_function")
-    return np.mean([roc_auc_score(y[fold], scores[fold]) for _, fold in folds.split(X, y)])
-
-
-def metric(target):
-    """What `usefulness` measures."""
-    if pd.api.types.is_numeric_dtype(target):
-        return "R2"
-    return "AUC" if target.nunique() == 2 else "accuracy"
-
-
-def usefulness(rows, test, target):
-    """A model of the target, trained on `rows`, judged on `test`."""
-    A, B = (category_indices(part.drop(columns=target), test.drop(columns=target)) for part in (rows, test))
-    kind = metric(test[target])
-    model = boosting(~is_real(test.drop(columns=target)), classes=kind != "R2").fit(A, rows[target].to_numpy())
-    if kind == "AUC":
-        return roc_auc_score(test[target] == model.classes_[1], model.predict_proba(B)[:, 1])
-    return (r2_score if kind == "R2" else accuracy_score)(test[target].to_numpy(), model.predict(B))
-
-
 def quality(rows, test):
     """SDMetrics' quality score: margins and pairs of columns; NaN without the package."""
     if not importlib.util.find_spec("sdmetrics"):
@@ -389,6 +412,73 @@ def quality(rows, test):
     metadata = {"columns": {name: {"sdtype": kind} for name, kind in kinds.items()}}
     report.generate(test, rows, metadata, verbose=False)
     return report.get_score()
+
+
+# ---------------------------------------------------------------- novelty
+
+
+def novelty(run):
+    """AUC of rows of other classes among new rows of the fitted one, mean over the classes of 50 rows or more."""
+    names = run.names("breast_cancer", "wine", "ionosphere", "segment", "satimage", "spambase", "banknote")
+    others = {
+        "5 neighbours": neighbours,
+        "IsolationForest": lambda A, B: IsolationForest(random_state=0).fit(A).score_samples(B),
+        "ECOD": ecod,
+        "Gaussian mixture": lambda A, B: GaussianMixture(5, reg_covar=FLOOR, random_state=0).fit(A).score_samples(B),
+        "OneClassSVM": lambda A, B: OneClassSVM().fit(A).score_samples(B),
+    }
+    head("AUC", "rows x D", *others, "VAEOutlierDetector", "s")
+    for name in names:
+        X, y = run.source.matrix(name)
+        classes, counts = np.unique(y, return_counts=True)
+        tasks = [one_class(X, y == c) for c in classes[counts >= 50]] if len(classes) <= 10 else []
+        if not tasks:
+            continue
+        results = [
+            run.kept(name, k, compute=lambda o=other, t=tasks: float(np.mean([auc(o, *task) for task in t])))
+            for k, other in others.items()
+        ]
+        own, seconds = on_seeds(run, partial(own_auc, run, tasks))
+        row(name, f"{X.shape[0]} x {X.shape[1]}", *results, spread(own), seconds)
+
+
+def own_auc(run, tasks, seed):
+    """Mean AUC of the detector."""
+    return np.mean([auc(partial(own_scores_of_rows, run.model(seed)), *task) for task in tasks])
+
+
+def one_class(X, is_usual):
+    """Standardised rows of a class to fit, others of it with all of other classes, and which of these are odd."""
+    fitted, held_out = train_test_split(X[is_usual], test_size=0.5, random_state=0)
+    scaler, odd = StandardScaler().fit(fitted), X[~is_usual]
+    test = np.concatenate([held_out, odd])
+    return scaler.transform(fitted), scaler.transform(test), np.arange(len(test)) >= len(held_out)
+
+
+def auc(method, A, B, is_odd):
+    """How well the scores of a method (A, B) tell the odd rows of B."""
+    return roc_auc_score(is_odd, -method(A, B))
+
+
+def neighbours(A, B):
+    """Minus the mean distance to the five nearest fitted rows."""
+    return -NearestNeighbors(n_neighbors=5).fit(A).kneighbors(B)[0].mean(1)
+
+
+def ecod(A, B):
+    """Minus the summed surprise of the tails of the columns' distribution functions (Li et al. 2022)."""
+    n, A = len(A), np.sort(A, 0)
+    left, right = np.empty(B.shape), np.empty(B.shape)
+    for d in range(A.shape[1]):
+        left[:, d] = -np.log((np.searchsorted(A[:, d], B[:, d], "right") + 1) / (n + 1))
+        right[:, d] = -np.log((n - np.searchsorted(A[:, d], B[:, d], "left") + 1) / (n + 1))
+    by_skew = np.where(skew(A) < 0, left, right)
+    return -np.max([left.sum(1), right.sum(1), by_skew.sum(1)], axis=0)
+
+
+def own_scores_of_rows(model, A, B):
+    """Scores of VAEOutlierDetector."""
+    return VAEOutlierDetector(model, random_state=model.random_state).fit(A).score_samples(B)
 
 
 # ---------------------------------------------------------------- density
@@ -590,7 +680,7 @@ def machine():
 
 def main():
     """Print one section."""
-    sections = {function.__name__: function for function in (imputation, synthesis, density, codes)}
+    sections = {function.__name__: function for function in (imputation, synthesis, novelty, density, codes)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=sections)
     parser.add_argument("--data", help="folder with load.py")
