@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from ._fitting.fit import fit_table
 from ._fitting.plan import CONSTRAINTS, Plan, parameters_of
 from ._fitting.streams import Streams
-from ._inference.fitted import REFERENCE, adopt, earlier_fit, learned_of, working_copy
+from ._inference.fitted import REFERENCE, adopt, adopting_what_is_kept, earlier_fit, learned_of, working_copy
 from ._storage.stored import Stored
 from ._tables.intake import as_table
 from ._training.checkpoints import Checkpoint
@@ -223,6 +223,10 @@ class VAETransformer(
         (X, None), with NaN where a cell is missing, and of gradients. ``net.module_`` has the weights that are trained,
         ``net.averaged_`` those that `fit` returns. Callbacks that would have no effect, such as skorch's LRScheduler
         and Checkpoint, are refused. For scikit-learn's callbacks see ``set_callbacks``.
+    on_interrupt : {"discard", "keep"}, default="discard"
+        What Ctrl-C in the training of `fit` and `fit_batches` leaves. "discard": an earlier fit, or none. "keep": the
+        best state so far, as if `max_iter` had ended the training there, if an epoch is over; a second Ctrl-C discards
+        it. KeyboardInterrupt is raised again either way, so that a search ends, too. Not with several processes.
     checkpoint : Checkpoint, str or path-like, optional
         Where `fit` stores its progress, every ten minutes or as the `Checkpoint` says: after the process was killed,
         the same call continues from there, bit for bit. It needs a `random_state`. `partial_fit` writes none.
@@ -362,6 +366,7 @@ class VAETransformer(
         precision: str = "float32",
         compile: bool = False,
         callbacks: Sequence | None = None,
+        on_interrupt: str = "discard",
         checkpoint: Checkpoint | str | os.PathLike | None = None,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -402,6 +407,7 @@ class VAETransformer(
         self.precision = precision
         self.compile = compile
         self.callbacks = callbacks
+        self.on_interrupt = on_interrupt
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
@@ -523,7 +529,8 @@ class VAETransformer(
         earlier = earlier_fit(self) if self.warm_start else None
         y = X if y is None else y  # what scikit-learn's scoring callbacks want to see
         tasks = Tasks(self, X, y, plan.most_epochs)
-        fitted = fit_table(plan, working_copy(self, earlier), X, sample_weight, X_val, earlier, tasks=tasks)
+        with adopting_what_is_kept(self):
+            fitted = fit_table(plan, working_copy(self, earlier), X, sample_weight, X_val, earlier, tasks=tasks)
         adopt(self, fitted)
         tasks.end({REFERENCE: fitted})
         return self

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from sklearn.base import BaseEstimator
 
-from .._inference.fitted import REFERENCE, Fitted
+from .._inference.fitted import REFERENCE, Fitted, Interrupted
 from .._storage.registry import fingerprint
 from .._training.digests import digest_of_rows
 from .._training.resumable import ResumableFit
@@ -36,7 +36,16 @@ __all__ = ["check_before", "fit_rows", "fit_table"]
 
 #: Parameters left out of a checkpoint's fingerprint: the result does not depend on them, they cannot be compared, or
 #: their resolved value is in it.
-NOT_OF_A_RUN = ("callbacks", "checkpoint", "column_weights", "keep_optimizer", "max_iter", "random_state", "verbose")
+NOT_OF_A_RUN = (
+    "callbacks",
+    "checkpoint",
+    "column_weights",
+    "keep_optimizer",
+    "max_iter",
+    "on_interrupt",
+    "random_state",
+    "verbose",
+)
 
 
 def fit_table(
@@ -113,6 +122,8 @@ def fit_rows(
         warn_of_empty_groups(plan, prepared, fitted)
         fitted = with_margins(plan, prepared, fitted, earlier)
         fitted = with_missingness(plan, prepared, fitted, earlier)
+    if progress.interrupt is not None:  # the checkpoint stays
+        raise Interrupted(fitted) from progress.interrupt
     if run is not None:
         run.remove()
     return fitted

@@ -127,6 +127,7 @@ def _trial(plan: Plan) -> Plan:
         "learning_rate_schedule": None,
         "early_stopping": False,
         "callbacks": None,
+        "on_interrupt": "discard",
         "feature_loss": None,
         "compile": False,
         "verbose": 0,

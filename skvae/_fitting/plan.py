@@ -84,6 +84,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "precision": [StrOptions({"float32", "bfloat16"})],
     "compile": ["boolean"],
     "callbacks": [list, tuple, None],
+    "on_interrupt": [StrOptions({"discard", "keep"})],
     "checkpoint": [Checkpoint, str, os.PathLike, None],
     "verbose": ["verbose"],
     "random_state": ["random_state"],
@@ -140,6 +141,11 @@ class Plan:
         )
         if plan.given.distributed and plan.processes.size == 1:
             warn_without_launch()
+        if plan.given.on_interrupt == "keep" and plan.processes.size > 1:
+            raise ValueError(
+                "on_interrupt='keep' is for one process: with distributed=True an interrupt reaches the processes at "
+                "different steps. Use a checkpoint, or on_interrupt='discard'."
+            )
         return plan
 
     def following(self, earlier: Fitted | None) -> "Plan":

@@ -39,12 +39,15 @@ class Progress:
         One record per epoch.
     training_state : dict or None
         Trained weights, optimizers and number of steps, from which training continues.
+    interrupt : KeyboardInterrupt or None
+        What has ended the training, where it is kept nevertheless.
     """
 
     n_iter: int = 0
     best_iter: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     training_state: dict[str, Any] | None = None
+    interrupt: KeyboardInterrupt | None = None
 
 
 @dataclass(frozen=True, eq=False)

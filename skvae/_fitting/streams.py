@@ -22,6 +22,7 @@ from .._inference.fitted import (
     HoldsFit,
     Learned,
     adopt,
+    adopting_what_is_kept,
     earlier_fit,
     working_copy,
 )
@@ -181,7 +182,8 @@ class Streams(HoldsFit, BaseEstimator):
             table = _written(plan, source, outline, n_chunks, file, tasks, _encoder(twin, schema, outline.dtype))
         with limited_threads(0):
             rows = _prepared(plan, twin, schema, seed, table, earlier)
-        fitted = fit_rows(plan, twin, rows, X_val, earlier, tasks)
+        with adopting_what_is_kept(self):
+            fitted = fit_rows(plan, twin, rows, X_val, earlier, tasks)
         adopt(self, fitted)
         tasks.end({REFERENCE: fitted})
         return self

@@ -47,7 +47,7 @@ def trained(
     best_iter = before.best_iter
     if result.best_epoch != first or first == 0:  # else the state that an earlier call kept
         best_iter = n_iter if result.best_epoch is None else result.best_epoch
-    return Progress(n_iter, best_iter, history, result.state)
+    return Progress(n_iter, best_iter, history, result.state, result.interrupt)
 
 
 def training_options(
@@ -75,6 +75,7 @@ def training_options(
         patience=given.n_iter_no_change if given.early_stopping else None,
         tol=given.tol,
         keeps_start=start.init != "random",
+        keeps_on_interrupt=given.on_interrupt == "keep",
         precision=given.precision,
         compile=given.compile,
         callbacks=given.callbacks or [],

@@ -5,6 +5,8 @@ Code k is ``signs[k]`` times component ``order[k]`` of the module.
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, cast
@@ -42,8 +44,10 @@ __all__ = [
     "VALIDATED",
     "Fitted",
     "HoldsFit",
+    "Interrupted",
     "Learned",
     "adopt",
+    "adopting_what_is_kept",
     "earlier_fit",
     "fitted_of",
     "inference_dtype",
@@ -324,6 +328,24 @@ def adopt(estimator: Any, learned: Learned) -> Any:
         vars(estimator).pop(name, None)
     setattr(estimator, REFERENCE, learned)
     return estimator
+
+
+class Interrupted(KeyboardInterrupt):
+    """A KeyboardInterrupt that brings the fit that the epochs before it have come to."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(f"fit was interrupted after {fitted.n_iter} epochs; the best state so far is kept.")
+        self.fitted = fitted
+
+
+@contextmanager
+def adopting_what_is_kept(estimator: Any) -> Iterator[None]:
+    """Give an estimator the fit that an interrupt inside the block brings, and let the interrupt go on."""
+    try:
+        yield
+    except Interrupted as interrupt:
+        adopt(estimator, interrupt.fitted)
+        raise
 
 
 def working_copy(estimator: Any, earlier: Learned | None) -> Any:

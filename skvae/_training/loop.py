@@ -187,6 +187,11 @@ class Net(NeuralNet):
         """The absolute epoch now running, from 0."""
         return self.first_epoch + len(self.history) - 1
 
+    def drop_unfinished_epoch(self) -> None:
+        """Take the record of an epoch that was interrupted out of the history; the last thing it gets is its time."""
+        if self.history and "dur" not in self.history[-1]:
+            del self.history[-1]
+
     def run_single_epoch(
         self, iterator: TrainingRows | None, training: bool, prefix: str, step_fn: Any = None, **fit_params: Any
     ) -> None:

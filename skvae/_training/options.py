@@ -83,6 +83,7 @@ class TrainingOptions:
     patience: int | None  # None: held-out values go into the history only
     tol: float
     keeps_start: bool  # unless training is surely better
+    keeps_on_interrupt: bool  # what the epochs before a KeyboardInterrupt have come to
     precision: str
     compile: bool
     callbacks: Sequence["Callback"] = field(default_factory=list)  # of the user

@@ -19,11 +19,15 @@ __all__ = ["TrainingResult", "plain_history", "train"]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """One record per epoch, the best epoch (None: last state kept), and what a later call needs to go on."""
+    """One record per epoch, the best epoch (None: last state kept), and what a later call needs to go on.
+
+    `interrupt` is the KeyboardInterrupt that has ended the training, which is the caller's to raise again.
+    """
 
     history: list[dict[str, Any]]
     best_epoch: int | None
     state: dict[str, Any] | None
+    interrupt: KeyboardInterrupt | None
 
 
 def train(
@@ -57,6 +61,8 @@ def train(
     ------
     ValueError
         The loss is not finite.
+    KeyboardInterrupt
+        Unless what has been trained is to be kept, and an epoch is over.
     """
     from .early_stopping import BestState
     from .loop import Net, StopTraining, callbacks_around
@@ -71,13 +77,20 @@ def train(
         net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
         if options.run:
             options.run.start(net)
-        with suppress(StopTraining):
-            net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
+        interrupt = None
+        try:
+            with suppress(StopTraining):
+                net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
+        except KeyboardInterrupt as error:
+            net.drop_unfinished_epoch()
+            if not (options.keeps_on_interrupt and net.history):
+                raise
+            interrupt = error
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
     restored = keeper.restore(model) if valid_rows is not None else False
     history = keeper.history + plain_history(net)
-    return TrainingResult(history, keeper.best.epoch, None if restored else net.training_state())
+    return TrainingResult(history, keeper.best.epoch, None if restored else net.training_state(), interrupt)
 
 
 def plain_history(net: "NeuralNet") -> list[dict[str, Any]]:

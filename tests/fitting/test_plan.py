@@ -11,7 +11,7 @@ MAY_CHANGE = {
     *("column_weights", "init", "learning_rate", "learning_rate_schedule", "batch_size", "max_iter", "early_stopping"),
     *("validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "warm_start"),
     *("keep_optimizer", "device", "distributed", "precision", "compile", "callbacks", "checkpoint", "verbose"),
-    "random_state",
+    *("on_interrupt", "random_state"),
 }
 
 
