@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from scipy.stats import multivariate_normal, norm
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.decomposition import PCA, FactorAnalysis
@@ -762,11 +763,11 @@ def hostile():
 
 @pytest.mark.parametrize("density", [False, True])
 @pytest.mark.parametrize("grid", [False, True])
-def test_names_of_classes_are_literal_and_all_in_the_legend(hostile, density, grid):
+def test_names_of_classes_are_literal_and_all_there(hostile, density, grid):
     table, vae = hostile
     ax = plt.subplots()[1] if grid else None
     drawn = LatentSpaceDisplay.from_estimator(vae, table, table["_kind"], density=density, ax=ax)
-    assert [text.get_text() for text in drawn.legend_.get_texts()] == sorted(HOSTILE)
+    assert [text.get_text() for text in drawn.names_] == sorted(HOSTILE)
     assert {"_kind", *HOSTILE} <= set(drawn_texts(drawn))
     drawn = LatentSpaceDisplay.from_estimator(vae, table, table["$%$"], density=density)
     assert ("Mean of $%$" if density else "$%$") in drawn_texts(drawn)
@@ -826,3 +827,30 @@ def test_the_rarest_rows_and_their_cells(frame):
     assert AnomalyDisplay.from_estimator(detector, new).cells[0][:2] == ["new level", "missing"]
     with pytest.raises(NotFittedError):
         AnomalyDisplay.from_estimator(VAEOutlierDetector(), table)
+
+
+def test_many_classes_have_their_names_at_their_medians():
+    centers = np.array([(i % 4, i // 4) for i in range(12)]) * 10.0
+    codes = np.concatenate([centers, centers + 0.1, centers - 0.1])
+    drawn = LatentSpaceDisplay(codes, y=[f"class {i:02d}" for i in range(12)] * 3).plot()
+    assert drawn.legend_ is None
+    assert [text.get_text() for text in drawn.names_] == [f"class {i:02d}" for i in range(12)]
+    np.testing.assert_allclose([text.get_position() for text in drawn.names_], centers)
+
+
+def test_names_do_not_lie_on_each_other():
+    codes = np.random.default_rng(0).normal(size=(400, 2))
+    drawn = LatentSpaceDisplay(codes, y=[f"class {i % 10}" for i in range(400)]).plot()
+    drawn.figure_.canvas.draw()
+    boxes = [Text.get_window_extent(name) for name in drawn.names_]  # without its line
+    assert not any(a.shrunk(0.95, 0.8).overlaps(b.shrunk(0.95, 0.8)) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_far_rows_are_crosses_at_the_border_of_the_bulk():
+    codes = np.random.default_rng(0).normal(size=(500, 2))
+    assert LatentSpaceDisplay(codes).plot().far_ is None
+    codes[7] = 1000.0, 0.5
+    drawn = LatentSpaceDisplay(codes).plot()
+    (low, high), _ = drawn.ax_.get_xlim(), drawn.ax_.get_ylim()
+    assert -5 < low < high < 5
+    np.testing.assert_allclose(drawn.far_.get_offsets(), [[high, 0.5]])

@@ -30,6 +30,7 @@ __all__ = ["LatentSpaceDisplay"]
 
 _MANY_ROWS = 20_000  # density="auto"
 _MOST_NUMBERS_AS_CLASSES = 12
+_MARGIN = 0.5  # of the span of a component, beyond which rows are far from the bulk
 _GRID = 60  # hexagons from left to right
 _MISSING = "#D4D4D4"
 
@@ -70,7 +71,11 @@ class LatentSpaceDisplay:
     ellipses_ : matplotlib EllipseCollection or None
         Posterior ellipses.
     legend_ : matplotlib Legend or None
-        Class names.
+        Class names, where there are up to seven.
+    names_ : list of matplotlib Text
+        Class names on the map, at the medians of more classes.
+    far_ : matplotlib PathCollection or None
+        Crosses at the border for rows that lie far outside of the bulk, where there are some.
     colorbar_ : matplotlib Colorbar or None
         Scale of a continuous `y`, or of counts.
 
@@ -186,7 +191,9 @@ class LatentSpaceDisplay:
     ) -> "LatentSpaceDisplay":
         """Draw the display.
 
-        The more points there are, the smaller and fainter they get.
+        The more points there are, the smaller and fainter they get. Up to seven classes have a legend, more have
+        their names on the map. Where rows lie far from the bulk, by half of the span between the first and the last
+        percentile of a component or more, the view ends there, and crosses at its border stand for them.
 
         Parameters
         ----------
@@ -222,12 +229,15 @@ class LatentSpaceDisplay:
         self.density_: Any = None
         self.ellipses_: Any = None
         self.legend_: Any = None
+        self.names_: list[Any] = []
+        self.far_: Any = None
         self.colorbar_: Any = None
         colors = _Colors(self.y, len(self.codes))
         is_dense = len(self.codes) > _MANY_ROWS if density == "auto" else density
         handles = self._hexagons(colors) if is_dense else self._points(colors, scatter_kw or {})
         if self.covariances is not None and self.ellipse_rows is not None:
             self._ellipses(colors, n_std, self.ellipse_rows, self.covariances)
+        self._clip_to_the_bulk()
         self._label(colors, handles)
         return self
 
@@ -309,11 +319,47 @@ class LatentSpaceDisplay:
         if self.kl is not None:
             labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
         self.ax_.set(xlabel=labels[0], ylabel=labels[1])
-        if colors.kind == "classes":
-            n_columns = 1 + (len(colors.names) - 1) // 16
-            self.legend_ = place_legend(self.ax_, handles, title=colors.label, ncols=n_columns)
-            for handle in self.legend_.legend_handles:
-                handle.set(alpha=1, sizes=[36])
+        if colors.kind != "classes":
+            return
+        if len(colors.names) > len(COLORS):
+            self._name_on_the_map(colors)
+            return
+        self.legend_ = place_legend(self.ax_, handles, title=colors.label)
+        for handle in self.legend_.legend_handles:
+            handle.set(alpha=1, sizes=[36])
+
+    def _name_on_the_map(self, colors: "_Colors") -> None:
+        """Write the name of each class at its median, in its colour, on a white rim."""
+        from matplotlib.patheffects import withStroke
+
+        self.ax_.set_title("" if colors.label is None else colors.label, **LITERAL)
+        rim = [withStroke(linewidth=2.5, foreground="white")]
+        style = {"ha": "center", "va": "center", "fontsize": 8, "fontweight": "bold", "path_effects": rim, **LITERAL}
+        line = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
+        groups = [(short(str(name), 14), self.codes[rows], color) for name, rows, color, _ in colors.groups()]
+        names, codes, shades = zip(*groups, strict=True)
+        view = np.array([self.ax_.get_xlim(), self.ax_.get_ylim()])
+        centers = np.array([np.median(z, axis=0) for z in codes])
+        places = _apart(centers, list(map(len, names)), view)
+        for name, center, place, color in zip(names, centers, places, shades, strict=True):
+            dark = shade(color, 0.45)
+            arrow = None if (center == place).all() else {**line, "color": dark}
+            self.names_.append(self.ax_.annotate(name, center, place, color=dark, arrowprops=arrow, **style))
+
+    def _clip_to_the_bulk(self) -> None:
+        """End the view around the bulk, and mark rows that lie further out at its border."""
+        low, high = np.quantile(self.codes, [0.01, 0.99], axis=0)
+        margin = _MARGIN * (high - low)
+        is_far = ((self.codes < low - margin) | (self.codes > high + margin)).any(1)
+        if not is_far.any() or (low == high).any():
+            return
+        low, high = self.codes[~is_far].min(0), self.codes[~is_far].max(0)
+        low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
+        self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        at_border = np.clip(self.codes[is_far], low, high)
+        self.far_ = self.ax_.scatter(
+            *at_border.T, marker="x", s=25, color="black", linewidths=1, clip_on=False, zorder=3
+        )
 
 
 class _Colors:
@@ -378,6 +424,23 @@ class _Colors:
     def of_rows(self, rows: np.ndarray) -> Any:
         """The edge colours of the ellipses of some rows: those of their classes, darker; without classes one grey."""
         return [shade(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else "#333333"
+
+
+def _apart(places: np.ndarray, lengths: list[int], view: np.ndarray) -> np.ndarray:
+    """Places (n, 2) of names of so many letters, each moved up or down as little as keeps it off those before it.
+
+    A letter takes a sixtieth of the width of the `view` ((left, right), (bottom, top)), and a line a thirtieth of its
+    height: near enough for a figure of its own.
+    """
+    unit = (view[:, 1] - view[:, 0]) / (60, 30)
+    free: list[np.ndarray] = []
+    for place, length in zip(places / unit, lengths, strict=True):
+        sizes = (length + np.array(lengths[: len(free)])) / 2
+        moved = [place + np.array([0, step / 2]) for step in sorted(range(-15, 16), key=abs)]
+        gaps = [np.abs(p - np.reshape(free, (-1, 2))).T for p in moved]
+        is_free = [bool(((dx > sizes) | (dy >= 1)).all()) for dx, dy in gaps]
+        free.append(moved[is_free.index(True)] if any(is_free) else place)
+    return np.where(np.array(free) == places / unit, places, np.array(free) * unit)
 
 
 def _keep_colors() -> None:

@@ -59,9 +59,10 @@ __all__ = [
 
 #: Okabe & Ito (2008): told apart by the colour-blind; without their yellow, which is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-#: Ten that are told apart (Petroff 2021), for eight classes and more.
+#: For eight classes and more: Tol's muted scheme (2021), also told apart by the colour-blind, without its grey, and an
+#: orange. No grey is among them, so that missing labels stay apart.
 TEN_COLORS = (
-    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD",
+    "#332288", "#EE7733", "#117733", "#CC6677", "#88CCEE", "#882255", "#999933", "#AA4499", "#44AA99", "#DDCC77",
 )  # fmt: skip
 #: Arguments of every text that holds a name from a table: "$" begins no formula in it, and "%" no comment of TeX.
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
