@@ -13,7 +13,7 @@ from skvae import (
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
-from skvae.onnx.graphs import METHODS
+from skvae._inference.torch_modules import METHODS
 
 FAMILIES = [Poisson, NegativeBinomial, ZeroInflatedPoisson, ZeroInflatedNegativeBinomial]
 COUNTS = list("abcd")

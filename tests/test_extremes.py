@@ -10,8 +10,8 @@ from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 
 from skvae import Gaussian, NormalMixture, VAETransformer, metrics
+from skvae._inference.torch_modules import InverseTransform, ScoreSamples, Transform
 from skvae._tables.columns import FARTHEST, NEXT_TO_ONE, NEXT_TO_ZERO
-from skvae.onnx.graphs import InverseTransform, ScoreSamples, Transform
 
 pytestmark = pytest.mark.filterwarnings("ignore:The importance weights:UserWarning")
 

@@ -1,8 +1,8 @@
 """Graphs of the methods: through onnxruntime they give what the estimator gives.
 
-A conversion takes seconds, so few are made here. That the modules of `graphs.py` equal the methods of the estimator for
-every kind of model is tested in torch, and so is what stands for operators that ONNX lacks; the slow sweep converts all
-of them.
+A conversion takes seconds, so few are made here. That the modules of `_inference/torch_modules.py` equal the methods
+of the estimator for every kind of model is tested in torch, and so is what stands for operators that ONNX lacks; the
+slow sweep converts all of them.
 """
 
 import subprocess
@@ -26,9 +26,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skvae import ContaminatedGaussian, ConvNet, Gaussian, VAETransformer
 from skvae._inference.fitted import adopt
+from skvae._inference.torch_modules import METHODS
 from skvae.onnx.converters import OPSET, to_onnx
 from skvae.onnx.decompositions import DECOMPOSITIONS
-from skvae.onnx.graphs import METHODS
 
 onnxruntime = pytest.importorskip("onnxruntime")  # no release for Python 3.10 runs all graphs
 

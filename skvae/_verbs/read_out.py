@@ -1,9 +1,12 @@
-"""What PCA and factor analysis offer of a fitted model: a linear read-out, and the covariance of a linear one."""
+"""A fitted model as other tools take it: a linear read-out, the covariance of a linear model, torch modules."""
 
 import numpy as np
 import torch
 
 from .._inference.fitted import Fitted, HoldsFit, fitted_of
+from .._inference.torch_modules import METHODS
+from .._utils.checks import check_parameters
+from .._utils.compat import StrOptions
 from ..families import Gaussian
 from ..families.discrete import Constant
 from ..priors import StandardNormal
@@ -15,7 +18,58 @@ _STEP = 1e-4  # of a component, from the origin
 
 
 class ReadOut(HoldsFit):
-    """A linear read-out of the decoder."""
+    """A linear read-out of the decoder, and methods as torch modules."""
+
+    def to_torch(self, method: str = "transform", dtype: str = "float64") -> torch.nn.Module:
+        """Give a method as a torch module, through which gradients pass to its input.
+
+        The module holds a copy of the fitted networks, on the CPU and without gradients of its own weights; ``.to``
+        and ``.requires_grad_(True)`` change that. The estimator never sees what becomes of the copy.
+
+        Parameters
+        ----------
+        method : {"transform", "inverse_transform", "score_samples"}, default="transform"
+            What the module computes: codes (B, K) of rows (B, D), rows of codes, or bounds (B,) of rows in nats. A cell
+            is one number, NaN where it is missing; a category is its index.
+        dtype : {"float64", "float32"}, default="float64"
+            Precision of the networks, and of the input.
+
+        Returns
+        -------
+        torch.nn.Module
+            A module in evaluation mode.
+
+        Raises
+        ------
+        AttributeError
+            If the model has no such method; the reason is the cause.
+        NotImplementedError
+            For `inverse_transform` of a model with `conditions`.
+        ValueError
+            For another method or dtype.
+
+        See Also
+        --------
+        skvae.onnx.to_onnx : The same as an ONNX graph.
+
+        Examples
+        --------
+        How the bound of a flower changes with its four measurements:
+
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> row = torch.tensor(X[:1], requires_grad=True)
+        >>> vae.to_torch("score_samples")(row).sum().backward()
+        >>> row.grad.shape
+        torch.Size([1, 4])
+        """
+        allowed = {"method": [StrOptions(set(METHODS))], "dtype": [StrOptions({"float32", "float64"})]}
+        check_parameters(allowed, {"method": method, "dtype": dtype}, "VAETransformer.to_torch")
+        getattr(self, method)  # a hidden method says why
+        return METHODS[method](self, getattr(torch, dtype)).eval()
 
     @property
     def components_(self) -> np.ndarray:

@@ -198,7 +198,7 @@ class ManifoldDisplay:
         means = [decoded_means(vae, _prior_draws(fitted_of(vae), n * n, seed)).reshape(n, n, -1) for vae in vaes]
         for panel in means:
             image_values(panel, image_shape, caller)
-        titles = [f"{vae.n_components} components" for vae in vaes] if labels is None else list(labels)
+        titles = [f"{vae.n_components_} components" for vae in vaes] if labels is None else list(labels)
         return cls(means, image_shape, titles=titles).plot(ax, cmap=cmap)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> "ManifoldDisplay":

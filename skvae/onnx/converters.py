@@ -2,8 +2,8 @@
 
 After ``import skvae.onnx`` plain ``skl2onnx.to_onnx`` converts a pipeline with a `VAETransformer` in it. `to_onnx` here
 also gives the graphs of `inverse_transform` and `score_samples`, reads the column types of a frame, and pins the opset.
-torch's own exporter translates the networks; `graphs.py` says in torch what a method does, and `decompositions.py` what
-ONNX lacks. It needs the extra "onnx".
+torch's own exporter translates the networks; `_inference/torch_modules.py` says in torch what a method does, and
+`decompositions.py` what ONNX lacks. It needs the extra "onnx".
 
 The precision is that of the method: a float32 array has a float32 graph, everything else a float64 one.
 
@@ -39,11 +39,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.fitted import fitted_of
+from .._inference.torch_modules import METHODS
 from .._tables.frames import Column, as_frame
 from .._tables.schema import Schema
 from ..estimator import VAETransformer
 from .decompositions import plain_program
-from .graphs import METHODS
 
 __all__ = ["OPSET", "to_onnx"]
 

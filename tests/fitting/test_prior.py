@@ -185,7 +185,7 @@ def test_copies_and_files_know_it(grouped, tmp_path):
 
 
 def test_the_graph_of_scores_has_its_members(grouped):
-    from skvae.onnx.graphs import ScoreSamples
+    from skvae._inference.torch_modules import ScoreSamples
 
     X = groups(20)
     bound = ScoreSamples(grouped, torch.float64)(torch.from_numpy(X))

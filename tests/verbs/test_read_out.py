@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
 
@@ -72,3 +73,38 @@ def test_the_covariance_of_another_model_is_refused_with_the_reason(other, named
 def test_nothing_is_read_out_before_fit():
     assert not hasattr(VAETransformer(), "components_")
     assert not hasattr(VAETransformer(objective="gan"), "get_covariance")
+
+
+# ---------------------------------------------------------------- torch modules
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score_samples"])
+def test_gradients_are_those_of_finite_differences(method):
+    vae = VAETransformer(2, hidden_layer_sizes=(8,), max_iter=3, random_state=0).fit(Z)
+    rows = np.zeros((1, 2)) if method == "inverse_transform" else Z[:1]
+    x = torch.tensor(rows, requires_grad=True)
+    value = vae.to_torch(method)(x)
+    np.testing.assert_allclose(value.detach(), getattr(vae, method)(rows), rtol=1e-6, atol=1e-8)
+    value.sum().backward()
+    for d, step in enumerate(1e-4 * np.eye(rows.shape[1])):
+        change = np.sum(getattr(vae, method)(rows + step) - getattr(vae, method)(rows - step)) / 2e-4
+        np.testing.assert_allclose(x.grad[0, d], change, rtol=1e-3, atol=1e-4)
+
+
+def test_the_estimator_never_sees_what_becomes_of_the_copy():
+    vae = VAETransformer(2, **LINEAR).fit(Z)
+    codes, module = vae.transform(Z), vae.to_torch()
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1.0)
+    np.testing.assert_array_equal(vae.transform(Z), codes)
+
+
+def test_what_has_no_module_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'score_samples'"):
+        VAETransformer(2, objective="ae", **LINEAR).fit(Z).to_torch("score_samples")
+    with pytest.raises(ValueError, match=r"'method' parameter of VAETransformer\.to_torch must be a str among"):
+        VAETransformer(2, **LINEAR).fit(Z).to_torch("sample")
+    with pytest.raises(ValueError, match="'dtype' parameter"):
+        VAETransformer(2, **LINEAR).fit(Z).to_torch(dtype="int64")

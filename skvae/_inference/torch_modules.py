@@ -1,4 +1,4 @@
-"""transform, inverse_transform and score_samples of a fitted estimator as torch modules that `torch.export` can trace.
+"""transform, inverse_transform and score_samples of a fitted estimator as torch modules, for gradients and graphs.
 
 The methods themselves cross into numpy where columns are scaled, transformed and looked up; here that is torch, in the
 same precisions: data space in float64, networks in the precision of the table. One number per cell goes in, NaN for
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .._inference import evaluation
-from .._inference.decoded import noise_nodes
-from .._inference.fitted import FARTHEST_CODE, Fitted, fitted_of
 from .._tables.columns import COST_OF_ANOTHER_VALUE, FARTHEST, NEXT_TO_ONE, NEXT_TO_ZERO, SAME, Columns
 from .._tables.scalings import LARGEST_LOG, THINNEST, Line, PowerMap, QuantileMap, cell_weights
 from .._utils.arrays import narrowed
 from ..families.likelihood import ColumnLikelihood
 from ..model import LatentVariableModel
+from . import evaluation
+from .decoded import noise_nodes
+from .fitted import FARTHEST_CODE, Fitted, fitted_of
 
 __all__ = ["METHODS", "InverseTransform", "ScoreSamples", "Transform"]
 
@@ -48,7 +48,7 @@ class Transform(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.onnx.graphs import Transform
+    >>> from skvae._inference.torch_modules import Transform
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> codes = Transform(vae, torch.float64)(torch.from_numpy(X))
@@ -117,7 +117,7 @@ class InverseTransform(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.onnx.graphs import InverseTransform
+    >>> from skvae._inference.torch_modules import InverseTransform
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> InverseTransform(vae, torch.float64)(torch.zeros(1, 2, dtype=torch.float64)).round(decimals=2)
@@ -192,7 +192,7 @@ class ScoreSamples(nn.Module):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skvae import VAETransformer
-    >>> from skvae.onnx.graphs import ScoreSamples
+    >>> from skvae._inference.torch_modules import ScoreSamples
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
     >>> bound = ScoreSamples(vae, torch.float64)(torch.from_numpy(X))
