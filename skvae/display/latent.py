@@ -8,15 +8,13 @@ import numpy as np
 from torch.distributions import MultivariateNormal
 
 from .._inference.fitted import Fitted, fitted_of
-from .._tables.cells import gone
 from .._utils.arrays import on_host
 from .._utils.random import draw_seed
 from ..estimator import VAETransformer
+from .colors import Colors
 from .plotting import (
     COLORS,
     LITERAL,
-    MARKERS,
-    TEN_COLORS,
     codes_of,
     panels,
     place_legend,
@@ -29,10 +27,8 @@ from .plotting import (
 __all__ = ["LatentSpaceDisplay"]
 
 _MANY_ROWS = 20_000  # density="auto"
-_MOST_NUMBERS_AS_CLASSES = 12
 _MARGIN = 0.5  # of the span of a component, beyond which rows are far from the bulk
 _GRID = 60  # hexagons from left to right
-_MISSING = "#D4D4D4"
 
 
 class LatentSpaceDisplay:
@@ -232,7 +228,7 @@ class LatentSpaceDisplay:
         self.names_: list[Any] = []
         self.far_: Any = None
         self.colorbar_: Any = None
-        colors = _Colors(self.y, len(self.codes))
+        colors = Colors(self.y, len(self.codes))
         is_dense = len(self.codes) > _MANY_ROWS if density == "auto" else density
         handles = self._hexagons(colors) if is_dense else self._points(colors, scatter_kw or {})
         if self.covariances is not None and self.ellipse_rows is not None:
@@ -241,7 +237,7 @@ class LatentSpaceDisplay:
         self._label(colors, handles)
         return self
 
-    def _points(self, colors: "_Colors", scatter_kw: dict) -> list[Any]:
+    def _points(self, colors: Colors, scatter_kw: dict) -> list[Any]:
         """Draw rows as points, and give what the legend names."""
         n = len(self.codes)
         style = {"s": float(np.clip(18_000 / n, 5, 30)), "alpha": float(np.clip(4000 / n, 0.35, 0.8)), "linewidths": 0}
@@ -260,7 +256,7 @@ class LatentSpaceDisplay:
         self.colorbar_ = self.figure_.colorbar(artist, ax=self.ax_)
         self.colorbar_.set_label(label, **LITERAL)
 
-    def _hexagons(self, colors: "_Colors") -> list[Any]:
+    def _hexagons(self, colors: Colors) -> list[Any]:
         """Draw counts of rows, and give what the legend names."""
         x, y = self.codes.T
         grid = {"gridsize": _GRID, "mincnt": 1, "linewidths": 0.1}
@@ -276,7 +272,7 @@ class LatentSpaceDisplay:
         self._color_bar(self.density_, label)
         return []
 
-    def _color_by_majority(self, colors: "_Colors", grid: dict) -> list[Any]:
+    def _color_by_majority(self, colors: Colors, grid: dict) -> list[Any]:
         """Give each hexagon the colour of its most frequent class, fainter where there are few rows; give the keys."""
         from matplotlib.colors import to_rgba
 
@@ -291,7 +287,7 @@ class LatentSpaceDisplay:
         groups = [(name, color) for name, _, color, _ in colors.groups()]
         return [self.ax_.scatter([], [], color=color, marker="h", s=60, label=name) for name, color in groups]
 
-    def _ellipses(self, colors: "_Colors", n_std: float, rows: np.ndarray, covariances: np.ndarray) -> None:
+    def _ellipses(self, colors: Colors, n_std: float, rows: np.ndarray, covariances: np.ndarray) -> None:
         from matplotlib.collections import EllipseCollection
 
         variances, directions = np.linalg.eigh(covariances)  # ascending
@@ -314,7 +310,7 @@ class LatentSpaceDisplay:
         self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
         self.ax_.autoscale_view()
 
-    def _label(self, colors: "_Colors", handles: list[Any]) -> None:
+    def _label(self, colors: Colors, handles: list[Any]) -> None:
         labels = [f"Component {k}" for k in self.components]
         if self.kl is not None:
             labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
@@ -328,7 +324,7 @@ class LatentSpaceDisplay:
         for handle in self.legend_.legend_handles:
             handle.set(alpha=1, sizes=[36])
 
-    def _name_on_the_map(self, colors: "_Colors") -> None:
+    def _name_on_the_map(self, colors: Colors) -> None:
         """Write the name of each class at its median, in its colour, on a white rim."""
         from matplotlib.patheffects import withStroke
 
@@ -362,70 +358,6 @@ class LatentSpaceDisplay:
         )
 
 
-class _Colors:
-    """What `y` says about rows: "classes", "continuous", or None.
-
-    Attributes
-    ----------
-    kind : {"classes", "continuous"} or None
-    label : str or None
-        Name of a Series.
-    numbers : ndarray (n,)
-        Of a continuous y, NaN where a value is missing.
-    classes, names : ndarray of int (n,), list of str
-        Index of each row's class, and the names of the classes; missing values are the last class.
-    """
-
-    def __init__(self, y: Any, n_rows: int) -> None:
-        self.kind: str | None = None
-        self.label: str | None = None
-        self.names: list[str] = []
-        if y is None:
-            return
-        cells = np.asarray(y, dtype=object).ravel()
-        if len(cells) != n_rows:
-            raise ValueError(f"y has {len(cells)} entries, X {n_rows} rows.")
-        self.label = None if getattr(y, "name", None) is None else str(y.name)
-        is_gone = gone(cells)
-        levels = _class_levels(y, cells[~is_gone])
-        self.kind = "continuous" if levels is None else "classes"
-        if levels is None:
-            self.numbers = np.full(n_rows, np.nan)
-            self.numbers[~is_gone] = cells[~is_gone].astype(np.float64)
-        else:
-            index = {level: c for c, level in enumerate(levels)}
-            self.classes = np.array([len(levels) if g else index[c] for c, g in zip(cells, is_gone, strict=True)])
-            self.names = [_name(level) for level in levels] + ["missing"] * bool(is_gone.any())
-            self.n_levels = len(levels)
-
-    def groups(self) -> list[tuple[str | None, Any, Any, str]]:
-        """List (label, rows, colour or numbers, marker) of every collection of points."""
-        if self.kind is None:
-            return [(None, slice(None), COLORS[0], "o")]
-        if self.kind == "continuous":
-            is_gone = np.isnan(self.numbers)
-            known = (None, ~is_gone, self.numbers[~is_gone], "o")
-            return [("missing", is_gone, _MISSING, "o"), known] if is_gone.any() else [known]
-        markers = [MARKERS[(c // len(self.palette)) % len(MARKERS)] for c in range(len(self.names))]
-        return [(name, self.classes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
-
-    @property
-    def palette(self) -> tuple[str, ...]:
-        """The colours that classes take in turn: a palette of ten where the usual one would repeat."""
-        return COLORS if self.n_levels <= len(COLORS) else TEN_COLORS
-
-    def color_of(self, c: int) -> Any:
-        """The colour of class c: grey for missing labels, shades of the palette once its colours are used up."""
-        if c == self.n_levels:
-            return _MISSING
-        color, turn = self.palette[c % len(self.palette)], c // len(self.palette)
-        return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
-
-    def of_rows(self, rows: np.ndarray) -> Any:
-        """The edge colours of the ellipses of some rows: those of their classes, darker; without classes one grey."""
-        return [shade(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else "#333333"
-
-
 def _apart(places: np.ndarray, lengths: list[int], view: np.ndarray) -> np.ndarray:
     """Places (n, 2) of names of so many letters, each moved up or down as little as keeps it off those before it.
 
@@ -445,27 +377,6 @@ def _apart(places: np.ndarray, lengths: list[int], view: np.ndarray) -> np.ndarr
 
 def _keep_colors() -> None:
     """Stand for a method that would colour hexagons by their counts."""
-
-
-def _class_levels(y: Any, cells: np.ndarray) -> list | None:
-    """The classes in their order; None for continuous numbers."""
-    declared = getattr(getattr(y, "dtype", None), "categories", None)
-    if declared is not None:
-        seen = set(cells)
-        return [level for level in declared if level in seen]
-    levels = set(cells)
-    if all(isinstance(level, (bool, np.bool_, str)) for level in levels):
-        return sorted(levels)
-    numbers = cells.astype(np.float64)
-    if len(levels) <= _MOST_NUMBERS_AS_CLASSES and (numbers == np.round(numbers)).all():
-        return sorted(levels)
-    return None
-
-
-def _name(level: Any) -> str:
-    """Name of a class in the legend; whole numbers without a decimal point."""
-    is_whole = isinstance(level, (float, np.floating)) and level == int(level)
-    return short(str(int(level) if is_whole else level), 24)
 
 
 def _majority(classes: Any) -> Any:
