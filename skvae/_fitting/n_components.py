@@ -16,16 +16,18 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
+from torch.distributions import constraints
 
 from .._inference.evaluation import truncated_elbo
 from .._inference.summaries import by_row, inspected
 from .._tables.canonical import split_rows
 from .._training.batches import n_draws
+from .._utils.random import exclusive
 from .._utils.threads import limited_threads
 from ..components import Parts
 from ..distributions.latent import kl
 from ..objectives.base import Model, Objective
-from ..posteriors import CategoricalPosterior, DirichletPosterior, MeanField
+from ..posteriors import MeanField
 from ..priors import StandardNormal
 from ..schedules import Joint
 from .agreement import agree
@@ -95,7 +97,12 @@ def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, 
 
 def _refuse_other_codes(plan: Plan) -> None:
     """Raise for codes that are no coordinates, of which a plain VAE can tell nothing."""
-    if isinstance(plan.parts.posterior, (CategoricalPosterior, DirichletPosterior)):
+    if plan.parts.posterior is None:
+        return
+    with exclusive(0):
+        head = plan.parts.posterior.build(3)
+    support = head(torch.zeros(1, head.n_raw)).support
+    if support.event_dim > 0 and support is not constraints.real_vector:  # classes, simplex, sphere
         raise ValueError(
             f"n_components='auto' counts coordinates on the line, which posterior={plan.parts.posterior!r} has not: "
             "write a number, and compare several by GridSearchCV."

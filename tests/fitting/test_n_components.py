@@ -200,8 +200,12 @@ def test_other_words_are_refused(given):
         VAETransformer(given).fit(FRAME)
 
 
-def test_few_rows_and_codes_off_the_line_are_refused():
+def test_few_rows_are_refused():
     with pytest.raises(ValueError, match="needs at least 10 distinct ones"):
         VAETransformer("auto").fit(FRAME[:9])
-    with pytest.raises(ValueError, match="posterior=CategoricalPosterior"):
-        VAETransformer("auto", posterior="categorical").fit(FRAME)
+
+
+@pytest.mark.parametrize("posterior", ["categorical", "dirichlet"])
+def test_codes_off_the_line_are_refused(posterior):
+    with pytest.raises(ValueError, match="counts coordinates on the line, which posterior="):
+        VAETransformer("auto", posterior=posterior).fit(FRAME)
