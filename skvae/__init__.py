@@ -80,6 +80,7 @@ from .posteriors import (
     MeanField,
     Point,
     Posterior,
+    Product,
     VonMisesFisher,
 )
 from .priors import (
@@ -89,6 +90,7 @@ from .priors import (
     FlowPrior,
     NormalMixture,
     Prior,
+    ProductPrior,
     Standard,
     StandardNormal,
     UniformCategorical,
@@ -167,6 +169,8 @@ __all__ = [
     "PooledEstimates",
     "Posterior",
     "Prior",
+    "Product",
+    "ProductPrior",
     "Rayleigh",
     "Reciprocal",
     "Schedule",

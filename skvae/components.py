@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from .families import LIKELIHOODS, Family
 from .objectives import OBJECTIVES, Objective
-from .posteriors import POSTERIORS, CategoricalPosterior, Point, Posterior
+from .posteriors import POSTERIORS, CategoricalPosterior, Point, Posterior, Product
 from .priors import PRIORS, NormalMixture, Prior, StandardNormal, UniformPrior, VampPrior
 from .schedules import SCHEDULES, Schedule
 
@@ -98,7 +98,7 @@ class Parts:
                 f"{n_components} categorical variables part the rows in as many ways: use n_components=1, or "
                 "transform, which gives the class probabilities of each."
             )
-        if isinstance(self.prior, (NormalMixture, VampPrior)):
+        if isinstance(self.posterior, Product) or isinstance(self.prior, (NormalMixture, VampPrior)):
             return None
         return (
             f"prior={self.prior!r} has no members and posterior={self.posterior!r} no classes that could be groups: "

@@ -91,7 +91,9 @@ class LatentVariableModel(nn.Module):
     ) -> None:
         super().__init__()
         self.n_components = n_components
-        self.width = n_components if posterior is None else posterior.width(n_components)
+        #: Columns of z that each variable takes, and all of them.
+        self.widths = [1] * n_components if posterior is None else posterior.widths(n_components)
+        self.width = sum(self.widths)
         self.posterior = None if posterior is None else posterior.build(n_components)
         self.likelihood = ColumnLikelihood(likelihood)
         conditions = _conditions(self.likelihood, incomplete)

@@ -22,7 +22,9 @@ from skvae import (
     Implicit,
     Joint,
     LinearAnnealing,
+    MeanField,
     NormalMixture,
+    Product,
     UniformCategorical,
     VAETransformer,
     VampPrior,
@@ -42,6 +44,7 @@ CORE_POSTERIORS = {
     "categorical exact": CategoricalPosterior(n_classes=3, temperature=None),
     "flow": FlowPosterior(**SMALL),
     "implicit": Implicit(hidden_layer_sizes=(4,)),
+    "product": Product(CategoricalPosterior(n_classes=3), MeanField()),
 }
 FAMILY_POSTERIORS = {name: name for name, make in CONSTRUCTORS.items() if make().reparameterized and " " not in name}
 LIKELIHOODS = {name: make for name, make in CONSTRUCTORS.items() if make().observable}
@@ -193,7 +196,7 @@ def covering_array(dimensions, seed=0):
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 8))])
 def test_every_pair_of_variants_fits_and_answers_or_explains(part):
     """An eighth of the pairs for every push, in which each variant has much company; the others every night."""
-    rows, impossible = covering_array(DIMENSIONS)
+    rows, impossible = covering_array(DIMENSIONS, seed=2)  # which has every variant in the eighth
     assert len(rows) > 300
     for pair in impossible:  # each is refused in the most obliging company, by a message that says what to do
         assert why_not(frozenset((DEFAULTS | dict(pair)).items())), pair

@@ -42,6 +42,8 @@ from skvae import (
     MeanField,
     NormalMixture,
     Point,
+    Product,
+    ProductPrior,
     Standard,
     StandardNormal,
     UniformCategorical,
@@ -76,6 +78,7 @@ POSTERIORS = {
     "point in a box": lambda: Point(low=-1.0, high=1.0),
     "categorical": lambda: CategoricalPosterior(n_classes=3),
     "categorical exact": lambda: CategoricalPosterior(n_classes=3, temperature=None),
+    "categorical product": lambda: Product(CategoricalPosterior(n_classes=3), MeanField()),
     "sphere": lambda: VonMisesFisher(),
 }
 PRIORS = {
@@ -87,6 +90,7 @@ PRIORS = {
     "uniform": lambda: UniformPrior(low=-2.0, high=2.0),
     "uniform categorical": lambda: UniformCategorical(n_classes=3),
     "categorical": lambda: CategoricalPrior(n_classes=3),
+    "categorical product": lambda: ProductPrior(CategoricalPrior(n_classes=3), StandardNormal()),
     "sphere": lambda: UniformSphere(),
     "mixture full": lambda: NormalMixture(n_members=3, covariance="full"),
 }
@@ -143,6 +147,7 @@ COMPANY = {
     "prior-uniform categorical": {"posterior": CategoricalPosterior(n_classes=3)},
     "prior-sphere": {"posterior": VonMisesFisher()},
     "prior-categorical": {"posterior": CategoricalPosterior(n_classes=3)},
+    "prior-categorical product": {"posterior": Product(CategoricalPosterior(n_classes=3), MeanField())},
     "schedule-exact_em": {"hidden_layer_sizes": ()},
 }
 EVERY = [

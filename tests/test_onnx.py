@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import ContaminatedGaussian, ConvNet, Gaussian, VAETransformer
+from skvae import ContaminatedGaussian, ConvNet, Gaussian, Poisson, VAETransformer
 from skvae._inference.fitted import adopt
 from skvae._inference.torch_modules import METHODS
 from skvae.onnx.converters import OPSET, to_onnx
@@ -170,6 +170,24 @@ def test_a_mixed_frame(mixed, fitted_mixed, method):
             assert_same(tensor[:, 0], expected[column])
 
 
+@pytest.mark.parametrize("method", ["transform", "score_samples"])
+def test_columns_that_are_given(mixed, method):
+    """A category, of which some cells are missing and one is unknown, a number, and one that is an exposure, too."""
+    conditions = ["kind", "weight (kg)", "age"]
+    frame = mixed.assign(**{"weight (kg)": mixed["weight (kg)"].fillna(5.0), "height": np.arange(200.0) % 9})
+    frame.loc[[2, 3, 5], "height"] = np.nan
+    likelihood = [(Poisson(exposure="age"), ["visits"])]
+    vae = VAETransformer(2, conditions=conditions, likelihood=likelihood, max_iter=3, random_state=0).fit(frame)
+    frame.loc[10, "kind"] = "a kind that fit has not seen"
+    graph = to_onnx(vae, frame, method=method)
+    assert_same(only(run(graph, frame)), getattr(vae, method)(frame))
+    assert_same(only(run(graph, frame[4:5])), getattr(vae, method)(frame[4:5]))
+    if method == "score_samples":  # where the estimator raises
+        assert np.isnan(only(run(graph, frame[:1].assign(age=-1)))).all()
+    with pytest.raises(NotImplementedError, match="needs them beside the codes"):
+        to_onnx(vae, vae.transform(frame), method="inverse_transform")
+
+
 @pytest.mark.parametrize("method", ["transform", "inverse_transform"])
 def test_an_array_with_a_category_of_numbers(method):
     rng = np.random.default_rng(0)
@@ -217,7 +235,7 @@ MODELS = {
     **{p: ("line", {"posterior": p}) for p in ("full", "laplace", "gumbel", "logistic", "categorical", "flow")},
     **{
         p: ("line", {"posterior": p})
-        for p in ("student_t", "gamma", "uniform", "dirichlet", "elliptical", "von_mises_fisher")
+        for p in ("student_t", "gamma", "uniform", "dirichlet", "elliptical", "von_mises_fisher", "product")
     },
     **{f"prior {p}": ("line", {"prior": p}) for p in ("mixture", "vamp", "flow")},
     **{o: ("line", {"objective": o}) for o in ("iwae", "ae", "wae_mmd", "aae", "avb")},

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..distributions.latent import OneHots, has_closed_form
+from ..distributions.latent import OneHots, SideBySide, has_closed_form
 from ..distributions.spherical import MANIFOLDS
 from ..families.base import Family
 from ..families.discrete import Constant
@@ -287,7 +287,7 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
         )
     is_closed = has_closed_form(q, p)
     needs_log_q = not (is_closed and objective.takes_closed_form)
-    if isinstance(q, OneHots) and objective.needs_density and objective.needs_pathwise and needs_log_q:
+    if any(_are_discrete(q)) and objective.needs_density and objective.needs_pathwise and needs_log_q:
         raise ValueError(
             f"objective={objective!r} needs the density of a draw, which a relaxed code does not have: with {pair} use "
             "gradient='score_function', or ELBO(kl='analytic') with prior='auto'."
@@ -301,9 +301,9 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
 
 def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Objective, pair: str) -> None:
     """Refuse classes, shares and whole codes where the other side, or the objective, knows none."""
-    if isinstance(q, OneHots) != isinstance(p, OneHots) and not isinstance(prior, VampPrior):
+    if _are_discrete(q) != _are_discrete(p) and not isinstance(prior, VampPrior):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
-    if objective.estimates_kl and (isinstance(q, OneHots) or q.support in MANIFOLDS):
+    if objective.estimates_kl and (any(_are_discrete(q)) or q.support in MANIFOLDS):
         raise ValueError(
             f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes, shares or directions."
         )
@@ -315,6 +315,11 @@ def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Obje
     for manifold, name in MANIFOLDS.items():
         if (q.support is manifold) != (p.support is manifold):
             raise ValueError(f"{pair} do not go together: one lives on {name}, the other not. Leave prior='auto'.")
+
+
+def _are_discrete(p: Distribution) -> list[bool]:
+    """Whether codes are one-hot, of each kind that there is."""
+    return [isinstance(part, OneHots) for part in (p.parts if isinstance(p, SideBySide) else [p])]
 
 
 def _probe(model: LatentVariableModel, raw: float) -> tuple[Distribution, Tensor]:

@@ -51,6 +51,8 @@ def describe(
     importance = _importance(plan, seen, start)
     if order is None:
         descending = importance.argsort(descending=True, stable=True)
+        widths = torch.tensor(start.module.widths, device=descending.device)[descending]
+        descending = descending[widths.argsort(descending=True, stable=True)]  # a class stands before the codes in it
         order = like(descending, prepared.table)
         module_signs = torch.tensor(start.module_signs, dtype=seen.x.dtype, device=descending.device)
         signs = like(module_signs[descending], prepared.table)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from ..distributions.divergences import marginals
-from ..distributions.latent import OneHots, joint_log_prob, kl, log_aggregate, summed
+from ..distributions.latent import OneHots, SideBySide, joint_log_prob, kl, log_aggregate, summed
 from ..model import LatentVariableModel
 from ..posteriors import Head
 
@@ -99,13 +99,22 @@ def kl_per_component(model: LatentVariableModel, x: Tensor, mask: Tensor | None,
     A prior that does not factorise is replaced by independent components: normal ones with its moments, or one-hot
     ones with its probabilities.
     """
-    q = model.encode(x, mask)
-    p = marginals(model.prior(model.encode))
+    q, p = model.encode(x, mask), model.prior(model.encode)
+    if isinstance(q, SideBySide):
+        head: Any = model.posterior
+        parts = zip(head.heads, head.split(q, u), p.parts, strict=True)
+        return torch.cat([_kl_of_each(own, q, p, u) for own, (q, u), p in parts], -1)
+    return _kl_of_each(model.posterior, q, p, u)
+
+
+def _kl_of_each(head: Head, q: Distribution, p: Distribution, u: Tensor) -> Tensor:
+    """KL of each component of codes of one kind, (B, n)."""
+    p = marginals(p)
     if isinstance(q, OneHots):
         p = OneHots(p.mean.log().unflatten(-1, q.log_probabilities.shape[-2:]))
     elif p.event_shape:
         p = Normal(p.mean, p.stddev, validate_args=False)
-    return _kl(model.posterior, q, model.posterior.marginals(q), p, u)
+    return _kl(head, q, head.marginals(q), p, u)
 
 
 def _kl(head: Head, q: Distribution, factors: Distribution, p: Distribution, u: Tensor) -> Tensor:
@@ -129,6 +138,8 @@ def memberships(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: T
     Bishop (2006), eq. 9.13, for p(m | z).
     """
     q = model.encode(x, mask)
+    if isinstance(q, SideBySide):
+        q = q.parts[0]
     if isinstance(q, OneHots):
         return q.mean
     p: Any = model.prior(model.encode)

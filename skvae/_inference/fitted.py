@@ -221,10 +221,11 @@ class Fitted(Learned):
     def output_map(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
         """Order and signs as tensors like `tensor`, of the width of z: a one-hot variable moves as a block."""
         order, signs = (as_tensor(a).to(tensor.device) for a in (self.order, self.signs))
-        n_classes = self.module.width // self.module.n_components
-        if n_classes > 1:
-            order = (order[:, None] * n_classes + torch.arange(n_classes, device=order.device)).flatten()
-            signs = signs.repeat_interleave(n_classes)
+        if self.module.width > self.module.n_components:
+            widths = torch.tensor(self.module.widths, device=order.device)
+            blocks = torch.arange(self.module.width, device=order.device).split(self.module.widths)
+            signs = signs.repeat_interleave(widths[order])
+            order = torch.cat([blocks[k] for k in order.tolist()])
         return order, signs.to(tensor.dtype)
 
     def own_codes(self, Z: Any) -> tuple[LatentVariableModel, Tensor]:

@@ -25,9 +25,8 @@ from .._tables.sampling import draw_positions
 from .._tables.selection import RowSelection
 from .._tables.ties import rounding_variance
 from .._utils.random import torch_generator
-from ..distributions.normal_mixtures import best_normals
 from ..model import LatentVariableModel
-from ..posteriors.base import HeadInit
+from .classes import has_classes, write_classes
 from .encoder import set_encoder_units, write_encoder, write_expectations
 from .indicators import (
     Varying,
@@ -67,7 +66,6 @@ _EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likeliho
 _TOL, _TOL_OF_SLOPES = 1e-5, 1e-9  # nats in ten steps of it: of slopes in conditions, the fixed point is asked for
 _EM_OPERATIONS = 5e9  # that EM on rows with missing values may take
 _MAX_REGRESSED = 10_000
-_CLUSTERED, _MOST_CLUSTERED = 10, 2000  # directions, and rows, in which classes are looked for
 _RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 
 
@@ -126,8 +124,8 @@ def start(
         if model.posterior and _is_normal(model):
             match(model, columns, X, weight, write, seed)
         elif model.posterior:
-            if seeks_groups and model.n_components == 1:
-                _write_classes(model, columns, centred, weight, mean, unit, seed)
+            if seeks_groups and has_classes(model):
+                write_classes(model, columns, centred, weight, mean, unit, seed)
             _regress_on_codes(model, columns, X, regressors, weight, mean, resolution * np.square(unit), shares, seed)
 
 
@@ -413,39 +411,3 @@ def _write(
 def _each(columns: Columns, values: np.ndarray | float) -> np.ndarray:
     """A number, or one for each column, as one for each indicator, (D',)."""
     return per_indicator(columns, np.broadcast_to(values, len(columns.families)))
-
-
-def _write_classes(
-    model: LatentVariableModel,
-    columns: Columns,
-    centred: RowSelection,
-    weight: np.ndarray,
-    mean: np.ndarray,
-    unit: np.ndarray,
-    seed: int,
-) -> None:
-    """Put linear discriminants of clusters of the linear codes into the encoder, as the logits of classes.
-
-    With members N(mu_c, S) of weights pi_c over codes t, they are mu_c' S^-1 t + ln pi_c - mu_c' S^-1 mu_c / 2.
-    """
-    varying = Varying(columns)
-    second = SecondMoments(varying.of(centred).mapped(np.nan_to_num), weight)
-    every = all_directions(second, _CLUSTERED, varying.tied_noise)
-    solution = varying.placed(every or probabilistic_pca(second, _CLUSTERED, varying.tied_noise, seed))
-    projection, covariance = solution.posterior()
-    if not len(projection):
-        return
-    few = slice(_MOST_CLUSTERED)
-    codes = np.nan_to_num(centred.take(few)) @ projection.T
-    normals = best_normals(codes, weight[few], model.width, "full", seed)
-    again = np.arange(model.width) % len(normals.weights)  # fewer codes than classes: some stand twice
-    means, shares = normals.means[again], normals.weights[again]
-    within = np.einsum("m,mij,mkj->ik", normals.weights, normals.factors, normals.factors)
-    slopes = np.linalg.solve(within, means.T).T
-    constants = np.log(shares) - 0.5 * np.sum(slopes * means, axis=1)
-
-    def discriminants(mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        nothing = np.zeros((1, model.width)), np.zeros(1)  # the decoder is regressed on the classes
-        return slopes @ projection, slopes @ mean + constants, *nothing
-
-    write_encoder(model, columns, projection / unit, covariance, mean, discriminants)

@@ -133,8 +133,9 @@ def _check_sizes(config: dict[str, Any], n_stored: int) -> None:
     """See to it that a part is no larger than all weights, so that building it takes no more memory than they do."""
     widest = [(family.n_raw + (family.n_categories or 0)) * len(columns) for family, columns in config["likelihood"]]
     for component in (config["encoder"], config["decoder"], config["prior"], config["posterior"], config["objective"]):
-        parameters = component.get_params(deep=False) if is_built_in(component) else {}
-        for name, value in parameters.items():
+        parameters = component.get_params() if is_built_in(component) else {}
+        for path, value in parameters.items():
+            name = path.rpartition("__")[2]
             sizes = list(value) if isinstance(value, (tuple, list)) else [value]
             widest += [a * b for a, b in pairwise(sizes)] if len(sizes) > 1 else []
             widest += sizes if name.startswith(("hidden_", "channels", "n_classes", "n_members", "n_tr")) else []

@@ -137,12 +137,15 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         """
         fitted = fitted_of(self)
         names = super().get_feature_names_out(input_features)
-        n_classes = fitted.module.width // fitted.module.n_components
-        if n_classes == 1:
+        if fitted.module.width == fitted.module.n_components:
             return names
-        return np.array(
-            [f"{name}_{c}" for name in names[: fitted.module.n_components] for c in range(n_classes)], object
-        )
+        widths = [fitted.module.widths[k] for k in on_host(fitted.order).tolist()]
+        columns = [
+            f"{name}_{c}" if width > 1 else name
+            for name, width in zip(names[: len(widths)], widths, strict=True)
+            for c in range(width)
+        ]
+        return np.array(columns, object)
 
     @offered("codes")
     def encode(self, X: Any) -> Distribution:

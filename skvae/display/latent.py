@@ -399,8 +399,9 @@ def _kl(fitted: Fitted, pair: list[int]) -> np.ndarray | None:
     """KL of the components; the columns of a one-hot code share the KL of their variable."""
     if fitted.kl_per_component is None:
         return None
-    n_classes = fitted.module.width // fitted.module.n_components
-    return np.asarray(on_host(fitted.kl_per_component), dtype=np.float64)[[k // n_classes for k in pair]]
+    kl, order = (np.asarray(on_host(a)) for a in (fitted.kl_per_component, fitted.order))
+    variable = np.repeat(np.arange(len(order)), np.array(fitted.module.widths)[order])
+    return kl.astype(np.float64)[variable[pair]]
 
 
 def _drawn(ellipses: bool | int, n_rows: int, random_state: Any) -> np.ndarray | None:

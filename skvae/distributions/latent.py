@@ -31,6 +31,7 @@ __all__ = [
     "Implicit",
     "OneHots",
     "PointMass",
+    "SideBySide",
     "has_closed_form",
     "joint_log_prob",
     "kl",
@@ -185,6 +186,55 @@ class OneHots(Distribution):
         classes = Categorical(logits=self.log_probabilities, validate_args=False).sample(sample_shape)
         C = self.log_probabilities.shape[-1]
         return torch.nn.functional.one_hot(classes, C).to(self.log_probabilities).flatten(-2)
+
+
+class SideBySide(Distribution):
+    r"""Independent codes of several kinds: event shape (K,), K the sum of their widths.
+
+    .. math:: \ln q(z) = \sum_i \ln q_i(z_i)
+
+    Parameters
+    ----------
+    parts : list of Distribution, each over (B, K_i) or with event shape (K_i,)
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, parts: list[Distribution]) -> None:
+        self.parts = parts
+        self.sizes = [(part.event_shape or part.batch_shape)[-1] for part in parts]
+        batch_shape = parts[0].batch_shape if parts[0].event_shape else parts[0].batch_shape[:-1]
+        super().__init__(batch_shape, torch.Size([sum(self.sizes)]), validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        """Those of the parts."""
+        elementwise = [_elementwise(part.support) for part in self.parts]
+        return constraints.independent(constraints.cat(elementwise, -1, self.sizes), 1)
+
+    @property
+    def mean(self) -> Tensor:
+        """The means of the parts, (B, K)."""
+        return torch.cat([part.mean for part in self.parts], -1)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variances of the parts, (B, K)."""
+        return torch.cat([part.variance for part in self.parts], -1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The sum over parts, (S, B)."""
+        parts = zip(self.parts, value.split(self.sizes, -1), strict=True)
+        return torch.stack([joint_log_prob(part, z) for part, z in parts]).sum(0)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+        """Draws of each part."""
+        return torch.cat([part.sample(sample_shape) for part in self.parts], -1)
+
+
+def _elementwise(support: Any) -> Any:
+    """The constraint of single numbers behind one of vectors."""
+    return _elementwise(support.base_constraint) if hasattr(support, "base_constraint") else support
 
 
 class Reordered(Distribution):
@@ -368,6 +418,15 @@ def _kl_multivariate_normal_normal(q: Any, p: Any) -> Tensor:
     half_log_det_q = q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     constant = torch.log(p.scale.square()) - 1
     return 0.5 * (quadratic + constant).sum(-1) - half_log_det_q
+
+
+@register_kl(SideBySide, SideBySide)
+def _kl_side_by_side(q: Any, p: Any) -> Tensor:
+    """The KL of each part: of each variable, (B, n), where all of them factorise, else their sum, (B,)."""
+    parts = [kl(*pair) for pair in zip(q.parts, p.parts, strict=True)]
+    if all(part.ndim == 2 for part in parts):
+        return torch.cat(parts, -1)
+    return torch.stack([summed(part) for part in parts]).sum(0)
 
 
 @register_kl(OneHots, OneHots)

@@ -9,6 +9,7 @@ from .discrete import CategoricalPosterior, Point
 from .flexible import FlowPosterior, Implicit
 from .joint import DirichletPosterior, Elliptical, VonMisesFisher
 from .normal import FullCovariance, MeanField
+from .product import Product
 
 __all__ = [
     "POSTERIORS",
@@ -22,6 +23,7 @@ __all__ = [
     "MeanField",
     "Point",
     "Posterior",
+    "Product",
     "VonMisesFisher",
 ]
 
@@ -35,5 +37,6 @@ POSTERIORS: dict[str, Callable[[], Posterior]] = {
     **{name: partial(MeanField, name) for name, family in FAMILIES.items() if family.reparameterized},
     "dirichlet": DirichletPosterior,
     "elliptical": Elliptical,
+    "product": Product,
     "von_mises_fisher": VonMisesFisher,
 }

@@ -8,7 +8,8 @@ name                       reads                gives                who calls i
 =========================  ===================  ===================  =========================  ================
 Posterior.build            n_components         Head                 the model, once            must be given
 Posterior.prior            -                    Prior                where prior="auto"         StandardNormal()
-Posterior.width            n_components         K                    who needs the shape of z   n_components
+Posterior.width            n_components         K                    who needs the shape of z   sum of `widths`
+Posterior.widths           n_components         columns of each      order of components        1 for each
 Posterior.has_density      -                    bool                 scores, compatibility      True
 Posterior.reparameterized  -                    bool                 compatibility of parts     True
 Posterior.check            -                    None, or raises      `fit`, first               constraints
@@ -159,6 +160,7 @@ class Posterior(Component, ABC):
 
         See Also
         --------
+        widths : Says how wide each variable is.
         build : Makes the head whose codes are that wide.
 
         Examples
@@ -167,7 +169,34 @@ class Posterior(Component, ABC):
         >>> MeanField().width(2), CategoricalPosterior(n_classes=3).width(2)
         (2, 6)
         """
-        return n_components
+        return sum(self.widths(n_components))
+
+    def widths(self, n_components: int) -> list[int]:
+        """Give the number of columns of z that each latent variable takes.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of latent variables.
+
+        Returns
+        -------
+        list of int
+            One number for each variable, by default 1.
+
+        See Also
+        --------
+        width : Their sum.
+
+        Examples
+        --------
+        >>> from skvae import CategoricalPosterior, MeanField, Product
+        >>> MeanField().widths(2), CategoricalPosterior(n_classes=3).widths(2)
+        ([1, 1], [3, 3])
+        >>> Product(CategoricalPosterior(n_classes=3), MeanField()).widths(2)
+        [3, 1]
+        """
+        return [1] * n_components
 
 
 class Head(nn.Module, ABC):

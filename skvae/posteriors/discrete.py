@@ -129,6 +129,7 @@ class CategoricalPosterior(Posterior):
     See Also
     --------
     UniformCategorical : Its prior.
+    Product : One class, and codes inside it.
     CategoricalPrior : A prior with shares that are trained, and a start at clusters.
     NormalMixture : A discrete variable in the prior, above a continuous code.
 
@@ -164,9 +165,9 @@ class CategoricalPosterior(Posterior):
         """All classes are equally probable."""
         return UniformCategorical(self.n_classes)
 
-    def width(self, n_components: int) -> int:
+    def widths(self, n_components: int) -> list[int]:
         """C columns for each variable."""
-        return n_components * self.n_classes
+        return [self.n_classes] * n_components
 
     def build(self, n_components: int) -> Head:
         """C logits per variable."""

@@ -4,6 +4,7 @@ from .base import Prior
 from .fixed import Standard, StandardNormal, UniformCategorical, UniformPrior
 from .joint import DirichletPrior, EllipticalPrior, UniformSphere
 from .learned import CategoricalPrior, FlowPrior, NormalMixture, VampPrior
+from .product import ProductPrior
 
 __all__ = [
     "PRIORS",
@@ -13,6 +14,7 @@ __all__ = [
     "FlowPrior",
     "NormalMixture",
     "Prior",
+    "ProductPrior",
     "Standard",
     "StandardNormal",
     "UniformCategorical",
@@ -30,5 +32,6 @@ PRIORS: dict[str, type[Prior]] = {
     "uniform": UniformPrior,
     "dirichlet": DirichletPrior,
     "elliptical": EllipticalPrior,
+    "product": ProductPrior,
     "sphere": UniformSphere,
 }

@@ -138,6 +138,7 @@ VARIETY = {
     "flow prior": ({"prior": "flow", "schedule": "em"}, IRIS),
     "mixture prior": ({"prior": NormalMixture(n_members=3), "objective": "iwae"}, IRIS),
     "categorical": ({"posterior": "categorical"}, IRIS),
+    "product": ({"posterior": "product"}, IRIS),
     "dirichlet": ({"posterior": "dirichlet"}, IRIS),
     "elliptical": ({"posterior": "elliptical"}, IRIS),
     "sphere": ({"posterior": "von_mises_fisher"}, IRIS),
