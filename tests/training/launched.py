@@ -22,7 +22,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import nn
 
-from skvae import ELBO, Aggressive, Checkpoint, Schedule, VAETransformer
+from skvae import ELBO, Aggressive, Checkpoint, Poisson, Schedule, VAETransformer
 
 RANK = int(os.environ.get("RANK", "0"))
 IS_LAUNCHED = "RANK" in os.environ
@@ -168,7 +168,17 @@ def users_early_stopping(folder):
     return results_of(estimator(callbacks=[stopping], max_iter=60).fit(CANCER), CANCER, folder)
 
 
-SAME = [gradient, joint, em, aggressive, score_function, frame, memmap, going_on, users_early_stopping]
+def conditions(folder):
+    """A category with missing cells, a number, and an exposure of counts are given."""
+    rng = np.random.default_rng(0)
+    X = mixed().assign(day=np.arange(300) % 7, hours=rng.uniform(1.0, 9.0, 300))
+    X = X.assign(calls=rng.poisson(X["hours"] * (1.0 + X["fed"])))
+    X.loc[::8, "kind"] = None
+    given = {"conditions": ["kind", "day", "hours"], "likelihood": [(Poisson(exposure="hours"), ["calls"])]}
+    return results_of(estimator(n_components=2, early_stopping=False, **given).fit(X), X, folder)
+
+
+SAME = [gradient, joint, em, aggressive, score_function, frame, memmap, going_on, users_early_stopping, conditions]
 
 
 # Cases that only several processes have.
