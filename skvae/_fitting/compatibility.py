@@ -301,7 +301,7 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
 
 def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Objective, pair: str) -> None:
     """Refuse classes, shares and whole codes where the other side, or the objective, knows none."""
-    if _are_discrete(q) != _are_discrete(p) and not isinstance(prior, VampPrior):
+    if _are_discrete(q) != _are_discrete(p) and (isinstance(q, SideBySide) or not isinstance(prior, VampPrior)):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
     if objective.estimates_kl and (any(_are_discrete(q)) or q.support in MANIFOLDS):
         raise ValueError(

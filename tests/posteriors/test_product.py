@@ -165,6 +165,8 @@ def test_what_cannot_be():
         VAETransformer(1, posterior=product()).fit(X)
     with pytest.raises(ValueError, match="one is discrete"):
         VAETransformer(2, posterior=product(), prior="normal").fit(X)
+    with pytest.raises(ValueError, match="one is discrete"):
+        VAETransformer(2, posterior=product(), prior="vamp", objective=IWAE(2, gradient="score_function")).fit(X)
     with pytest.raises(ValueError, match="are not 10 classes and others"):
         VAETransformer(2, posterior=product(), prior=ProductPrior()).fit(X)
     with pytest.raises(ValueError, match="a relaxed code does not have"):
