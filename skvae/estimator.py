@@ -191,8 +191,9 @@ class VAETransformer(
         Share of the rows, by weight, that is held out, chosen by a hash of their standardised content. Copies of a row
         stay together, except for a row that alone makes up more than a fiftieth of the held-out side and comes more
         than three times as often as the median row: this share of its copies is held out, and the rest is trained on.
-    n_iter_no_change : int, default=20
-        Epochs without improvement before training stops. Only used with early stopping, as `tol`.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without improvement before training stops; "auto" is 20, or as many as make 300 steps on small tables,
+        where few held-out rows move by chance. Only used with early stopping, as `tol`.
     tol : float, default=0.0
         The improvement, in nats per row, that counts.
     n_score_samples : int, default=32
@@ -356,7 +357,7 @@ class VAETransformer(
         max_iter: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 20,
+        n_iter_no_change: int | str = "auto",
         tol: float = 0.0,
         n_score_samples: int = 32,
         warm_start: bool = False,

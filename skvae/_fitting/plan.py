@@ -45,6 +45,7 @@ CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
+PATIENCE_EPOCHS, PATIENCE_STEPS = 20, 300  # at least, `n_iter_no_change="auto"`
 ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -74,7 +75,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
     "early_stopping": [StrOptions({"auto"}), "boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [COUNT],
+    "n_iter_no_change": [StrOptions({"auto"}), COUNT],
     "tol": [NON_NEGATIVE],
     "n_score_samples": [COUNT],
     "warm_start": ["boolean"],
@@ -303,6 +304,13 @@ class Plan:
         if early_stopping == "auto" and self.parts.objective.monitor is None:
             return False, n_epochs
         return True, n_epochs
+
+    def patience(self, n_rows: int) -> int:
+        """Resolve "auto": 20 epochs without improvement, or as many as make 300 steps on small tables."""
+        if self.given.n_iter_no_change != "auto":
+            return self.given.n_iter_no_change
+        n_steps = np.ceil(n_rows / self.batch_size(n_rows))
+        return int(max(PATIENCE_EPOCHS, np.ceil(PATIENCE_STEPS / n_steps)))
 
     def learning_rate(self, n_rows: int, may_stop: bool, init: str) -> float:
         """Resolve "auto": 4e-3 for bounds with a closed-form initialisation and held-out rows to stop the training.

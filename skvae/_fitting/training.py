@@ -72,7 +72,7 @@ def training_options(
         linear_factor=_linear_factor(start),
         weight_decay=given.weight_decay,
         batch_size=plan.batch_size(n_rows),
-        patience=given.n_iter_no_change if given.early_stopping else None,
+        patience=plan.patience(n_rows) if given.early_stopping else None,
         tol=given.tol,
         keeps_start=start.init != "random",
         keeps_on_interrupt=given.on_interrupt == "keep",
