@@ -36,7 +36,7 @@ def built_in() -> dict[str, type]:
 
 
 def _is_component(ours: type) -> bool:
-    is_base = inspect.isabstract(ours) or ours.__module__.startswith("skvae._utils.")
+    is_base = inspect.isabstract(ours) or ours.__module__.startswith(("skvae._utils.", "skvae._fitting."))
     return not is_base and not hasattr(ours, "fit")
 
 
