@@ -234,12 +234,12 @@ def test_going_on_is_bit_for_bit_with_the_optimizer(way, parameters):
 
 @ways
 def test_going_on_without_the_optimizer(way):
-    settings = {**SMALL, "max_iter": 30, "early_stopping": False, "warm_start": True}
+    settings = {**SMALL, "max_iter": 30, "early_stopping": False, "warm_start": True, "prior": "normal"}
     half = VAETransformer(**settings).fit(IRIS)
     again = way(half).fit(IRIS)
     assert again.n_iter_ == 60
     assert again.history_[30]["train_loss"] < half.history_[-1]["train_loss"] + 0.1  # it does not start anew
-    assert again.score(IRIS) > half.score(IRIS) - 0.05
+    assert again.score(IRIS) > half.score(IRIS) - 0.01
     in_process = half.fit(IRIS)
     same = all(map(torch.equal, in_process.module_.parameters(), again.module_.parameters()))
     assert same == (way is copy.deepcopy)
