@@ -379,6 +379,13 @@ def test_levels_know_the_held_out_rows_of_any_seed(random_state):
     assert list(TrainingCurveDisplay.from_estimator(vae, X).level_lines_) == ["initialisation, PCA", "factor analysis"]
 
 
+def test_levels_have_the_number_of_components_that_the_fit_has_chosen():
+    """For the linear models "auto" would choose again: 3 for this table."""
+    vae = VAETransformer(1, max_iter=1, random_state=0).fit(X)
+    levels = TrainingCurveDisplay.from_estimator(vae, X).levels
+    assert TrainingCurveDisplay.from_estimator(vae.set_params(n_components="auto"), X).levels == levels
+
+
 def test_levels_take_weights_and_held_out_rows_and_refuse_another_table():
     weight = np.random.default_rng(0).uniform(0.5, 2, 150)
     vae = VAETransformer(2, max_iter=1, random_state=0).fit(X, sample_weight=weight, X_val=X[:30] + 0.01)

@@ -1,10 +1,11 @@
 """``n_components="auto"``: held-out rows choose the number of components before the model itself is initialised.
 
 The chooser is a plain VAE with the networks and the likelihood of the model: normal codes, N(0, I), the ELBO. Its
-linear initialisation says how many components a linear model has use for. Where there are nets, one short trial with so
-many components, sorted by information, trains the first k of them as a code of their own for every k (nested dropout:
-Rippel et al. 2014): on a curved table a few codes do what takes a linear model many. In both, the smallest number stays
-that is not surely beaten.
+linear initialisation says how many components a linear model has use for. Where there are nets, a short trial with more
+components than that trains the first k of them as a code of their own for every k (nested dropout: Rippel et al. 2014).
+On a curved table a few codes may do what takes a linear model many; or more codes may, since columns that depend on
+each other need not be correlated: of a sphere and its products a linear model has use for one, a network for three. In
+both, the smallest number stays that is not surely beaten.
 """
 
 from dataclasses import replace
@@ -26,7 +27,8 @@ from .._utils.random import exclusive
 from .._utils.threads import limited_threads
 from ..components import Parts
 from ..distributions.latent import kl
-from ..objectives.base import Model, Objective
+from ..objectives.base import Model
+from ..objectives.bounds import ELBO
 from ..posteriors import MeanField
 from ..priors import StandardNormal
 from ..schedules import Joint
@@ -43,28 +45,28 @@ __all__ = ["with_n_components"]
 _MOST = 32
 _FEWEST_ROWS = 10  # distinct ones
 _HELD_OUT = 100  # rows at least, or half of them
-_STEPS = 480  # of the trial
+_STEPS, _EPOCHS = 480, 4  # of a trial; the epochs are so many at least
+_RISE = 0.3  # of them, over which the KL rises from 0
+_ROOM = 8  # components of a trial at least, where the table can have as many
 _RATE = 4e-3
 
 
-class NestedELBO(Objective):
-    """The bound of codes that are cut off after k components, k = 1, ..., K in turn over the rows of a batch.
+class NestedELBO(ELBO):
+    """The bound of codes that are cut off after k components, k = 1, ..., K over the rows of a batch at random.
 
     A component that is cut off is 0, the mean of the prior, and costs no KL.
     """
-
-    needs_density = True
-    takes_closed_form = True
 
     def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
         """Loss, reconstruction and KL of each row, (B,)."""
         q = model.encode(x, mask)
         z = model.draw(q, u)
         B, K = z.shape[1:]
-        is_kept = torch.ones(K, K, device=z.device).tril()[torch.arange(B, device=z.device) % K]
+        cut = torch.randperm(max(B, K), device=z.device)[:B] % K  # a small batch has other numbers each time
+        is_kept = torch.ones(K, K, device=z.device).tril()[cut]
         log_px = model.training_log_likelihood(x, mask, z * is_kept).mean(0)
         divergence = (kl(q, model.prior(model.encode)) * is_kept).sum(-1)
-        return {"loss": divergence - log_px, "reconstruction": log_px, "kl": divergence}
+        return {"loss": self.beta * divergence - log_px, "reconstruction": log_px, "kl": divergence}
 
 
 def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, X_val: Any) -> Plan:
@@ -88,8 +90,8 @@ def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, 
     with limited_threads(trial.with_n_components(_MOST).work_per_step(*rows[0].shape)), torch.inference_mode(False):
         n_linear = plan.processes.broadcast(_enough_for_linear(_linear(trial), prepared, rows, valid))
         n = n_linear
-        if n_linear > 1 and plan.given.max_iter != 0 and _has_nets(trial, rows):
-            n = plan.processes.broadcast(_enough_for_nets(trial.with_n_components(n_linear), prepared, rows, valid))
+        if plan.given.max_iter != 0 and _has_nets(trial, rows):
+            n = _enough_for_nets(trial, n_linear, prepared, rows, valid)
     if plan.given.verbose and plan.processes.rank == 0:
         print(f"n_components='auto' is {n}; a linear model would have {n_linear}.")
     return plan.with_n_components(n)
@@ -140,7 +142,7 @@ def _trial(plan: Plan) -> Plan:
         "verbose": 0,
     }
     given = SimpleNamespace(**{**plan.parameters, **changes})
-    parts = Parts(MeanField(), StandardNormal(), NestedELBO())
+    parts = Parts(MeanField(), StandardNormal(), NestedELBO(n_samples=1))
     return replace(plan, given=given, parts=parts, schedule=Joint(), checkpoint=None, single_pass=False)
 
 
@@ -168,7 +170,7 @@ def _enough_for_linear(trial: Plan, prepared: Prepared, rows: RowsAndWeights, va
             known[n] = _bounds(_start(trial.with_n_components(n), prepared, rows, valid, 0), valid, n)
         return known[n]
 
-    most = max(1, min(_MOST, prepared.basis.columns.n_directions - 1))
+    most = _most(prepared)
     enough = 1
     weight = valid[1][: len(bounds(1))]
     while enough < most and surely_higher(bounds(min(2 * enough, most)), bounds(enough), weight):
@@ -188,15 +190,42 @@ def _first_not_beaten(bounds: Any, too_few: int, enough: int, weight: np.ndarray
     return enough
 
 
-def _enough_for_nets(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights) -> int:
-    """The smallest number of first components that no larger one surely beats, after a short training of them all."""
-    n_epochs = int(np.ceil(_STEPS / np.ceil(n_draws(rows[1]) / trial.batch_size(len(rows[1])))))
+def _enough_for_nets(
+    trial: Plan, n_linear: int, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights
+) -> int:
+    """The smallest number of first components of a trial that no larger one surely beats.
+
+    There is room for more than a linear model has use for, and twice as much for as long as all of it is of use.
+    """
+    n_tried = min(max(2 * n_linear, _ROOM), _most(prepared))
+    n = _enough_in_trial(trial.with_n_components(n_tried), prepared, rows, valid)
+    while n == n_tried < _most(prepared):
+        n_tried = min(2 * n_tried, _most(prepared))
+        n = _enough_in_trial(trial.with_n_components(n_tried), prepared, rows, valid)
+    return n
+
+
+def _enough_in_trial(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights) -> int:
+    """Train all the components for a short time, and give how many of the first of them are enough."""
+    X, weight = rows
+    batch_size = trial.batch_size(len(weight))
+    few = slice(_STEPS // _EPOCHS * batch_size)  # of rows in random order
+    rows = X[few], weight[few]
+    n_epochs = max(_EPOCHS, int(np.ceil(_STEPS / np.ceil(n_draws(rows[1]) / batch_size))))
+    objective = trial.parts.objective.annealed(int(_RISE * n_epochs))  # a start without information is a saddle
+    trial = replace(trial, parts=replace(trial.parts, objective=objective))
     start = _start(trial, prepared, rows, valid, n_epochs)
     trained(trial, start, rows, None, n_epochs, None, None)
     bounds = [_bounds(start, valid, n) for n in range(1, start.module.n_components + 1)]
     weight = valid[1][: len(bounds[0])]
     best = bounds[int(np.argmax([b @ weight for b in bounds]))]
-    return 1 + next(i for i, b in enumerate(bounds) if b is best or not surely_higher(best, b, weight))
+    n = 1 + next(i for i, b in enumerate(bounds) if b is best or not surely_higher(best, b, weight))
+    return trial.processes.broadcast(n)
+
+
+def _most(prepared: Prepared) -> int:
+    """The largest number that is looked at."""
+    return max(1, min(_MOST, prepared.basis.columns.n_directions - 1))
 
 
 def _bounds(start: Start, valid: RowsAndWeights, n: int) -> np.ndarray:

@@ -346,6 +346,7 @@ def _first_record(
     held out. The initialised model enters the history with the first epoch, whose steps are made too small to move it.
     """
     twin = clone(vae).set_params(
+        n_components=vae.n_components_,
         init=init,
         random_state=fitted_of(vae).seed,
         max_iter=1,

@@ -53,6 +53,15 @@ def test_nets_count_a_curved_factor_once():
     assert chosen(X, max_iter=1) <= 2
 
 
+def test_nets_count_what_no_correlation_shows():
+    """Products of the coordinates of a point on a sphere are uncorrelated with each other and with these."""
+    rng = np.random.default_rng(0)
+    x, y, z = (u := rng.normal(size=(3, 1000))) / np.linalg.norm(u, axis=0)
+    X = np.column_stack([x, y, z, x * y, y * z, x * z]) + 0.03 * rng.normal(size=(1000, 6))
+    assert chosen(X) == 1
+    assert chosen(X, max_iter=1) in (2, 3)
+
+
 def test_noise_alone_has_the_least():
     assert chosen(np.random.default_rng(0).normal(size=(300, 6))) == 1
 
@@ -92,14 +101,30 @@ def test_whatever_is_trained_the_choice_is_the_same(other):
 
 
 def test_the_trial_raises_the_bounds_that_choose():
-    """Row i of a batch is cut off after i mod K + 1 components; an exact linear decoder has no other terms."""
+    """Each of K rows is cut off after another number of components; an exact linear decoder has no other terms."""
     module = VAETransformer(3, max_iter=0, likelihood="gaussian").fit(made(3, 100, 0)).module_.double()
     x = torch.from_numpy(made(3, 3, 1))
     u = torch.randn(16, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    loss = NestedELBO()(module, x, None, u)["loss"]
-    for i in range(3):
-        torch.testing.assert_close(-loss[i], truncated_elbo(module, x, None, u, i + 1)[i])
+    expected = torch.stack([truncated_elbo(module, x, None, u, k) for k in (1, 2, 3)])
+    assert sorted(cuts(NestedELBO()(module, x, None, u), expected)) == [0, 1, 2]
     torch.testing.assert_close(truncated_elbo(module, x, None, u, 3), elbo(module, x, None, u))
+
+
+def cuts(parts, expected):
+    """Which of the bounds (K, B) of all cuts a row has, (B,)."""
+    gap = (expected + parts["loss"]).abs()
+    assert gap.amin(0).max() < 1e-6
+    return gap.argmin(0).tolist()
+
+
+def test_a_batch_of_one_row_trains_all_components():
+    """Each of 40 steps misses the last of three with probability 2/3: all of them with 1e-7."""
+    module = VAETransformer(3, max_iter=0, likelihood="gaussian").fit(made(3, 100, 0)).module_.double()
+    x, u = torch.from_numpy(made(3, 2, 1)[:1]), torch.zeros(1, 1, 3, dtype=torch.float64)
+    expected = torch.stack([truncated_elbo(module, x, None, u, k) for k in (1, 2, 3)])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert {cuts(NestedELBO()(module, x, None, u), expected)[0] for _ in range(40)} == {0, 1, 2}
 
 
 def test_a_component_that_is_cut_off_costs_no_kl_and_tells_nothing():
