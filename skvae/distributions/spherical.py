@@ -22,9 +22,12 @@ from torch.types import _size
 __all__ = ["MANIFOLDS", "UniformOnSphere", "VonMisesFisher", "log_area", "log_h_and_mean", "sphere"]
 
 _LARGE_ORDER = 32  # from which four terms of the expansion in 1 / order give ten digits
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _FURTHEST = 6.5  # standard deviations of the noise behind an angle
-_MOST_STEPS = 40
+_BEFORE, _BEYOND = 8, 12  # widths of the peak of an angle's density on either side of its mode, that hold such noise
+_JUMPS = (16, 8, 4, 2, 1)  # of the search among the parts of that range
+_N_PARTS = 1 + sum(_JUMPS)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)  # in each part
+_MOST_STEPS = 20  # of Newton's method, of which 7 are the most seen
 
 
 class _Sphere(constraints.Constraint):
@@ -125,11 +128,14 @@ class VonMisesFisher(td.Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """A / kappa across mu, and 1 - A^2 - (K - 1) A / kappa along it."""
-        K = self.loc.shape[-1]
-        across = self.mean_cosine / self.concentration
-        along = 1 - self.mean_cosine.square() - (K - 1) * across
-        return across.unsqueeze(-1) + (along - across).unsqueeze(-1) * self.loc.square()
+        """A / kappa across mu, and 1 - A^2 - (K - 1) A / kappa along it, whose terms cancel in float32."""
+        K, kappa = self.loc.shape[-1], self.concentration.cpu().double()
+        mean = log_h_and_mean(K, kappa)[1]
+        across = mean / kappa
+        along = 1 - mean.square() - (K - 1) * across
+        across, along = (number.to(self.loc).unsqueeze(-1) for number in (across, along))
+        share = self.loc.square()
+        return ((1 - share) * across + share * along).clamp(min=0)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """kappa (mu'z - 1) less the logarithms of h e^-kappa and of the area."""
@@ -161,9 +167,8 @@ class _Angle(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, concentration: Tensor, u: Tensor, K: int) -> Tensor:
         """Shapes (...), which broadcast: (S, B) for the angles."""
-        kappa = concentration.detach().double()
-        log_h, mean = (number.cpu().numpy() for number in log_h_and_mean(K, kappa))
-        t, slope = _angles(kappa.cpu().numpy(), u.detach().cpu().double().numpy(), K, log_h, mean)
+        kappa, noise = (number.detach().cpu().double().numpy() for number in (concentration, u))
+        t, slope = _angles(kappa, noise, K)
         ctx.save_for_backward(torch.from_numpy(slope).to(u))
         ctx.shape = concentration.shape
         return torch.from_numpy(t).to(u)
@@ -175,43 +180,59 @@ class _Angle(torch.autograd.Function):
         return (gradient * slope).sum_to_size(ctx.shape), None, None
 
 
-def _angles(
-    kappa: np.ndarray, u: np.ndarray, K: int, log_h: np.ndarray, mean: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Angles with F(t) = Phi(u), by Newton's method between bounds, and their derivatives by kappa."""
-    probability = special.ndtr(np.clip(u, -_FURTHEST, _FURTHEST))
-    log_total = special.betaln(0.5, (K - 1) / 2) + log_h  # of e^(kappa (cos t - 1)) sin^(K - 2) t over (0, pi)
-    probability, kappa, log_total, mean = np.broadcast_arrays(probability, kappa, log_total, mean)
+def _angles(kappa: np.ndarray, u: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""Angles with F(t) = Phi(u), and their derivatives by kappa.
 
-    def density(t: np.ndarray, kappa: np.ndarray, log_total: np.ndarray) -> np.ndarray:
-        return np.exp(-2 * kappa * np.sin(t / 2) ** 2 - log_total) * np.sin(t) ** (K - 2)
+    The density peaks where :math:`\kappa \sin^2 t = (K - 2) \cos t`. For each kappa its integrals over parts of a range
+    about the peak are summed from both ends, so that no tail is the difference of two numbers near 1. The sums say in
+    which part an angle is, and Newton's method finds the place in it, on logarithms of the integral and of the distance
+    from the edge: at t = 0 and pi one is nearly a power of the other.
+    """
+    row = np.broadcast_to(np.arange(kappa.size).reshape(kappa.shape), np.broadcast_shapes(kappa.shape, u.shape))
+    kappa, side = kappa.ravel(), np.broadcast_to(u > 0, row.shape).astype(int)
+    square = 2 / (K - 2 + np.hypot(K - 2, 2 * kappa))  # of the peak's width: -1 / (ln f)'', or up to twice as much
+    mode = np.arcsin(np.sqrt(np.minimum((K - 2) * square, 1)))
+    low = np.maximum(mode - _BEFORE * np.sqrt(square), 0)
+    width = (np.minimum(mode + _BEYOND * np.sqrt(square), np.pi) - low) / _N_PARTS
+    edges = low[:, None] + width[:, None] * np.arange(_N_PARTS + 1)
+    log_peak = _log_density(mode, kappa, K)
 
-    def below(t: np.ndarray, moment: bool = False) -> np.ndarray:
-        """F(t), or its derivative by kappa: Gauss-Legendre on (0, t)."""
-        nodes = t[..., None] / 2 * (1 + _NODES)
-        f = density(nodes, kappa[..., None], log_total[..., None])
-        if moment:
-            f = f * (np.cos(nodes) - mean[..., None])
-        return t / 2 * (f @ _WEIGHTS)
+    parts = _integrals(edges[:, :-1], width[:, None], kappa[:, None], log_peak[:, None], K)
+    sums = np.stack([parts, parts[..., ::-1]], axis=1).cumsum(-1)
+    mass, moment = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)  # of each side, row and edge
+    mean = moment[0, :, -1] / mass[0, :, -1]
+    target = special.ndtr(-np.minimum(np.abs(u), _FURTHEST)) * mass[0, row, -1]
+    part = np.zeros_like(row)
+    for jump in _JUMPS:
+        part += jump * (mass[side, row, part + jump] <= target)
 
-    # 1 - cos t is at least 2 (t / pi)^2, so that the bound is further out than the furthest noise.
-    high = np.minimum(np.pi, np.pi / 2 * (np.sqrt(K - 1) + _FURTHEST + 1) / np.sqrt(kappa))
-    # kappa (1 - cos t) is nearly a gamma variable where kappa is large.
-    share = special.gammaincinv((K - 1) / 2, probability) / (2 * kappa)
-    low, t = np.zeros_like(high), np.where(share < 0.5, 2 * np.arcsin(np.sqrt(np.minimum(share, 0.5))), high / 2)
-    tail = np.minimum(probability, 1 - probability)
+    edge, outside = np.stack([edges, edges[:, ::-1]])[side, row, part], mass[side, row, part]
+    inside = mass[side, row, part + 1] - outside
+    place = share = np.clip((target - outside) / inside, 1e-15, 1)
+    direction, width, kappa, log_peak = 1 - 2 * side, width[row], kappa[row], log_peak[row]
     for _ in range(_MOST_STEPS):
-        F, f = below(t), np.maximum(density(t, kappa, log_total), np.finfo(float).tiny)
-        low, high = np.where(probability > F, t, low), np.where(probability > F, high, t)
-        own = np.maximum(np.where(probability < 0.5, F, 1 - F), np.finfo(float).tiny)
-        excess = np.log(own / tail) * own / f  # of the logarithm of the smaller tail, which is close to straight
-        step = np.where(probability < 0.5, t * np.exp(np.clip(-excess / t, -2, 2)), t + excess)
-        step = np.where((low <= step) & (step <= high), step, (low + high) / 2)
-        done = np.abs(step - t).max(initial=0.0) < 1e-11
-        t = step
-        if done:
+        step = direction * width * place
+        integral, integral_of_moment = _integrals(edge, step, kappa, log_peak, K)
+        f = np.exp(_log_density(edge + step, kappa, K) - log_peak)
+        change = np.log(share * inside / integral) * integral / (f * width * place)
+        if np.abs(change).max(initial=0.0) < 1e-10:
             break
-    return t, -below(t, moment=True) / np.maximum(density(t, kappa, log_total), np.finfo(float).tiny)
+        place = np.minimum(place * np.exp(change), 1)
+    moment_below = moment[side, row, part] + integral_of_moment - mean[row] * (outside + integral)
+    return edge + step, direction * moment_below / f
+
+
+def _log_density(t: np.ndarray, kappa: np.ndarray, K: int) -> np.ndarray:
+    """kappa (cos t - 1) + (K - 2) ln sin t: the density of an angle, up to a constant."""
+    return special.xlogy(K - 2, np.sin(t)) - 2 * kappa * np.sin(t / 2) ** 2
+
+
+def _integrals(start: np.ndarray, step: np.ndarray, kappa: np.ndarray, log_peak: np.ndarray, K: int) -> np.ndarray:
+    """Integrals of the density, 1 at its peak, and of its product with 1 - cos t, between start and start + step."""
+    start, step, kappa, log_peak = (number[..., None] for number in (start, step, kappa, log_peak))
+    t = start + step / 2 * (1 + _NODES)
+    f = np.exp(_log_density(t, kappa, K) - log_peak) * np.abs(step) / 2
+    return np.stack([f @ _WEIGHTS, (f * 2 * np.sin(t / 2) ** 2) @ _WEIGHTS])
 
 
 class UniformOnSphere(td.Distribution):
