@@ -45,15 +45,19 @@ def trained():
 # ---------------------------------------------------------------- the closed form
 
 
-def test_one_column_is_the_poisson_regression_with_an_offset():
-    """No direction is left for a code, and the rate is the sum of counts over the sum of days."""
+@pytest.mark.parametrize("longest", [np.inf, 10.0])
+def test_one_column_is_the_poisson_regression_with_an_offset(longest):
+    """No direction is left for a code, and the rate is the sum of counts over the sum of days of the same rows."""
     frame = made()[0][["a", "days"]]
+    frame["a"] = frame["a"].where(frame["days"] <= longest)
     vae = VAETransformer(1, conditions=["days"], likelihood=Poisson(exposure="days"), max_iter=0).fit(frame)
-    rate = frame["a"].sum() / frame["days"].sum()
-    expected = stats.poisson.logpmf(frame["a"], rate * frame["days"])
-    np.testing.assert_allclose(vae.score_samples(frame), expected, rtol=1e-5)
-    np.testing.assert_allclose(vae.score_columns(frame)[:, 0], expected, rtol=1e-5)
-    assert np.isnan(vae.score_columns(frame)[:, 1]).all()
+    seen = frame.dropna()
+    rate = seen["a"].sum() / seen["days"].sum()
+    np.testing.assert_allclose(vae.inverse_transform([[0.0]], given={"days": 1.0})["a"], rate, rtol=1e-5)
+    expected = stats.poisson.logpmf(seen["a"], rate * seen["days"])
+    np.testing.assert_allclose(vae.score_samples(seen), expected, rtol=1e-5)
+    np.testing.assert_allclose(vae.score_columns(seen)[:, 0], expected, rtol=1e-5)
+    assert np.isnan(vae.score_columns(seen)[:, 1]).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -103,7 +103,7 @@ def start(
     mean, variance = moments(widened, weight)
     mean = smoothed(columns, mean, max(weight.sum(), len(weight)))
     if columns.exposures:
-        mean = at_one(columns, mean)
+        mean = at_one(columns, widened, weight, mean)
         _, variance = moments(widened.mapped(lambda rows: deviations(columns, rows, mean)), weight)
     unit = _divisors(columns, mean, variance)
     centred = widened.mapped(lambda rows: deviations(columns, rows, mean) / unit)

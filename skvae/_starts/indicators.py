@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._tables.columns import Columns
+from .._tables.moments import moments
 from .._tables.selection import RowSelection, column
 from ..families.base import Family
 from .linear_gaussian import LinearGaussian
@@ -37,11 +38,19 @@ def indicators(columns: Columns, X: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def at_one(columns: Columns, mean: np.ndarray) -> np.ndarray:
-    """Means of indicators (D',), those of counts with an exposure as they are at an exposure of 1."""
+def at_one(columns: Columns, X: RowSelection, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Means of indicators X (n, D'), those of counts with an exposure as they are at an exposure of 1.
+
+    That is the sum of counts over the sum of the exposures of the same rows: a count may be missing by its exposure.
+    """
     own, exposure = _exposed(columns)
+
+    def of_observed(rows: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(rows[:, own]), np.nan, rows[:, exposure])
+
+    e, _ = moments(X.mapped(of_observed, len(own)), weight)
     mean = mean.copy()
-    mean[own] /= mean[exposure]
+    mean[own] /= np.where(e > 0, e, 1.0)  # 0 where no count is observed
     return mean
 
 
