@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from torch import distributions as td
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from .._utils.checks import COUNT, SIZES
@@ -265,8 +267,9 @@ class FlowPrior(Prior):
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
-    f is the identity at the start. Codes of plain autoencoders (`AE`, `RAE`) have it fitted to them after the training,
-    by gradient steps as long as every fifth code gains. Needs zuko: ``pip install zuko``.
+    f is the identity at the start. Codes of plain autoencoders (`AE`, `RAE`) have it fitted to them after the training:
+    f standardises them, and gradient steps bend what is left as long as every fifth code gains. Needs zuko:
+    ``pip install zuko``.
 
     Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
 
@@ -310,8 +313,10 @@ class FlowPrior(Prior):
         return _FlowModule(n_components, self.n_transforms, self.hidden_layer_sizes)
 
     def fit_codes(self, module: Any, z: np.ndarray, weight: np.ndarray, seed: int) -> None:
-        """Maximise the mean of ln p(z)."""
-        dtype = next(module.parameters()).dtype
+        """Standardise the codes, and maximise the mean of ln p(z)."""
+        scaler, dtype = StandardScaler().fit(z, sample_weight=weight), next(module.parameters()).dtype
+        module.loc.copy_(torch.from_numpy(scaler.mean_))
+        module.scale.copy_(torch.from_numpy(scaler.scale_))
         _climb(
             module, torch.as_tensor(z, dtype=dtype), torch.as_tensor(weight, dtype=dtype), torch_generator("cpu", seed)
         )
@@ -328,12 +333,12 @@ def _climb(module: nn.Module, z: Tensor, weight: Tensor, generator: torch.Genera
     train, valid = rows[~is_held_out], rows[is_held_out] if is_held_out.any() else rows
     optimizer = torch.optim.Adam(module.parameters(), lr=CLIMBING_RATE)
     best, state, best_epoch = math.inf, copy.deepcopy(module.state_dict()), 0
-    for epoch in range(MOST_CLIMBS):
+    for epoch in range(MOST_CLIMBS + 1):
         with torch.no_grad():
             value = float(loss(valid))
         if value < best:
             best, state, best_epoch = value, copy.deepcopy(module.state_dict()), epoch
-        if epoch - best_epoch >= CLIMBING_PATIENCE:
+        if epoch == MOST_CLIMBS or epoch - best_epoch >= CLIMBING_PATIENCE:
             break
         for part in train[torch.randperm(len(train), generator=generator)].split(CLIMBING_BATCH):
             optimizer.zero_grad()
@@ -343,15 +348,21 @@ def _climb(module: nn.Module, z: Tensor, weight: Tensor, generator: torch.Genera
 
 
 class _FlowModule(nn.Module):
-    """Coupling layers -> the distribution of codes that they make of a normal one."""
+    """Coupling layers of standardised codes -> the distribution of codes that they make of a normal one."""
 
     frozen: Tensor
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, n_components: int, n_transforms: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
         self.flow = coupling_layers(n_components, 0, n_transforms, hidden_layer_sizes)
         self.register_buffer("frozen", whitened_pairs(64, n_components, torch.default_generator).float())
+        self.register_buffer("loc", torch.zeros(n_components))
+        self.register_buffer("scale", torch.ones(n_components))
 
     def forward(self, encode: Encode | None = None) -> Distribution:
         """The distribution of a code, of event shape (K,)."""
-        return Flow(self.flow(None), torch.Size(), self.frozen.shape[-1:], self.frozen)
+        standardise = td.AffineTransform(self.loc, self.scale, event_dim=1).inv
+        transform = td.ComposeTransform([standardise, self.flow(None)])
+        return Flow(transform, torch.Size(), self.frozen.shape[-1:], self.frozen)

@@ -9,8 +9,9 @@ import torch
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris
 
-from skvae import ELBO, NormalMixture, StandardNormal, VAETransformer, metrics
+from skvae import ELBO, FlowPrior, NormalMixture, StandardNormal, VAETransformer, metrics
 from skvae._fitting.prior import Codes, choose_normals, standard_normal
+from skvae._utils.random import exclusive
 
 IRIS = load_iris().data
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0}
@@ -199,7 +200,7 @@ def ring(n=1000, seed=0):
     return X[n // 2 :], X[: n // 2]
 
 
-def test_a_flow_is_fitted_to_the_codes_of_a_plain_autoencoder():
+def test_a_flow_is_fitted_to_the_codes_of_a_plain_autoencoder(tmp_path):
     """New codes on a ring: above any normal by 0.2 nats, four standard errors; the model is that without."""
     X, new = ring()
     options = {**SMALL, "objective": "ae", "max_iter": 3}
@@ -214,6 +215,29 @@ def test_a_flow_is_fitted_to_the_codes_of_a_plain_autoencoder():
     assert log_pz > normal + 0.2
     again = VAETransformer(2, prior="flow", **options).fit(X)
     np.testing.assert_array_equal(again.sample(5, random_state=0), vae.sample(5, random_state=0))
+    vae.save(tmp_path / "model")
+    stored = VAETransformer.load(tmp_path / "model")
+    np.testing.assert_array_equal(stored.sample(5, random_state=0), vae.sample(5, random_state=0))
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_a_flow_of_codes_knows_their_location_and_scale(K):
+    """New codes of N(100, 50^2), and of N(100, 0.1^2) beside them: a flow is as good as the normal that is fitted."""
+    rng, scale = np.random.default_rng(0), np.array([50.0, 0.1])[:K]
+    z, new = (100 + scale * rng.normal(size=(n, K)) for n in (600, 4000))
+    z[:200] -= 3 * scale
+    weight = np.r_[np.zeros(200), np.ones(400)]
+    prior = FlowPrior()
+    with exclusive(0):
+        module = prior.build(K).float()
+    prior.fit_codes(module, z, weight, seed=0)
+    normal = multivariate_normal(z[200:].mean(0), np.cov(z[200:].T)).logpdf(new).mean()
+    with torch.no_grad():
+        p = module()
+        assert abs(p.log_prob(torch.tensor(new).float()).mean().item() - normal) < 0.1
+        drawn = p.sample((4000,)).numpy()
+    np.testing.assert_allclose((drawn.mean(0) - 100) / scale, 0, atol=0.2)
+    np.testing.assert_allclose(drawn.std(0) / scale, 1, atol=0.2)
 
 
 def test_a_mixture_of_codes_of_a_plain_autoencoder_has_groups():
