@@ -177,6 +177,10 @@ class OneHots(Distribution):
         """pi (1 - pi)."""
         return self.mean * (1 - self.mean)
 
+    def entropy(self) -> Tensor:
+        """-sum pi ln pi, of all variables together."""
+        return -(self.log_probabilities.exp() * self.log_probabilities).sum((-2, -1))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """sum z ln pi; linear in z, so that it also takes relaxed codes."""
         return (value * self.log_probabilities.flatten(-2)).sum(-1)
@@ -222,6 +226,11 @@ class SideBySide(Distribution):
         """The variances of the parts, (B, K)."""
         return torch.cat([part.variance for part in self.parts], -1)
 
+    def entropy(self) -> Tensor:
+        """The sum over parts, (B,)."""
+        entropies = [(part, part.entropy()) for part in self.parts]
+        return torch.stack([h if part.event_shape else h.sum(-1) for part, h in entropies]).sum(0)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """The sum over parts, (S, B)."""
         parts = zip(self.parts, value.split(self.sizes, -1), strict=True)
@@ -265,6 +274,11 @@ class Reordered(Distribution):
     def variance(self) -> Tensor:
         """Var[z given x]."""
         return self.q.variance[..., self.order]
+
+    def entropy(self) -> Tensor:
+        """That of the component behind each; of a joint code the same in every order."""
+        entropy = self.q.entropy()
+        return entropy if self.event_shape else entropy[..., self.order]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """That of the component behind each."""

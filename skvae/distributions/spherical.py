@@ -142,6 +142,10 @@ class VonMisesFisher(td.Distribution):
         cosine = (self.loc * value).sum(-1)
         return self.concentration * (cosine - 1) - self.log_h - log_area(self.loc.shape[-1])
 
+    def entropy(self) -> Tensor:
+        """The mean of -log_prob, whose cosine has the mean A."""
+        return self.concentration * (1 - self.mean_cosine) + self.log_h + log_area(self.loc.shape[-1])
+
     def push(self, u: Tensor) -> Tensor:
         """Draws from standard normal noise (..., K + 1): z = cos(t) mu + sin(t) v.
 

@@ -43,6 +43,8 @@ def test_density_and_kl_against_scipy_and_an_integral(K):
     for i, number in enumerate(kappa):
         expected = stats.vonmises_fisher(np.eye(K)[0], number).logpdf(z)
         np.testing.assert_allclose(q.log_prob(torch.as_tensor(z)[:, None])[:, i], expected, atol=1e-8)
+        expected = stats.vonmises_fisher(np.eye(K)[0], number).entropy()
+        np.testing.assert_allclose(q.entropy()[i], expected, atol=1e-8)
 
         def integrand(t, log_q=lambda t, i=i: q.log_prob(torch.eye(K).double()[0] * np.cos(t))[i].item()):
             return np.exp(log_q(t) + log_area(K - 1)) * np.sin(t) ** (K - 2) * (log_q(t) + log_area(K))
