@@ -18,6 +18,7 @@ from ..families.given import Given
 from ..model import LatentVariableModel
 from ..networks.architectures import MLP, ConvNet
 from ..networks.base import Network
+from ..objectives.autoencoders import RAE
 from ..objectives.base import Objective
 from ..objectives.bounds import ELBO
 from ..posteriors.base import Posterior
@@ -26,6 +27,7 @@ from ..posteriors.normal import FullCovariance, MeanField
 from ..priors.base import Prior
 from ..priors.fixed import Standard, StandardNormal, UniformPrior
 from ..priors.learned import NormalMixture, VampPrior
+from ..priors.product import ProductPrior
 from ..schedules import Schedule
 
 __all__ = ["check_model", "check_parts", "check_row_wise", "check_row_wise_model", "refuse_idle"]
@@ -263,8 +265,10 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
     Raises
     ------
     ValueError
-        The KL would be infinite, or has no closed form.
+        The KL would be infinite, or has no closed form; the decoder has no slope of its own at a code.
     """
+    if isinstance(objective, RAE) and objective.gradient_penalty:
+        _check_slopes(model, objective)
     if posterior is None or not (posterior.has_density or objective.estimates_kl):
         return
     q, z = _probe(model, 0.0)
@@ -279,8 +283,9 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
             f"{pair} do not go together: codes leave the support of the prior, where the KL is infinite. Leave "
             "prior='auto', or take a posterior that lives inside it, or posterior='point' with 'wae_mmd' or 'aae'."
         )
-    needs_variance = objective.estimates_kl or not isinstance(prior, (Standard, UniformPrior))
-    if needs_variance and not q.event_shape and not bool(q.variance.isfinite().all()):
+    of_codes = prior.codes if isinstance(prior, ProductPrior) else prior
+    needs_variance = objective.estimates_kl or not isinstance(of_codes, (Standard, UniformPrior))
+    if needs_variance and any(not part.event_shape and not part.variance.isfinite().all() for part in _parts(q)):
         raise ValueError(
             f"{pair} do not go together: codes without a variance have an infinite KL to normal tails, and no moments "
             "to report. Leave prior='auto', and not objective='avb'."
@@ -299,13 +304,35 @@ def check_model(model: LatentVariableModel, posterior: Posterior | None, prior: 
         )
 
 
+def _check_slopes(model: LatentVariableModel, objective: RAE) -> None:
+    """Refuse layers of the decoder under which the slopes at one code depend on the other rows of a batch."""
+    for name, layer in model.decoder.named_modules(prefix="decoder"):
+        if isinstance(layer, _BatchNorm):
+            raise ValueError(
+                f"The network has {layer!r} at {name!r}: what it decodes a code to depends on the batch, so there are "
+                f"no slopes at a code, which objective={objective!r} penalises. Use LayerNorm, or "
+                "RAE(gradient_penalty=0.0)."
+            )
+
+
 def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Objective, pair: str) -> None:
     """Refuse classes, shares and whole codes where the other side, or the objective, knows none."""
     if _are_discrete(q) != _are_discrete(p) and (isinstance(q, SideBySide) or not isinstance(prior, VampPrior)):
         raise ValueError(f"{pair} do not go together: one is discrete, the other not. Leave prior='auto'.")
-    if objective.estimates_kl and (any(_are_discrete(q)) or q.support in MANIFOLDS):
+    if isinstance(q, SideBySide) and isinstance(p, SideBySide) and q.sizes != p.sizes:
+        raise ValueError(
+            f"{pair} do not go together: the posterior has {q.sizes[0]} classes, the prior {p.sizes[0]}. Give the "
+            "prior the 'n_classes' of the posterior, or leave prior='auto'."
+        )
+    is_bound = any(_are_discrete(q)) or q.support in MANIFOLDS
+    if objective.estimates_kl and is_bound:
         raise ValueError(
             f"objective={objective!r} contrasts codes with normal ones; {pair} gives classes, shares or directions."
+        )
+    if objective.exchanges_components and is_bound:
+        raise ValueError(
+            f"objective={objective!r} puts together components from different rows, which are no code where {pair} "
+            "gives classes, shares or directions. Leave it 'auto', or use 'diag' or 'full'."
         )
     if objective.needs_factors and q.event_shape:
         raise ValueError(
@@ -313,13 +340,19 @@ def _check_kinds(q: Distribution, p: Distribution, prior: Prior, objective: Obje
             "give. Leave it 'auto', or use another posterior whose components are independent, e.g. 'laplace'."
         )
     for manifold, name in MANIFOLDS.items():
-        if (q.support is manifold) != (p.support is manifold):
+        pairs = zip(_parts(q), _parts(p), strict=True)
+        if any((own.support is manifold) != (other.support is manifold) for own, other in pairs):
             raise ValueError(f"{pair} do not go together: one lives on {name}, the other not. Leave prior='auto'.")
 
 
 def _are_discrete(p: Distribution) -> list[bool]:
     """Whether codes are one-hot, of each kind that there is."""
-    return [isinstance(part, OneHots) for part in (p.parts if isinstance(p, SideBySide) else [p])]
+    return [isinstance(part, OneHots) for part in _parts(p)]
+
+
+def _parts(p: Distribution) -> list[Distribution]:
+    """The distribution of each kind of code."""
+    return p.parts if isinstance(p, SideBySide) else [p]
 
 
 def _probe(model: LatentVariableModel, raw: float) -> tuple[Distribution, Tensor]:

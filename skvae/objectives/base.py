@@ -14,6 +14,7 @@ n_samples, n_draws       -                  int                        who draws
 posterior                -                  str or None                where posterior="auto"     "diag"
 needs_density            -                  bool                       compatibility of parts     False
 needs_factors            -                  bool                       compatibility of parts     False
+exchanges_components     -                  bool                       compatibility of parts     False
 needs_pathwise           -                  bool                       compatibility of parts     True
 estimates_kl             -                  bool                       compatibility of parts     False
 takes_closed_form        -                  bool                       compatibility of parts     False
@@ -95,6 +96,8 @@ class Objective(Component, ABC):
         Whether log q(z given x) is needed.
     needs_factors : bool
         Whether q must factorise over the components, so that each has an aggregate of its own.
+    exchanges_components : bool
+        Whether components from different rows are put together, which must be a code, too.
     needs_pathwise : bool
         Whether draws of q that are differentiable in its numbers are needed.
     estimates_kl : bool
@@ -153,6 +156,7 @@ class Objective(Component, ABC):
     posterior: str | None = "diag"
     needs_density = False
     needs_factors = False
+    exchanges_components = False
     needs_pathwise = True
     estimates_kl = False
     takes_closed_form = False

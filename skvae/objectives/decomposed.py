@@ -150,7 +150,7 @@ class FactorVAE(Adversarial):
     """
 
     needs_density = True
-    needs_factors = True
+    exchanges_components = True
     takes_closed_form = True
     is_row_wise = False
     _parameter_constraints = {**Adversarial._parameter_constraints, "weight": [NON_NEGATIVE]}

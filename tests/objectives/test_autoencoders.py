@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
+from torch import nn
 
 from skvae import AE, RAE, Gaussian, VAETransformer
 from skvae.objectives.autoencoders import squared_slopes
@@ -33,6 +34,19 @@ def test_the_loss_by_hand():
     both = RAE(0.5, 2.0)(vae.module_, x, None, u)
     torch.testing.assert_close(both["loss"], small["loss"] + 2 * both["slopes"])
     assert "slopes" not in small
+
+
+def test_a_decoder_that_looks_at_the_batch_has_no_slopes():
+    def with_batch_norm(n_in, n_out):
+        return nn.Sequential(nn.Linear(n_in, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_out))
+
+    with pytest.raises(ValueError, match=r"BatchNorm1d.* at 'decoder\..*Use LayerNorm, or RAE.gradient_penalty=0.0"):
+        VAETransformer(2, objective="rae", decoder=with_batch_norm, max_iter=1).fit(IRIS)
+    for parameters in (
+        {"objective": RAE(gradient_penalty=0.0), "decoder": with_batch_norm},
+        {"objective": "rae", "encoder": with_batch_norm},
+    ):
+        assert np.isfinite(VAETransformer(2, max_iter=1, **parameters).fit_transform(IRIS)).all()
 
 
 def test_small_codes_and_flat_decoders():

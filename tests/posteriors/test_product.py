@@ -12,6 +12,8 @@ from skvae import (
     IWAE,
     CategoricalPosterior,
     CategoricalPrior,
+    Cauchy,
+    DirichletPrior,
     FullCovariance,
     Gaussian,
     MeanField,
@@ -19,6 +21,8 @@ from skvae import (
     Product,
     ProductPrior,
     StandardNormal,
+    UniformPrior,
+    UniformSphere,
     VAETransformer,
     VampPrior,
 )
@@ -64,6 +68,8 @@ def test_density_and_kl_are_those_of_both_parts(codes):
     divergence = kl(q, p)
     torch.testing.assert_close(divergence.reshape(5, -1).sum(1), total)
     torch.testing.assert_close(q.mean, torch.cat([of_class.mean, of_codes.mean], -1))
+    entropy = torch.distributions.Categorical(of_class.mean).entropy() + of_codes.entropy().reshape(5, -1).sum(1)
+    torch.testing.assert_close(q.entropy(), entropy)
     u = torch.randn(40_000, 1, head.n_noise).double()
     error = (q.log_prob(head.push(q, u)) - p.log_prob(head.push(q, u))).mean(0) - total
     assert error.abs().max() < 0.1  # five standard errors
@@ -141,6 +147,9 @@ def test_a_class_stands_first_however_little_it_says():
     np.testing.assert_allclose(q.mean, vae.transform(X[:5]), rtol=1e-6)
     z = q.sample((3,))
     assert q.log_prob(z).shape == (3, 5)
+    of_class = stats.entropy(q.mean[:, :2].numpy(), axis=1)
+    of_codes = 0.5 * np.log(2 * np.pi * np.e * q.variance[:, 2:].numpy()).sum(1)
+    np.testing.assert_allclose(q.entropy(), of_class + of_codes, rtol=1e-5)
 
 
 def test_raw_tables_and_other_parts():
@@ -169,6 +178,17 @@ def test_what_cannot_be():
         VAETransformer(2, posterior=product(), prior="vamp", objective=IWAE(2, gradient="score_function")).fit(X)
     with pytest.raises(ValueError, match="are not 10 classes and others"):
         VAETransformer(2, posterior=product(), prior=ProductPrior()).fit(X)
+    with pytest.raises(ValueError, match="the posterior has 3 classes, the prior 2"):
+        VAETransformer(2, posterior=product(), prior=ProductPrior(CategoricalPrior(2))).fit(X)
+    for codes, home in ((UniformSphere(), "sphere"), (DirichletPrior(), "simplex")):
+        with pytest.raises(ValueError, match=f"one lives on a {home}, the other not"):
+            VAETransformer(3, posterior=product(), prior=ProductPrior(CategoricalPrior(3), codes)).fit(X)
+    with pytest.raises(ValueError, match="codes leave the support of the prior"):
+        VAETransformer(2, posterior=product(), prior=ProductPrior(CategoricalPrior(3), UniformPrior())).fit(X)
+    heavy = Product(CategoricalPosterior(3, temperature=None), MeanField(Cauchy()))
+    exact, prior = ELBO(n_samples=2, gradient="score_function"), ProductPrior(CategoricalPrior(3), StandardNormal())
+    with pytest.raises(ValueError, match="codes without a variance"):
+        VAETransformer(2, posterior=heavy, prior=prior, objective=exact).fit(X)
     with pytest.raises(ValueError, match="a relaxed code does not have"):
         VAETransformer(2, posterior=product(), objective="iwae").fit(X)
     with pytest.raises(ValueError, match="'codes' parameter of ProductPrior"):
