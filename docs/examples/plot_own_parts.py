@@ -1,10 +1,10 @@
 """A network and a likelihood of one's own
 =======================================
 
-Rows of a table may have a shape that no default knows: here each row is a day, counted hour by hour, and the
-counts are waiting times between customers, which are exponential. A likelihood is a class with a distribution and a
-start; a network is any function that builds a ``torch.nn.Module``. Both are given to
-:class:`~skvae.VAETransformer` as parameters, with ``clone``, ``get_params`` and grid search as usual.
+Rows of a table may have a shape that no default knows: here each row is a day, and has for each hour the waiting time
+between two customers, which is exponential. A likelihood is a class with a distribution and a start; a network is any
+function that builds a ``torch.nn.Module``. Both are given to :class:`~skvae.VAETransformer` as parameters, with
+``clone``, ``get_params`` and grid search as usual.
 """
 
 import matplotlib.pyplot as plt

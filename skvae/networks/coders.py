@@ -162,8 +162,9 @@ class Encoder(nn.Module):
     linear path sees the indicators of a category in the same way: what is missing is then filled with what is expected.
     The net also sees c. Columns that are given are no numbers and no categories here.
 
-    A count x_d with an exposure e is as good as e counts of exposure 1: it enters G_d and h_d e times, and both paths
-    see x_d - e m_d in place of the deviation x_d - m_d from what is expected at exposure 1. The net also sees ln e.
+    A count x_d with an exposure e is taken for e counts of exposure 1: it enters G_d and h_d e times, and both paths
+    see x_d - e m_d in place of the deviation x_d - m_d from what is expected at exposure 1. The net also sees ln e. For
+    Poisson counts that is exact; what a negative binomial one says of ln m has an upper limit, whatever its exposure.
 
     Parameters
     ----------
@@ -265,7 +266,7 @@ class Encoder(nn.Module):
         return cells if mask is None else torch.where(mask[..., self.given], cells, torch.nan)
 
     def times(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
-        """How many cells each one is as good as, (B, D): 0 where missing, its exposure where it has one; None for 1."""
+        """How many cells each one is taken for, (B, D): 0 where missing, its exposure where it has one; None for 1."""
         if not self.exposures:
             return mask
         given = self.given_cells(x, mask)
@@ -359,7 +360,7 @@ class Encoder(nn.Module):
         return base + given.to(raw.dtype)
 
     def precision_given(self, times: Tensor) -> Tensor:
-        """P of the codes of rows with cells as good as `times` (B, D), by the closed-form initialisation: (B, K, K)."""
+        """P of the codes of rows with cells taken for `times` (B, D), by the closed-form initialisation: (B, K, K)."""
         unit = torch.eye(self.precision.shape[-1]).to(self.precision)
         return unit + (times.to(unit.dtype) @ self.precision.flatten(1)).unflatten(-1, unit.shape)
 

@@ -111,7 +111,7 @@ class FactorVAE(Adversarial):
 
     The critic tells codes from codes whose components come from different rows; at its best T is
     :math:`\ln q(z) / \prod_k q(z_k)`, whose mean is the total correlation. A critic smooths over rows, where
-    `BetaTCVAE` sees those of a batch alone.
+    `BetaTCVAE` sees those of a batch alone. It reads draws alone, so that q may also be "full" or "flow".
 
     Kim & Mnih (2018), section 3, algorithm 2; the components of one batch are permuted, in place of a second one.
 

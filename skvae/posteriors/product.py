@@ -20,7 +20,7 @@ __all__ = ["Product", "ProductHead"]
 
 
 class Product(Posterior):
-    r"""One class and codes inside it: short name "product", the Gaussian-mixture VAE with normal codes.
+    r"""One class and codes beside it, both of which the decoder reads: short name "product", M2 without labels.
 
     .. math:: q(y, z | x) = q(y | x)\, q(z | x), \qquad p(x) = \sum_y \pi_y \int p(x | y, z)\, p(z)\, dz
 
@@ -32,7 +32,8 @@ class Product(Posterior):
 
     The class is relaxed in training, or exact with the score function, as `CategoricalPosterior` says.
 
-    Kingma et al. (2014), section 2.2, M2 without labels; Dilokthanakul et al. (2016).
+    Kingma et al. (2014), eq. (2), M2; there q(z | x, y) also reads the class. It is not the Gaussian-mixture VAE, whose
+    classes are in p(z | y) alone: that is `NormalMixture`.
 
     Parameters
     ----------

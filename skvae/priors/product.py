@@ -21,7 +21,8 @@ class ProductPrior(Prior):
 
     What the class says of a row, the decoder p(x | y, z) says.
 
-    Dilokthanakul et al. (2016); there p(z | y) depends on the class, and the decoder does not.
+    Kingma et al. (2014), eq. (2), M2. In the Gaussian-mixture VAE (Dilokthanakul et al. 2016) p(z | y) depends on the
+    class, and the decoder does not: that is `NormalMixture`.
 
     Parameters
     ----------
