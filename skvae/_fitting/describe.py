@@ -10,6 +10,7 @@ from .._inference import evaluation
 from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted
 from .._inference.summaries import Inspected, information, inspected, weighted_mean
+from .._tables.columns import Columns
 from .._tables.sampling import draw_positions
 from .._tables.selection import dense
 from .._utils.arrays import as_tensor, like
@@ -48,6 +49,7 @@ def describe(
         Those of an earlier fit, likewise.
     """
     seen = inspected(start.module, start.columns, start.device, *prepared.sample)
+    mean_code = _mean_code(seen, start)
     importance = _importance(plan, seen, start)
     if order is None:
         descending = importance.argsort(descending=True, stable=True)
@@ -73,6 +75,7 @@ def describe(
         training_state=progress.training_state,
         prior_is_fitted=False,
         combinations=combinations,
+        mean_code=None if mean_code is None else mean_code.cpu().double().numpy(),
         n_features_in=prepared.n_features_in,
         feature_names_in=prepared.feature_names_in,
         module=start.module,
@@ -83,7 +86,7 @@ def describe(
         order=order,
         signs=signs,
         kl_per_component=kl,
-        noise_variance=like(_noise_variance(seen, start), prepared.table),
+        noise_variance=like(_noise_variance(seen, mean_code, start.columns), prepared.table),
         likelihoods={start.columns.label(d): family for d, family in enumerate(start.columns.families)},
     )
 
@@ -118,21 +121,28 @@ def _combinations(prepared: Prepared, start: Start) -> np.ndarray | None:
     return np.column_stack([combinations, np.bincount(place.ravel(), weight[positions], len(combinations))])
 
 
-def _noise_variance(seen: Inspected, start: Start) -> torch.Tensor:
+def _mean_code(seen: Inspected, start: Start) -> torch.Tensor | None:
+    """Mean of the codes, (n_codes,); None without an encoder."""
+    module, x, mask, w = seen
+    if not module.posterior:
+        return None
+    with torch.no_grad():
+        return weighted_mean(_centers(module), module, x, mask, w, len(start.score_noise))
+
+
+def _noise_variance(seen: Inspected, mean_code: torch.Tensor | None, columns: Columns) -> torch.Tensor:
     """Variance of each column at the mean of the codes, in data space, (D,): with conditions, its mean over theirs."""
     module, x, mask, w = seen
     with torch.no_grad():
-        center = x.new_zeros(1, module.width)
-        if module.posterior:
-            center = weighted_mean(_centers(module), module, x, mask, w, len(start.score_noise))[None]
+        center = (x.new_zeros(module.width) if mean_code is None else mean_code)[None]
 
         def variance(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
             p = module.decode(center.expand(1, len(x), -1), module.given(x, mask))
-            return InDataSpace(p, module.likelihood, start.columns).variance[0].to(x)
+            return InDataSpace(p, module.likelihood, columns).variance[0].to(x)
 
         if module.conditions is not None:
             return weighted_mean(variance, module, x, mask, w, 1)
-        return InDataSpace(module.decode(center[None]), module.likelihood, start.columns).variance[0, 0]
+        return InDataSpace(module.decode(center[None]), module.likelihood, columns).variance[0, 0]
 
 
 def _centers(module: LatentVariableModel) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:

@@ -24,6 +24,7 @@ from .._tables.schema import Schema
 from .._utils.arrays import as_tensor, torch_float
 from ..components import Parts
 from ..distributions import reordered
+from ..distributions.spherical import MANIFOLDS
 from ..families import Family
 from ..model import LatentVariableModel
 from .decoded import N_NODES, InDataSpace
@@ -149,6 +150,8 @@ class Fitted(Learned):
         The margins of the table and of made rows, between which `sample` maps; None for linear models.
     missingness : Missingness or None
         Which cells of made rows `sample` leaves out on request; None of a table without missing cells.
+    mean_code : ndarray (n_codes,) or None
+        The mean of the codes of fitted rows, in the module's own order; None without an encoder.
     n_features_in, ... : object
         The attributes of `VAETransformer` of that name.
     """
@@ -167,6 +170,7 @@ class Fitted(Learned):
     combinations: np.ndarray | None = None
     calibration: Calibration | None = None
     missingness: Missingness | None = None
+    mean_code: np.ndarray | None = None
     n_features_in: int = field(metadata=ATTRIBUTE)
     feature_names_in: np.ndarray | None = field(metadata=ATTRIBUTE)
     module: LatentVariableModel = field(metadata=ATTRIBUTE)
@@ -209,6 +213,27 @@ class Fitted(Learned):
         if name == "n_components_":
             return self.module.n_components
         return self if name == "fitted_" else super().attribute(name)
+
+    @property
+    def off_the_line(self) -> str | None:
+        """Say why one component cannot move while the others stay; None where it can."""
+        posterior, prior = self.parts.posterior, self.module.prior(self.module.encode)
+        if self.module.width != self.module.n_components:
+            return f"posterior={posterior!r} has classes, which do not lie on a line"
+        if prior.support in MANIFOLDS:
+            return f"codes of posterior={posterior!r} lie on {MANIFOLDS[prior.support]}, where none moves by itself"
+        return None
+
+    @property
+    def center(self) -> np.ndarray:
+        """The mean of the codes of fitted rows, (n_codes,), in the order of `transform`; without an encoder 0."""
+        own = (
+            torch.zeros(self.module.width, dtype=torch.float64)
+            if self.mean_code is None
+            else torch.from_numpy(self.mean_code)
+        )
+        order, signs = self.output_map(own)
+        return (own[order] * signs).numpy()
 
     def module_in(self, dtype: torch.dtype) -> LatentVariableModel:
         """Give the module in a precision, where it is in another as a kept copy that nobody may write into."""

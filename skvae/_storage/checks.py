@@ -180,6 +180,8 @@ def check_fields(fitted: Fitted) -> None:
     if fitted.missingness is not None:
         width = fitted.missingness.of_codes.shape[1]
         check(width in (0, module.width), f"missing cells depend on {width} codes, not {module.width}")
+    if fitted.mean_code is not None:
+        check_array("mean_code", fitted.mean_code, (module.width,), np.float64)
     noise = fitted.score_noise
     check(noise.ndim == 3 and noise.shape[1:] == (1, module.n_noise), f"the noise of scores is {tuple(noise.shape)}")
 

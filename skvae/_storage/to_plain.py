@@ -25,7 +25,7 @@ __all__ = ["LIKE_X", "OPTIONAL", "arrays_of", "to_plain"]
 LIKE_X = tuple(f.name for f in fields(Fitted) if f.metadata.get("is_like_X"))
 
 #: Fields that only some models have: of the others, a state has no word of them.
-OPTIONAL = ("combinations", "calibration", "missingness")
+OPTIONAL = ("combinations", "calibration", "missingness", "mean_code")
 
 
 def to_plain(fitted: Fitted, keep_optimizer: bool) -> dict[str, Any]:

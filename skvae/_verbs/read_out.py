@@ -5,6 +5,7 @@ import torch
 
 from .._inference.fitted import Fitted, HoldsFit, fitted_of
 from .._inference.torch_modules import METHODS
+from .._utils.arrays import on_host
 from .._utils.checks import check_parameters
 from .._utils.compat import StrOptions
 from ..families import Gaussian
@@ -14,7 +15,7 @@ from .offered import offered
 
 __all__ = ["ReadOut"]
 
-_STEP = 1e-4  # of a component, from the origin
+_STEP = 1e-4  # of a component, from the mean of the codes
 
 
 class ReadOut(HoldsFit):
@@ -75,8 +76,10 @@ class ReadOut(HoldsFit):
     def components_(self) -> np.ndarray:
         """What one unit of each component adds to each column, at the mean of the codes."""
         fitted = fitted_of(self)
-        steps = _STEP * np.eye(fitted.module.width)
-        slopes = (_means(fitted, steps) - _means(fitted, -steps)) / (2 * _STEP)
+        if reason := fitted.off_the_line:
+            raise AttributeError(f"There is no components_: {reason}.")
+        steps = _STEP * np.eye(fitted.module.n_components)
+        slopes = (_means(fitted, fitted.center + steps) - _means(fitted, fitted.center - steps)) / (2 * _STEP)
         slopes[:, ~fitted.columns.is_number] = np.nan
         return slopes
 
@@ -131,7 +134,7 @@ class ReadOut(HoldsFit):
                 "rows of sample(calibrate=False)."
             )
         loadings = self.components_.T
-        return loadings @ loadings.T + np.diag(np.asarray(fitted.noise_variance, dtype=np.float64))
+        return loadings @ loadings.T + np.diag(np.asarray(on_host(fitted.noise_variance), dtype=np.float64))
 
 
 def _means(fitted: Fitted, codes: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from .._inference.decoded import InDataSpace
 from .._inference.fitted import Fitted, fitted_of
 from .._inference.summaries import LIVE
 from .._utils.arrays import on_host
-from ..distributions.spherical import MANIFOLDS
 from ..estimator import VAETransformer
 from .plotting import (
     COLORS,
@@ -187,7 +186,8 @@ class ComponentDisplay:
         vae, X = vae_behind(estimator, X, "codes", caller=caller)
         Z = codes_of(vae, X)
         fitted = fitted_of(vae)
-        _refuse_codes_off_the_line(fitted, caller)
+        if reason := fitted.off_the_line:
+            raise ValueError(f"{caller} moves one component while the others stay, but {reason}.")
         information, has_kl = _information(fitted, Z)
         n = min(max_components, Z.shape[1])
         display = cls(information[:n], has_kl=has_kl, image_shape=image_shape, threshold=threshold)
@@ -275,15 +275,6 @@ class ComponentDisplay:
         steps = [""] * images.shape[1]
         steps[0], steps[-1] = "low", "high"
         self.image_ = draw_mosaic(ax, images, contrast(images), range(len(images)), steps)
-
-
-def _refuse_codes_off_the_line(fitted: Fitted, caller: str) -> None:
-    """Refuse one-hot codes and points of a simplex or a sphere: they have no low and high end while the others stay."""
-    module, posterior = fitted.module, fitted.parts.posterior
-    if module.width != module.n_components:
-        raise ValueError(f"{caller} moves codes along a line, but {posterior!r} has classes.")
-    if module.prior(module.encode).support in MANIFOLDS:
-        raise ValueError(f"{caller} moves one component while the others stay, which codes of {posterior!r} cannot.")
 
 
 def _information(fitted: Fitted, Z: np.ndarray) -> tuple[np.ndarray, bool]:

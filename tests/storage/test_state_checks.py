@@ -85,6 +85,7 @@ DAMAGE = {
     "order twice": (["_learned", "order"], np.array([0, 0])),
     "signs": (["_learned", "signs"], np.ones(7)),
     "noise": (["_learned", "score_noise"], np.zeros((4, 1, 9))),
+    "mean code": (["_learned", "mean_code"], np.zeros(7)),
     "noise of objects": (["_learned", "score_noise"], np.array([EVIL], dtype=object)),
     "a method": (["transform"], EVIL),
     "a property": (["__sklearn_is_fitted__"], True),

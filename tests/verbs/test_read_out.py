@@ -36,11 +36,28 @@ def test_the_covariance_of_factor_analysis_is_that_of_factor_analysis():
     np.testing.assert_allclose(own.get_covariance(), reference * np.outer(X.std(0), X.std(0)), rtol=0.02, atol=1e-3)
 
 
-def test_a_component_moves_the_decoded_row_by_its_slopes():
-    vae = VAETransformer(3, max_iter=3, random_state=0).fit(X)
+@pytest.mark.parametrize("objective", ["elbo", "ae"])
+def test_a_component_moves_the_decoded_row_by_its_slopes(objective):
+    """At the mean of the codes: slopes at the origin are off by 0.02 standard deviations."""
+    few_steps = {"max_iter": 10, "learning_rate": 0.03, "early_stopping": False}
+    vae = VAETransformer(3, objective=objective, **few_steps, random_state=0).fit(X)
+    center = vae.transform(X).mean(0)
     for k, step in enumerate(1e-3 * np.eye(3)):
-        change = vae.inverse_transform([step]) - vae.inverse_transform([np.zeros(3)])
-        np.testing.assert_allclose(vae.components_[k], change[0] / 1e-3, rtol=0.05, atol=0.02 * X.std(0).min())
+        change = vae.inverse_transform([center + step]) - vae.inverse_transform([center - step])
+        np.testing.assert_allclose(vae.components_[k] / X.std(0), change[0] / 2e-3 / X.std(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("posterior", ["categorical", "dirichlet", "von_mises_fisher"])
+def test_codes_off_the_line_have_no_slopes(posterior):
+    vae = VAETransformer(3, posterior=posterior, max_iter=0, random_state=0).fit(X)
+    with pytest.raises(AttributeError, match=r"There is no components_: .*posterior="):
+        _ = vae.components_
+
+
+def test_a_generator_has_slopes_at_the_origin():
+    slopes = VAETransformer(2, objective="gan", max_iter=1, random_state=0).fit(X).components_
+    assert slopes.shape == (2, 13)
+    assert np.isfinite(slopes).all()
 
 
 def test_categories_have_no_slope_and_conditions_none_of_their_own():
