@@ -237,6 +237,18 @@ def test_numbers_have_a_color_bar(vae):
     assert len(missing.get_offsets()) == 10
 
 
+@pytest.mark.parametrize(
+    ("y", "named"),
+    [
+        (pd.Series(pd.date_range("2026-01-01", periods=150)), r"cells of Timestamp: of dates take days"),
+        ([1.5, "a"] * 75, r"cells of float, str: .* make mixed cells strings"),
+    ],
+)
+def test_cells_that_are_neither_numbers_nor_names_are_refused(vae, y, named):
+    with pytest.raises(TypeError, match=f"y must be numbers, strings, .*{named}"):
+        LatentSpaceDisplay.from_estimator(vae, X, y)
+
+
 def test_more_than_ten_classes_all_look_different(vae):
     drawn = LatentSpaceDisplay.from_estimator(vae, X, [f"class {i % 25:02d}" for i in range(150)])
     assert len({to_hex(points.get_facecolor()[0]) for points in drawn.scatter_}) == 25

@@ -86,7 +86,14 @@ def _class_levels(y: Any, cells: np.ndarray) -> list | None:
     levels = set(cells)
     if all(isinstance(level, (bool, np.bool_, str)) for level in levels):
         return sorted(levels)
-    numbers = cells.astype(np.float64)
+    try:
+        numbers = cells.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        kinds = sorted({type(level).__name__ for level in levels})
+        raise TypeError(
+            f"y must be numbers, strings, bools or of a categorical dtype. Got cells of {', '.join(kinds)}: of dates "
+            "take days, e.g. (y - y.min()).dt.days, and make mixed cells strings, y.astype(str)."
+        ) from error
     if len(levels) <= _MOST_NUMBERS_AS_CLASSES and (numbers == np.round(numbers)).all():
         return sorted(levels)
     return None
