@@ -226,8 +226,9 @@ class VAETransformer(
         and Checkpoint, are refused. For scikit-learn's callbacks see ``set_callbacks``.
     on_interrupt : {"discard", "keep"}, default="discard"
         What Ctrl-C in the training of `fit` and `fit_batches` leaves. "discard": an earlier fit, or none. "keep": the
-        best state so far, as if `max_iter` had ended the training there, if an epoch is over; a second Ctrl-C discards
-        it. KeyboardInterrupt is raised again either way, so that a search ends, too. Not with several processes.
+        best state so far, as if `max_iter` had ended the training after the last whole epoch, if there is one; weights
+        and optimizer are copied before each epoch, and a second Ctrl-C discards it. KeyboardInterrupt is raised again
+        either way, so that a search ends, too. Not with several processes; `partial_fit` keeps nothing.
     checkpoint : Checkpoint, str or path-like, optional
         Where `fit` stores its progress, every ten minutes or as the `Checkpoint` says: after the process was killed,
         the same call continues from there, bit for bit. It needs a `random_state`. `partial_fit` writes none.
@@ -267,7 +268,8 @@ class VAETransformer(
         does not change it.
     components_ : ndarray of shape (n_components, n_features)
         What one unit of each component adds to each column, in data units: the derivative of the decoder's mean at the
-        mean of the codes. In a linear model these are the loadings, as of `FactorAnalysis`; NaN for categories.
+        mean of the codes. In a linear model these are the loadings, as of `FactorAnalysis`; NaN for categories. Codes
+        of classes, of a simplex or of a sphere have none.
     noise_variance_ : ndarray of shape (n_features,)
         Variance of each column given the code, at the mean of the codes, in data space; for categories, of the category
         index.

@@ -75,7 +75,7 @@ def training_options(
         patience=plan.patience(n_rows) if given.early_stopping else None,
         tol=given.tol,
         keeps_start=start.init != "random",
-        keeps_on_interrupt=given.on_interrupt == "keep",
+        keeps_on_interrupt=given.on_interrupt == "keep" and not plan.single_pass,
         precision=given.precision,
         compile=given.compile,
         callbacks=given.callbacks or [],

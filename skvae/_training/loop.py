@@ -187,10 +187,16 @@ class Net(NeuralNet):
         """The absolute epoch now running, from 0."""
         return self.first_epoch + len(self.history) - 1
 
-    def drop_unfinished_epoch(self) -> None:
-        """Take the record of an epoch that was interrupted out of the history; the last thing it gets is its time."""
+    def go_back_to_the_last_epoch(self) -> None:
+        """Forget what an interrupted epoch has moved, and its record, to which the time comes last.
+
+        Where a checkpoint inside that epoch was gone on from, its start is the checkpoint.
+        """
         if self.history and "dur" not in self.history[-1]:
             del self.history[-1]
+            averaged, trained = self.before_epoch
+            self.averaged_.load_state_dict(averaged)
+            self.load_training_state(trained)
 
     def run_single_epoch(
         self, iterator: TrainingRows | None, training: bool, prefix: str, step_fn: Any = None, **fit_params: Any
@@ -234,7 +240,9 @@ class Net(NeuralNet):
             raise StopTraining
 
     def on_epoch_begin(self, net: "Net", **kwargs: Any) -> None:
-        """Set the objective and the learning rates of the absolute epoch."""
+        """Set the objective and the learning rates of the absolute epoch; keep its start, if it may be gone back to."""
+        if self.options.keeps_on_interrupt:
+            self.before_epoch = copy.deepcopy((self.averaged_.state_dict(), self.training_state()))
         epoch = self.first_epoch + len(self.history)
         self.objective = self.options.objective.at(epoch)
         factor = self.options.learning_rate_factor(epoch)

@@ -82,8 +82,10 @@ def train(
             with suppress(StopTraining):
                 net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
         except KeyboardInterrupt as error:
-            net.drop_unfinished_epoch()
-            if not (options.keeps_on_interrupt and net.history):
+            if not options.keeps_on_interrupt:
+                raise
+            net.go_back_to_the_last_epoch()
+            if not net.history:
                 raise
             interrupt = error
         net.notify("on_train_end", X=(train_rows, valid_rows), y=None)

@@ -9,18 +9,19 @@ from skorch.callbacks import Callback
 from skvae import VAETransformer
 
 X = load_breast_cancer().data
+STEP = 12  # of 16 or 18 in an epoch: the average moves every eighth
 SETTINGS = {"n_components": 2, "hidden_layer_sizes": (8,), "random_state": 0}
 
 
 class CtrlC(Callback):
-    """Interrupts a step of an epoch, counted from 1; or its end, where there is no step."""
+    """Interrupts a step of an epoch, counted from 1, or its end."""
 
     def __init__(self, epoch, at_end=False):
         self.epoch = epoch
         self.at_end = at_end
 
     def on_batch_end(self, net, **kwargs):
-        if len(net.history) == self.epoch and not self.at_end:
+        if len(net.history) == self.epoch and len(net.history[-1]["batches"]) == STEP and not self.at_end:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, net, **kwargs):
@@ -46,8 +47,13 @@ def test_what_is_kept_is_the_best_state_before_the_interrupt(at_end):
     assert losses[0] == losses[1]
 
 
-def test_a_kept_fit_goes_on():
-    vae = interrupted(4, at_end=True, on_interrupt="keep", early_stopping=False, warm_start=True)
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_kept_fit_goes_on(at_end):
+    vae = interrupted(4 if at_end else 5, at_end, on_interrupt="keep", early_stopping=False, warm_start=True)
+    assert vae.n_iter_ == 4
+    np.testing.assert_array_equal(
+        vae.transform(X), VAETransformer(**SETTINGS, early_stopping=False, max_iter=4).fit(X).transform(X)
+    )
     vae.set_params(callbacks=None, max_iter=2).fit(X)
     whole = VAETransformer(**SETTINGS, early_stopping=False, max_iter=6).fit(X)
     assert vae.n_iter_ == 6
@@ -65,6 +71,14 @@ def test_by_default_an_earlier_fit_stays():
         vae.set_params(max_iter=9, callbacks=[CtrlC(4)]).fit(X)
     np.testing.assert_array_equal(vae.transform(X), codes)
     assert not hasattr(interrupted(4), "n_iter_")
+
+
+def test_a_single_pass_keeps_nothing_and_says_so():
+    vae = VAETransformer(**SETTINGS, callbacks=[CtrlC(1, at_end=True)], on_interrupt="keep")
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        vae.partial_fit(X)
+    assert "kept" not in str(interrupt.value)
+    assert not hasattr(vae, "n_iter_")
 
 
 def test_a_stream_keeps_too():
