@@ -59,8 +59,7 @@ def describe(
         module_signs = torch.tensor(start.module_signs, dtype=seen.x.dtype, device=descending.device)
         signs = like(module_signs[descending], prepared.table)
     has_kl = not (plan.parts.lacks("codes") or plan.parts.lacks("score"))
-    if combinations is None:
-        combinations = _combinations(prepared, start)
+    combinations = _combinations(prepared, start) if combinations is None else combinations
     kl = like(importance[as_tensor(order).to(importance.device)], prepared.table) if has_kl else None
     return Fitted(
         schema=prepared.basis.schema,
