@@ -87,11 +87,12 @@ class Clock:
         ValueError
             It holds something else than the fitted column: numbers, another kind of times, or other time zones.
         """
+        is_missing = column.missing()
+        if is_missing.all():  # of any kind
+            return np.full(len(is_missing), np.nan)
         if not column.holds_times:
-            cells = [c for c in column.cells() if c is not None]
-            if cells:
-                raise ValueError(self._why_not(column.label, f"it holds {cells[0]!r}"))
-            return np.full(len(column.missing()), np.nan)
+            cell = next(c for c in column.cells() if c is not None)
+            raise ValueError(self._why_not(column.label, f"it holds {cell!r}"))
         kind, zone, frequency, numbers = _read(column, self.zone)
         if (kind in _INSTANTS) != (self.kind in _INSTANTS) or (kind not in _INSTANTS and kind != self.kind):
             raise ValueError(self._why_not(column.label, f"it holds {CLOCK_KINDS[kind]}"))
@@ -171,8 +172,8 @@ def _array(column: Column, zone: str | None) -> np.ndarray:
 def _read_cells(column: Column, zone: str | None) -> tuple[str, str | None, str | None, np.ndarray]:
     cells = [_plain(c) for c in column.cells()]
     observed = [c for c in cells if c is not None]
-    if not observed:  # of a dtype of periods
-        return "period", None, str(column.native.dtype)[len("period[") : -1], np.full(len(cells), np.nan)
+    if not observed:
+        return *_by_dtype(column), np.full(len(cells), np.nan)
     kinds = {_kind(c) for c in observed}
     if len(kinds) > 1 and kinds != set(_INSTANTS):
         raise ValueError(f"Column {column.label!r} holds {_listed(kinds)}. Convert them to one of these.")
@@ -187,6 +188,15 @@ def _read_cells(column: Column, zone: str | None) -> tuple[str, str | None, str 
         cells = [c if c is None else _on_the_wall(c, zone) for c in cells]
     dtype = {"date": "M8[D]", "datetime": "M8[us]", "duration": "m8[us]"}[kind]
     return kind, zone if kind == "datetime" else None, None, _days(np.array(cells, dtype=dtype))
+
+
+def _by_dtype(column: Column) -> tuple[str, str | None, str | None]:
+    """Kind, time zone and frequency of a column without an observed cell."""
+    own, dtype = str(column.dtype), column.values.dtype
+    if own.startswith("period["):
+        return "period", None, own[len("period[") : -1]
+    kind = str(dtype).partition("(")[0].lower()  # what narwhals does not know are the dates of 64 bits of pyarrow
+    return kind if kind in CLOCK_KINDS else "date", getattr(dtype, "time_zone", None), None
 
 
 def _listed(kinds: Collection[str]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.base import clone
 
 from skvae import VAETransformer
 from skvae._tables.clocks import Clock
@@ -142,6 +143,52 @@ def test_two_tables_have_the_finer_resolution():
     np.testing.assert_array_equal(recoded(both, rows, Schema.learn(days)), encode(both, days))
     blank = pd.DataFrame({"when": pd.Series([pd.NaT] * 2)})
     assert union(Schema.learn(blank), Schema.learn(hours)).clocks[0].fineness == 24
+
+
+ARROW = pd.ArrowDtype(pa.date32())
+BLANK = {
+    "another zone": (COLUMNS["midnights of a zone"], pd.Series([pd.NaT] * 5, dtype="datetime64[ns, UTC]")),
+    "another zone of polars": (COLUMNS["polars zone"], pl.Series([None] * 5, dtype=pl.Datetime("us", "UTC"))),
+    "arrow dates": (COLUMNS["arrow"], pd.Series([None] * 5, dtype=ARROW)),
+    "another kind": (COLUMNS["durations"], pd.Series([pd.NaT] * 5, dtype="datetime64[s]")),
+    "numbers": (COLUMNS["periods"], pd.Series([np.nan] * 5)),
+}
+
+
+@pytest.mark.parametrize(("fitted", "blank"), BLANK.values(), ids=BLANK)
+def test_a_column_without_cells_is_read_as_missing(fitted, blank):
+    assert np.isnan(encode(Schema.learn(frame(fitted)), frame(blank))).all()
+
+
+BLANK_DTYPES = {
+    "date32[day][pyarrow]": ("date", None, None),
+    "date64[ms][pyarrow]": ("date", None, None),
+    "timestamp[ms, tz=Europe/Berlin][pyarrow]": ("datetime", BERLIN, None),
+    "duration[us][pyarrow]": ("duration", None, None),
+    "datetime64[s]": ("datetime", None, None),
+    "period[W-SUN]": ("period", None, "W-SUN"),
+}
+
+
+@pytest.mark.parametrize("dtype", BLANK_DTYPES)
+def test_the_dtype_says_what_a_column_without_cells_is(dtype):
+    clock = Schema.learn(pd.DataFrame({"when": pd.Series([None] * 3, dtype=dtype)})).clocks[0]
+    assert (clock.kind, clock.zone, clock.frequency) == BLANK_DTYPES[dtype]
+
+
+def test_chunks_without_cells_say_nothing_of_a_column():
+    """The first, a later one, and one after statistics; a model goes on with what its table has."""
+    x = np.arange(5.0)
+    held = pd.DataFrame({"x": x, "when": COLUMNS["arrow"]})
+    blank = held.assign(when=pd.Series([None] * 5, dtype=ARROW))
+    new = VAETransformer(1, max_iter=0, random_state=0)
+    begun = clone(new).partial_fit(blank).partial_fit(held)
+    known = clone(new).fit_statistics(lambda: iter([blank, held])).partial_fit(blank)
+    for vae in (begun, known, clone(new).partial_fit(held).partial_fit(blank)):
+        drawn = vae.sample(3, random_state=0)
+        assert drawn["when"].dtype == ARROW
+        assert drawn["when"].notna().all()
+    assert known.fitted_.schema.clocks == Schema.learn(held).clocks
 
 
 HELD = pd.DataFrame({"when": NAIVE})
