@@ -7,6 +7,7 @@ VAETransformer. `neg_reconstruction_error` has the signature of a scorer, for Gr
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from torch import Tensor
 from ._inference import evaluation, summaries
 from ._inference.fitted import Fitted, fitted_of
 from ._inference.last_step import last_step
-from ._inference.made_tables import SynthesisReport, report_on
+from ._inference.made_tables import LEAST_ROWS, SynthesisReport, report_on
 from ._inference.reading import per_row, read
 from ._inference.row_noise import own_noise
 from ._inference.summaries import LIVE
 from ._utils.arrays import on_host
-from ._utils.checks import COUNT, check_parameters
+from ._utils.checks import check_parameters
+from ._utils.compat import Interval
 from ._utils.random import draw_seed, exclusive, torch_generator
 from .distributions.mmd import mmd
 from .estimator import VAETransformer
@@ -444,7 +446,7 @@ def synthesis_report(
     target : str or int, optional
         A column to be predicted from the others, by its name or number.
     max_rows : int, default=10_000
-        The most rows of each table that are taken, a random subset.
+        The most rows of each table that are taken, a random subset; at least 20.
     verbose : int, default=0
         1 prints a line per number.
     random_state : int, RandomState instance or None, default=0
@@ -488,7 +490,8 @@ def synthesis_report(
     (0, 1)
     """
     numbers = {"max_rows": max_rows, "verbose": verbose}
-    check_parameters({"max_rows": [COUNT], "verbose": ["verbose"]}, numbers, "synthesis_report")
+    at_least = Interval(Integral, LEAST_ROWS, None, closed="left")
+    check_parameters({"max_rows": [at_least], "verbose": ["verbose"]}, numbers, "synthesis_report")
     say = {"say": print} if verbose else {}
     return report_on(real_train, real_test, made, target, max_rows, draw_seed(random_state), **say)
 

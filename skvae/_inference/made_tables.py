@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 
 from .._tables.assignment import position
 from .._tables.encoding import encode
@@ -19,12 +19,14 @@ from .._tables.intake import as_table
 from .._tables.schema import Schema
 from .._tables.union import union
 
-__all__ = ["SynthesisReport", "report_on"]
+__all__ = ["LEAST_ROWS", "SynthesisReport", "report_on"]
 
-_LEAST_ROWS = 20
+#: Of a table.
+LEAST_ROWS = 20
 _N_FOLDS = 5
 _N_BINS = 10  # of a column, where pairs are compared
 _MOST_LEVELS = 255  # that gradient boosting takes of a category
+_LEAF = 20  # rows at least on either side of a split of a tree
 _MOST_QUERIES, _AT_ONCE = 2000, 250  # rows whose neighbours are looked for
 
 
@@ -85,7 +87,10 @@ def report_on(
     schema, tables = _encoded({"real_train": real_train, "real_test": real_test, "made": made})
     rng = np.random.default_rng(seed)
     train, test, rows = (table[rng.permutation(len(table))[:max_rows]] for table in tables)
-    question = None if target is None else _Question.of(schema, position(schema, target, "target"), train, test)
+    question = None
+    if target is not None:
+        learned = {"real_train": train, "made": rows}
+        question = _Question.of(schema, position(schema, target, "target"), test, learned)
     found: dict[str, tuple[float, float]] = {}
     columns: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
     steps: dict[str, Callable[[np.ndarray], Any]] = {
@@ -129,8 +134,8 @@ def _encoded(given: dict[str, Any]) -> tuple[Schema, list[np.ndarray]]:
             raise ValueError(f"{name} does not go with the tables before it. {error}") from error
     encoded = [encode(schema, table) for table in tables.values()]
     for name, rows in zip(tables, encoded, strict=True):
-        if len(rows) < _LEAST_ROWS:
-            raise ValueError(f"{name} has {len(rows)} rows, too few to compare: give {_LEAST_ROWS} or more.")
+        if len(rows) < LEAST_ROWS:
+            raise ValueError(f"{name} has {len(rows)} rows, too few to compare: give {LEAST_ROWS} or more.")
     return schema, encoded
 
 
@@ -154,14 +159,27 @@ def _for_trees(X: np.ndarray, schema: Schema, like: np.ndarray) -> np.ndarray:
     return X
 
 
+def _readable(X: np.ndarray) -> np.ndarray:
+    """Rows to learn from (n, D), with 0 in columns of so few cells that no tree splits on them.
+
+    Gradient boosting cannot read a column without a cell, nor one whose few cells it sets aside to stop by.
+    """
+    return np.where((~np.isnan(X)).sum(0) < _LEAF, 0.0, X)
+
+
 def _detection(schema: Schema, rows: np.ndarray, test: np.ndarray, seed: int) -> float:
     """AUC of gradient boosting that tells rows from held-out ones, as many of each, mean over five folds."""
     n = min(len(rows), len(test))
     X, y = _for_trees(np.concatenate([test[:n], rows[:n]]), schema, test), np.repeat([0, 1], n)
     folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=seed)
-    model = HistGradientBoostingClassifier(categorical_features=_are_categories(schema), random_state=seed)
-    scores = cross_val_predict(model, X, y, cv=folds, method="decision_function")
-    return float(np.mean([roc_auc_score(y[fold], scores[fold]) for _, fold in folds.split(X, y)]))
+    model = HistGradientBoostingClassifier(
+        min_samples_leaf=_LEAF, categorical_features=_are_categories(schema), random_state=seed
+    )
+    scores = []
+    for learned, judged in folds.split(X, y):
+        model.fit(_readable(X[learned]), y[learned])
+        scores.append(roc_auc_score(y[judged], model.decision_function(X[judged])))
+    return float(np.mean(scores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,28 +192,37 @@ class _Question:
     metric: str
 
     @classmethod
-    def of(cls, schema: Schema, d: int, train: np.ndarray, test: np.ndarray) -> "_Question":
+    def of(cls, schema: Schema, d: int, test: np.ndarray, learned: dict[str, np.ndarray]) -> "_Question":
+        """Ask for column d on held-out rows; `learned` are the tables that models are trained on, by name."""
+        classes = {name: _values(X[:, d]) for name, X in {"real_test": test, **learned}.items()}
+        if few := [name for name, own in classes.items() if len(own) < 2]:
+            raise ValueError(f"The target {schema.label(d)!r} has fewer than two values in {few[0]}.")
         test = test[~np.isnan(test[:, d])]
-        n_classes = len(np.unique(test[:, d]))
-        if n_classes < 2:
-            raise ValueError(f"The target {schema.label(d)!r} has fewer than two values in real_test.")
         if schema.kinds[d] == "real":
             return cls(schema, d, test, "R2")
-        return cls(schema, d, test, "AUC" if n_classes == 2 else "accuracy")
+        return cls(schema, d, test, "AUC" if len(classes["real_test"]) == 2 else "accuracy")
 
     def score(self, rows: np.ndarray) -> float:
         """R2, AUC or accuracy on held-out rows of gradient boosting that is trained on these."""
         rows = rows[~np.isnan(rows[:, self.d])]
         y, truth, is_number = rows[:, self.d], self.test[:, self.d], self.metric == "R2"
-        if len(np.unique(y)) < 2:
-            raise ValueError(f"The target {self.schema.label(self.d)!r} has fewer than two values in a table to learn.")
         A, B = (np.delete(_for_trees(X, self.schema, self.test), self.d, 1) for X in (rows, self.test))
         kind = HistGradientBoostingRegressor if is_number else HistGradientBoostingClassifier
-        categories = np.delete(_are_categories(self.schema), self.d)
-        model = kind(categorical_features=categories, random_state=0).fit(A, y)
+        model = kind(
+            min_samples_leaf=_LEAF,
+            categorical_features=np.delete(_are_categories(self.schema), self.d),
+            early_stopping=False,  # it sets rows of every class aside, of which a rare one has none to spare
+            random_state=0,
+        ).fit(_readable(A), y)
         if self.metric == "AUC":
-            return float(roc_auc_score(truth, model.predict_proba(B)[:, -1]))
+            is_larger = model.classes_ == truth.max()  # other tables may have more classes, or not this one
+            return float(roc_auc_score(truth, model.predict_proba(B)[:, is_larger].sum(1)))
         return float((r2_score if is_number else accuracy_score)(truth, model.predict(B)))
+
+
+def _values(x: np.ndarray) -> np.ndarray:
+    """Distinct values of a column (n,) that are there."""
+    return np.unique(x[~np.isnan(x)])
 
 
 # ---------------------------------------------------------------- distances

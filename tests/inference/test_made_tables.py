@@ -101,6 +101,36 @@ def test_arrays_wide_categories_and_subsets():
     assert found.margins["who"] == 1
 
 
+def test_a_class_that_held_out_rows_lack_does_not_take_the_place_of_theirs():
+    """The score is that of the same rows without the rare class, but for the few that it takes away."""
+    train, test = (table[["x", "place"]] for table in (TRAIN, TEST))
+    rare = train.assign(place=train["place"].where(np.arange(N) > 4, "zenith"))
+    found = synthesis_report(train, test, rare, target="place")
+    assert found.utility_metric == "AUC"
+    assert found.real["utility"] > 0.8
+    assert found.made["utility"] == pytest.approx(found.real["utility"], abs=0.03)
+    other = train.replace({"place": {"south": "zenith"}})
+    assert synthesis_report(train, test, other, target="place").made["utility"] == 0.5
+
+
+def test_columns_without_cells_or_with_few_tell_rows_apart_by_nothing():
+    """Of numbers, levels and dates: detection and utility are those of the columns that have cells."""
+    tables = [
+        table[["x", "n"]].assign(y=table["y"].where(np.arange(N) < 3), place=None, day=pd.NaT)
+        for table in (TRAIN, TEST, OTHER)
+    ]
+    tables[0]["day"], tables[0]["place"] = TRAIN["day"].where(np.arange(N) < 3), TRAIN["place"].where(np.arange(N) < 3)
+    found = synthesis_report(*tables, target="n")
+    alone = synthesis_report(*(table[["x", "n"]] for table in tables), target="n")
+    for name in ("detection", "utility"):
+        assert found.made[name] == alone.made[name]
+    assert found.real["utility"] == alone.real["utility"]
+    bare = OTHER[["x", "place"]].assign(x=np.nan)
+    found = synthesis_report(TRAIN[["x", "place"]], TEST[["x", "place"]], bare, target="place")
+    assert found.made["detection"] == 1  # here a missing cell says all
+    assert found.made["utility"] == 0.5
+
+
 WRONG = {
     "a column is lost": ({"made": OTHER.drop(columns="n")}, "made does not go with .* X has the 5 columns"),
     "another kind": (
@@ -116,10 +146,14 @@ WRONG = {
     ),
     "one made value": (
         {"made": OTHER.assign(flag=True), "target": "flag"},
-        "'flag' has fewer than two values in a table",
+        "'flag' has fewer than two values in made",
+    ),
+    "one training value": (
+        {"real_train": TRAIN.assign(n=1), "target": "n"},
+        "'n' has fewer than two values in real_train",
     ),
     "few rows": ({"made": OTHER[:19]}, "made has 19 rows, too few"),
-    "no count": ({"max_rows": 0}, "'max_rows' parameter of synthesis_report must be an int"),
+    "few of many": ({"max_rows": 19}, r"'max_rows' parameter of synthesis_report must be an int .* \[20, inf"),
 }
 
 
