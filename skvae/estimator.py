@@ -110,8 +110,9 @@ class VAETransformer(
         see the column.
     bounds : dict of column -> (low, high), optional
         Ends between which the numbers or dates of some columns lie, None for no end: ``{"age": (18, None)}``. Made and
-        imputed values beyond an end become the end, and rounding stays inside. Codes, scores and means do not know
-        bounds; `likelihood` has families of positive numbers and of fractions.
+        imputed values beyond an end become the end, and rounding stays inside. An end without a time zone is one on the
+        wall of the column's zone. Codes, scores and means do not know bounds; `likelihood` has families of positive
+        numbers and of fractions.
     scaling : {"standard", "global", "power", "quantile", None}, default="standard"
         "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
         columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from .assignment import position
-from .cells import gone, kinds_of, objects
-from .clocks import CLOCK_EXAMPLES, CLOCK_KINDS
-from .frames import Column
+from .cells import gone, kinds_of
 from .schema import Schema
 
-__all__ = ["bounded", "check_bounds", "limit"]
+__all__ = ["bounded", "check_bounds", "held_ends", "is_outside", "limit"]
 
 
 def bounded(schema: Schema, bounds: Any) -> Schema:
@@ -54,16 +52,19 @@ def limit(schema: Schema, d: int, value: Any, parameter: str) -> float:
         Its name, for errors.
     """
     clock, wanted = schema.clocks.get(d), "temporal" if d in schema.clocks else "real"
+    what, example = ("numbers", "18") if clock is None else (clock.what, clock.example)
+    refusal = ValueError(
+        f"The {parameter!r} parameter has {value!r} for column {schema.label(d)!r}, which holds {what}. Use a value "
+        f"such as {example}."
+    )
     if gone([value])[0] or kinds_of([value]) != {wanted}:
-        what = "numbers" if clock is None else CLOCK_KINDS[clock.kind]
-        example = "18" if clock is None else CLOCK_EXAMPLES[clock.kind]
-        raise ValueError(
-            f"The {parameter!r} parameter has {value!r} for column {schema.label(d)!r}, which holds {what}. Use a "
-            f"value such as {example}."
-        )
+        raise refusal
     if clock is None:
         return float(value)
-    return float(clock.numbers(Column(objects([value]), schema.label(d)))[0])
+    try:
+        return clock.number(value)
+    except ValueError as error:
+        raise refusal from error
 
 
 def _refuse_column(schema: Schema, d: int) -> None:
@@ -83,16 +84,29 @@ def check_bounds(schema: Schema, extremes: np.ndarray) -> None:
     extremes : ndarray (2, D)
         The least and the largest value of each column, NaN where it has none.
     """
-    for d, (low, high) in schema.bounds.items():
-        least, largest = extremes[:, d]
-        if least < low or largest > high:
-            value = least if least < low else largest
-            ends = ", ".join("None" if np.isinf(end) else _written(schema, d, end) for end in (low, high))
+    for d, ends in schema.bounds.items():
+        if outside := [value for value in extremes[:, d].tolist() if is_outside(schema, d, value)]:
+            written = ", ".join("None" if np.isinf(end) else _written(schema, d, end) for end in ends)
             raise ValueError(
-                f"Column {schema.label(d)!r} has the value {_written(schema, d, value)}, outside of its 'bounds' "
-                f"({ends}). Correct the value, make it missing, or widen the bounds."
+                f"Column {schema.label(d)!r} has the value {_written(schema, d, outside[0])}, outside of its 'bounds' "
+                f"({written}). Correct the value, make it missing, or widen the bounds."
             )
 
 
+def is_outside(schema: Schema, d: int, value: float) -> bool:
+    """Whether a value of a bounded column lies outside."""
+    (low, high), held = schema.bounds[d], held_ends(schema, d)
+    if schema.is_numeric and d not in schema.integer:  # float32, maybe: a schema does not know arrays of it
+        held = tuple(np.array((low, high), np.float32).tolist())
+    return (value < low or value > high) and value not in held
+
+
+def held_ends(schema: Schema, d: int) -> tuple[float, float]:
+    """The ends of a bounded column as it holds them: as float32, 0.1 is more than it is as float64, and 0.7 less."""
+    dtype = schema.number_types.get(d, np.float64)
+    low, high = np.array(schema.bounds[d], dtype if issubclass(dtype, np.floating) else np.float64).tolist()
+    return low, high
+
+
 def _written(schema: Schema, d: int, value: float) -> str:
-    return f"{value:g}" if d not in schema.clocks else str(schema.clocks[d].cells(np.array([value]), is_exact=True)[0])
+    return repr(value) if d not in schema.clocks else str(schema.clocks[d].cells(np.array([value]), is_exact=True)[0])

@@ -6,7 +6,7 @@ whole number of the coarsest steps - days, hours, ..., microseconds - that write
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,17 +16,16 @@ import numpy as np
 from .cells import objects
 from .frames import Column
 
-__all__ = ["CLOCK_EXAMPLES", "CLOCK_KINDS", "STEPS_PER_DAY", "Clock", "finer"]
+__all__ = ["CLOCK_KINDS", "STEPS_PER_DAY", "Clock", "finer"]
 
 #: Days, hours, minutes, seconds, milliseconds and microseconds of a day.
 STEPS_PER_DAY = (1, 24, 1440, 86_400, 86_400_000, 86_400_000_000)
 #: What the cells of each kind are, for errors.
 CLOCK_KINDS = {"date": "dates", "datetime": "times", "duration": "durations", "period": "periods"}
-CLOCK_EXAMPLES = {
+_EXAMPLES = {
     "date": "datetime.date(2024, 2, 29)",
     "datetime": "datetime.datetime(2024, 2, 29, 12, 30)",
     "duration": "datetime.timedelta(days=1)",
-    "period": "pandas.Period('2024-02')",
 }
 _EPOCH = datetime(1970, 1, 1)
 _INSTANTS = ("date", "datetime")
@@ -101,6 +100,26 @@ class Clock:
         if (zone is None) != (self.zone is None) and kind == self.kind == "datetime":
             raise ValueError(self._why_not(column.label, f"its time zone is {zone}, not {self.zone}"))
         return numbers
+
+    def number(self, value: Any) -> float:
+        """A value that a caller gives, which may lack the time zone: it is then one on the wall of the column's."""
+        is_naive = getattr(value, "tzinfo", None) is None
+        clock = replace(self, zone=None) if is_naive else self
+        return float(clock.numbers(Column(objects([value]), "value"))[0])
+
+    @property
+    def what(self) -> str:
+        """What the cells are, for errors."""
+        if self.kind == "period":
+            return f"periods of the frequency {self.frequency!r}"
+        if self.kind != "datetime":
+            return CLOCK_KINDS[self.kind]
+        return "times without a time zone" if self.zone is None else f"times of the time zone {self.zone!r}"
+
+    @property
+    def example(self) -> str:
+        """A value of the kind, for errors."""
+        return _EXAMPLES.get(self.kind, f"pandas.Period('2024-02-29', {self.frequency!r})")
 
     def _why_not(self, label: Any, now: str) -> str:
         return (
@@ -234,8 +253,8 @@ def _days(array: np.ndarray) -> np.ndarray:
 
 def _time_zone(name: str, label: Any = None) -> tzinfo:
     """A time zone by its name."""
-    if name.startswith("UTC"):
-        return datetime.strptime(name[3:] or "+00:00", "%z").tzinfo or timezone.utc
+    if name.startswith(("UTC", "+", "-")):
+        return datetime.strptime(name.removeprefix("UTC") or "+00:00", "%z").tzinfo or timezone.utc
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -11,6 +11,7 @@ from torch.distributions import constraints
 from torch.distributions.constraints import Constraint
 
 from .._utils.arrays import like, on_host
+from .bounds import held_ends
 from .cells import kinds_of, objects
 from .encoding import missing
 from .frames import Column, as_frame, frame_like, replace_columns
@@ -114,7 +115,7 @@ def fill(
 
 def _inside(schema: Schema, values: Any, supports: Mapping[int, Constraint] | None, exact: Collection[int] = ()) -> Any:
     """Values (n, D) within bounds, and such that rounding leaves neither supports nor bounds."""
-    bounds = {d: ends for d, ends in schema.bounds.items() if d not in exact}
+    bounds = {d: held_ends(schema, d) for d in schema.bounds if d not in exact}
     if bounds:
         values = values.copy() if isinstance(values, np.ndarray) else values.clone()
     for d, ends in bounds.items():

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .cells import gone, kinds_of, objects
-from .clocks import CLOCK_EXAMPLES, CLOCK_KINDS
+from .bounds import is_outside, limit
+from .cells import gone, kinds_of
 from .encoding import encoded_column
-from .frames import Column, as_frame
+from .frames import as_frame
 from .intake import as_table
 from .schema import Schema, is_category
 from .tables import array_on_host, columns_of, first_few
@@ -40,8 +40,8 @@ def given_row(schema: Schema, given: Any) -> np.ndarray:
 
 
 def _refuse_out_of_bounds(schema: Schema, row: np.ndarray) -> None:
-    for d, (low, high) in schema.bounds.items():
-        if row[d] < low or row[d] > high:
+    for d in schema.bounds:
+        if is_outside(schema, d, row[d]):
             raise ValueError(f"'given' has a value for column {schema.label(d)!r} that is outside of its 'bounds'.")
 
 
@@ -63,7 +63,8 @@ def _encoded_value(schema: Schema, d: int, value: Any) -> float:
             raise ValueError(f"{column}, a category that fit has not seen. Known are {first_few(indices)}.")
         return indices[value]
     if d in schema.clocks:
-        return _encoded_time(schema, d, value, column)
+        return limit(schema, d, value, "given")
+    value = value.item() if isinstance(value, np.generic) else value  # float32 cannot be compared with a float's limits
     is_number = not gone([value])[0] and kinds_of([value]) in ({"real"}, {"boolean"})
     if kind == "boolean" and not (is_number and value in (0, 1)):
         raise ValueError(f"{column}, which holds bools. Use True or False.")
@@ -72,13 +73,6 @@ def _encoded_value(schema: Schema, d: int, value: Any) -> float:
     if d in schema.integer and schema.names is not None and value != int(value):
         raise ValueError(f"{column}, which holds whole numbers. Use one.")
     return float(value)
-
-
-def _encoded_time(schema: Schema, d: int, value: Any, column: str) -> float:
-    kind = schema.clocks[d].kind
-    if gone([value])[0] or kinds_of([value]) != {"temporal"}:
-        raise ValueError(f"{column}, which holds {CLOCK_KINDS[kind]}. Use a value such as {CLOCK_EXAMPLES[kind]}.")
-    return schema.clocks[d].numbers(Column(objects([value]), schema.label(d)))[0]
 
 
 def refuse_exposures(schema: Schema, d: int, values: np.ndarray) -> None:

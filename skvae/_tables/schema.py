@@ -234,7 +234,7 @@ def _of_array(X: Any, categorical_features: Any, rows: np.ndarray | None) -> Sch
     can_be_read = letter != "c" and (letter != "O" or is_readable(X))
     if n_columns and can_be_read and (is_named or letter in "UO"):
         known = _learned(columns_of(X if rows is None else array_on_host(X)[rows], None), chosen)
-        is_plain = all(column.levels is None for column in known) and not (letter == "O" and has_na(X))
+        is_plain = all(c.levels is None and c.clock is None for c in known) and not (letter == "O" and has_na(X))
     else:  # as it is, or for scikit-learn to refuse
         kind = "boolean" if letter == "b" else "real"
         known, is_plain = [ColumnSchema(kind, is_integer=letter in "iu")] * n_columns, True

@@ -66,6 +66,25 @@ def test_arrays_by_number():
     assert vae.impute(missing, n_draws=1, random_state=0)[0][:, 1].min() == 0
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 0.1), (0.3, 0.7)])
+def test_what_float32_has_for_an_end_is_that_end(low, high):
+    """0.1 is more in float32 than in float64, 0.7 less; what is made of such a table is one that can be fitted."""
+    p = np.linspace(low, high, 50).astype(np.float32)
+    assert any(float(end) != given for end, given in zip(p[[0, -1]], (low, high), strict=True))
+    frame, bounds = pd.DataFrame({"p": p, "q": p[::-1].copy()}), {"p": (low, high)}
+    vae = VAETransformer(**FAST, bounds=bounds).fit(frame)
+    made = vae.sample(300, random_state=0)
+    assert made["p"].dtype == np.float32
+    assert made["p"].min() == p[0]
+    assert made["p"].max() == p[-1]
+    VAETransformer(**FAST, bounds=bounds).fit_statistics(lambda: iter([made, frame])).partial_fit(made)
+    VAETransformer(**FAST, bounds={0: (low, high)}).fit(frame.to_numpy())
+    assert (vae.sample(3, given={"p": p[-1]})["p"] == p[-1]).all()
+    beyond = np.nextafter(p[-1], np.float32(1))
+    with pytest.raises(ValueError, match=rf"'p' has the value {float(beyond)!r}, outside of its 'bounds'"):
+        vae.partial_fit(frame.assign(p=beyond))
+
+
 def test_jobs_know_them(table):
     """An imputer's own limits come on top; behind an oversampler's target -1 is still the last column of X."""
     holes = table[["wait", "day"]].copy()
@@ -85,7 +104,7 @@ def test_jobs_know_them(table):
 
 
 def test_fitted_values_that_contradict_are_refused(table):
-    for bounds, value in (({"wait": (0.5, None)}, "0"), ({"wait": (None, 1)}, f"{table['wait'].max():g}")):
+    for bounds, value in (({"wait": (0.5, None)}, "0.0"), ({"wait": (None, 1)}, f"{table['wait'].max()}")):
         with pytest.raises(ValueError, match=rf"'wait' has the value {value}, outside of its 'bounds'"):
             VAETransformer(**FAST, bounds=bounds).fit(table)
     with pytest.raises(ValueError, match=r"'day' has the value 2020-01-01 00:00:00, outside .*\(2020-01-02"):
@@ -106,7 +125,15 @@ WRONG = {
     "no pair": ({"age": 18}, r"must be a pair \(low, high\)"),
     "crossed": ({"age": (99, 18)}, "no value between its ends"),
     "a word": ({"age": ("old", None)}, "'age', which holds numbers. Use a value such as 18"),
-    "a number for a date": ({"day": (0, None)}, "'day', which holds times. Use a value such as datetime.datetime"),
+    "a number for a date": ({"day": (0, None)}, "'day', which holds times without a time zone. Use a value such as datetime.datetime"),
+    "a time zone": (
+        {"day": (datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc), None)},
+        r"'bounds' parameter has .*utc.* for column 'day', which holds times without a time zone. Use .*\(2024, 2",
+    ),
+    "a period": (
+        {"day": (None, pd.Period("2024-01", "M"))},
+        r"'bounds' parameter has Period\('2024-01', 'M'\) for column 'day', which holds times",
+    ),
     "not a dict": ([("age", 0, 1)], "'bounds' parameter of VAETransformer must be"),
 }
 
@@ -115,6 +142,27 @@ WRONG = {
 def test_what_cannot_be_is_refused(table, bounds, message):
     with pytest.raises(ValueError, match=message):
         VAETransformer(**FAST, bounds=bounds).fit(table)
+
+
+def test_a_naive_time_is_one_on_the_wall_of_the_column():
+    """In a column with a time zone: the same as with the zone, as a bound and as a given value."""
+    day = pd.date_range("2024-01-01", periods=60, tz="Europe/Berlin")
+    frame = pd.DataFrame({"day": day, "x": np.arange(60.0)})
+    naive, zoned = datetime.datetime(2024, 1, 1), pd.Timestamp("2024-01-01", tz="Europe/Berlin")
+    made = []
+    for low in (naive, zoned, zoned.tz_convert("UTC"), np.datetime64("2024-01-01")):
+        vae = VAETransformer(**FAST, bounds={"day": (low, None)}).fit(frame)
+        assert vae.fitted_.schema.bounds == {0: (19723, np.inf)}
+        made.append(vae.sample(100, given={"day": low}, random_state=0))
+        assert (made[-1]["day"] == zoned).all()
+        assert vae.sample(300, random_state=0)["day"].min() == zoned
+    pd.testing.assert_frame_equal(made[0], made[1])
+    for wrong in (datetime.timedelta(1), pd.Period("2024-01", "M")):
+        with pytest.raises(ValueError, match=r"'given' parameter has .* which holds times of the time zone 'Europe/B"):
+            vae.sample(1, given={"day": wrong})
+    periods = frame.assign(day=day.tz_localize(None).to_period("D"))
+    with pytest.raises(ValueError, match=r"holds periods of the frequency 'D'. Use .*Period\('2024-02-29', 'D'\)"):
+        VAETransformer(**FAST, bounds={"day": (pd.Period("2024-01", "M"), None)}).fit(periods)
 
 
 def test_given_conditions_and_later_fits(table):

@@ -35,12 +35,14 @@ COLUMNS = {
     "duration objects": pd.Series([datetime.timedelta(int(d)) for d in DAYS], dtype=object),
     "periods": pd.Series(pd.PeriodIndex.from_ordinals(DAYS, freq="D")),
     "period objects": pd.Series(pd.PeriodIndex.from_ordinals(DAYS, freq="D")).astype(object),
+    "arrow offset": NAIVE.dt.tz_localize("UTC").astype("timestamp[us, tz=+02:00][pyarrow]") - pd.Timedelta(2, "h"),
     "polars dates": pl.Series(NAIVE.dt.date.tolist()),
     "polars times": pl.Series(NAIVE.tolist(), dtype=pl.Datetime("ms")),
     "polars zone": pl.Series(NAIVE.dt.tz_localize(BERLIN)),
     "polars durations": pl.Series([datetime.timedelta(int(d)) for d in DAYS], dtype=pl.Duration("ns")),
     "pyarrow dates": pa.chunked_array([pa.array(NAIVE.dt.date.tolist())]),
     "pyarrow zone": pa.chunked_array([pa.array(NAIVE.dt.tz_localize(BERLIN))]),
+    "pyarrow offset": pa.chunked_array([pa.array(DAYS * 86_400 + 5 * 3600 + 1800, pa.timestamp("s", "-05:30"))]),
     "pyarrow durations": pa.chunked_array([pa.array([datetime.timedelta(int(d)) for d in DAYS])]),
 }
 
@@ -298,7 +300,7 @@ def test_dates_are_given_and_are_conditions(vae, table):
         expected = ((pd.Timestamp(day) - pd.Timestamp(0)).days - 18000) / 300
         assert rows["x"].mean() == pytest.approx(expected, abs=0.1)
     for wrong in (20000.0, pd.NaT, "2021-01-01"):
-        with pytest.raises(ValueError, match=r"'day', which holds times. Use a value such as datetime.datetime"):
+        with pytest.raises(ValueError, match=r"'day', which holds times of the time zone 'Europe/Berlin'. Use a value such as datetime.datetime"):
             vae.sample(1, given={"day": wrong})
 
 

@@ -103,6 +103,15 @@ def test_frames_that_are_not_plain(column):
     assert not Schema.learn(pd.DataFrame({"a": [1.0, 2.0], "b": column})).is_plain
 
 
+def test_arrays_of_numbers_and_dates_are_read_and_made():
+    X = np.array([[1.5, datetime.date(2024, 1, 2)], [2.5, None]], dtype=object)
+    schema = Schema.learn(X)
+    assert not schema.is_plain
+    assert schema.kinds == ["real", "real"]
+    np.testing.assert_array_equal(encode(schema, X.tolist()), [[1.5, 19724], [2.5, np.nan]])
+    assert draws(schema, np.array([[3.5, 19725.2]])).tolist() == [[3.5, datetime.date(2024, 1, 3)]]
+
+
 def test_int_arrays_hold_integers():
     assert Schema.learn([[1, 2]]).integer == Schema.learn(torch.tensor([[1, 2]])).integer == {0, 1}
     assert not Schema.learn([[1.0, 2.0]]).integer
