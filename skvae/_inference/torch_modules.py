@@ -315,11 +315,15 @@ class TorchColumns(nn.Module):
     def _working(self, X: Tensor) -> Tensor:
         x = self._standardized(X)
         if self.maps is not None:
-            x = self._replace(x, self.maps.map(x[..., self.transformed]))
+            x = torch.where(x.isnan(), x, self._replace(x, self.maps.map(self._before_maps(x))))
         for d, support in self.raw_categories:
             known = torch.where(support.check(x[:, d]), x[:, d], torch.nan)
             x = torch.cat([x[:, :d], known[:, None], x[:, d + 1 :]], 1)
         return x
+
+    def _before_maps(self, x: Tensor) -> Tensor:
+        """The transformed columns of x (..., D), 0 where a cell is missing: of NaN the gradient would be NaN, too."""
+        return torch.where(x.isnan(), 0.0, x)[..., self.transformed]
 
     def _replace(self, x: Tensor, values: Tensor) -> Tensor:
         """Put other numbers into the transformed columns of x (..., D)."""
@@ -342,7 +346,7 @@ class TorchColumns(nn.Module):
         """`Columns.log_jacobian`, (B,), float64."""
         slopes = self.slopes * torch.ones_like(X, dtype=torch.float64)
         if self.maps is not None:
-            at = self._standardized(X)[..., self.transformed]
+            at = self._before_maps(self._standardized(X))
             slopes = self._replace(slopes, slopes[..., self.transformed] + self.maps.log_slope(at))
         for d, atoms in self.atoms.items():
             is_atom = torch.stack([X[:, d] == atom for atom in atoms]).any(0)
@@ -384,16 +388,17 @@ class PowerMaps(nn.Module):
     def map(self, v: Tensor) -> Tensor:
         """x = (y(v) - m) / s."""
         is_log, p = self._side(v)
-        log = v.abs().log1p().clamp(max=LARGEST_LOG)
-        y = torch.where(is_log, log, (p * log).expm1() / p) * v.sign()
-        return (torch.where(v.isnan(), v, y) - self.mean) / self.scale
+        sign, size = _sign_and_size(v)
+        log = size.log1p().clamp(max=LARGEST_LOG)
+        return (sign * torch.where(is_log, log, (p * log).expm1() / p) - self.mean) / self.scale
 
     def inverse(self, x: Tensor) -> Tensor:
         """The v with y(v) = m + s x."""
         y = self.mean + self.scale * x
         is_log, p = self._side(y)
-        log = torch.where(is_log, y.abs(), (p * y.abs()).log1p() / p)
-        return y.sign() * log.clamp(max=LARGEST_LOG).expm1()
+        sign, size = _sign_and_size(y)
+        log = torch.where(is_log, size, (p * size).log1p() / p)
+        return sign * log.clamp(max=LARGEST_LOG).expm1()
 
     def mean_of_v(self, x: Tensor) -> Tensor:
         """Mean of v from x (Q, ..., n) at the nodes of the noise, (..., n)."""
@@ -401,7 +406,8 @@ class PowerMaps(nn.Module):
 
     def log_slope(self, v: Tensor) -> Tensor:
         """(lambda - 1) sign(v) ln(1 + |v|) - ln s."""
-        return (self.power - 1) * v.sign() * v.abs().log1p() - self.scale.log()
+        sign, size = _sign_and_size(v)
+        return (self.power - 1) * sign * size.log1p() - self.scale.log()
 
 
 class QuantileMaps(nn.Module):
@@ -467,6 +473,12 @@ class BackLines(nn.Module):
         origin = (segment - 1).clamp(min=0)
         t, v, slope = x - _lookup(self.points, origin), _lookup(self.values, origin), _lookup(self.slopes, segment)
         return v + slope * t, _lookup(self.area, origin) + t * (v + slope * t / 2)
+
+
+def _sign_and_size(v: Tensor) -> tuple[Tensor, Tensor]:
+    """1 or -1, and |v| with the slope 1 at 0, where that of ``abs`` is 0."""
+    sign = torch.where(v < 0, -1.0, 1.0).to(v)
+    return sign, sign * v
 
 
 def _torch_maps(maps: Sequence[Any]) -> PowerMaps | QuantileMaps:

@@ -108,6 +108,22 @@ def test_gradients_are_those_of_finite_differences(method):
         np.testing.assert_allclose(x.grad[0, d], change, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["transform", "score_samples"])
+@pytest.mark.parametrize("scaling", [None, "standard", "global", "power", "quantile"])
+def test_gradients_of_rows_with_missing_cells(scaling, method):
+    """Those of finite differences, also at the mean, where a power has two branches, and 0 for a missing cell."""
+    skewed = np.exp(Z[:, :4])
+    vae = VAETransformer(2, scaling=scaling, hidden_layer_sizes=(8,), max_iter=3, random_state=0).fit(skewed)
+    row = np.array([[0.7, np.nan, skewed[:, 2].mean() if scaling == "power" else 1.1, 2.3]])
+    module, x = vae.to_torch(method), torch.tensor(row, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad[0, 1] == 0
+    for d in (0, 2, 3):
+        step = torch.from_numpy(1e-6 * np.eye(4)[[d]])
+        change = (module(x + step) - module(x - step)).sum() / 2e-6
+        assert x.grad[0, d].item() == pytest.approx(change.item(), rel=1e-4, abs=1e-6)
+
+
 def test_the_estimator_never_sees_what_becomes_of_the_copy():
     vae = VAETransformer(2, **LINEAR).fit(Z)
     codes, module = vae.transform(Z), vae.to_torch()
