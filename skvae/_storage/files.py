@@ -11,7 +11,7 @@ Everything else is a dict with one key that begins with "$":
     {"$component": "Gaussian", "parameters": {...}}  a component of this package, inside one of the user's
     {"$tuple": [...]}, {"$set": [...]}, {"$dict": [[key, value], ...]}, {"$slice": [start, stop, step]},
     {"$float": "nan"}, {"$number": ["float32", 0.5]}, {"$cells": [shape, [...]]} (an array of objects or strings),
-    {"$random_state": {...}}
+    {"$random_state": {...}}, {"$time": ["date", "2024-02-29"]} (of Python, numpy or pandas, see `times`)
 
 Reading looks names up in tables of what exists already, and imports, evaluates and unpickles nothing.
 """
@@ -31,6 +31,7 @@ from .._utils.atomic import replacing
 from .._utils.damage import damage_is_a_value_error
 from .._utils.extras import needed_by
 from .registry import built, is_built_in
+from .times import as_time, plain_time
 
 __all__ = ["read", "write"]
 
@@ -227,6 +228,8 @@ class _Writer:
             return {"$number": [value.dtype.name, self.encode(value.item(), path)]}
         if isinstance(value, np.random.RandomState):
             return {"$random_state": self.encode(value.get_state(legacy=False), path)}
+        if (parts := plain_time(value)) is not None:
+            return {"$time": parts}
         return self._component(value, path)
 
     def _component(self, value: Any, path: str) -> dict[str, Any]:
@@ -272,6 +275,7 @@ class _Reader:
             "$number": lambda entry: _NUMBERS[entry[0]](self.decode(entry[1])),
             "$cells": self._cells,
             "$random_state": self._random_state,
+            "$time": as_time,
             "$callable": self.known.__getitem__,
         }
 

@@ -16,7 +16,7 @@ import numpy as np
 from .cells import objects
 from .frames import Column
 
-__all__ = ["CLOCK_KINDS", "STEPS_PER_DAY", "Clock", "finer"]
+__all__ = ["CLOCK_KINDS", "STEPS_PER_DAY", "Clock", "finer", "time_zone"]
 
 #: Days, hours, minutes, seconds, milliseconds and microseconds of a day.
 STEPS_PER_DAY = (1, 24, 1440, 86_400, 86_400_000, 86_400_000_000)
@@ -75,7 +75,7 @@ class Clock:
         """The clock of a column that `holds_times`."""
         kind, zone, frequency, numbers = _read(column)
         if zone is not None:
-            _time_zone(zone, column.label)
+            time_zone(zone, column.label)
         return cls(kind, 1 if kind == "period" else _fineness(numbers[~np.isnan(numbers)]), zone, frequency)
 
     def numbers(self, column: Column) -> np.ndarray:
@@ -145,7 +145,7 @@ class Clock:
         if self.kind == "date":
             return microseconds.astype("M8[us]").astype("M8[D]").astype(object)
         cells = microseconds.astype("M8[us]").astype(object)
-        return cells if self.zone is None else objects([_in_zone(c, _time_zone(self.zone)) for c in cells])
+        return cells if self.zone is None else objects([_in_zone(c, time_zone(self.zone)) for c in cells])
 
 
 def finer(clocks: Collection[Clock], label: Any) -> Clock:
@@ -160,6 +160,19 @@ def finer(clocks: Collection[Clock], label: Any) -> Clock:
         first, second = (f"{CLOCK_KINDS[c.kind]} ({c.zone or c.frequency or 'no time zone'})" for c in clocks)
         raise ValueError(f"Column {label!r} holds {second}, but it held {first} before. Convert it to one.")
     return max(clocks, key=lambda clock: clock.fineness)
+
+
+def time_zone(name: str, label: Any = None) -> tzinfo:
+    """A time zone by its name."""
+    if name.startswith(("UTC", "+", "-")):
+        return datetime.strptime(name.removeprefix("UTC") or "+00:00", "%z").tzinfo or timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"Column {label!r} has the time zone {name!r}, which is no name of the IANA database. Convert it, e.g. to "
+            "UTC."
+        ) from error
 
 
 def _fineness(days: np.ndarray) -> int:
@@ -251,26 +264,13 @@ def _days(array: np.ndarray) -> np.ndarray:
     return np.where(np.isnat(array), np.nan, days)
 
 
-def _time_zone(name: str, label: Any = None) -> tzinfo:
-    """A time zone by its name."""
-    if name.startswith(("UTC", "+", "-")):
-        return datetime.strptime(name.removeprefix("UTC") or "+00:00", "%z").tzinfo or timezone.utc
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(
-            f"Column {label!r} has the time zone {name!r}, which is no name of the IANA database. Convert it, e.g. to "
-            "UTC."
-        ) from error
-
-
 def _on_the_wall(cell: Any, zone: str | None) -> datetime:
     """The date and time that a clock of the zone shows."""
     if not isinstance(cell, datetime):
         return datetime(cell.year, cell.month, cell.day)
     if zone is None or str(cell.tzinfo) == zone:
         return cell.replace(tzinfo=None)
-    return cell.astimezone(_time_zone(zone)).replace(tzinfo=None)
+    return cell.astimezone(time_zone(zone)).replace(tzinfo=None)
 
 
 def _in_zone(wall: datetime, zone: tzinfo) -> datetime:

@@ -5,8 +5,10 @@ import os
 import pickle
 import struct
 import sys
+from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,11 @@ VALUES = [
     *([], (), [1, (2, [3.0])], {}, {"$dict": 1, "b": (1,)}, {1: "a", "b": None, None: 2.5, (1, 2): [3]}),
     *({"component": "ELBO"}, slice(None, 3), range(2, 9, 3), {1, 2}, np.float32(0.1), np.int8(3), np.bool_(True)),
     *(np.arange(6).reshape(2, 3).T, np.array(2.5), np.zeros((0, 2)), np.array([True]), np.array([1], dtype=">i4")),
+    *(date(2024, 2, 29), datetime(2024, 2, 29, 12, 30), timedelta(-1, 2, 3), np.datetime64("2024-02", "M")),
+    *(datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")), np.timedelta64(5, "25us")),
+    *(datetime(2024, 2, 29, tzinfo=timezone.utc), datetime(2024, 2, 29, tzinfo=timezone(timedelta(hours=-2)))),
+    *(pd.Timestamp("2024-10-27T00:30:00.123456789", tz="Europe/Berlin"), pd.Timestamp("2024-02-29")),
+    *(pd.Timedelta(5, "h"), pd.Period("2024-02", "M"), pd.Period("2024-02-29", "W-SUN")),
     *(np.array(["a", None, 3], dtype=object), np.array([["x", "yy"]]), np.float16(2), np.array([1.5], np.float16)),
 ]
 
@@ -56,6 +63,10 @@ def _namesake():
         ({"learning_rate_schedule": lambda epoch: 1.0}, "learning_rate_schedule, a lambda"),
         ({"learning_rate_schedule": partial(slower)}, "learning_rate_schedule, a partial"),
         ({"column_weights": pd.Series([1.0] * 4)}, "column_weights, a Series"),
+        (
+            {"bounds": {0: (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=1), "ours")), None)}},
+            r"0\.0, a datetime",
+        ),
         ({"callbacks": [object()]}, r"callbacks\.0, a object"),
         ({"prior": Pair(), "callbacks": [_namesake()()]}, "second thing of the name 'Pair'"),
     ],

@@ -300,7 +300,7 @@ def test_dates_are_given_and_are_conditions(vae, table):
         expected = ((pd.Timestamp(day) - pd.Timestamp(0)).days - 18000) / 300
         assert rows["x"].mean() == pytest.approx(expected, abs=0.1)
     for wrong in (20000.0, pd.NaT, "2021-01-01"):
-        with pytest.raises(ValueError, match=r"'day', which holds times of the time zone 'Europe/Berlin'. Use a value such as datetime.datetime"):
+        with pytest.raises(ValueError, match=r"'day', which holds times of .* Use a value such as datetime.datetime"):
             vae.sample(1, given={"day": wrong})
 
 
