@@ -174,6 +174,8 @@ class Posterior(Component, ABC):
     def widths(self, n_components: int) -> list[int]:
         """Give the number of columns of z that each latent variable takes.
 
+        A class takes one for each of its levels; `transform` has all of them side by side.
+
         Parameters
         ----------
         n_components : int
