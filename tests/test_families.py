@@ -1079,7 +1079,7 @@ def test_a_table_of_log_normal_noise_prefers_log_normal():
     assert score(positive, "log_normal") > score(positive, "gaussian") + 1
     assert score(heavy, "student_t") > score(heavy, skvae.Gaussian(background=0)) + 0.3
     assert score(counts, "negative_binomial") > score(counts, "poisson") + 0.3
-    for max_iter in (0, 30):  # after 8 epochs the one row with a count of 2767 still decides
+    for max_iter in (0, 100):  # after 8 epochs the one row with a count of 2767 still decides
         assert score(excess, "zero_inflated_poisson", max_iter) > score(excess, "poisson", max_iter) + 0.3
 
 
@@ -1208,7 +1208,7 @@ def test_likelihood_by_column(frame):
     vae = VAETransformer(2, likelihood=likelihood, max_iter=2, random_state=0).fit(frame)
     kinds = {name: repr(family) for name, family in vae.likelihoods_.items()}
     assert kinds == {
-        "height": "ContaminatedGaussian()",  # the initialisation was kept
+        "height": "ContaminatedGaussian(noise='row')",  # two epochs have beaten the initialisation
         "visits": "Poisson()",
         "colour": "Categorical(n_classes=3)",
         "size": "Categorical(n_classes=5)",

@@ -26,13 +26,12 @@ def needed_by(caller: str, *packages: str, extra: str) -> Iterator[None]:
     ...     import no_such_wings
     Traceback (most recent call last):
     ...
-    ImportError: VAETransformer.fly needs no_such_wings: pip install no_such_wings, or skvae with the extra "wings": pip
-    install "skvae[wings]".
+    ImportError: VAETransformer.fly needs no_such_wings: pip install no_such_wings, as the extra "wings" of skvae does.
     """
     try:
         yield
     except ImportError as error:
         raise ImportError(
-            f"{caller} needs {' and '.join(packages)}: pip install {' '.join(packages)}, or skvae with the extra "
-            f'"{extra}": pip install "skvae[{extra}]".'
+            f"{caller} needs {' and '.join(packages)}: pip install {' '.join(packages)}, as the extra "
+            f'"{extra}" of skvae does.'
         ) from error

@@ -23,4 +23,4 @@ def test_an_absent_package_is_an_error_that_says_the_extra(extra):
     said = answer.stderr.strip().splitlines()[-1]
     assert answer.returncode == 1
     assert said.startswith(f"ImportError: {caller}")
-    assert said.endswith(f'pip install "skvae[{extra}]".')
+    assert said.endswith(f'as the extra "{extra}" of skvae does.')
