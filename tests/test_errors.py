@@ -53,7 +53,7 @@ def test_width_and_names():
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("n_components", 0, r"The 'n_components' parameter of VAETransformer must be a str among {.auto.} or an int in the range \[1, inf\)"),
+        ("n_components", 0, r"'n_components' .* a str among {.auto.} or an int in the range \[1, inf\)"),
         ("n_components", None, "'n_components' parameter of VAETransformer must be a str among {.auto.} or an int"),
         ("n_components", 0.5, "'n_components' parameter of VAETransformer must be an int"),
         ("n_components", "mle", "'n_components' parameter of VAETransformer must be an int"),
