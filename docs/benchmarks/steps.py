@@ -2,8 +2,9 @@
 
     python docs/benchmarks/steps.py [--rounds 15] [--threads 1] [--compile] [--profile]
 
-Both train in one process, alternating epoch by epoch; the ratio is taken round by round, so that a busy machine hits
-both. That is done with the likelihood that a net is trained under by default, and with one noise variance per column.
+Both take one draw of z for each row, and train in one process, alternating epoch by epoch; the ratio is taken round by
+round, so that a busy machine hits both. That is done with the likelihood that a net is trained under by default, and
+with one noise variance per column.
 The median and the interval from the 10th to the 90th percentile are printed; and what validating a ninth as many rows
 takes, as a share of an epoch. With --profile also the kernels in which both spend most time, by torch.profiler, in
 microseconds per step (its own cost included).
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from skvae import ContaminatedGaussian, Gaussian, VAETransformer
+from skvae import ELBO, ContaminatedGaussian, Gaussian, VAETransformer
 from skvae._fitting.plan import Plan, parameters_of
 from skvae._fitting.start import Start
 from skvae._fitting.training import training_options
@@ -123,7 +124,7 @@ def case(D, hidden, K, batch, n, likelihood, by_hand, args):
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
 
     vae = VAETransformer(K, hidden_layer_sizes=hidden, batch_size=batch, compile=args.compile, random_state=0)
-    vae.set_params(likelihood=likelihood, max_iter=0).fit(X)
+    vae.set_params(likelihood=likelihood, objective=ELBO(n_samples=1), max_iter=0).fit(X)
     rows, held_out = (TrainingRows(part, np.ones(len(part)), vae.fitted_.columns, "cpu") for part in (X, X[: n // 9]))
     plan = Plan.of(parameters_of(vae), "VAETransformer")
     options = training_options(plan, Start.of(vae.fitted_, plan), rows)
