@@ -268,3 +268,20 @@ def test_hardly_any_missing_cell_is_no_error():
     vae = VAETransformer(1, max_iter=0, random_state=0).fit(X)
     assert np.isnan(vae.sample(1000, random_state=0, missing=True)).mean() < 0.01
     assert (pickle.loads(pickle.dumps(vae)).sample(9, random_state=0) == vae.sample(9, random_state=0)).all()
+
+
+def test_rows_under_given_conditions_are_not_mapped_to_the_margins_of_the_table():
+    """A draw a little above the lower of two groups would be mapped into the gap between them."""
+    rng = np.random.default_rng(0)
+    group = rng.choice(["low", "high"], 400)
+    is_low = (group == "low")[:, None]
+    numbers = np.where(is_low, 0.0, 5.0) + rng.normal(size=(400, 3)) * np.where(is_low, 0.2, 1.0)
+    frame = pd.DataFrame(numbers, columns=["a", "b", "c"]).assign(group=group)
+    vae = VAETransformer(2, conditions=["group"], max_iter=3, random_state=0).fit(frame)
+    assert vae.fitted_.calibration is not None
+    mapped, own = (
+        vae.sample(500, given={"group": "low"}, random_state=0, calibrate=calibrate) for calibrate in (True, False)
+    )
+    pd.testing.assert_frame_equal(mapped, own)
+    drawn, plain = (vae.sample(500, random_state=0, calibrate=calibrate) for calibrate in (True, False))
+    assert not drawn.equals(plain)  # conditions that are drawn are the table's

@@ -162,7 +162,8 @@ class Generation(HoldsFit):
             arrays an array) with a column for each has one row for each row to draw.
         calibrate : bool, default=True
             Whether numbers are mapped to the margins of the table. Without it the rows are draws of the density that
-            scores state, which is what a check of the model by its samples wants to see.
+            scores state, which is what a check of the model by its samples wants to see. Rows under `conditions` that
+            are given have other margins than the table and are always such draws.
         missing : bool, default=False
             Whether cells are missing as they are in the table: by a logistic regression of each column with missing
             cells on the row's code and on which of the up to 30 such columns before it are missing. Cells that are
@@ -231,7 +232,8 @@ class Generation(HoldsFit):
                 else _codes_given(fitted, module, row, n_rows)
             )
             values = decoded_rows(fitted, module, z, cells)
-            values = _calibrated(fitted, values) if calibrate else values
+            is_of_table = given is None or not fitted.columns.is_given.any()
+            values = _calibrated(fitted, values) if calibrate and is_of_table else values
             values = _with_missing_cells(fitted, values, z) if missing else values
         is_given = np.zeros(values.shape[1], dtype=bool) if row is None else ~np.isnan(row[0])
         values = values if row is None else np.where(is_given, row, values)
