@@ -88,10 +88,10 @@ def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, 
     rows, valid = _sides(plan, estimator, prepared, X_val)
     trial = _trial(plan)
     with limited_threads(trial.with_n_components(_MOST).work_per_step(*rows[0].shape)), torch.inference_mode(False):
-        n_linear = plan.processes.broadcast(_enough_for_linear(_linear(trial), prepared, rows, valid))
-        n = n_linear
+        n_linear, linear = _enough_for_linear(_linear(trial), prepared, rows, valid)
+        n = n_linear = plan.processes.broadcast(n_linear)
         if plan.given.max_iter != 0 and _has_nets(trial, rows):
-            n = _enough_for_nets(trial, n_linear, prepared, rows, valid)
+            n = _enough_for_nets(trial, n_linear, linear, prepared, rows, valid)
     if plan.given.verbose and plan.processes.rank == 0:
         print(f"n_components='auto' is {n}; a linear model would have {n_linear}.")
     return plan.with_n_components(n)
@@ -158,8 +158,10 @@ def _start(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAnd
     return agree(trial.processes, best_start(trial, prepared.basis, rows, valid, n_epochs, device))
 
 
-def _enough_for_linear(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights) -> int:
-    """The smallest number that is not surely beaten by more, as initialised.
+def _enough_for_linear(
+    trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights
+) -> tuple[int, np.ndarray]:
+    """The smallest number that is not surely beaten by more, as initialised, and its bounds.
 
     It is doubled for as long as that is surely better, and then sought by bisection.
     """
@@ -175,7 +177,8 @@ def _enough_for_linear(trial: Plan, prepared: Prepared, rows: RowsAndWeights, va
     weight = valid[1][: len(bounds(1))]
     while enough < most and surely_higher(bounds(min(2 * enough, most)), bounds(enough), weight):
         enough = min(2 * enough, most)
-    return _first_not_beaten(bounds, enough // 2, enough, weight)
+    enough = _first_not_beaten(bounds, enough // 2, enough, weight)
+    return enough, bounds(enough)
 
 
 def _first_not_beaten(bounds: Any, too_few: int, enough: int, weight: np.ndarray) -> int:
@@ -191,22 +194,27 @@ def _first_not_beaten(bounds: Any, too_few: int, enough: int, weight: np.ndarray
 
 
 def _enough_for_nets(
-    trial: Plan, n_linear: int, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights
+    trial: Plan, n_linear: int, linear: np.ndarray, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights
 ) -> int:
     """The smallest number of first components of a trial that no larger one surely beats.
 
     There is room for more than a linear model has use for, and twice as much for as long as all of it is of use.
     """
     n_tried = min(max(2 * n_linear, _ROOM), _most(prepared))
-    n = _enough_in_trial(trial.with_n_components(n_tried), prepared, rows, valid)
+    n = _enough_in_trial(trial.with_n_components(n_tried), n_linear, linear, prepared, rows, valid)
     while n == n_tried < _most(prepared):
         n_tried = min(2 * n_tried, _most(prepared))
-        n = _enough_in_trial(trial.with_n_components(n_tried), prepared, rows, valid)
+        n = _enough_in_trial(trial.with_n_components(n_tried), n_linear, linear, prepared, rows, valid)
     return n
 
 
-def _enough_in_trial(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights) -> int:
-    """Train all the components for a short time, and give how many of the first of them are enough."""
+def _enough_in_trial(
+    trial: Plan, n_linear: int, linear: np.ndarray, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights
+) -> int:
+    """Train all the components for a short time, and give how many of the first of them are enough.
+
+    More than the `n_linear` of a linear model only where they are surely better than its bounds, `linear`.
+    """
     X, weight = rows
     batch_size = trial.batch_size(len(weight))
     few = slice(_STEPS // _EPOCHS * batch_size)  # of rows in random order
@@ -220,6 +228,8 @@ def _enough_in_trial(trial: Plan, prepared: Prepared, rows: RowsAndWeights, vali
     weight = valid[1][: len(bounds[0])]
     best = bounds[int(np.argmax([b @ weight for b in bounds]))]
     n = 1 + next(i for i, b in enumerate(bounds) if b is best or not surely_higher(best, b, weight))
+    if n > n_linear and not surely_higher(bounds[n - 1], linear, weight):
+        n = n_linear
     return trial.processes.broadcast(n)
 
 

@@ -32,7 +32,7 @@ def test_a_broken_cell_is_found():
     # Factor analysis has hardly any noise for petal lengths: codes would follow the broken cell, and others look wrong.
     # So they do where a variance per row gives petals little noise.
     plain = {"init": "pca", "likelihood": Gaussian(background=0)}
-    vae = VAETransformer(2, max_iter=30, random_state=0, **plain).fit(iris)
+    vae = VAETransformer(2, max_iter=10, random_state=0, **plain).fit(iris)
     broken = iris.copy()
     broken.iloc[::10, 2] = 6.9 - broken.iloc[::10, 2]  # a petal as long as another species has
     scores = vae.score_columns(broken)
