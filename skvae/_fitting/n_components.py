@@ -5,7 +5,8 @@ linear initialisation says how many components a linear model has use for. Where
 components than that trains the first k of them as a code of their own for every k (nested dropout: Rippel et al. 2014).
 On a curved table a few codes may do what takes a linear model many; or more codes may, since columns that depend on
 each other need not be correlated: of a sphere and its products a linear model has use for one, a network for three. In
-both, the smallest number stays that is not surely beaten.
+both, the smallest number stays that is not surely beaten; more than a linear model has use for only where the nets are
+surely better than that model.
 """
 
 from dataclasses import replace

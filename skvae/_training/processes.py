@@ -90,6 +90,7 @@ class Processes(OneProcess):
         return slice(self.rank * n_rows // self.size, (self.rank + 1) * n_rows // self.size)
 
     def shard_batches(self, positions: np.ndarray, sizes: list[int]) -> tuple[np.ndarray, list[int]]:
+        """Give the own positions of each batch."""
         batches = np.split(positions, np.cumsum(sizes)[:-1])
         parts = [batch[self.shard(len(batch))] for batch in batches]
         return np.concatenate(parts), [len(part) for part in parts]

@@ -232,8 +232,8 @@ class Generation(HoldsFit):
                 else _codes_given(fitted, module, row, n_rows)
             )
             values = decoded_rows(fitted, module, z, cells)
-            is_of_table = given is None or not fitted.columns.is_given.any()
-            values = _calibrated(fitted, values) if calibrate and is_of_table else values
+            has_margins_of_table = given is None or not fitted.columns.is_given.any()
+            values = _calibrated(fitted, values) if calibrate and has_margins_of_table else values
             values = _with_missing_cells(fitted, values, z) if missing else values
         is_given = np.zeros(values.shape[1], dtype=bool) if row is None else ~np.isnan(row[0])
         values = values if row is None else np.where(is_given, row, values)
