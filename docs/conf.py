@@ -50,6 +50,7 @@ html_baseurl = DOCS_URL or ""
 mathjax_path = "tex-svg-full.js"
 html_static_path = ["_static", str(MATHJAX / mathjax_path)]
 html_css_files = ["style.css"]
+html_context = {"default_mode": "auto"}  # the theme complains in the console of a first visit where it is not said
 html_show_sourcelink = False
 html_sidebars = {"start": [], "benchmarks": [], "glossary": []}  # sections of one page
 toc_object_entries_show_parents = "hide"
