@@ -392,7 +392,7 @@ import re, resource, sys
 import numpy as np
 from skvae import VAETransformer
 
-N_CHUNKS, ROWS, D = int(sys.argv[1]), 50_000, 30
+N_CHUNKS, ROWS, D = int(sys.argv[1]), 25_000, 60
 
 def chunks(n_chunks=N_CHUNKS, n_rows=ROWS):
     rng = np.random.default_rng(0)

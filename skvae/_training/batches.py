@@ -157,6 +157,7 @@ class Batches:
             x, mask = rows.take(positions)
             masks = [None] * len(sizes) if mask is None else mask.split(own_sizes)
             yield from zip(x.split(own_sizes), masks, sizes, strict=True)
+            del x, mask, masks  # before the next block is read
 
     def _drawn(self, n_rows: int, ends: Sequence[int]) -> Iterator[np.ndarray]:
         """The positions of an epoch, cut at `ends`."""

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -37,7 +38,6 @@ _MAX_GRADIENT_NORM = 100.0  # nats per unit of weight: only outlying batches are
 _AVERAGE_DECAY = 8
 _AVERAGE_EVERY = 8  # steps; averaging each one costs a twelfth of a step of a wide net
 _INFORMATION_ROWS = 1000
-_STEPS_KEPT = 128
 
 Parts = dict[str, torch.Tensor]  # of a loss, row by row: (B,) each
 
@@ -415,33 +415,29 @@ class Net(NeuralNet):
 
 @dataclass
 class Means:
-    """Means of parts over the rows of a pass; folded now and then, since small tensors that stay fragment the heap.
+    """Means of parts over the rows of a pass, added up in place: small tensors that stay would fragment the heap.
 
     All its fields, and nothing else, go into a checkpoint that is written inside an epoch.
     """
 
-    kept: dict[str, list[torch.Tensor]] = field(default_factory=dict)  # (B,) each, of the last steps
-    folded: Parts = field(default_factory=dict)  # sums over the rows of the steps before
-    n_rows: dict[str, int] = field(default_factory=dict)  # in all processes
+    sums: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)  # (P,) of the P parts that come together
+    n_rows: dict[tuple[str, ...], int] = field(default_factory=dict)  # in all processes
 
     def add(self, parts: Parts, n_rows: int) -> None:
         """Take parts, (B,) each, of a batch that has n_rows in all processes."""
-        for name, part in parts.items():
-            self.n_rows[name] = self.n_rows.get(name, 0) + n_rows
-            self.kept.setdefault(name, []).append(part)
-            if len(self.kept[name]) == _STEPS_KEPT:
-                self._fold(name)
-
-    def _fold(self, name: str) -> None:
-        self.folded[name] = self.folded.get(name, 0.0) + torch.cat(self.kept.pop(name)).sum()
+        names = tuple(parts)
+        sums = torch.stack(tuple(parts.values())).sum(1)
+        if names in self.sums:
+            self.sums[names] += sums
+        else:
+            self.sums[names] = sums
+        self.n_rows[names] = self.n_rows.get(names, 0) + n_rows
 
     def result(self, processes: OneProcess) -> dict[str, float]:
         """The means over the rows of all processes as plain numbers."""
-        for name in list(self.kept):
-            self._fold(name)
-        means = torch.stack([total / self.n_rows[name] for name, total in self.folded.items()])
+        means = torch.cat([sums / self.n_rows[names] for names, sums in self.sums.items()])
         processes.all_reduce([means])
-        return dict(zip(self.folded, means.tolist(), strict=True))
+        return dict(zip(chain.from_iterable(self.sums), means.tolist(), strict=True))
 
 
 def _loss_parts(objective: Objective, *args: Any) -> Parts:

@@ -318,13 +318,12 @@ def _inside(
     n_steps: int, losses: Sequence[torch.Tensor | None], net: "Net", generator: torch.Generator, means: "Means"
 ) -> dict[str, Any]:
     """What belongs to an epoch that is not over."""
-    kept = {name: _packed(parts) for name, parts in means.kept.items()}
     return {
         "n_steps": n_steps,
         "losses": _packed(losses),
         "noise": generator.get_state(),
         "global": global_states(generator.device),
-        "means": {**_of_fields(means), "kept": kept},
+        "means": _of_fields(means),
     }
 
 
@@ -332,8 +331,7 @@ def _set_inside(state: dict[str, Any], net: "Net", generator: torch.Generator, m
     """The inverse of `_inside`, but for the steps and their losses."""
     generator.set_state(state["noise"].cpu())
     set_global_states({kind: own.cpu() for kind, own in state["global"].items()})
-    kept = {name: _unpacked(parts) for name, parts in state["means"]["kept"].items()}
-    for name, value in {**state["means"], "kept": kept}.items():
+    for name, value in state["means"].items():
         setattr(means, name, value)
 
 

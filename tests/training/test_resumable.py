@@ -135,7 +135,7 @@ def test_every_kind_of_fit_goes_on(kind, monkeypatch, tmp_path):
 
 
 def test_many_steps(monkeypatch, tmp_path):
-    """Of 144 an epoch: means are folded after 128, the average lags by up to 8, and the best state is an old one."""
+    """Of 144 an epoch: the average lags by up to 8, and the best state is an old one."""
     objective = ELBO(n_samples=1)  # noisy enough that the last epoch is not the best
     settings = {**FAST, "batch_size": 1, "init": "random", "learning_rate": 0.04, "max_iter": 4, "random_state": 1}
     settings["objective"] = objective
