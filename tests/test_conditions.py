@@ -79,14 +79,19 @@ def log_density(X, mean, covariance):
     return values
 
 
-def ppca(X, c, K):
-    """The closed form on complete rows: regression, then probabilistic PCA of the residuals."""
+def regression_and_pca(X, c, K):
+    """The closed form on complete rows: slopes B, and the covariance of probabilistic PCA of the residuals."""
     B = np.linalg.lstsq(c, X, rcond=None)[0].T
     left = X - c @ B.T
     values, vectors = np.linalg.eigh(left.T @ left / len(X))
     noise = values[:-K].mean()
     W = vectors[:, -K:] * np.sqrt(values[-K:] - noise)
-    return log_density(X, c @ B.T, W @ W.T + noise * np.eye(X.shape[1]))
+    return B, W @ W.T + noise * np.eye(X.shape[1])
+
+
+def ppca(X, c, K):
+    B, covariance = regression_and_pca(X, c, K)
+    return log_density(X, c @ B.T, covariance)
 
 
 @pytest.mark.parametrize("posterior", ["full", "diag"])
@@ -114,6 +119,27 @@ def test_two_numbers_and_a_category_are_regression_and_pca():
     expected = ppca(X, design(frame), 2) - log_scale
     np.testing.assert_allclose(vae.score_samples(frame), expected, atol=5e-6)
     assert abs(vae.score(frame) - expected.mean()) < 1e-9
+
+
+def test_conditions_and_another_column_given_are_both_conditioned_on():
+    """The conditional normal of the other columns: conditions move the mean, and the column moves it through z."""
+    frame = made()
+    options = {"likelihood": Gaussian(noise="shared"), "init": "pca", "max_iter": 0, "posterior": "full"}
+    vae = VAETransformer(2, conditions=GIVEN, **options).fit(frame)
+    X, _ = standardised(frame)
+    B, covariance = regression_and_pca(X, design(frame), 2)
+    c = {"site": "B", "year": 2018, "dose": 0.5}
+    mean = B @ design(pd.DataFrame([c]))[0]
+    gain = covariance[1:, 0] / covariance[0, 0]
+    drawn = vae.sample(4000, given={**c, "a": 3.0}, random_state=0)[list("abcd")].to_numpy()
+    assert (drawn[:, 0] == 3).all()
+    location, scale = frame[list("abcd")].mean().to_numpy(), frame[list("abcd")].std(ddof=0).to_numpy()
+    drawn = ((drawn - location) / scale)[:, 1:]
+    expected = mean[1:] + gain * ((3 - location[0]) / scale[0] - mean[0])
+    assert abs(expected - mean[1:]).max() > 0.2  # the column matters
+    np.testing.assert_allclose(drawn.mean(0), expected, atol=0.05)
+    rest = covariance[1:, 1:] - np.outer(gain, covariance[0, 1:])
+    np.testing.assert_allclose(np.cov(drawn.T), rest, atol=0.05)
 
 
 def test_with_missing_cells_slopes_and_loadings_are_the_fixed_point_of_one_em():

@@ -18,25 +18,26 @@ from .tables import array_on_host, columns_of, first_few
 __all__ = ["given_conditions", "given_row", "refuse_exposures", "some_conditions"]
 
 
-def given_row(schema: Schema, given: Any) -> np.ndarray:
-    """One row of given cells, float64 (1, D); all others are missing.
+def given_row(schema: Schema, given: Any) -> tuple[np.ndarray, np.ndarray]:
+    """One row of given cells, float64 (1, D), all others missing, and which they are, bool (D,).
 
     Parameters
     ----------
     schema : Schema
     given : dict
-        Values by column name, or by column number where fit saw an array.
+        Values by column name, or by column number where fit saw an array. None, for a missing cell, is a value of
+        conditions that are categories or bools.
     """
-    if not isinstance(given, dict) or not given:
+    if not isinstance(given, Mapping) or not given:
         raise ValueError("'given' must be a dict of column names and values with at least one entry.")
-    row = np.full((1, len(schema.kinds)), np.nan)
+    row, is_named = np.full((1, len(schema.kinds)), np.nan), np.zeros(len(schema.kinds), dtype=bool)
     for key, value in given.items():
         d = _position_of(schema, key)
-        row[0, d] = _encoded_value(schema, d, value)
+        row[0, d], is_named[d] = _encoded_value(schema, d, value), True
         if d in schema.exposures:
             refuse_exposures(schema, d, row[0, [d]])
     _refuse_out_of_bounds(schema, row[0])
-    return row
+    return row, is_named
 
 
 def _refuse_out_of_bounds(schema: Schema, row: np.ndarray) -> None:
@@ -57,6 +58,8 @@ def _encoded_value(schema: Schema, d: int, value: Any) -> float:
     kind, column = schema.kinds[d], f"'given' has {value!r} for column {schema.label(d)!r}"
     if kind == "empty":
         raise ValueError(f"{column}, which had no value at all in fit. Leave it out.")
+    if d in schema.conditions and is_category(schema, d) and gone([value])[0]:
+        return np.nan
     if kind == "category":
         indices = {level: c for c, level in enumerate(schema.levels[d].tolist())}
         if not isinstance(value, Hashable) or value not in indices:
@@ -85,13 +88,13 @@ def refuse_exposures(schema: Schema, d: int, values: np.ndarray) -> None:
         )
 
 
-def some_conditions(schema: Schema, given: Any) -> np.ndarray:
-    """The conditions that a dict names, float64 (1, G) in the table's order; NaN for those that it does not name."""
+def some_conditions(schema: Schema, given: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The conditions that a dict names, float64 (1, G) in the table's order, and which these are, bool (G,)."""
     if not schema.conditions:
         raise ValueError("given=... names conditions of a row, and this VAETransformer has no 'conditions'.")
-    row = given_row(schema, given)
-    _refuse_modelled(schema, np.flatnonzero(~np.isnan(row[0])))
-    return row[:, schema.conditions]
+    row, is_named = given_row(schema, given)
+    _refuse_modelled(schema, np.flatnonzero(is_named))
+    return row[:, schema.conditions], is_named[schema.conditions]
 
 
 def given_conditions(schema: Schema, given: Any, n_rows: int | None = None) -> np.ndarray:
@@ -107,8 +110,8 @@ def given_conditions(schema: Schema, given: Any, n_rows: int | None = None) -> n
         n, where it is known.
     """
     if isinstance(given, Mapping):
-        row = some_conditions(schema, dict(given))
-        _refuse_lacking(schema, np.isnan(row[0]))
+        row, is_named = some_conditions(schema, given)
+        _refuse_lacking(schema, ~is_named)
         return np.tile(row, (1 if n_rows is None else n_rows, 1))
     rows = _given_table(schema, as_table(given, "given"))
     if n_rows is not None and len(rows) != n_rows:
@@ -145,6 +148,10 @@ def _given_column(schema: Schema, d: int, column: Any) -> np.ndarray:
     label = schema.label(d)
     if not is_category(schema, d) and not np.isfinite(values).all():
         raise ValueError(f"'given' has missing or infinite values in column {label!r}, which holds numbers.")
+    if d in schema.integer and schema.names is not None and (is_part := values != np.rint(values)).any():
+        raise ValueError(
+            f"'given' has {values[is_part][0]:g} in column {label!r}, which holds whole numbers. Use these."
+        )
     if d in schema.exposures:
         refuse_exposures(schema, d, values)
     unknown = np.isnan(values) & ~is_missing
@@ -161,7 +168,7 @@ def _refuse_modelled(schema: Schema, named: Any) -> None:
     if others := [schema.label(d) for d in named if d not in schema.conditions]:
         raise ValueError(
             f"'given' names {first_few(others)}, which the model does not condition on: its 'conditions' are "
-            f"{first_few(map(schema.label, schema.conditions))}."
+            f"{first_few(map(schema.label, schema.conditions))}. Only the dict of `sample` takes other columns, too."
         )
 
 

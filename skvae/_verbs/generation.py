@@ -1,5 +1,6 @@
 """Methods that generate cells and rows: impute and sample."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -159,7 +160,8 @@ class Generation(HoldsFit):
             Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number. The other cells
             are drawn given these, by importance resampling of codes of their posterior and of the prior. Columns of
             `conditions` need no resampling: a dict that names any column names all of them, and a frame (for a model of
-            arrays an array) with a column for each has one row for each row to draw.
+            arrays an array) with a column for each has one row for each row to draw. None is a category that is missing
+            among the conditions.
         calibrate : bool, default=True
             Whether numbers are mapped to the margins of the table. Without it the rows are draws of the density that
             scores state, which is what a check of the model by its samples wants to see. Rows under `conditions` that
@@ -222,20 +224,19 @@ class Generation(HoldsFit):
         flags = {"calibrate": calibrate, "missing": missing}
         check_parameters({name: ["boolean"] for name in flags}, flags, "VAETransformer.sample")
         module = maker(fitted)
-        row = None if given is None else _given_row(fitted, given)
+        row, is_given = _given_row(fitted, given)
         with exclusive(draw_seed(random_state)), torch.no_grad():
-            cells = _conditions(fitted, given, row, n_samples)
+            cells = _conditions(fitted, given, row, is_given, n_samples)
             n_rows = n_samples if cells is None else len(cells)
             z = (
                 module.prior(module.encode).sample((n_rows,))
-                if row is None or set(np.flatnonzero(~np.isnan(row[0]))) <= set(fitted.columns.given)
+                if not (is_given & ~fitted.columns.is_given).any()
                 else _codes_given(fitted, module, row, n_rows)
             )
             values = decoded_rows(fitted, module, z, cells)
             has_margins_of_table = given is None or not fitted.columns.is_given.any()
             values = _calibrated(fitted, values) if calibrate and has_margins_of_table else values
             values = _with_missing_cells(fitted, values, z) if missing else values
-        is_given = np.zeros(values.shape[1], dtype=bool) if row is None else ~np.isnan(row[0])
         values = values if row is None else np.where(is_given, row, values)
         if cells is not None:
             values[:, fitted.columns.given] = cells
@@ -325,13 +326,16 @@ def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
     )
 
 
-def _given_row(fitted: Fitted, given: Any) -> np.ndarray | None:
-    """The given cells as a row (1, D) of which the others are missing; None for a table of conditions."""
+def _given_row(fitted: Fitted, given: Any) -> tuple[np.ndarray | None, np.ndarray]:
+    """The given cells as a row (1, D) of which the others are missing, and which they are, (D,).
+
+    Without any, and for a table of conditions, the row is None.
+    """
     columns = fitted.columns
-    if columns.given and not isinstance(given, dict):
-        return None
-    row = given_row(fitted.schema, given)
-    is_modelled = ~np.isnan(row[0]) & ~columns.is_given
+    if given is None or (columns.given and not isinstance(given, Mapping)):
+        return None, np.zeros(len(columns.is_given), dtype=bool)
+    row, is_given = given_row(fitted.schema, given)
+    is_modelled = is_given & ~columns.is_given
     if is_modelled.any() and (fitted.parts.lacks("codes") or fitted.parts.lacks("score")):
         parts = fitted.parts
         raise ValueError(
@@ -339,10 +343,12 @@ def _given_row(fitted: Fitted, given: Any) -> np.ndarray | None:
             f"objective={parts.objective!r} and posterior={parts.posterior!r} does not have. Use objective='elbo'."
         )
     columns.check_support(row)
-    return row
+    return row, is_given
 
 
-def _conditions(fitted: Fitted, given: Any, row: np.ndarray | None, n_samples: int) -> np.ndarray | None:
+def _conditions(
+    fitted: Fitted, given: Any, row: np.ndarray | None, is_given: np.ndarray, n_samples: int
+) -> np.ndarray | None:
     """Conditions of the rows to draw, in data space (n, G): as given, or drawn from the fitted ones; None without."""
     schema, columns = fitted.schema, fitted.columns
     if fitted.combinations is None:
@@ -354,8 +360,8 @@ def _conditions(fitted: Fitted, given: Any, row: np.ndarray | None, n_samples: i
         if n_samples not in (1, len(cells)):
             raise ValueError(f"'given' has {len(cells)} rows, but n_samples={n_samples}. Leave n_samples at 1.")
         return cells
-    own = {schema.label(d) if schema.names is not None else d: row[0, d] for d in columns.given}
-    if lacking := [name for name, value in own.items() if np.isnan(value)]:
+    own = {schema.label(d) if schema.names is not None else d: is_given[d] for d in columns.given}
+    if lacking := [name for name, is_there in own.items() if not is_there]:
         raise ValueError(
             f"'given' lacks {lacking}: with any column given, name all 'conditions' of the model, {list(own)}."
         )

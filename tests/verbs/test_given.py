@@ -134,6 +134,24 @@ def test_without_missing_cells_in_fit_a_missing_category_is_average():
     assert means[2] == pytest.approx(np.mean(means[:2]), abs=1e-4)
 
 
+def test_a_missing_category_can_be_asked_for(vae, frame):
+    """By a dict as by a frame, and beside other columns; in the rows, too, it is missing."""
+    table = pd.DataFrame({"site": [None] * 3, "year": 2004})
+    for given in ({"site": None, "year": 2004}, {"site": np.nan, "year": 2004}):
+        pd.testing.assert_frame_equal(
+            vae.sample(3, given=given, random_state=0), vae.sample(given=table, random_state=0)
+        )
+        means = vae.inverse_transform(np.zeros((3, 2)), given=given)
+        pd.testing.assert_frame_equal(means, vae.inverse_transform(np.zeros((3, 2)), given=table))
+    mixed = vae.sample(5, given={"site": None, "year": 2004, "a": 1.0}, random_state=0)
+    assert mixed["site"].isna().all()
+    assert set(mixed["a"]) == {1.0}
+    at_none = vae.reconstruct(frame, given={"site": None})
+    assert at_none["site"].isna().all()
+    expected = vae.inverse_transform(vae.transform(frame), given=frame[GIVEN].assign(site=None))
+    pd.testing.assert_frame_equal(at_none, expected, check_index_type=False)
+
+
 def test_impute_keeps_conditions(vae, frame):
     full = vae.impute(frame)
     assert full[["a", "kind"]].notna().all(axis=None)
@@ -275,11 +293,17 @@ def test_fit_says_what_is_wrong(frame, parameters, message):
         ({"site": "A"}, r"lacks \['year'\]"),
         ({"site": "Z", "year": 2000}, "'Z' for column 'site', a category that fit has not seen"),
         ({"site": "A", "year": np.nan}, "Use a finite number"),
+        ({"site": "A", "year": 2000.5}, "holds whole numbers"),
+        ({"site": "A", "year": 2000, "kind": None}, "None for column 'kind', a category that fit has not seen"),
         ({"a": 1.0}, r"lacks \['site', 'year'\]"),
         (pd.DataFrame({"site": ["A"]}), "lacks 'year'"),
         (pd.DataFrame({"site": ["Z"], "year": [2000]}), "'Z' for column 'site'"),
         (pd.DataFrame({"site": ["A"], "year": [np.nan]}), "missing or infinite values in column 'year'"),
-        (pd.DataFrame({"site": ["A"], "year": [2000], "a": [1.0]}), "names 'a', which the model does not condition on"),
+        (pd.DataFrame({"site": ["A"], "year": [2000.5]}), "has 2000.5 in column 'year', which holds whole numbers"),
+        (
+            pd.DataFrame({"site": ["A"], "year": [2000], "a": [1.0]}),
+            "names 'a', which .* Only the dict of `sample` takes",
+        ),
         (np.array([[0.0, 2000.0]]), "must be a dict, or a frame"),
     ],
     ids=str,
