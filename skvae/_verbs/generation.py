@@ -237,7 +237,7 @@ class Generation(HoldsFit):
             has_margins_of_table = given is None or not fitted.columns.is_given.any()
             values = _calibrated(fitted, values) if calibrate and has_margins_of_table else values
             values = _with_missing_cells(fitted, values, z) if missing else values
-        values = values if row is None else np.where(is_given, row, values)
+        values = np.where(is_given, row, values)
         if cells is not None:
             values[:, fitted.columns.given] = cells
         exact = np.flatnonzero(is_given | fitted.columns.is_given)
@@ -326,14 +326,15 @@ def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
     )
 
 
-def _given_row(fitted: Fitted, given: Any) -> tuple[np.ndarray | None, np.ndarray]:
+def _given_row(fitted: Fitted, given: Any) -> tuple[np.ndarray, np.ndarray]:
     """The given cells as a row (1, D) of which the others are missing, and which they are, (D,).
 
-    Without any, and for a table of conditions, the row is None.
+    None are, where `given` is None or a table of conditions.
     """
     columns = fitted.columns
     if given is None or (columns.given and not isinstance(given, Mapping)):
-        return None, np.zeros(len(columns.is_given), dtype=bool)
+        D = len(fitted.schema.kinds)
+        return np.full((1, D), np.nan), np.zeros(D, dtype=bool)
     row, is_given = given_row(fitted.schema, given)
     is_modelled = is_given & ~columns.is_given
     if is_modelled.any() and (fitted.parts.lacks("codes") or fitted.parts.lacks("score")):
@@ -346,16 +347,14 @@ def _given_row(fitted: Fitted, given: Any) -> tuple[np.ndarray | None, np.ndarra
     return row, is_given
 
 
-def _conditions(
-    fitted: Fitted, given: Any, row: np.ndarray | None, is_given: np.ndarray, n_samples: int
-) -> np.ndarray | None:
+def _conditions(fitted: Fitted, given: Any, row: np.ndarray, is_given: np.ndarray, n_samples: int) -> np.ndarray | None:
     """Conditions of the rows to draw, in data space (n, G): as given, or drawn from the fitted ones; None without."""
     schema, columns = fitted.schema, fitted.columns
     if fitted.combinations is None:
         return None
     if given is None:
         return drawn_conditions(fitted, n_samples)
-    if row is None:
+    if not is_given.any():
         cells = given_conditions(schema, given)
         if n_samples not in (1, len(cells)):
             raise ValueError(f"'given' has {len(cells)} rows, but n_samples={n_samples}. Leave n_samples at 1.")

@@ -280,12 +280,14 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         fitted = fitted_of(self)
 
         columns = fitted.columns
-        new, is_new = (None, None) if given is None else some_conditions(fitted.schema, given)
+        named = None if given is None else some_conditions(fitted.schema, given)
 
         def reconstructed(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
             q = module.encode(x, mask)
             cells = dense(on_host(rows)).astype(np.float64)[:, columns.given]
-            cells = cells if new is None else np.where(is_new, new, cells)
+            if named is not None:
+                new, is_new = named
+                cells = np.where(is_new, new, cells)
             known = columns.given_tensor(cells, x) if columns.given else None
             if sample:
                 u = torch.randn(1, len(x), module.n_noise, dtype=x.dtype, device=x.device)
