@@ -66,15 +66,22 @@ def _moments(fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tenso
 
 
 def _columns(fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-    """The columns of a chunk, (S, B, P), missing numbers decoded from draws of z; S is 1 where nothing is missing."""
+    """The columns of a chunk, (S, B, P), missing numbers decoded from draws of z; S is 1 where nothing is missing.
+
+    Columns that are given come as what the networks see of them, behind the others.
+    """
+    given = module.given(x, mask)
     x = x[None]
     if mask is not None:
         z = module.posterior.push(module.encode(x[0], mask), fitted.score_noise.to(x))
-        mean = module.decode(z).mean.nan_to_num(torch.nan, torch.nan, torch.nan)
+        mean = module.decode(z, given).mean.nan_to_num(torch.nan, torch.nan, torch.nan)
         x = torch.where(mask, x, torch.where(torch.from_numpy(fitted.columns.is_number).to(x.device), mean, torch.nan))
     parts = []
     for d, n_levels in enumerate(fitted.columns.n_levels.tolist()):
+        if fitted.columns.is_given[d]:
+            continue
         column = x[..., d, None]
         is_level = (column == torch.arange(n_levels, device=x.device)).to(x).masked_fill(column.isnan(), torch.nan)
         parts.append(column if fitted.columns.is_number[d] else is_level)
-    return torch.cat(parts, -1)
+    c = None if given is None else module.conditions(given)
+    return torch.cat(parts if c is None else [*parts, c.expand(len(x), -1, -1)], -1)

@@ -13,7 +13,9 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.fitted import Fitted, fitted_of
+from .._inference.made_rows import decoded_rows, drawn_conditions, maker
 from .._tables import decoding
+from .._tables.given import given_conditions
 from .._tables.intake import as_table
 from .._tables.validation import validated
 from .._utils.arrays import as_tensor, on_host
@@ -59,9 +61,10 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     estimator : VAETransformer or FrozenEstimator, optional
         The model of the columns, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
         ``VAETransformer(n_components=16)``; where a table holds less, its warning of collapsed components does not
-        matter here, as they have the same normal in each class. A fitted one inside of
-        `sklearn.frozen.FrozenEstimator` stays as it is, so that its table may be another, with many more rows. It needs
-        an encoder.
+        matter here, as they have the same normal in each class. With `conditions` c, codes are those of q(z | x, c)
+        and the linear model reads c, too; p(y) and the densities of the codes are the same for all c. A fitted one
+        inside of `sklearn.frozen.FrozenEstimator` stays as it is, so that its table may be another, with many more
+        rows. It needs an encoder.
     unlabeled : object, default=None
         Which entries of y are no label. None: NaN, None and NA; otherwise this value, such as -1 as in
         `sklearn.semi_supervised`. By default -1 is a class.
@@ -265,11 +268,6 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
             )
         if reason := fitted_of(estimator).parts.lacks("codes"):
             raise ValueError(f"The 'estimator' parameter of VAEClassifier must have an encoder. {reason}")
-        if estimator.conditions is not None:
-            raise ValueError(
-                "The 'estimator' parameter of VAEClassifier must model all columns, since its rows are drawn without "
-                f"conditions. Got conditions={estimator.conditions!r}; leave them out, and they are columns of X."
-            )
         return estimator
 
     def _label_model(
@@ -490,10 +488,12 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         n_samples: int = 1,
         y: Any = None,
         random_state: int | np.random.RandomState | None = None,
+        given: Any = None,
     ) -> tuple[Any, np.ndarray]:
         r"""Draw rows of given classes, z ~ p(z given y) and x ~ p(x given z), in data space.
 
-        They differ as far as the codes of the classes do; the linear model has no part in them.
+        They differ as far as the codes of the classes do; the linear model has no part in them. Where the estimator has
+        `conditions` c, x ~ p(x given z, c) for those that are `given`, or drawn as `VAETransformer.sample` draws them.
 
         Parameters
         ----------
@@ -503,6 +503,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
             The class of all rows, or one for each; by default classes are drawn from p(y).
         random_state : int, RandomState instance or None
             Seed of the draws; None draws fresh entropy from the operating system.
+        given : dict, or frame of conditions, optional
+            All `conditions` of the estimator, for all rows or for each one, as in `VAETransformer.inverse_transform`.
 
         Returns
         -------
@@ -514,7 +516,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         Raises
         ------
         ValueError
-            A class that `fit` has not seen, or another number of classes than of rows.
+            A class that `fit` has not seen, another number of classes or conditions than of rows, or conditions that
+            the estimator does not have.
 
         See Also
         --------
@@ -541,8 +544,12 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         order, signs = fitted.output_map(z)
         z = torch.empty_like(z).index_copy_(1, order, z * signs)  # in the module's own order
         with exclusive(seed), torch.no_grad():
-            values = fitted.in_data_space(fitted.module_in(torch.float64).cpu(), z[None]).sample()[0].numpy()
-        return decoding.draws(fitted.schema, values, supports=fitted.columns.supports), self.classes_[label]
+            cells = drawn_conditions(fitted, n_samples) if given is None else _cells_given(fitted, given, n_samples)
+            values = decoded_rows(fitted, maker(fitted), z, cells)
+        if cells is not None:
+            values[:, fitted.columns.given] = cells
+        exact, supports = fitted.columns.given, fitted.columns.supports
+        return decoding.draws(fitted.schema, values, exact=exact, supports=supports), self.classes_[label]
 
     def _class_numbers(self, y: Any, n_samples: int) -> np.ndarray:
         """Numbers of the classes of rows to draw, (n_samples,)."""
@@ -654,3 +661,10 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         clf = cls.__new__(cls)
         clf.__setstate__(read_state(path, VAETransformer, components))
         return clf
+
+
+def _cells_given(fitted: Fitted, given: Any, n_rows: int) -> np.ndarray:
+    """Conditions of rows in data space, (n, G)."""
+    if not fitted.columns.given:
+        raise ValueError("sample(given=...) names conditions, and the estimator of this VAEClassifier has none.")
+    return given_conditions(fitted.schema, given, n_rows)

@@ -130,7 +130,6 @@ def test_rows_without_a_label_do_not_count_in_the_score(iris):
         (np.arange(150) % 3, {"class_weight": {7: 2.0}}, r"class_weight names \[7\]"),
         (np.arange(150) % 3, {"class_weight": {0: -2.0}}, "finite positive number"),
         (np.arange(150) % 3, {"estimator": VAETransformer(2, objective="gan", max_iter=1)}, "must have an encoder"),
-        (np.arange(150) % 3, {"estimator": VAETransformer(2, conditions=[0], max_iter=0)}, "Got conditions=\\[0\\]"),
         (np.arange(150) % 3, {"estimator": LogisticRegression()}, "The 'estimator' parameter of VAEClassifier"),
         (np.arange(150) % 3, {"C": 0}, "The 'C' parameter of VAEClassifier"),
         (None, {}, "requires y to be passed"),
@@ -156,6 +155,8 @@ def test_errors_of_methods(iris):
         clf.sample(3, y=[0, 1])
     with pytest.raises(ValueError, match="score counts labelled rows"):
         clf.score(X, np.full(150, None))
+    with pytest.raises(ValueError, match="the estimator of this VAEClassifier has none"):
+        clf.sample(3, given={0: 1.0})
     with pytest.raises(ValueError, match="4 features"):
         clf.predict(X[:, :3])
 
@@ -250,6 +251,41 @@ def test_raw_frames(shop, library):
     assert (rows["city"] == "Köln").mean() > (others["city"] == "Köln").mean() + 0.1
     unseen = frame.head(3).assign(city=["Paris", None, "Bonn"])
     assert np.isfinite(clf.predict_log_proba(library(unseen))).all()
+
+
+def test_an_estimator_with_conditions_leaves_the_site_out_of_the_classes():
+    """Four sites, each with an offset larger than any class is apart, and five labels of a class on all of them."""
+    rng = np.random.default_rng(0)
+    kind, site = rng.integers(0, 3, 600), rng.integers(0, 4, 600)
+    X = 4 * rng.normal(size=(3, 5))[kind] + 9 * rng.normal(size=(4, 5))[site] + rng.normal(size=(600, 5))
+    X = np.where(rng.random(X.shape) < 0.1, np.nan, X)
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(site=np.array(list("KLMN"))[site], year=2000 + site % 2)
+    y = few(kind, 5)
+    accuracy = []
+    for conditions in (["site", "year"], None):
+        clf = VAEClassifier(VAETransformer(3, conditions=conditions, max_iter=0), random_state=0).fit(frame, y)
+        accuracy.append(clf.score(frame, kind))
+    assert accuracy[0] > 0.95
+    assert accuracy[0] > accuracy[1] + 0.1
+    clf = VAEClassifier(VAETransformer(3, conditions=["site", "year"], max_iter=0), random_state=0).fit(frame, y)
+    rows = clf.sample(500, y=1, random_state=0, given={"site": "M", "year": 2000})[0]
+    assert set(rows["site"]) == {"M"}
+    assert rows["year"].dtype == frame["year"].dtype
+    np.testing.assert_allclose(
+        rows[list("abcde")].mean(), frame[(kind == 1) & (site == 2)][list("abcde")].mean(), atol=0.5
+    )
+    pd.testing.assert_frame_equal(
+        clf.sample(given=frame[["year", "site"]][:1])[0][["site", "year"]], frame[["site", "year"]][:1]
+    )
+    assert set(map(tuple, clf.sample(200)[0][["site", "year"]].to_numpy())) == set(
+        map(tuple, frame[["site", "year"]].to_numpy())
+    )
+    unseen = frame[:3].assign(site=["Z", None, "K"])
+    assert np.isfinite(clf.predict_log_proba(unseen)).all()
+    with pytest.raises(ValueError, match="lacks 'year'"):
+        clf.sample(given={"site": "M"})
+    with pytest.raises(ValueError, match="'given' has 3 rows, for 1"):
+        clf.sample(given=frame[["site", "year"]][:3])
 
 
 def test_sparse_rows_are_their_dense_twins():
