@@ -83,5 +83,5 @@ def _columns(fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tenso
         column = x[..., d, None]
         is_level = (column == torch.arange(n_levels, device=x.device)).to(x).masked_fill(column.isnan(), torch.nan)
         parts.append(column if fitted.columns.is_number[d] else is_level)
-    c = None if given is None else module.conditions(given)
+    c = None if given is None or module.conditions is None else module.conditions(given)
     return torch.cat(parts if c is None else [*parts, c.expand(len(x), -1, -1)], -1)

@@ -134,6 +134,28 @@ def test_the_start_is_the_mixture_over_the_rows(covariance):
         assert vae.score(X) > GaussianMixture(3, random_state=0).fit(X).score(X) - 0.1
 
 
+def crossed(seed):
+    """Two long normals with one centre, at 60 degrees, so that no rotation makes both of them diagonal."""
+    rng = np.random.default_rng(seed)
+    directions = np.array([[1.0, 0.0, 0.0], [0.5, 0.75**0.5, 0.0]])
+    return 3 * rng.normal(size=(800, 1)) * directions[rng.integers(0, 2, 800)] + 0.4 * rng.normal(size=(800, 3))
+
+
+@pytest.mark.parametrize(
+    ("max_iter", "seed"), [(0, 0), (0, 1), *(pytest.param(1000, seed, marks=pytest.mark.slow) for seed in range(3))]
+)
+def test_crossed_groups_are_told_apart_by_full_covariances(max_iter, seed):
+    """Within 0.1 nats of scikit-learn's mixture, and members without covariances are further from it."""
+    X = crossed(seed)
+    peer = GaussianMixture(2, n_init=5, random_state=0).fit(X).score(X)
+    full, diagonal = (
+        VAETransformer(3, prior=NormalMixture(2, covariance), max_iter=max_iter, random_state=0).fit(X).score(X)
+        for covariance in ("full", "diag")
+    )
+    assert full > peer - 0.1
+    assert max_iter or diagonal < full - 0.1
+
+
 @pytest.mark.parametrize("seed", range(10, 15))
 def test_the_start_finds_groups_of_unequal_shares(seed):
     X, y = groups(seed)
