@@ -154,6 +154,17 @@ def test_arrays_files_and_graphs(trained, tmp_path):
         np.testing.assert_allclose(graph(torch.from_numpy(X)), getattr(of_array, name)(X), rtol=1e-9)
 
 
+def test_a_duration_is_an_exposure():
+    """In days, as durations are numbers."""
+    frame = made()[0]
+    durations = frame.assign(days=pd.to_timedelta(frame["days"], unit="D"))
+    one, other = (model(max_iter=0).fit(table) for table in (frame, durations))
+    np.testing.assert_allclose(other.score_samples(durations), one.score_samples(frame), rtol=1e-5)
+    week = pd.Timedelta(days=7)
+    means = [one.inverse_transform([[0.0]], given={"days": 7}), other.inverse_transform([[0.0]], given={"days": week})]
+    np.testing.assert_allclose(means[1][COUNTS], means[0][COUNTS], rtol=1e-5)
+
+
 def test_partial_fit_keeps_the_average_exposure(trained):
     _, frame = trained
     vae = model(hidden_layer_sizes=(8,)).fit(frame)
@@ -194,6 +205,9 @@ def test_exposures_that_cannot_be():
         model(conditions=None).fit(frame)
     with pytest.raises(ValueError, match="'site', which holds categories"):
         model(conditions=["site"], likelihood=[(Poisson(exposure="site"), COUNTS)]).fit(frame)
+    dates = frame.assign(days=pd.date_range("2020-01-01", periods=len(frame)))
+    with pytest.raises(ValueError, match=r"'days', which holds times\. An exposure is a positive number or a duration"):
+        model().fit(dates)
     with pytest.raises(ValueError, match="'exposure' parameter names the column 'weeks', but X has"):
         model(likelihood=[(Poisson(exposure="weeks"), COUNTS)]).fit(frame)
     for wrong in (-1, 1.5):

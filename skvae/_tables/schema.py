@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .clocks import Clock
+from .clocks import CLOCK_KINDS, Clock
 from .frames import Column, as_frame, without_rows
 from .tables import array_on_host, as_array, columns_of, first_few, has_na, is_readable, kind_letter, label_of
 from .templates import rebuild
@@ -139,6 +139,11 @@ class Schema:
                 raise ValueError(
                     f"The 'exposure' parameter of a likelihood names column {self.label(d)!r}, which holds "
                     "categories or bools. An exposure is a positive number."
+                )
+            if d in self.clocks and self.clocks[d].kind != "duration":
+                raise ValueError(
+                    f"The 'exposure' parameter of a likelihood names column {self.label(d)!r}, which holds "
+                    f"{CLOCK_KINDS[self.clocks[d].kind]}. An exposure is a positive number or a duration."
                 )
         return replace(self, exposures=chosen)
 
