@@ -1,5 +1,5 @@
 """Counts of single cells: batches and depths of reading are given
-================================================================
+===============================================================
 
 A cell is a row of counts, one per gene. How many there are depends on how deeply the cell was read, its size factor,
 and two batches of the same tissue differ in each gene. Neither is what a study is about. With
