@@ -26,7 +26,7 @@ print(f"nats per image: linear {linear.score(X):.1f}, non-linear {vae.score(X):.
 # The grid consists of quantiles of the prior, so that about equally many rows belong to each image. The linear model's
 # images are all mixtures of two patterns, and most of them do not look like digits. The plane of the non-linear model
 # has nearly all of the ten digits, and continuous transitions between them. What two components cannot represent is
-# blurred here, too.
+# blurred here, too. ``docs/examples/faces.py --data PATH`` draws the plane of the Frey faces, where you have them.
 figure, axes = plt.subplots(1, 2, figsize=(11, 5.9), layout="constrained")
 for axis, (name, model) in zip(
     axes, {"non-linear: the VAE": vae, "linear: its initialisation": linear}.items(), strict=True

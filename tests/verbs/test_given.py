@@ -218,6 +218,17 @@ def test_sparse_dense_and_other_libraries_agree(frame):
     np.testing.assert_array_equal(masked.transform(X), dense.transform(X))
 
 
+def test_codes_come_as_frames_where_asked_for(vae, frame):
+    rows = frame[40:50]
+    for library in ("pandas", "polars"):
+        Z = pickle.loads(pickle.dumps(vae)).set_output(transform=library).transform(rows)
+        assert list(Z.columns) == list(vae.get_feature_names_out()) == ["vaetransformer0", "vaetransformer1"]
+        np.testing.assert_array_equal(Z.to_numpy(), vae.transform(rows))
+        assert library == "polars" or list(Z.index) == list(rows.index)
+        means = vae.inverse_transform(Z, given=rows[GIVEN])
+        np.testing.assert_array_equal(means["year"], rows["year"])
+
+
 def test_bools_are_given():
     rng = np.random.default_rng(0)
     treated = rng.random(200) < 0.5
