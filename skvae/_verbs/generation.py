@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,18 @@ import torch
 from torch import Tensor
 
 from .._inference.decoded import InDataSpace
+from .._inference.evaluation import chunk_rows
 from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
 from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
 from .._inference.made_rows import decoded_rows, drawn_conditions, maker
 from .._inference.reading import over_chunks
 from .._inference.row_noise import own_cells, own_choices, own_noise
 from .._tables import decoding, encoding
+from .._tables.assignment import position
 from .._tables.canonical import copy_numbers
 from .._tables.given import given_conditions, given_row
 from .._tables.intake import as_table
+from .._tables.parts import take_columns
 from .._tables.selection import dense
 from .._tables.validation import validated
 from .._utils.arrays import on_host
@@ -127,6 +131,8 @@ class Generation(HoldsFit):
         given: Any = None,
         calibrate: bool = True,
         missing: bool = False,
+        codes_of: Any = None,
+        without: Any = None,
     ) -> Any:
         r"""Draw rows from the model, z ~ p(z) and x ~ p(x given z), in data space, with the margins of the table.
 
@@ -171,17 +177,26 @@ class Generation(HoldsFit):
             cells on the row's code and on which of the up to 30 such columns before it are missing. Cells that are
             `given` are there, and so are `conditions`, unless missing among the fitted ones. Without it rows are
             complete.
+        codes_of : array-like, frame or CSR of shape (n_rows, n_features), optional
+            Rows :math:`x_i`, such as those of the fit, of which each row to draw takes one at random, with its
+            `conditions`: its code is then drawn from :math:`q(z | x_i)` and not from p(z), so that codes lie where
+            those of the table lie, however well the prior describes them. Each drawn row is a noisy copy of one row of
+            the table and may tell that this person is in it, most of all where posteriors are narrow. Not with `given`.
+        without : str, int or list of such, optional
+            Columns that are left out of the drawn rows, by name or number, such as identifiers: of these the model
+            can only give out real ones.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
             A frame's columns have the dtypes that `fit` saw: integers are whole, floats have as many decimals as the
-            fitted ones, and categories have the fitted levels.
+            fitted ones, and categories have the fitted levels. Columns that are `without` are not there.
 
         Raises
         ------
         ValueError
-            An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks. Also
+            An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks; `given`
+            beside `codes_of`, or `codes_of` without a row or for a model without an encoder; no column is left. Also
             ``missing=True`` after `partial_fit` alone, since a chunk does not tell which cells lack in the table.
 
         Warns
@@ -218,21 +233,33 @@ class Generation(HoldsFit):
         >>> own = vae.sample(2000, random_state=0, calibrate=False)[:, 0]
         >>> float((own == 0).mean()), bool(own.min() < 0)
         (0.0, True)
+
+        Rows like one flower, without the last column:
+
+        >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)
+        >>> like_it = vae.sample(500, random_state=0, codes_of=X[:1], without=3)
+        >>> like_it.shape, X[0, :3], like_it.mean(axis=0).round(1)
+        ((500, 3), array([5.1, 3.5, 1.4]), array([5. , 3.5, 1.4]))
         """
         fitted = fitted_of(self)
         check_count("n_samples", n_samples, "sample")
         flags = {"calibrate": calibrate, "missing": missing}
         check_parameters({name: ["boolean"] for name in flags}, flags, "VAETransformer.sample")
         module = maker(fitted)
+        kept = _kept_columns(fitted, without)
         row, is_given = _given_row(fitted, given)
+        table = None if codes_of is None else self._rows_to_encode(codes_of, given)
         with exclusive(draw_seed(random_state)), torch.no_grad():
-            cells = _conditions(fitted, given, row, is_given, n_samples)
-            n_rows = n_samples if cells is None else len(cells)
-            z = (
-                module.prior(module.encode).sample((n_rows,))
-                if not (is_given & ~fitted.columns.is_given).any()
-                else _codes_given(fitted, module, row, n_rows)
-            )
+            if table is not None:
+                z, cells = _codes_of_rows(fitted, module, table, n_samples)
+            else:
+                cells = _conditions(fitted, given, row, is_given, n_samples)
+                n_rows = n_samples if cells is None else len(cells)
+                z = (
+                    module.prior(module.encode).sample((n_rows,))
+                    if not (is_given & ~fitted.columns.is_given).any()
+                    else _codes_given(fitted, module, row, n_rows)
+                )
             values = decoded_rows(fitted, module, z, cells)
             has_margins_of_table = given is None or not fitted.columns.is_given.any()
             values = _calibrated(fitted, values) if calibrate and has_margins_of_table else values
@@ -241,7 +268,48 @@ class Generation(HoldsFit):
         if cells is not None:
             values[:, fitted.columns.given] = cells
         exact = np.flatnonzero(is_given | fitted.columns.is_given)
-        return decoding.draws(fitted.schema, values, exact=exact, supports=fitted.columns.supports)
+        made = decoding.draws(fitted.schema, values, exact=exact, supports=fitted.columns.supports)
+        return made if len(kept) == values.shape[1] else take_columns(made, kept)
+
+    def _rows_to_encode(self, codes_of: Any, given: Any) -> np.ndarray:
+        """The rows of `codes_of` as numbers (n, D) in data space."""
+        fitted = fitted_of(self)
+        if given is not None:
+            raise ValueError(
+                "sample takes 'given' or 'codes_of': given cells say themselves which codes suit them. Leave one out."
+            )
+        if fitted.parts.lacks("codes"):
+            raise ValueError(
+                "sample(codes_of=...) draws the codes of rows, and a model with "
+                f"objective={fitted.parts.objective!r} has no encoder. Leave codes_of out, or use objective='elbo'."
+            )
+        table = on_host(validated(self, fitted.schema, as_table(codes_of)))
+        fitted.columns.check_support(table)
+        return dense(table).astype(np.float64)
+
+
+def _kept_columns(fitted: Fitted, without: Any) -> list[int]:
+    """Positions of the columns that drawn rows are to have."""
+    schema = fitted.schema
+    names = [] if without is None else [without] if isinstance(without, (str, Integral)) else list(without)
+    dropped = {position(schema, name, "without") for name in names}
+    kept = [d for d in range(len(schema.kinds)) if d not in dropped]
+    if not kept:
+        raise ValueError("sample(without=...) names all columns, so that none is left. Name fewer.")
+    return kept
+
+
+def _codes_of_rows(
+    fitted: Fitted, module: LatentVariableModel, table: np.ndarray, n_samples: int
+) -> tuple[Tensor, np.ndarray | None]:
+    """Draws (n_samples, K) of the posteriors of rows that are taken at random, and their conditions (n_samples, G)."""
+    rows = table[torch.randint(len(table), (n_samples,)).numpy()]
+    step, codes = chunk_rows(module, 1), []
+    for first in range(0, n_samples, step):
+        x, mask = fitted.columns.tensors(rows[first : first + step], "cpu", torch.float64)
+        u = torch.randn(1, len(x), module.n_noise, dtype=torch.float64)
+        codes.append(module.posterior.push(module.encode(x, mask), u)[0])
+    return torch.cat(codes), None if fitted.combinations is None else rows[:, fitted.columns.given]
 
 
 def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:

@@ -494,6 +494,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
 
         They differ as far as the codes of the classes do; the linear model has no part in them. Where the estimator has
         `conditions` c, x ~ p(x given z, c) for those that are `given`, or drawn as `VAETransformer.sample` draws them.
+        Numbers are not mapped to the margins of the table, as those of `VAETransformer.sample` are: a class has margins
+        of its own.
 
         Parameters
         ----------

@@ -217,6 +217,35 @@ def test_polars_frames(mixed):
     assert filled.null_count().sum_horizontal().item() == 0
 
 
+def test_frames_with_dates():
+    """Times, with and without a zone, durations, periods and dates keep dtype and resolution; limits may be dates."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=100)
+    when = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta((60 * size).round(), unit="D")).astype("M8[s]")
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "when": when,
+            "zoned": when.dt.tz_localize("Europe/Berlin").astype("datetime64[us, Europe/Berlin]"),
+            "lasts": pd.to_timedelta((100 * size).round(), unit="min"),
+            "month": pd.PeriodIndex(when, freq="M"),
+            "day": pd.Series([t.date() for t in when], dtype=object),
+        }
+    )
+    incomplete = frame.mask((rng.random(frame.shape) < 0.2) & (frame.columns != "size"))
+    filled = VAEImputer(LINEAR, random_state=0).fit_transform(incomplete)
+    assert filled.dtypes.equals(frame.dtypes)
+    assert filled.notna().all(axis=None)
+    pd.testing.assert_frame_equal(filled.mask(incomplete.isna()), incomplete)
+    error = (filled["when"] - frame["when"])[incomplete["when"].isna()].abs()
+    assert error.max() < pd.Timedelta("20D")  # of a standard deviation of 60
+    table = pl.from_pandas(incomplete.drop(columns="month"))
+    assert VAEImputer(LINEAR, random_state=0).fit_transform(table).schema == table.schema
+    first = pd.Timestamp("2024-02-01")
+    late = VAEImputer(LINEAR, min_value={"when": first}, random_state=0).fit_transform(incomplete)["when"]
+    assert late[incomplete["when"].isna()].min() == first > late.min()
+
+
 # ---------------------------------------------------------------- where it works
 
 

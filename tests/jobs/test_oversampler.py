@@ -9,6 +9,8 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -109,6 +111,38 @@ def test_made_rows_are_those_of_their_class():
     assert distance[:2].min() > 0.5
     spread = made.std(0) / (X[y == 2] / X.std(0)).std(0)
     assert 0.8 < np.median(spread) < 1.6  # the linear model has one noise for all classes
+
+
+def test_the_pipeline_of_imbalanced_learn(iris):
+    """It resamples in fit alone, and passes parameters and a search on; strategies make what those of SMOTE make."""
+    pipeline = pytest.importorskip("imblearn.pipeline")
+    smote = pytest.importorskip("imblearn.over_sampling").SMOTE
+    X, y = iris
+    few = X[:70], y[:70]
+    pipe = pipeline.make_pipeline(VAEOversampler(LINEAR, random_state=0), LogisticRegression())
+    search = GridSearchCV(pipe, {"vaeoversampler__sampling_strategy": [0.5, "auto"]}, cv=2, error_score="raise")
+    assert search.fit(*few).score(*few) > 0.9
+    for strategy in ("minority", "not minority", "not majority", "all", 0.7, {1: 30}, lambda y: {1: 25}):
+        own, theirs = (
+            sampler.fit_resample(*few)[1]
+            for sampler in (VAEOversampler(LINEAR, sampling_strategy=strategy), smote(sampling_strategy=strategy))
+        )
+        np.testing.assert_array_equal(np.bincount(own), np.bincount(theirs))
+
+
+def test_frames_with_dates():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [60, 12])
+    days = (100 * y + rng.integers(0, 50, 72)).astype("m8[D]")
+    frame = pd.DataFrame({"when": (np.datetime64("2024-01-01") + days).astype("M8[s]"), "x": y + rng.normal(size=72)})
+    frame["zoned"] = frame["when"].dt.tz_localize("Europe/Berlin")
+    frame.loc[3, ["when", "zoned"]] = pd.NaT
+    for table in (frame, pl.from_pandas(frame)):
+        made = VAEOversampler(LINEAR, random_state=0).fit_resample(table, y)[0][72:]
+        whole = made if isinstance(made, pd.DataFrame) else made.to_pandas()
+        assert made.dtypes.equals(frame.dtypes) if made is whole else made.schema == table.schema
+        assert whole.notna().all(axis=None)
+        assert (whole["when"] > pd.Timestamp("2024-03-01")).mean() > 0.9  # those of the rare class
 
 
 def test_seeds_and_pickles(iris):

@@ -6,7 +6,7 @@ import pytest
 from linear_oracle import linear_model, oracle, with_missing
 from sklearn.datasets import load_iris
 
-from skvae import VAETransformer
+from skvae import Gaussian, VAETransformer
 
 
 def test_imputed_means_are_the_conditional_ones(wine):
@@ -128,3 +128,65 @@ def test_draws_of_a_row_do_not_depend_on_the_others(wine):
     np.testing.assert_allclose(copies[:1], vae.impute(row, 2, random_state=0)[0], rtol=1e-4, atol=1e-4)
     alone = np.stack(vae.impute(row, n_draws=400, random_state=1))[:, 0, 6:]
     np.testing.assert_allclose(copies[:, 6:].std(axis=0), alone.std(axis=0), rtol=0.25)  # 5 standard errors
+
+
+def test_codes_of_a_row_make_rows_like_it(wine):
+    """Linear-Gaussian model: E[z | x] and Cov[z | x] in closed form, so mean and covariance of rows are known."""
+    vae = VAETransformer(3, posterior="full", max_iter=0, random_state=0).fit(wine)
+    W, mean, noise = linear_model(vae)
+    of_z = np.linalg.inv(np.eye(3) + W.T @ (W / noise[:, None]))
+    n, scale = 20_000, wine.std(0)
+    made = vae.sample(n, random_state=0, codes_of=wine[7:8])
+    expected = mean + W @ of_z @ W.T @ ((wine[7] - mean) / noise)
+    covariance = W @ of_z @ W.T + np.diag(noise)
+    np.testing.assert_allclose((made.mean(0) - expected) / scale, 0, atol=5 / np.sqrt(n))
+    np.testing.assert_allclose((np.cov(made.T) - covariance) / np.outer(scale, scale), 0, atol=7 / np.sqrt(n))
+    two = vae.sample(n, random_state=0, codes_of=wine[[7, 150]])  # half of the rows from each
+    other = mean + W @ of_z @ W.T @ ((wine[150] - mean) / noise)
+    np.testing.assert_allclose((two.mean(0) - (expected + other) / 2) / scale, 0, atol=0.05)
+    np.testing.assert_array_equal(made, vae.sample(n, random_state=0, codes_of=wine[7:8]))
+
+
+def test_codes_of_rows_bring_their_conditions_and_missing_cells():
+    rng = np.random.default_rng(0)
+    site = rng.choice(["a", "b"], 300)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "y": rng.normal(size=300) + 9 * (site == "b"), "site": site})
+    vae = VAETransformer(1, max_iter=0, conditions="site", random_state=0).fit(frame)
+    made = vae.sample(200, random_state=0, codes_of=frame[site == "b"].assign(x=np.nan))
+    assert (made["site"] == "b").all()
+    assert made["y"].min() > 4
+    assert made.notna().all(axis=None)
+
+
+def test_columns_are_left_out():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "who": [f"u{i}" for i in range(60)], "y": rng.normal(size=60)})
+    with pytest.warns(UserWarning, match=r"leave it out of made rows: sample\(..., without='who'\)"):
+        vae = VAETransformer(1, max_iter=0, random_state=0).fit(frame)
+    whole = vae.sample(5, random_state=0)
+    pd.testing.assert_frame_equal(vae.sample(5, random_state=0, without="who"), whole[["x", "y"]])
+    pd.testing.assert_frame_equal(vae.sample(5, random_state=0, without=["y", 0]), whole[["who"]])
+    array = VAETransformer(1, max_iter=0, random_state=0).fit(frame[["x", "y"]].to_numpy())
+    np.testing.assert_array_equal(array.sample(5, 0, without=0), array.sample(5, 0)[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"without": "z"}, "The 'without' parameter names the column 'z'"),
+        ({"without": [0, 1, 2, 3]}, r"sample\(without=...\) names all columns"),
+        ({"codes_of": np.empty((0, 4))}, "0 sample"),
+        ({"codes_of": np.ones((2, 3))}, "3 features"),
+        ({"codes_of": np.ones((2, 4)), "given": {0: 5.0}}, "'given' or 'codes_of'"),
+    ],
+)
+def test_what_sample_cannot_do(arguments, message):
+    vae = VAETransformer(1, max_iter=0).fit(load_iris().data)
+    with pytest.raises(ValueError, match=message):
+        vae.sample(3, **arguments)
+
+
+def test_codes_of_rows_need_an_encoder():
+    gan = VAETransformer(1, objective="gan", likelihood=Gaussian(background=0), max_iter=1).fit(load_iris().data)
+    with pytest.raises(ValueError, match=r"objective=GAN\(\) has no encoder"):
+        gan.sample(3, codes_of=load_iris().data)
