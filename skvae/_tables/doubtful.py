@@ -82,8 +82,8 @@ def _warn_of_identifier(
     if n_levels > max(_FEW, _MOST_LEVELS * n_cells):
         warn_user(
             f"Column {schema.label(d)!r} has {n_levels} levels in {n_cells} rows, as names and identifiers have. "
-            "The model cannot learn from them, and sample gives out real ones. Drop the column, or leave it out of made "
-            f"rows: sample(..., without={schema.label(d)!r})."
+            "The model cannot learn from them, and sample gives out real ones. Drop the column, or leave it out of "
+            f"made rows: sample(..., without={schema.label(d)!r})."
         )
 
 
