@@ -1,12 +1,14 @@
 """Raw tables: missing values imputed, rows made up, odd rows, density and codes, next to what else one would use.
 
-    python docs/benchmarks/tables.py {imputation,synthesis,novelty,density,codes} [--data PATH] [--tables a,b]
+    python docs/benchmarks/tables.py {imputation,synthesis,novelty,density,codes,maps} [--data PATH] [--tables a,b]
         [--seeds 0,1,2] [--peers] [--weights] [--set PARAMETER=VALUE ...] [--no-model] [--keep FOLDER]
 
 PATH is a folder with a `load.py` that offers `table(name)`, a frame as published and its target, and `matrix(name)`,
 its numeric columns; without it the tables inside scikit-learn are used, where a section can. Each section prints
-markdown tables. `--peers` adds the TVAE of ctgan (synthesis), `--no-model` leaves VAETransformer out, and `--keep`
-stores what baselines and peers gave in FOLDER, one pickle each, and reads it there the next time.
+markdown tables. `--peers` adds packages that can be imported: miceforest (imputation; 6.0 needs lightgbm below 4.6),
+arfpy (0.1 needs numpy below 2.4 and pandas below 3), ForestDiffusion and the TVAE of ctgan (synthesis), umap-learn
+(maps). `--no-model` leaves VAETransformer out, and `--keep` stores what baselines and
+peers gave in FOLDER, one pickle each, and reads it there the next time.
 """
 
 import argparse
@@ -41,10 +43,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.manifold import Isomap, trustworthiness
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
@@ -60,7 +63,9 @@ SETTINGS = {
     "novelty": {"init": "factor_analysis"},  # as VAEOutlierDetector() has it
     "density": {"init": "factor_analysis", "prior": "mixture", "likelihood": Gaussian("row")},
     "codes": {},
+    "maps": {},
 }
+PEER_PACKAGES = "miceforest", "arfpy", "ForestDiffusion", "ctgan", "sdmetrics", "umap-learn"
 FLOOR = 1e-3  # of a column's variance, as in skvae.Gaussian
 
 
@@ -186,11 +191,13 @@ def imputation_of_numbers(run):
         return
     trees = ExtraTreesRegressor(n_estimators=100, random_state=0)
     others = {
-        "mean": SimpleImputer(),
-        "5 neighbours": KNNImputer(),
-        "iterative, ridge": IterativeImputer(random_state=0),
-        "iterative, trees": IterativeImputer(trees, random_state=0),
+        "mean": SimpleImputer().fit_transform,
+        "5 neighbours": KNNImputer().fit_transform,
+        "iterative, ridge": IterativeImputer(random_state=0).fit_transform,
+        "iterative, trees": IterativeImputer(trees, random_state=0).fit_transform,  # as missForest
     }
+    if is_peer(run, "miceforest"):
+        others["miceforest, mean of 5"] = miceforest_means
     head("50 % missing, MSE", "rows x D", *others, "VAETransformer", "s")
     wins = sum(numbers_filled(run, name, others) for name in names)
     if not run.args.no_model:
@@ -207,10 +214,25 @@ def numbers_filled(run, name, others):
         return float(np.mean((np.asarray(filled) - X)[missing] ** 2))
 
     key = name, f"mask{run.args.mask}"
-    results = [run.kept(*key, k, compute=lambda o=other: error(o.fit_transform(A))) for k, other in others.items()]
+    results = [run.kept(*key, k, compute=lambda o=other: error(o(A))) for k, other in others.items()]
     own, seconds = on_seeds(run, lambda seed: error(run.model(seed).fit(A).impute(A)))
     row(name, f"{X.shape[0]} x {X.shape[1]}", *results, spread(own), seconds)
     return np.mean(own) <= min(results)
+
+
+def is_peer(run, package):
+    """Whether peers are asked for, and this one can be imported."""
+    return run.args.peers and importlib.util.find_spec(package) is not None
+
+
+def miceforest_means(A):
+    """The mean of five tables of miceforest, five iterations each: its draws are one by one no best guesses."""
+    import miceforest
+
+    frame = pd.DataFrame(A, columns=[f"x{d}" for d in range(A.shape[1])])
+    kernel = miceforest.ImputationKernel(frame, num_datasets=5, random_state=0)
+    kernel.mice(5)
+    return np.mean([kernel.complete_data(m).to_numpy() for m in range(5)], axis=0)
 
 
 def on_seeds(run, function):
@@ -302,7 +324,7 @@ def synthesis(run):
 
 def method_seeds(label):
     """Real rows are the same for every seed, and peers take long: one seed; all others take every seed."""
-    return 1 if label in ("real rows", "TVAE") else None
+    return 1 if label == "real rows" or label in PEERS else None
 
 
 def synthesizers(run):
@@ -311,8 +333,9 @@ def synthesizers(run):
     for function in (shuffled, gaussian_copula, sequential_trees):
         label = function.__name__.replace("_", " ").replace("shuffled", "columns shuffled")
         yield label, lambda train, seed, key, f=function: run.kept(*key, compute=partial(timed, f, train, seed))
-    if run.args.peers and importlib.util.find_spec("ctgan"):
-        yield "TVAE", lambda train, seed, key: run.kept(*key, compute=partial(timed, tvae, train, seed))
+    for label, (package, function) in PEERS.items():
+        if is_peer(run, package):
+            yield label, lambda train, seed, key, f=function: run.kept(*key, compute=partial(timed, f, train, seed))
     if not run.args.no_model:
         yield "VAETransformer", lambda train, seed, key: timed(partial(own_rows, run.model(seed)), train, seed)
 
@@ -374,6 +397,58 @@ def tvae(train, seed):
     model.set_random_state(seed)
     model.fit(train, list(train.columns[~is_real(train)]))
     return rounded(model.sample(len(train)), train)
+
+
+def arf_rows(train, seed):
+    """Adversarial random forests (Watson et al. 2023) with their defaults, of complete rows, which is all they take."""
+    from arfpy import arf
+
+    complete, real = train.dropna().reset_index(drop=True), is_real(train)
+    kinds = {name: float if number else str for name, number in zip(train, real, strict=True)}
+    text = complete.astype(kinds).astype(dict.fromkeys(train.columns[~real], object))
+    np.random.seed(seed)  # noqa: NPY002, its draws are numpy's global ones
+    model = arf.arf(x=text, random_state=seed, verbose=False)
+    model.forde()
+    return rounded(model.forge(n=len(train)).astype(kinds), train)
+
+
+def forest_diffusion(train, seed):
+    """ForestDiffusion (Jolicoeur-Martineau et al. 2024) with its defaults; a missing category is a level of its own.
+
+    Integers are rounded here and not there, which does not go with pandas 3.
+    """
+    from ForestDiffusion import ForestDiffusionModel
+
+    cells, real = category_indices(train, train), is_real(train)
+    sizes = train.loc[:, ~real].nunique().to_numpy()
+    cells[:, ~real] = np.where(np.isnan(cells[:, ~real]), sizes, cells[:, ~real])
+    n_levels = [len(np.unique(column)) for column in cells.T]
+    categories = [d for d in np.flatnonzero(~real).tolist() if n_levels[d] > 1]
+    np.random.seed(seed)  # noqa: NPY002, its draws are numpy's global ones
+    model = ForestDiffusionModel(
+        cells,
+        bin_indexes=[d for d in categories if n_levels[d] == 2],
+        cat_indexes=[d for d in categories if n_levels[d] > 2],
+        n_jobs=1,
+        seed=seed,
+    )
+    return rounded(with_levels(model.generate(batch_size=len(train)), train), train)
+
+
+def with_levels(indices, like):
+    """The opposite of `category_indices`: a frame, of which an index beyond the levels is a missing category."""
+    made = pd.DataFrame(indices, columns=like.columns)
+    for name in like.columns[~is_real(like)]:
+        levels = np.append(np.sort(like[name].dropna().unique()).astype(object), np.nan)
+        made[name] = levels[made[name].round().clip(0, len(levels) - 1).astype(int)]
+    return made
+
+
+PEERS = {
+    "arfpy": ("arfpy", arf_rows),
+    "ForestDiffusion": ("ForestDiffusion", forest_diffusion),
+    "TVAE": ("ctgan", tvae),
+}
 
 
 def own_rows(model, train, seed):
@@ -659,6 +734,61 @@ def probed(encoder, X, y):
     return tuple(map(float, np.mean(scores, 0)))
 
 
+# ---------------------------------------------------------------- maps
+
+
+MOST_MAPPED = 2000  # rows fitted, and as many held out: Isomap and trustworthiness go by pairs
+
+
+def maps(run):
+    """Two components of standardised columns: five neighbours on the map of held-out rows, and trustworthiness there.
+
+    Accuracy is that of five fitted neighbours on the map for the class of a held-out row; trustworthiness says how many
+    of the 10 neighbours of a held-out row on the map are its neighbours in the table, too.
+    """
+    names = run.names("breast_cancer", "wine", "banknote", "segment", "satimage", "ionosphere", "digits")
+    others = {
+        "PCA": lambda seed: PCA(2, random_state=seed),
+        "Isomap": lambda seed: Isomap(n_components=2, n_neighbors=10),
+    }
+    if is_peer(run, "umap"):
+        others["UMAP"] = umap_of
+    labels = [*others, "VAETransformer"]
+    head("5 neighbours / trustworthiness", "rows x D", *labels, "s")
+    for name in names:
+        X, y = run.source.matrix(name)
+        rows = np.random.default_rng(0).permutation(len(X))[: 2 * MOST_MAPPED]
+        parts = np.array_split(rows, 2)
+        scaler = StandardScaler().fit(X[parts[0]])
+        table = [scaler.transform(X[part]) for part in parts], [y[part] for part in parts]
+        cells = [
+            run.kept(name, k, compute=lambda o=other, t=table: [mapped(o(s), *t) for s in run.seeds])
+            for k, other in others.items()
+        ]
+        own, seconds = on_seeds(run, lambda seed, t=table: mapped(run.model(seed, n_components=2), *t))
+        own = [(np.nan, np.nan)] if run.args.no_model else own
+        row(
+            name,
+            f"{len(rows)} x {X.shape[1]}",
+            *(" / ".join(map(spread, np.transpose(c))) for c in [*cells, own]),
+            seconds,
+        )
+
+
+def umap_of(seed):
+    """UMAP with its defaults."""
+    from umap import UMAP
+
+    return UMAP(random_state=seed, n_jobs=1)
+
+
+def mapped(mapper, X, y):
+    """Accuracy of five neighbours and trustworthiness of a map that is fitted to X[0], of the rows X[1]."""
+    fitted, held_out = mapper.fit(X[0]).transform(X[0]), mapper.transform(X[1])
+    accuracy = KNeighborsClassifier(5).fit(fitted, y[0]).score(held_out, y[1])
+    return float(accuracy), float(trustworthiness(X[1], held_out, n_neighbors=10))
+
+
 # ---------------------------------------------------------------- command line
 
 
@@ -670,7 +800,7 @@ def machine():
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
         cpu = ", ".join(f"{count} x {name}" for name, count in Counter(names).items())
     versions = [f"Python {platform.python_version()}"]
-    for package in ("skvae", "torch", "scikit-learn", "numpy", "pandas", "ctgan", "sdmetrics"):
+    for package in ("skvae", "torch", "scikit-learn", "numpy", "pandas", *PEER_PACKAGES):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -680,14 +810,14 @@ def machine():
 
 def main():
     """Print one section."""
-    sections = {function.__name__: function for function in (imputation, synthesis, novelty, density, codes)}
+    sections = {function.__name__: function for function in (imputation, synthesis, novelty, density, codes, maps)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=sections)
     parser.add_argument("--data", help="folder with load.py")
     parser.add_argument("--tables", help="names, with commas")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--mask", type=int, default=1234, help="seed of the missing cells")
-    parser.add_argument("--peers", action="store_true", help="ctgan's TVAE beside the others")
+    parser.add_argument("--peers", action="store_true", help="packages that can be imported beside the others")
     parser.add_argument("--weights", action="store_true", help="codes with categories weighted, too")
     parser.add_argument("--no-model", action="store_true", help="baselines and peers alone")
     parser.add_argument("--keep", help="folder for results of baselines and peers")

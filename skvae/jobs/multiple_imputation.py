@@ -75,7 +75,9 @@ def multiple_imputation(
         bools, these are classes, and all are known.
     imputer : VAEImputer, optional
         The imputer of which copies are fitted, by default ``VAEImputer()``. Positions, masks and
-        limits in its parameters are those of the columns of X; a single limit is for y, too.
+        limits in its parameters are those of the columns of X; a single limit is for y, too. With fewer components than
+        columns depend on each other in, estimates are biased, whatever the intervals say: take the default 10, or as
+        many as there are columns.
     n_draws : int, default=20
         M, the number of imputed tables.
     bootstrap : bool, default=True
