@@ -6,8 +6,8 @@
 PATH is a folder with a `load.py` that offers `table(name)`, a frame as published and its target, and `matrix(name)`,
 its numeric columns; without it the tables inside scikit-learn are used, where a section can. Each section prints
 markdown tables. `--peers` adds packages that can be imported: miceforest (imputation; 6.0 needs lightgbm below 4.6),
-arfpy (0.1 needs numpy below 2.4 and pandas below 3), ForestDiffusion and the TVAE of ctgan (synthesis), umap-learn
-(maps). `--no-model` leaves VAETransformer out, and `--keep` stores what baselines and
+arfpy (0.1 needs numpy below 2.4 and pandas below 3), ForestDiffusion (1.0 needs pandas below 3) and the TVAE of ctgan
+(synthesis), umap-learn (maps). `--no-model` leaves VAETransformer out, and `--keep` stores what baselines and
 peers gave in FOLDER, one pickle each, and reads it there the next time.
 """
 
@@ -415,7 +415,7 @@ def arf_rows(train, seed):
 def forest_diffusion(train, seed):
     """ForestDiffusion (Jolicoeur-Martineau et al. 2024) with its defaults; a missing category is a level of its own.
 
-    Integers are rounded here and not there, which does not go with pandas 3.
+    Integers are rounded afterwards, as all numbers are.
     """
     from ForestDiffusion import ForestDiffusionModel
 
