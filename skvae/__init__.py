@@ -44,6 +44,7 @@ from .families import (
 )
 from .jobs import (
     PooledEstimates,
+    VAEEmbedding,
     VAEImputer,
     VAEOutlierDetector,
     VAEOversampler,
@@ -184,6 +185,7 @@ __all__ = [
     "UniformPrior",
     "UniformSphere",
     "VAEClassifier",
+    "VAEEmbedding",
     "VAEImputer",
     "VAEOutlierDetector",
     "VAEOversampler",

@@ -59,6 +59,11 @@ class VAETransformer(
     initialisation uses the observed cells, and the encoder conditions on them. A category that `fit` has not seen
     counts as missing.
 
+    The parameters come in groups, here and in the HTML repr. The first five matter most: `n_components`,
+    `hidden_layer_sizes`, `likelihood`, `max_iter`, `random_state`. Then those of the model, from `objective` to
+    `feature_loss`; of the table, from `categorical_features` to `column_weights`; of the training, from `init` to
+    `keep_optimizer`; and of scores and the machine, from `n_score_samples` to `verbose`.
+
     Parameters
     ----------
     n_components : int or "auto", default=10
@@ -69,29 +74,6 @@ class VAETransformer(
         Sizes of the hidden layers of the encoder, and of the decoder in the same order. ``()`` is the linear model;
         "auto" is ``(128, 128)``, and ``(128,)`` with fewer than 500 distinct training rows, but for
         "aae", "gan", "vae_gan" and "factor_vae", and for "avb".
-    activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
-        Nonlinearity after each hidden layer of both networks. Like `dropout`, it has no effect on a linear model.
-    dropout : float, default=0.0
-        Dropout rate after each hidden layer.
-    encoder : Network or callable, optional
-        A network in place of the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
-        ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a function
-        ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net. The gate is 0 at first, so that the
-        initialisation stays exact; see `Network` for how it is called.
-    decoder : Network or callable, optional
-        The same for the decoder. With both given, those three parameters must be left at their defaults.
-    categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
-        The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
-        Enum, as in HistGradientBoosting; "auto": these and columns of strings; otherwise a bool mask, column numbers or
-        names, or None for no column. The number of levels is not limited; each column becomes one column of category
-        indices.
-    conditions : str, int, mask, indices or names, optional
-        Columns c of X that are given and not modelled: the model is p(x | z, c), q(z | x, c), and p(z) does not depend
-        on c. Numbers, booleans and categories, which enter the networks and the linear paths; the initialisation
-        regresses the other columns on them. Scores are those of p(x | c); `transform` reads c from X, and `sample`,
-        `inverse_transform` and `reconstruct` have a parameter `given` for it. A missing category, or one that `fit` has
-        not seen, is a level of its own; a missing number is an error. The model keeps at most 10 000 combinations of
-        the fitted rows, from which `sample` draws. See the user guide, "Conditions".
     likelihood : str, Family or list of (str or Family, columns), default="auto"
         "auto" goes by type: categories are Categorical; bool columns, and arrays that hold only 0 and 1 everywhere,
         are Bernoulli; everything else is Gaussian. In a model with hidden layers, of which the fit holds rows out, that
@@ -108,24 +90,21 @@ class VAETransformer(
         [0, 3])]``; columns that it does not name are "auto". Whatever is chosen, a column of numbers that
         holds one value in the whole table is `Constant`: every method gives this value back, and the networks do not
         see the column.
-    bounds : dict of column -> (low, high), optional
-        Ends between which the numbers or dates of some columns lie, None for no end: ``{"age": (18, None)}``. Made and
-        imputed values beyond an end become the end, and rounding stays inside. An end without a time zone is one on the
-        wall of the column's zone. Codes, scores and means do not know bounds; `likelihood` has families of positive
-        numbers and of fractions.
-    scaling : {"standard", "global", "power", "quantile", None}, default="standard"
-        "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
-        columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with
-        its own noise, a pixel that hardly varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile"
-        (piecewise linear between quantiles) also transform each real column towards the normal distribution, for skewed
-        and multimodal ones; the score includes their log-Jacobian, and means in data space come by quadrature. With
-        "quantile" draws and means lie in the fitted range. Columns of a positive family are divided by their scale and
-        never shifted; fractions, counts, categories and booleans are left alone.
-    column_weights : array-like of shape (n_features,) or dict of column -> float, optional
-        The weight of each column's log-likelihood in training; 1 each. `score` is never weighted, `history_` is.
-    feature_loss : FeatureLoss, optional
-        A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
-        the inner layers of a network that was trained elsewhere.
+    max_iter : int or "auto", default="auto"
+        The largest number of epochs; "auto" is 300, or as many as make 6000 steps on large tables, and for "gan" as
+        many as make 3000 on small ones. With 0 the model is
+        the initialisation, whose `score` is the log-likelihood of the linear model.
+    random_state : int, RandomState instance or None, default=None
+        An int makes fits bit-identical on one device; None draws fresh entropy from the operating system. Global
+        generators are left as they were. Under joblib's threading backend, what draws from them does not repeat:
+        dropout, gamma-like posteriors, and objectives that draw from the prior.
+    objective : str or Objective, default="elbo"
+        "elbo" for the evidence lower bound, "iwae" for the importance-weighted one; "ae", "rae", "wae_mmd" and "aae"
+        for plain, regularised, Wasserstein and adversarial autoencoders; "avb" for adversarial variational Bayes, "gan"
+        for a generative adversarial network, "vae_gan" for a bound with the critic of one; "beta_tc_vae", "factor_vae"
+        and "info_vae" for bounds with weights on parts of the KL. ``ELBO(beta=4.0)`` weights all of it in training;
+        `score` never does. Methods without meaning are hidden: `score` for codes without
+        density, all but `sample` and `decode` for "gan".
     posterior : str or Posterior, default="auto"
         "diag" for independent normals, "full" for one normal with a full covariance, "point" for codes without noise,
         "categorical" for one-hot codes, "flow" for a normalizing flow, "implicit" for a network that takes noise as
@@ -145,16 +124,47 @@ class VAETransformer(
         autoencoders: nothing draws their codes to a prior, so that they always have a mixture, or the "flow" or
         "mixture" that is named. "normal" is N(0, I);
         "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and offer `predict`.
-    objective : str or Objective, default="elbo"
-        "elbo" for the evidence lower bound, "iwae" for the importance-weighted one; "ae", "rae", "wae_mmd" and "aae"
-        for plain, regularised, Wasserstein and adversarial autoencoders; "avb" for adversarial variational Bayes, "gan"
-        for a generative adversarial network, "vae_gan" for a bound with the critic of one; "beta_tc_vae", "factor_vae"
-        and "info_vae" for bounds with weights on parts of the KL. ``ELBO(beta=4.0)`` weights all of it in training;
-        `score` never does. Methods without meaning are hidden: `score` for codes without
-        density, all but `sample` and `decode` for "gan".
-    schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
-        Which parameter group each step updates: both together, encoder and decoder in turn, the linear model's EM in
-        closed form, or the encoder until it stops improving.
+    encoder : Network or callable, optional
+        A network in place of the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
+        ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a function
+        ``(n_in, n_out) -> torch.nn.Module``. It enters as linear path + gate * net. The gate is 0 at first, so that the
+        initialisation stays exact; see `Network` for how it is called.
+    decoder : Network or callable, optional
+        The same for the decoder. With both given, those three parameters must be left at their defaults.
+    activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
+        Nonlinearity after each hidden layer of both networks. Like `dropout`, it has no effect on a linear model.
+    dropout : float, default=0.0
+        Dropout rate after each hidden layer.
+    feature_loss : FeatureLoss, optional
+        A perceptual term in training: the distance between rows and reconstructions in a space of features, such as
+        the inner layers of a network that was trained elsewhere.
+    categorical_features : {"auto", "from_dtype"}, mask, indices, names or None, default="auto"
+        The columns that hold categories. "from_dtype": those of pandas' category dtype and of polars' Categorical and
+        Enum, as in HistGradientBoosting; "auto": these and columns of strings; otherwise a bool mask, column numbers or
+        names, or None for no column. The number of levels is not limited; each column becomes one column of category
+        indices.
+    conditions : str, int, mask, indices or names, optional
+        Columns c of X that are given and not modelled: the model is p(x | z, c), q(z | x, c), and p(z) does not depend
+        on c. Numbers, booleans and categories, which enter the networks and the linear paths; the initialisation
+        regresses the other columns on them. Scores are those of p(x | c); `transform` reads c from X, and `sample`,
+        `inverse_transform` and `reconstruct` have a parameter `given` for it. A missing category, or one that `fit` has
+        not seen, is a level of its own; a missing number is an error. The model keeps at most 10 000 combinations of
+        the fitted rows, from which `sample` draws. See the user guide, "Conditions".
+    bounds : dict of column -> (low, high), optional
+        Ends between which the numbers or dates of some columns lie, None for no end: ``{"age": (18, None)}``. Made and
+        imputed values beyond an end become the end, and rounding stays inside. An end without a time zone is one on the
+        wall of the column's zone. Codes, scores and means do not know bounds; `likelihood` has families of positive
+        numbers and of fractions.
+    scaling : {"standard", "global", "power", "quantile", None}, default="standard"
+        "standard" scales each column to unit variance; "global" centres each and divides all by one scale (images,
+        columns of one unit); None leaves X as it is. With "global" try ``likelihood=Gaussian(noise="shared")``: with
+        its own noise, a pixel that hardly varies weighs as much as any other. "power" (Yeo-Johnson) and "quantile"
+        (piecewise linear between quantiles) also transform each real column towards the normal distribution, for skewed
+        and multimodal ones; the score includes their log-Jacobian, and means in data space come by quadrature. With
+        "quantile" draws and means lie in the fitted range. Columns of a positive family are divided by their scale and
+        never shifted; fractions, counts, categories and booleans are left alone.
+    column_weights : array-like of shape (n_features,) or dict of column -> float, optional
+        The weight of each column's log-likelihood in training; 1 each. `score` is never weighted, `history_` is.
     init : {"auto", "pca", "early_factor_analysis", "factor_analysis", "random"}, default="auto"
         The initialisation. "pca" has the directions of most variance and one noise variance for all columns;
         "factor_analysis" has one per column and the best linear likelihood; "early_factor_analysis" is ten steps of EM
@@ -164,6 +174,9 @@ class VAETransformer(
         at 8 times the learning rate at first, 16 times without hidden layers. Where the other three carry too little
         information, such as on whitened columns, the KL of a plain ELBO is annealed by itself, see the user guide,
         "Initialisation".
+    schedule : {"joint", "em", "exact_em", "aggressive"} or Schedule, default="joint"
+        Which parameter group each step updates: both together, encoder and decoder in turn, the linear model's EM in
+        closed form, or the encoder until it stops improving.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         "sgd" has momentum 0.9, as in MLPClassifier. `GAN` and other objectives with a critic have a parameter `betas`
         for less of it. A callable is called with (parameters, lr=..., weight_decay=...):
@@ -178,10 +191,6 @@ class VAETransformer(
         Decay of the weights of the MLPs only; the closed-form initialisation is never shrunk.
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
-    max_iter : int or "auto", default="auto"
-        The largest number of epochs; "auto" is 300, or as many as make 6000 steps on large tables, and for "gan" as
-        many as make 3000 on small ones. With 0 the model is
-        the initialisation, whose `score` is the log-likelihood of the linear model.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; the initialisation, where it
         is not beaten by more than one standard error of the mean difference over these rows. "auto" is on from 100
@@ -197,16 +206,16 @@ class VAETransformer(
         where few held-out rows move by chance. Only used with early stopping, as `tol`.
     tol : float, default=0.0
         The improvement, in nats per row, that counts.
-    n_score_samples : int, default=32
-        Draws of z in `score_samples`, at least 2 K. They are antithetic and whitened, and so exact for linear models
-        with normal codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on
-        iris by 0.15 nats for Laplace codes, with 256 draws by 0.04.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit, with its scaling, seed and components.
     keep_optimizer : bool, default=False
         Whether pickled copies, and `save`, keep the optimizer's state, about three times the weights. With it, a fit
         that continues after loading (`warm_start`, `partial_fit`) does so bit for bit. Without it, it continues from
         the loaded weights with a new optimizer. ``copy.deepcopy`` always keeps it.
+    n_score_samples : int, default=32
+        Draws of z in `score_samples`, at least 2 K. They are antithetic and whitened, and so exact for linear models
+        with normal codes. Other posteriors have tails that 32 draws do not reach, and the bound comes out too high: on
+        iris by 0.15 nats for Laplace codes, with 256 draws by 0.04.
     device : str, default="auto"
         "auto" is the device of X under Array API dispatch, else CUDA when there is one and a training step does more
         than 1e8 multiply-adds, else the CPU. On "mps" inference is in float32.
@@ -234,11 +243,9 @@ class VAETransformer(
         Where `fit` stores its progress, every ten minutes or as the `Checkpoint` says: after the process was killed,
         the same call continues from there, bit for bit. It needs a `random_state`. `partial_fit` writes none.
     verbose : int, default=0
-        1 prints a line per epoch.
-    random_state : int, RandomState instance or None, default=None
-        An int makes fits bit-identical on one device; None draws fresh entropy from the operating system. Global
-        generators are left as they were. Under joblib's threading backend, what draws from them does not repeat:
-        dropout, gamma-like posteriors, and objectives that draw from the prior.
+        1 prints the phases of `fit`, a line per epoch with the time that the epochs to come would take, and for any
+        method that takes longer than five seconds how far it is and the time left. 2 draws bars for epochs and methods,
+        in terminals and notebooks. A fitted model listens to ``set_params(verbose=...)``, too.
 
     Attributes
     ----------
@@ -336,35 +343,36 @@ class VAETransformer(
         n_components: int | str = 10,
         *,
         hidden_layer_sizes: Sequence[int] | int | str = "auto",
-        activation: str = "silu",
-        dropout: float = 0.0,
+        likelihood: str | Family | list = "auto",
+        max_iter: int | str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        objective: str | Objective = "elbo",
+        posterior: str | Posterior = "auto",
+        prior: str | Prior = "auto",
         encoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
         decoder: Network | Callable[[int, int], torch.nn.Module] | None = None,
+        activation: str = "silu",
+        dropout: float = 0.0,
+        feature_loss: FeatureLoss | None = None,
         categorical_features: str | Sequence | None = "auto",
         conditions: str | int | Sequence | None = None,
-        likelihood: str | Family | list = "auto",
         bounds: dict | None = None,
         scaling: str | None = "standard",
         column_weights: dict | Sequence | None = None,
-        feature_loss: FeatureLoss | None = None,
-        posterior: str | Posterior = "auto",
-        prior: str | Prior = "auto",
-        objective: str | Objective = "elbo",
-        schedule: str | Schedule = "joint",
         init: str = "auto",
+        schedule: str | Schedule = "joint",
         optimizer: str | Callable = "adamw",
         learning_rate: float | str = "auto",
         learning_rate_schedule: str | Callable[[int], float] | None = None,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
-        max_iter: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int | str = "auto",
         tol: float = 0.0,
-        n_score_samples: int = 32,
         warm_start: bool = False,
         keep_optimizer: bool = False,
+        n_score_samples: int = 32,
         device: str | torch.device = "auto",
         distributed: bool = False,
         precision: str = "float32",
@@ -373,39 +381,39 @@ class VAETransformer(
         on_interrupt: str = "discard",
         checkpoint: Checkpoint | str | os.PathLike | None = None,
         verbose: int = 0,
-        random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
+        self.likelihood = likelihood
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.objective = objective
+        self.posterior = posterior
+        self.prior = prior
         self.encoder = encoder
         self.decoder = decoder
+        self.activation = activation
+        self.dropout = dropout
+        self.feature_loss = feature_loss
         self.categorical_features = categorical_features
         self.conditions = conditions
-        self.likelihood = likelihood
         self.bounds = bounds
         self.scaling = scaling
         self.column_weights = column_weights
-        self.feature_loss = feature_loss
-        self.posterior = posterior
-        self.prior = prior
-        self.objective = objective
-        self.schedule = schedule
         self.init = init
+        self.schedule = schedule
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.weight_decay = weight_decay
         self.batch_size = batch_size
-        self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
-        self.n_score_samples = n_score_samples
         self.warm_start = warm_start
         self.keep_optimizer = keep_optimizer
+        self.n_score_samples = n_score_samples
         self.device = device
         self.distributed = distributed
         self.precision = precision
@@ -414,7 +422,6 @@ class VAETransformer(
         self.on_interrupt = on_interrupt
         self.checkpoint = checkpoint
         self.verbose = verbose
-        self.random_state = random_state
 
     def set_params(self, **params: Any) -> "VAETransformer":
         """Set parameters; a short name is replaced by its component first where a nested parameter asks for it.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._inference import evaluation, summaries
+from ._inference.effects import explained_shares
 from ._inference.fitted import Fitted, fitted_of
 from ._inference.last_step import last_step
 from ._inference.made_tables import LEAST_ROWS, SynthesisReport, report_on
@@ -34,6 +35,7 @@ __all__ = [
     "active_units",
     "aggregate_posterior_kl",
     "effective_sample_size",
+    "explained_variance_ratio",
     "live_components",
     "marginal_log_likelihood",
     "mmd_to_prior",
@@ -99,6 +101,59 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     is_category = [family.n_categories is not None for family in families]
     squares = torch.where(torch.tensor(is_category, device=x.device), (x != mean).to(x), (x - mean).square())
     return float(squares.mean() if mask is None else squares[mask].mean())
+
+
+def explained_variance_ratio(estimator: Any, X: Any) -> np.ndarray:
+    r"""Share of the variance of the columns that each component explains, in the order of `transform`.
+
+    The reconstruction of a row is built up component by component: part k is what the decoder's mean gains when
+    component k takes the row's code, after those before it and with those behind it at the mean of the codes. The share
+    is what this part adds to :math:`R^2` in a regression of the cells on the parts. So the shares are not negative, and
+    their sum is at most 1. In the linear model of PCA they are ``PCA.explained_variance_ratio_`` of the same table. The
+    share of the *information* of a component is ``kl_per_component_ / kl_per_component_.sum()``.
+
+    Columns of numbers and booleans count, each with the same weight, or under ``scaling="global"`` and None in their
+    common unit, as PCA takes them. Categories and `conditions` are left out.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, or Pipeline that ends in one
+        A fitted model.
+    X : array-like, frame or CSR of shape (n_samples, n_features)
+        Rows; missing cells are left out.
+
+    Returns
+    -------
+    ndarray of shape (n_components,)
+        Shares of the variance of these rows, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If codes do not lie on a line, as classes do not, or no column of numbers has two observed values.
+
+    See Also
+    --------
+    reconstruction_error : What all components together leave.
+    live_components : Count those that carry information.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.preprocessing import scale
+    >>> from skvae import Gaussian, VAETransformer, metrics
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> vae = VAETransformer(3, likelihood=Gaussian(noise="shared"), init="pca", max_iter=0).fit(X)
+    >>> metrics.explained_variance_ratio(vae, X).round(3)
+    array([0.362, 0.192, 0.111])
+    >>> PCA(3).fit(scale(X)).explained_variance_ratio_.round(3)
+    array([0.362, 0.192, 0.111])
+    """
+    vae, X = _model(estimator, X, "codes", caller="explained_variance_ratio")
+    if reason := fitted_of(vae).off_the_line:
+        raise ValueError(f"explained_variance_ratio adds one component at a time, but {reason}.")
+    return explained_shares(vae, X)
 
 
 def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
@@ -448,7 +503,7 @@ def synthesis_report(
     max_rows : int, default=10_000
         The most rows of each table that are taken, a random subset; at least 20.
     verbose : int, default=0
-        1 prints a line per number.
+        1 prints a line per number, 2 draws a bar.
     random_state : int, RandomState instance or None, default=0
         Seed of subsets and folds.
 
@@ -492,8 +547,7 @@ def synthesis_report(
     numbers = {"max_rows": max_rows, "verbose": verbose}
     at_least = Interval(Integral, LEAST_ROWS, None, closed="left")
     check_parameters({"max_rows": [at_least], "verbose": ["verbose"]}, numbers, "synthesis_report")
-    say = {"say": print} if verbose else {}
-    return report_on(real_train, real_test, made, target, max_rows, draw_seed(random_state), **say)
+    return report_on(real_train, real_test, made, target, max_rows, draw_seed(random_state), int(verbose))
 
 
 def _model(estimator: Any, X: Any, *needs: str, caller: str) -> tuple[VAETransformer, Any]:

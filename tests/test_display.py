@@ -10,9 +10,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from scipy.stats import multivariate_normal, norm
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
@@ -34,7 +35,8 @@ from skvae.display import (
     SynthesisDisplay,
     TrainingCurveDisplay,
 )
-from skvae.display.plotting import image_values, short
+from skvae.display.plotting import _luminance, image_values, short
+from skvae.display.samples import _most_different
 
 X, y = load_iris(return_X_y=True)
 DIGITS = load_digits().data
@@ -636,7 +638,12 @@ def test_effects_are_differences_of_decoded_ends(vae):
         low, high = vae.inverse_transform(ends)
         np.testing.assert_allclose(drawn.effects[:, k], (high - low) / X.std(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(drawn.information, vae.kl_per_component_)
-    assert [bar.get_width() for bar in drawn.bars_] == vae.kl_per_component_.tolist()
+    assert [bar.get_height() for bar in drawn.bars_] == vae.kl_per_component_.tolist()
+    bars, heat_map = drawn.axes_
+    assert bars.get_xlim() == heat_map.get_xlim()  # each over its column
+    drawn.figure_.canvas.draw()
+    assert bars.get_position().x0 == pytest.approx(heat_map.get_position().x0)
+    assert bars.get_position().width == pytest.approx(heat_map.get_position().width)
 
 
 def test_effects_on_levels_are_changes_of_probability(pets, frame):
@@ -683,7 +690,7 @@ def test_codes_without_a_kl_show_their_variance():
     autoencoder = VAETransformer(2, objective="ae", max_iter=2, random_state=0).fit(X)
     drawn = ComponentDisplay.from_estimator(autoencoder, X)
     np.testing.assert_allclose(drawn.information, autoencoder.transform(X).var(0))
-    assert drawn.axes_[0].get_xlabel() == "Variance of codes"
+    assert drawn.axes_[0].get_ylabel() == "Variance\nof codes"
 
 
 @pytest.mark.parametrize("posterior", ["categorical", "dirichlet", "von_mises_fisher"])
@@ -873,3 +880,108 @@ def test_far_rows_are_crosses_at_the_border_of_the_bulk():
     (low, high), _ = drawn.ax_.get_xlim(), drawn.ax_.get_ylim()
     assert -5 < low < high < 5
     np.testing.assert_allclose(drawn.far_.get_offsets(), [[high, 0.5]])
+
+
+# ---------------------------------------------------------------- equal axes, what differs, hover, while training
+
+
+def test_reconstruction_panels_have_equal_axes(vae):
+    drawn = ReconstructionDisplay.from_estimator(vae, X)
+    for panel in drawn.axes_:
+        assert panel.get_xlim() == panel.get_ylim()
+        assert panel.get_box_aspect() == 1
+
+
+def test_samples_show_the_columns_that_differ_most():
+    """A column of another margin, and a pair that depend on each other in the table alone."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(400, 8))
+    table[:, 6] = table[:, 2]
+    other = rng.normal(size=(400, 8))
+    other[:, 4] **= 2
+    assert _most_different(table, other, [False] * 8, 3) == [2, 4, 6]
+    table[::3, 0] = np.nan
+    table[:, 5], other[:, 5] = rng.integers(0, 3, 400), 0.0
+    assert 5 in _most_different(table, other, [d == 5 for d in range(8)], 4)
+    constant = np.full((5, 2), np.nan)
+    assert _most_different(constant, constant, [False] * 2, 1) == [0]
+
+
+def test_sampled_images_stand_under_real_ones(digits):
+    drawn = SampleDisplay.from_estimator(digits, DIGITS, image_shape=(8, 8), n_images=5, random_state=0)
+    assert drawn.real.shape == drawn.sampled.shape == (5, 64)
+    np.testing.assert_array_equal(drawn.real[0], DIGITS[0])
+    assert np.isfinite(drawn.image_.get_array()[:8, :8]).all()
+    assert [text.get_text() for text in drawn.axes_[0, 0].get_yticklabels()] == ["real", "sampled"]
+
+
+def test_samples_on_a_dark_ground(vae):
+    with plt.style.context("dark_background"):
+        drawn = SampleDisplay.from_estimator(vae, X, random_state=0)
+        assert _luminance(drawn.axes_[1, 0].collections[0].get_facecolor()[0][:3]) > 0.05
+
+
+def test_the_band_of_the_bound_is_explained(vae):
+    legend = BoundDisplay.from_estimator(vae, X[:40], n_draws=(1, 2)).axes_[0].get_legend()
+    assert "bars, band: 1 standard error" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_a_map_that_says_what_rows_are(vae):
+    pytest.importorskip("plotly")
+    table = pd.DataFrame(X, columns=["$a$", "<b>", "c%{x}", "d"], index=[f"flower {i}" for i in range(len(X))])
+    kinds = pd.Series(np.array(["one", "two", "$three$"])[y], name="kind")
+    figure = LatentSpaceDisplay.from_estimator(vae, X, kinds).to_plotly(table, max_columns=3)
+    assert [trace.name for trace in figure.data] == ["&#36;three&#36;", "one", "two"]
+    first = figure.data[1]
+    np.testing.assert_allclose(np.column_stack([first.x, first.y]), vae.transform(X)[y == 0], rtol=1e-6)
+    assert first.text[0] == "<b>flower 0</b><br>&#36;a&#36;: 5.1<br>&lt;b&gt;: 3.5<br>c&#37;{x}: 1.4"
+    numbers = LatentSpaceDisplay(np.random.default_rng(0).normal(size=(3000, 2)), y=np.arange(3000) / 7).to_plotly()
+    assert numbers.data[0].type == "scattergl"
+    assert numbers.data[0].text[7] == "row 7"
+    with pytest.raises(ValueError, match="X has 2 rows"):
+        LatentSpaceDisplay(np.zeros((3, 2))).to_plotly([[1], [2]])
+
+
+class Shell:
+    """Stands for a notebook: it shows a figure once, and exchanges it."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, figure, display_id):
+        self.update(figure)
+        return self
+
+    def update(self, figure):
+        (line, *_) = [line for line in figure.axes[0].lines if line.get_label() == "held-out rows"]
+        self.shown.append(len(line.get_xdata()))
+
+
+def test_the_curve_is_redrawn_while_a_model_trains(monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr("skvae.display.live._notebook", lambda: shell)
+    live = TrainingCurveDisplay.live(every=0)
+    fitted = VAETransformer(2, max_iter=3, callbacks=[live], random_state=0).fit(X)
+    assert shell.shown == [1, 2, 3, 3]
+    plain = VAETransformer(2, max_iter=3, random_state=0).fit(X)
+    np.testing.assert_array_equal(fitted.transform(X), plain.transform(X))
+    monkeypatch.undo()
+    clone(fitted).fit(X)  # no notebook, no window
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 30])
+def test_nothing_dark_stands_on_a_dark_ground(n_classes, vae):
+    """Names, crosses and points have a contrast of at least 2 (WCAG 2.1) with the ground."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(300, 2))
+    codes[0] = 40.0
+    names = np.array([f"$x_{{{c}}}$ %" for c in range(n_classes)])[np.arange(300) % n_classes]
+    with plt.style.context("dark_background"):
+        drawn = LatentSpaceDisplay(codes, y=names).plot()
+        colors = [points.get_facecolor()[0] for points in drawn.scatter_] + [drawn.far_.get_edgecolor()[0]]
+        colors += [to_rgb(text.get_color()) for text in drawn.names_]
+        drawn.figure_.canvas.draw()
+    contrast = [(_luminance(color[:3]) + 0.05) / 0.05 for color in colors]
+    assert min(contrast) > 2
+    assert len(drawn.names_) == (n_classes if n_classes > 7 else 0)

@@ -18,7 +18,7 @@ MODULES = {"skvae": (), "skvae.metrics": (), "skvae.display": ("matplotlib",), "
 
 #: Classes to subclass: their methods and properties are a contract, `__call__` included.
 OTHERS = ("LabeledKFold", "PooledEstimates", "TableStatistics")
-ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEImputer", "VAEOutlierDetector", "VAEOversampler")
+ESTIMATORS = ("VAETransformer", "VAEClassifier", "VAEEmbedding", "VAEImputer", "VAEOutlierDetector", "VAEOversampler")
 BASES = ("Annealing", "Family", "Head", "Network", "Objective", "Posterior", "Prior", "Schedule")
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 
 import skvae
-from skvae import Ordinal, VAETransformer, metrics
+from skvae import Gaussian, Ordinal, VAETransformer, metrics
 
 IRIS = load_iris(as_frame=True).data
 OF_MODELS = [name for name in metrics.__all__ if name not in ("SynthesisReport", "synthesis_report")]  # those of tables
@@ -86,3 +86,46 @@ def test_a_table_without_an_observed_cell_has_no_reconstruction_error():
     vae = VAETransformer(2, max_iter=0).fit(pd.DataFrame({"a": ["x", "y"] * 5, "b": ["u", "v", "v", "u", "u"] * 2}))
     with pytest.raises(ValueError, match="no observed cell"):
         metrics.reconstruction_error(vae, pd.DataFrame({"a": ["new"], "b": ["other"]}))
+
+
+# ---------------------------------------------------------------- shares of variance
+
+
+@pytest.mark.parametrize("scaling", ["standard", "global"])
+def test_shares_of_variance_of_the_linear_model_are_those_of_pca(scaling):
+    X = load_wine().data[:, :12]
+    vae = VAETransformer(4, likelihood=Gaussian(noise="shared"), scaling=scaling, init="pca", max_iter=0).fit(X)
+    exact = PCA(4).fit(scale(X) if scaling == "standard" else X).explained_variance_ratio_
+    np.testing.assert_allclose(metrics.explained_variance_ratio(vae, X), exact, rtol=1e-4, atol=1e-7)
+
+
+def test_shares_of_variance_are_a_regression_on_the_parts_of_the_reconstruction():
+    """By numpy's least squares, of a trained model with missing cells and a category, which does not count."""
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 5, 300)
+    frame = pd.DataFrame({"a": np.cos(angle), "b": np.sin(angle), "c": rng.normal(size=300)})
+    frame["kind"] = np.where(angle > 2, "x", "y")
+    frame.loc[::7, "a"] = np.nan
+    vae = VAETransformer(3, max_iter=40, random_state=0).fit(frame)
+    Z, center = vae.transform(frame), vae.fitted_.center
+    numbers, scales = frame[list("abc")].to_numpy(), np.nanstd(frame[list("abc")].to_numpy(), 0)
+    paths = [np.where(np.arange(3) < k, Z, center) for k in range(4)]
+    means = np.stack([vae.inverse_transform(path)[list("abc")].to_numpy() for path in paths])
+    seen = ~np.isnan(numbers)
+    parts = [np.where(seen, step, np.nan) / scales for step in [*np.diff(means, axis=0), numbers]]
+    *parts, cells = [np.nan_to_num(part - np.nanmean(part, 0)).ravel() for part in parts]
+    left = [1.0]
+    for k in (1, 2, 3):
+        A = np.stack(parts[:k], 1)
+        left.append(np.square(cells - A @ np.linalg.lstsq(A, cells)[0]).sum() / np.square(cells).sum())
+    np.testing.assert_allclose(metrics.explained_variance_ratio(vae, frame), -np.diff(left), rtol=1e-5, atol=1e-8)
+    assert left[-1] < 0.5
+
+
+def test_shares_of_variance_without_numbers_or_lines():
+    frame = pd.DataFrame({"kind": ["a", "b"] * 20, "other": ["c", "d", "c", "d"] * 10})
+    with pytest.raises(ValueError, match="no column of numbers"):
+        metrics.explained_variance_ratio(VAETransformer(1, max_iter=0).fit(frame), frame)
+    X = load_wine().data
+    with pytest.raises(ValueError, match="one component at a time, but"):
+        metrics.explained_variance_ratio(VAETransformer(2, posterior="categorical", max_iter=1).fit(X), X)

@@ -1,6 +1,8 @@
 """scikit-learn's contract: its own checks without an expected failure, and those it does not yield by itself."""
 
+import inspect
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -289,3 +291,18 @@ def test_set_params_expands_short_names():
         VAETransformer().set_params(likelihood__noise="shared")
     with pytest.raises(ValueError, match="Invalid parameter 'gamma' for estimator ELBO"):
         VAETransformer().set_params(objective__gamma=1)
+
+
+def test_parameters_come_in_groups():
+    """The five that matter most, then the model, the table, the training, the machine; in the HTML repr, too."""
+    names = list(inspect.signature(VAETransformer).parameters)
+    assert names[:5] == ["n_components", "hidden_layer_sizes", "likelihood", "max_iter", "random_state"]
+    said = re.search(r"(?s)The parameters come in groups.*?Parameters", VAETransformer.__doc__).group()
+    ends = [names.index(name) for name in re.findall(r"`(\w+)`", said)]
+    assert ends == sorted(ends)
+    assert ends[4] + 1 == ends[5]
+    assert all(end + 1 == begin for end, begin in zip(ends[6::2], ends[7::2], strict=False))
+    assert ends[-1] + 1 == len(names)
+    shown = re.findall(r'<td class="param">\s*(?:<a[^>]*>\s*)?(\w+)', VAETransformer(tol=1.0)._repr_html_())
+    if shown:  # from scikit-learn 1.7 on
+        assert shown == ["tol", *(name for name in names if name != "tol")]

@@ -43,8 +43,7 @@ def annealed_where_idle(plan: Plan, prepared: Prepared, start: Start, weight: np
     annealed = objective.annealed(course)
     if annealed is objective or course >= n_epochs or not _is_idle(plan, prepared, start):
         return plan
-    if given.verbose and plan.processes.rank == 0:
-        print(f"The initialisation carries too little information: the KL is annealed over {course} epochs.")
+    plan.say(f"The initialisation carries too little information: the KL is annealed over {course} epochs")
     return replace(plan, parts=replace(plan.parts, objective=annealed))
 
 

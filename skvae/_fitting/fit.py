@@ -62,6 +62,7 @@ def fit_table(
     plan = plan.following(earlier)
     check_before(plan, earlier)
     with limited_threads(0):
+        plan.say("Reading the table")
         prepared = prepare(plan, estimator, X, sample_weight, earlier, statistics)
     return fit_rows(plan, estimator, prepared, X_val, earlier, tasks)
 
@@ -102,9 +103,12 @@ def fit_rows(
     with limited_threads(plan.work_per_step(*shape) / plan.processes.size), torch.inference_mode(False):
         train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
         compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
+        plan.say("Initialising" if earlier is None else "Going on from the earlier fit")
         start = _start(plan, prepared, train_rows, valid, n_epochs, earlier)
         live = None if earlier or start.init == "random" else live_components(plan, prepared, start)
         training = annealed_where_idle(plan, prepared, start, train_rows[1], n_epochs)
+        if n_epochs > 0:
+            plan.say(_said_of_training(start.progress.n_iter, n_epochs, train_rows, valid))
         run = _resumable(training, start, train_rows, valid, n_epochs, earlier is not None)
         hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
         progress = trained(training, start, train_rows, valid, n_epochs, hook, run)
@@ -115,6 +119,7 @@ def fit_rows(
         start, progress = agree(plan.processes, start), agree(plan.processes, progress)
         is_frozen = earlier is not None and plan.single_pass
         frozen = (earlier.order, earlier.signs, earlier.combinations) if earlier and is_frozen else (None,) * 3
+        plan.say("Describing the model: components, prior of the codes, margins of the table")
         fitted = describe(plan, prepared, start, progress, *frozen)
         if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
             warn_of_what_is_missed(plan, prepared, start, fitted)
@@ -127,6 +132,12 @@ def fit_rows(
     if run is not None:
         run.remove()
     return fitted
+
+
+def _said_of_training(n_before: int, n_epochs: int, train_rows: RowsAndWeights, valid: RowsAndWeights | None) -> str:
+    more = "more " if n_before else ""
+    held_out = "" if valid is None else f", {len(valid[1])} held out"
+    return f"Training: at most {n_epochs} {more}epochs of {len(train_rows[1])} rows{held_out}"
 
 
 def _start(

@@ -87,14 +87,14 @@ def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, 
         return plan
     _refuse_other_codes(plan)
     rows, valid = _sides(plan, estimator, prepared, X_val)
+    plan.say("Choosing n_components")
     trial = _trial(plan)
     with limited_threads(trial.with_n_components(_MOST).work_per_step(*rows[0].shape)), torch.inference_mode(False):
         n_linear, linear = _enough_for_linear(_linear(trial), prepared, rows, valid)
         n = n_linear = plan.processes.broadcast(n_linear)
         if plan.given.max_iter != 0 and _has_nets(trial, rows):
             n = _enough_for_nets(trial, n_linear, linear, prepared, rows, valid)
-    if plan.given.verbose and plan.processes.rank == 0:
-        print(f"n_components='auto' is {n}; a linear model would have {n_linear}.")
+    plan.say(f"n_components='auto' is {n}; a linear model would have {n_linear}")
     return plan.with_n_components(n)
 
 

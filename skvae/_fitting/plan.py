@@ -165,6 +165,16 @@ class Plan:
         return init_processes(self.given.distributed, self.given.device)
 
     @property
+    def verbose(self) -> int:
+        """The parameter, 0 in all processes but one."""
+        return int(self.given.verbose) if self.processes.rank == 0 else 0
+
+    def say(self, what: str) -> None:
+        """Print a line about the fit, where `verbose` asks for it; `partial_fit`, one epoch, has no phases."""
+        if self.verbose and not self.single_pass:
+            print(f"[VAETransformer] {what}", flush=True)
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The parameters as the user has set them, by name."""
         return vars(self.given)

@@ -35,6 +35,7 @@ from .._tables.validation import validated
 from .._training.tasks import Tasks
 from .._utils.arrays import on_host
 from .._utils.compat import with_callbacks
+from .._utils.progress import progress
 from .._utils.threads import limited_threads
 from .fit import check_before, fit_rows
 from .plan import Plan, parameters_of
@@ -214,9 +215,12 @@ def _outline(
         _refuse_nothing(statistics)
         return statistics._outline, None
     outline = Outline(plan.given.categorical_features)
-    for chunk in tasks.read(_chunks(source), None):
-        outline.update(chunk)
-    _say(plan, f"read {outline.n_rows} rows in {outline.n_chunks} chunks")
+    with progress(plan.verbose, "VAETransformer.fit_batches: reading", None) as told:
+        for chunk in tasks.read(_chunks(source), None):
+            before = outline.n_rows
+            outline.update(chunk)
+            told(outline.n_rows - before)
+    plan.say(f"Read {outline.n_rows} rows in {outline.n_chunks} chunks")
     _refuse_nothing(outline)
     return outline, outline.n_chunks
 
@@ -245,12 +249,14 @@ def _written(
     """The encoded rows of a source as an array that is mapped from `file`."""
     shape = outline.n_rows, len(outline.schema.kinds)
     n_rows = 0
-    for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
-        rows = encoded(chunk, i + 1)
-        file.write(rows)
-        n_rows += len(rows)
-        if n_rows > outline.n_rows:
-            break
+    with progress(plan.verbose, "VAETransformer.fit_batches: writing", outline.n_rows) as told:
+        for i, chunk in enumerate(tasks.read(_chunks(source), n_chunks)):
+            rows = encoded(chunk, i + 1)
+            file.write(rows)
+            n_rows += len(rows)
+            if n_rows > outline.n_rows:
+                break
+            told(len(rows))
     file.flush()
     if n_rows != outline.n_rows:
         more = "more" if n_rows > outline.n_rows else n_rows
@@ -258,7 +264,7 @@ def _written(
             f"The source gave {outline.n_rows} rows the first time and {more} the second. It must return a fresh "
             "iterator of the same chunks each time it is called, e.g. source=lambda: iter(chunks)."
         )
-    _say(plan, f"wrote {n_rows} rows, {np.prod(shape) * outline.dtype.itemsize / 1e6:.3g} MB")
+    plan.say(f"Wrote {n_rows} rows, {np.prod(shape) * outline.dtype.itemsize / 1e6:.3g} MB")
     return np.asarray(np.memmap(file, outline.dtype, "r", shape=shape))
 
 
@@ -269,11 +275,6 @@ def _prepared(
     X, weight = mapped_rows(table, None, seed)
     basis = Basis.decide(plan, schema, seed, X, weight) if earlier is None else Basis.of(earlier)
     return prepared(estimator, basis, table, basis.in_order(X, weight))
-
-
-def _say(plan: Plan, what: str) -> None:
-    if plan.given.verbose and plan.processes.rank == 0:
-        print(what)
 
 
 def _chunks(source: Any) -> Iterator[Any]:

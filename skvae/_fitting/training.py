@@ -80,7 +80,7 @@ def training_options(
         compile=given.compile,
         callbacks=given.callbacks or [],
         on_epoch=hook,
-        verbose=int(given.verbose) if plan.processes.rank == 0 else 0,
+        verbose=plan.verbose,
         history=start.progress.history,
         exact_step=exact_step,
         processes=plan.processes,

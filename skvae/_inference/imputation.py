@@ -8,6 +8,7 @@ is too narrow where cells are missing: its place in r takes the joint normal tha
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,17 +22,17 @@ from ..families.likelihood import observed_log_prob
 from ..model import LatentVariableModel
 from ..posteriors.conditioning import joint_normal, push_joint
 from .decoded import InDataSpace
-from .evaluation import floored
+from .evaluation import chunk_rows, floored
 
-__all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_draws"]
+__all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_codes", "weighted_draws"]
 
 SHARE_OF_THE_PRIOR = 0.25
 
 
 class Draws:
-    """Codes z (S, B, K) with normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D)."""
+    """Codes z (S, B, K), normalised importance weights w (S, B), and p(x given z), batch shape (S, B, D), if kept."""
 
-    def __init__(self, z: Tensor, log_w: Tensor, p: Distribution) -> None:
+    def __init__(self, z: Tensor, log_w: Tensor, p: Any = None) -> None:
         self.z = z
         self.w = log_w.softmax(0)
         self.p = p
@@ -45,6 +46,33 @@ class Draws:
 
 def weighted_draws(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor) -> Draws:
     """Codes of rows x (B, D): of q from noise u (S_q, 1 or B, n_noise), and of the prior z_prior (S_p, 1 or B, K)."""
+    z, log_ratio = _proposed(model, x, mask, u, z_prior)
+    decoded = model.decode(z, model.given(x, mask))
+    log_px = observed_log_prob(decoded, x, mask).sum(-1)
+    return Draws(z, floored(log_px + log_ratio), decoded)
+
+
+def weighted_codes(
+    model: LatentVariableModel,
+    x: Tensor,
+    mask: Tensor | None,
+    u: Tensor,
+    z_prior: Tensor,
+    told: Callable[[int], object],
+) -> Draws:
+    """Do the same for many codes of one row x (1, D), chunk by chunk, without p; `told` hears how many are weighted."""
+    z, log_ratio = _proposed(model, x, mask, u, z_prior)
+    given, log_px = model.given(x, mask), []
+    for part in z.split(chunk_rows(model, 1)):
+        log_px.append(observed_log_prob(model.decode(part, given), x, mask).sum(-1))
+        told(len(part))
+    return Draws(z, floored(torch.cat(log_px) + log_ratio))
+
+
+def _proposed(
+    model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give the codes z (S, B, K) of `weighted_draws`, and log p(z) - log r(z), (S, B)."""
     p = model.prior(model.encode)
     q, z_q = _proposal(model, x, mask, u)
     z = torch.cat([z_q, z_prior.expand(-1, len(x), -1)])
@@ -53,9 +81,7 @@ def weighted_draws(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u
     log_rz = joint_log_prob(q, z) + math.log1p(-share)
     if share:
         log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
-    decoded = model.decode(z, model.given(x, mask))
-    log_px = observed_log_prob(decoded, x, mask).sum(-1)
-    return Draws(z, floored(log_px + log_pz - log_rz), decoded)
+    return z, log_pz - log_rz
 
 
 def _proposal(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> tuple[Distribution, Tensor]:

@@ -1,6 +1,7 @@
 """Rows that a model makes, in data space."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,13 +27,26 @@ def drawn_conditions(fitted: Fitted, n_rows: int) -> np.ndarray | None:
     return fitted.combinations[torch.multinomial(count, n_rows, replacement=True).numpy(), :-1]
 
 
-def decoded_rows(fitted: Fitted, module: LatentVariableModel, z: Tensor, cells: np.ndarray | None) -> np.ndarray:
-    """Draw x ~ p(x given z), (n, D), for codes z (n, K) in the module's own order and conditions `cells` (n, G)."""
+def decoded_rows(
+    fitted: Fitted,
+    module: LatentVariableModel,
+    z: Tensor,
+    cells: np.ndarray | None,
+    told: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """Draw x ~ p(x given z), (n, D), for codes z (n, K) in the module's own order and conditions `cells` (n, G).
+
+    `told` is called with the number of rows of each chunk.
+    """
     step = chunk_rows(module, 1)
     known = None if cells is None else fitted.columns.given_tensor(cells, torch.zeros(0, dtype=z.dtype))
     given = [None] * len(z) if known is None else known.split(step)
-    parts = [fitted.in_data_space(module, z[None], c) for z, c in zip(z.split(step), given, strict=False)]
-    return np.concatenate([part.sample()[0].numpy() for part in parts])
+    rows = []
+    for part, conditions in zip(z.split(step), given, strict=False):
+        rows.append(fitted.in_data_space(module, part[None], conditions).sample()[0].numpy())
+        if told is not None:
+            told(len(rows[-1]))
+    return np.concatenate(rows)
 
 
 def drawn_rows(fitted: Fitted, module: LatentVariableModel, n_rows: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from .._tables.encoding import encode
 from .._tables.intake import as_table
 from .._tables.schema import Schema
 from .._tables.union import union
+from .._utils.progress import progress
 
 __all__ = ["LEAST_ROWS", "SynthesisReport", "report_on"]
 
@@ -81,9 +82,9 @@ def report_on(
     target: Any = None,
     max_rows: int = 10_000,
     seed: int = 0,
-    say: Callable[[str], None] = lambda line: None,
+    verbose: int = 0,
 ) -> SynthesisReport:
-    """Compare tables; `skvae.metrics.synthesis_report` explains the parameters, `say` is told of each step."""
+    """Compare tables; `skvae.metrics.synthesis_report` explains the parameters."""
     schema, tables = _encoded({"real_train": real_train, "real_test": real_test, "made": made})
     rng = np.random.default_rng(seed)
     train, test, rows = (table[rng.permutation(len(table))[:max_rows]] for table in tables)
@@ -91,6 +92,24 @@ def report_on(
     if target is not None:
         learned = {"real_train": train, "made": rows}
         question = _Question.of(schema, position(schema, target, "target"), test, learned)
+    found, columns = _measured(schema, (train, test, rows), question, seed, verbose)
+    labels = [schema.label(d) for d in range(len(schema.kinds))]
+    of_made, of_real = (dict(zip(labels, own.tolist(), strict=True)) for own in columns)
+    return SynthesisReport(
+        {name: float(pair[0]) for name, pair in found.items()},
+        {name: float(pair[1]) for name, pair in found.items()},
+        of_made,
+        of_real,
+        None if question is None else question.metric,
+    )
+
+
+def _measured(
+    schema: Schema, tables: tuple[np.ndarray, ...], question: "_Question | None", seed: int, verbose: int
+) -> tuple[dict[str, tuple[float, float]], tuple[np.ndarray, np.ndarray]]:
+    """Each number of made and of real rows, and the distance of each column; of (training, held-out, made) rows."""
+    train, test, rows = tables
+    say: Callable[[str], None] = print if verbose == 1 else lambda line: None
     found: dict[str, tuple[float, float]] = {}
     columns: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
     steps: dict[str, Callable[[np.ndarray], Any]] = {
@@ -101,25 +120,21 @@ def report_on(
     }
     if question is not None:
         steps["utility"] = question.score
-    for name, step in steps.items():
-        start = time.perf_counter()
-        pair = step(rows), step(test if name == "copies" else train)
-        if name == "margins":
-            columns, pair = pair, (pair[0].mean(), pair[1].mean())
-        found[name] = pair[0], pair[1]
-        say(f"{name}: {pair[0]:.3f}, of real rows {pair[1]:.3f} ({time.perf_counter() - start:.1f} s)")
     half = len(test) // 2
-    found["nearer"] = _nearer(schema, rows, train, test), _nearer(schema, test[:half], train, test[half:])
-    say(f"nearer: {found['nearer'][0]:.3f}, of real rows {found['nearer'][1]:.3f}")
-    labels = [schema.label(d) for d in range(len(schema.kinds))]
-    of_made, of_real = (dict(zip(labels, own.tolist(), strict=True)) for own in columns)
-    return SynthesisReport(
-        {name: float(pair[0]) for name, pair in found.items()},
-        {name: float(pair[1]) for name, pair in found.items()},
-        of_made,
-        of_real,
-        None if question is None else question.metric,
-    )
+    with progress(verbose, "synthesis_report", 2 * len(steps) + 2, "numbers") as told:
+        for name, step in steps.items():
+            start, pair = time.perf_counter(), []
+            for own in (rows, test if name == "copies" else train):
+                pair.append(step(own))
+                told(1)
+            if name == "margins":
+                columns, pair = (pair[0], pair[1]), [own.mean() for own in pair]
+            found[name] = pair[0], pair[1]
+            say(f"{name}: {pair[0]:.3f}, of real rows {pair[1]:.3f} ({time.perf_counter() - start:.1f} s)")
+        found["nearer"] = _nearer(schema, rows, train, test), _nearer(schema, test[:half], train, test[half:])
+        told(2)
+        say(f"nearer: {found['nearer'][0]:.3f}, of real rows {found['nearer'][1]:.3f}")
+    return found, columns
 
 
 def _encoded(given: dict[str, Any]) -> tuple[Schema, list[np.ndarray]]:

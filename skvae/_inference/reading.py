@@ -9,6 +9,7 @@ from torch import Tensor
 from .._tables.validation import validated
 from .._utils.arrays import like, narrowed, on_host, torch_float
 from .._utils.compat import check_same_namespace
+from .._utils.progress import progress
 from .._utils.threads import limited_threads
 from ..model import LatentVariableModel
 from . import evaluation
@@ -49,7 +50,10 @@ def per_row(
     fitted, table = read_table(estimator, X, method)
     if check_support and not fitted.columns.has_units("standard").all():
         fitted.columns.check_support(on_host(table))
-    return like(over_chunks(fitted, table, function, n_samples, with_rows), table)
+    step = f"{type(estimator).__name__}.{method}"
+    with progress(estimator.verbose, step, table.shape[0]) as told:
+        values = over_chunks(fitted, table, function, n_samples, with_rows, told=told)
+    return like(values, table)
 
 
 def over_chunks(
@@ -59,8 +63,12 @@ def over_chunks(
     n_samples: int,
     with_rows: bool = False,
     dtype: torch.dtype | None = None,
+    told: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Do the same for a validated table and give a tensor; `dtype` is the precision, by default that of X."""
+    """Do the same for a validated table and give a tensor.
+
+    `dtype` is the precision, by default that of X; `told` is called with the number of rows of each chunk.
+    """
     table = X if isinstance(X, Tensor) else on_host(X)
     dtype = fitted.inference_dtype(X.dtype) if dtype is None else dtype
     step = evaluation.chunk_rows(fitted.module, n_samples)
@@ -74,4 +82,6 @@ def over_chunks(
             if values is None:
                 values = part.new_empty((table.shape[0], *part.shape[1:]), dtype=torch_float(X.dtype))
             values[i : i + step] = narrowed(part, values.dtype)
+            if told is not None:
+                told(len(part))
     return values

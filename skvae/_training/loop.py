@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from .._inference import evaluation
 from .._utils.random import seed_global, torch_generator
@@ -28,6 +28,7 @@ from ..objectives.base import Objective
 from ..schedules import send
 from .batches import Batches, TrainingRows
 from .callbacks import GRADIENT_HOOK, STEP_HOOKS, copied, hears, prints, refuse_unseen
+from .log import EpochBar, EpochLog
 from .optimizers import clip_, load_state, set_rate
 from .options import TrainingOptions
 from .processes import OneProcess
@@ -54,7 +55,8 @@ def callbacks_around(options: TrainingOptions, keeper: Callback | None) -> list[
     own += [("epoch_timer", EpochTimer())]
     own += copied(options.callbacks)
     own += [("tasks", EpochHook(*options.on_epoch))] if options.on_epoch else []
-    return own + ([("print_log", PrintLog())] if options.verbose else [])
+    log = EpochBar if options.verbose > 1 else EpochLog
+    return own + ([("print_log", log())] if options.verbose else [])
 
 
 class EpochHook(Callback):

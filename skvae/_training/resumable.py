@@ -101,7 +101,8 @@ class ResumableFit:
                 self.inside = state["inside"][self.processes.rank]
             if net.verbose:
                 n_steps = self.inside["n_steps"] if self.inside else 0
-                print(f"Going on from {self.path}: {len(net.history)} epochs and {n_steps} steps are done.")
+                done = f"{len(net.history)} epochs and {n_steps} steps are done"
+                print(f"[VAETransformer] Going on from {self.path}: {done}", flush=True)
         self._wait(len(net.history))
 
     def _prepared(self, net: "Net") -> dict[str, Any] | None:

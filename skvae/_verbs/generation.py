@@ -1,6 +1,6 @@
 """Methods that generate cells and rows: impute and sample."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -12,7 +12,14 @@ from torch import Tensor
 from .._inference.decoded import InDataSpace
 from .._inference.evaluation import chunk_rows
 from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
-from .._inference.imputation import SHARE_OF_THE_PRIOR, Draws, effective_size, expected_values, weighted_draws
+from .._inference.imputation import (
+    SHARE_OF_THE_PRIOR,
+    Draws,
+    effective_size,
+    expected_values,
+    weighted_codes,
+    weighted_draws,
+)
 from .._inference.made_rows import decoded_rows, drawn_conditions, maker
 from .._inference.reading import over_chunks
 from .._inference.row_noise import own_cells, own_choices, own_noise
@@ -26,6 +33,7 @@ from .._tables.selection import dense
 from .._tables.validation import validated
 from .._utils.arrays import on_host
 from .._utils.checks import check_count, check_parameters
+from .._utils.progress import progress
 from .._utils.random import draw_seed, exclusive
 from .._utils.user_warnings import warn_user
 from ..model import LatentVariableModel
@@ -115,7 +123,8 @@ class Generation(HoldsFit):
         missing[:, fitted.columns.given] = False
         rows = np.flatnonzero(missing.any(1))
         seed = fitted.seed if n_draws is None else draw_seed(random_state)
-        drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed)
+        with progress(self.verbose, "VAETransformer.impute", len(rows)) as told:
+            drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed, told)
         _warn_of_poor_weights(fitted, sizes)
         tables = []
         for draw in drawn:
@@ -258,9 +267,10 @@ class Generation(HoldsFit):
                 z = (
                     module.prior(module.encode).sample((n_rows,))
                     if not (is_given & ~fitted.columns.is_given).any()
-                    else _codes_given(fitted, module, row, n_rows)
+                    else _codes_given(fitted, module, row, n_rows, self.verbose)
                 )
-            values = decoded_rows(fitted, module, z, cells)
+            with progress(self.verbose, "VAETransformer.sample", len(z)) as told:
+                values = decoded_rows(fitted, module, z, cells, told)
             has_margins_of_table = given is None or not fitted.columns.is_given.any()
             values = _calibrated(fitted, values) if calibrate and has_margins_of_table else values
             values = _with_missing_cells(fitted, values, z) if missing else values
@@ -342,9 +352,17 @@ def _with_missing_cells(fitted: Fitted, values: np.ndarray, z: Tensor) -> np.nda
 
 
 def _imputed(
-    fitted: Fitted, table: Any, n_draws: int | None, n_importance_samples: int, seed: int
+    fitted: Fitted,
+    table: Any,
+    n_draws: int | None,
+    n_importance_samples: int,
+    seed: int,
+    told: Callable[[int], object],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n_draws or 1, n, D) of rows in data space, and the effective sample size of each, (n,)."""
+    """Values (n_draws or 1, n, D) of rows in data space, and the effective sample size of each, (n,).
+
+    `told` is called with the number of rows of each chunk.
+    """
     fitted.columns.check_support(on_host(table))
     n_tables = n_draws or 1
     if not table.shape[0]:
@@ -370,7 +388,8 @@ def _imputed(
     n_samples = n_importance_samples * (_FEW_NODES if fitted.columns.maps else 1)
     with exclusive(seed, device=fitted.device), torch.no_grad():
         pool = fitted.module.prior(fitted.module.encode).sample((_POOL * n_prior,))
-        numbers = on_host(over_chunks(fitted, table, imputed, n_samples, with_rows=True, dtype=torch.float32))
+        parts = over_chunks(fitted, table, imputed, n_samples, with_rows=True, dtype=torch.float32, told=told)
+        numbers = on_host(parts)
     values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
     return values.astype(np.float64), numbers[:, -1]
 
@@ -435,12 +454,14 @@ def _conditions(fitted: Fitted, given: Any, row: np.ndarray, is_given: np.ndarra
     return np.tile(row[:, columns.given], (n_samples, 1))
 
 
-def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int) -> Tensor:
+def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int, verbose: int) -> Tensor:
     """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
     n_each = max(_CANDIDATES, 2 * n_samples)
     x, mask = fitted.columns.tensors(row, "cpu", torch.float64)
     u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
-    draws = _draws_given(fitted, module, x, mask, u, module.prior(module.encode).sample((n_each, 1)))
+    z_prior = module.prior(module.encode).sample((n_each, 1))
+    with progress(verbose, "VAETransformer.sample(given=...)", 2 * n_each, "codes") as told:
+        draws = weighted_codes(module, x, mask, u, z_prior, told)
     if effective_size(draws).item() < _POOR:
         warn_user(
             f"The given cells are so rare that {2 * n_each} weighted codes are worth fewer than {_POOR} draws.",

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._inference.fitted import fitted_of
 from .._utils.arrays import on_host
 from ..jobs.outlier_detector import VAEOutlierDetector, median_of_columns
-from .plotting import COLORS, LITERAL, columns_of, numbers_of, panels, pyplot, short, vae_behind
+from .plotting import COLORS, LITERAL, columns_of, ink, numbers_of, panels, pyplot, short, vae_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,7 +194,7 @@ class AnomalyDisplay:
         edges = np.linspace(scores[0], scores[-1], bins + 1).tolist()
         ax.hist([shown, others], edges, stacked=True, color=[COLORS[1], "0.8"], label=["shown", "other rows"])
         if self.offset is not None:
-            ax.axvline(self.offset, color="black", lw=0.8, ls=":", label="offset")
+            ax.axvline(self.offset, color=ink(), lw=0.8, ls=":", label="offset")
         ax.set(xlabel="score (nats)", ylabel="rows", title="which rows are rare")
         ax.legend(loc="upper left", fontsize="small", frameon=False)
         ax.spines[["top", "right"]].set_visible(False)

@@ -208,7 +208,8 @@ class BoundDisplay:
             self.n_draws, self.bounds, yerr=self.bound_errors, label="importance-weighted bound", **options
         )
         self.elbo_line_ = left.axhline(self.elbo, color=COLORS[1], linestyle="--", label=f"ELBO: {self.elbo:.2f}")
-        left.axhspan(self.elbo - self.elbo_error, self.elbo + self.elbo_error, color=COLORS[1], alpha=0.12, linewidth=0)
+        band = {"color": COLORS[1], "alpha": 0.2, "linewidth": 0, "label": "bars, band: 1 standard error"}
+        left.axhspan(self.elbo - self.elbo_error, self.elbo + self.elbo_error, **band)
         self.gap_lines_ = right.errorbar(self.n_draws, self.bounds - self.elbo, yerr=self.gap_errors, **options)
         right.axhline(0.0, color=COLORS[1], linestyle="--")
         left.legend(fontsize="small", loc="lower right")

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from .._tables.cells import gone
-from .plotting import COLORS, MARKERS, TEN_COLORS, shade, short
+from .plotting import COLORS, MARKERS, TEN_COLORS, ink, is_dark, shade, short, toned, visible
 
 __all__ = ["Colors"]
 
 _MOST_NUMBERS_AS_CLASSES = 12
-_MISSING = "#D4D4D4"
+_MISSING, _MISSING_ON_DARK = "#D4D4D4", "#555555"
 
 
 class Colors:
@@ -55,8 +55,8 @@ class Colors:
             return [(None, slice(None), COLORS[0], "o")]
         if self.kind == "continuous":
             is_gone = np.isnan(self.numbers)
-            known = (None, ~is_gone, self.numbers[~is_gone], "o")
-            return [("missing", is_gone, _MISSING, "o"), known] if is_gone.any() else [known]
+            known, grey = (None, ~is_gone, self.numbers[~is_gone], "o"), _MISSING_ON_DARK if is_dark() else _MISSING
+            return [("missing", is_gone, grey, "o"), known] if is_gone.any() else [known]
         markers = [MARKERS[(c // len(self.palette)) % len(MARKERS)] for c in range(len(self.names))]
         return [(name, self.classes == c, self.color_of(c), markers[c]) for c, name in enumerate(self.names)]
 
@@ -68,13 +68,13 @@ class Colors:
     def color_of(self, c: int) -> Any:
         """The colour of class c: grey for missing labels, shades of the palette once its colours are used up."""
         if c == self.n_levels:
-            return _MISSING
-        color, turn = self.palette[c % len(self.palette)], c // len(self.palette)
-        return color if turn == 0 else shade(color, 0.45 if turn % 2 else -0.5)
+            return _MISSING_ON_DARK if is_dark() else _MISSING
+        color, turn = visible(self.palette[c % len(self.palette)]), c // len(self.palette)
+        return color if turn == 0 else shade(color, (0.25 if is_dark() else 0.45) if turn % 2 else -0.5)
 
     def of_rows(self, rows: np.ndarray) -> Any:
-        """The edge colours of the ellipses of some rows: those of their classes, darker; without classes one grey."""
-        return [shade(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else "#333333"
+        """The edge colours of the ellipses of some rows: those of their classes, stronger; without classes one."""
+        return [toned(self.color_of(c), 0.3) for c in self.classes[rows]] if self.kind == "classes" else ink()
 
 
 def _class_levels(y: Any, cells: np.ndarray) -> list | None:

@@ -23,6 +23,7 @@ from .plotting import (
     decoded_means,
     draw_mosaic,
     image_values,
+    ink,
     numbers_of,
     panels,
     pyplot,
@@ -42,10 +43,10 @@ _MOST_WITH_NUMBERS = 12  # components; of more, the heat map does not write its 
 class ComponentDisplay:
     r"""Information of each component, and what it does to the columns.
 
-    The left panel shows the mean KL of each component to the prior in nats; components below `threshold` carry no
-    information and are grey. The right panel is a heat map of latent traversals: each component goes from the low to
-    the high end of its latent codes while the others stay at their mean, and the map shows how the columns change. For
-    images, the right panel has a strip of decoded images per component instead.
+    Bars show the mean KL of each component to the prior in nats; components below `threshold` carry no information and
+    are grey. Under each bar a heat map of latent traversals has the component's column: it goes from the low to the
+    high end of its latent codes while the others stay at their mean, and the map shows how the columns of the table
+    change. For images, the bars lie on the left, and beside each is a strip of decoded images.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class ComponentDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (2,)
-        The bars, and the heat map or strips.
+        The bars, and the heat map under them or the strips beside them.
     figure_ : matplotlib Figure
         Figure that holds them.
     bars_ : matplotlib BarContainer
@@ -231,28 +232,38 @@ class ComponentDisplay:
         '1 of 2 live'
         """
         n = len(self.information)
-        height = 1.4 + (0.27 * len(self.names) if self.traversals is None else 0.62 * n)
-        ratios = (1, 2) if self.traversals is None else (1, 2.2)
-        self.axes_ = panels(ax, (1, 2), (9.5, max(height, 2.8)), type(self).__name__, ratios)[0]
-        self.figure_ = self.axes_[0].figure
-        self._bars(self.axes_[0])
+        caller = type(self).__name__
         if self.traversals is not None and self.image_shape is not None:
+            self.axes_ = panels(ax, (1, 2), (9.5, max(1.4 + 0.62 * n, 2.8)), caller, width_ratios=(1, 2.2))[0]
+            self.figure_ = self.axes_[0].figure
             self._strips(self.axes_[1], self.traversals, self.image_shape)
         elif self.effects is not None:
+            rows = max(0.27 * len(self.names), 0.8)
+            size = max(4.0 + 0.45 * n, 5.0), 2.2 + rows
+            self.axes_ = panels(ax, (2, 1), size, caller, height_ratios=(1.2, rows))[:, 0]
+            self.figure_ = self.axes_[0].figure
             self._heat_map(self.axes_[1], self.effects, cmap)
         else:
             raise ValueError("ComponentDisplay needs 'effects', or 'traversals' and their 'image_shape'.")
+        self._bars(self.axes_[0], upright=self.traversals is None)
         return self
 
-    def _bars(self, ax: "Axes") -> None:
+    def _bars(self, ax: "Axes", upright: bool) -> None:
         numbers = np.arange(len(self.information))
         live = self.information > self.threshold if self.has_kl else np.ones(len(numbers), bool)
-        self.bars_ = ax.barh(numbers, self.information, color=np.where(live, COLORS[0], _OFF))
-        ax.set_yticks(numbers, numbers)
-        ax.invert_yaxis()
-        ax.set(ylabel="Component", xlabel="KL to the prior (nats)" if self.has_kl else "Variance of codes")
+        label = "KL to the prior\n(nats)" if self.has_kl else "Variance\nof codes"
+        colors = np.where(live, COLORS[0], _OFF)
+        if upright:
+            self.bars_ = ax.bar(numbers, self.information, color=colors)
+            ax.set(xticks=[], xlim=(-0.5, len(numbers) - 0.5), ylabel=label)
+        else:
+            self.bars_ = ax.barh(numbers, self.information, color=colors)
+            ax.set_yticks(numbers, numbers)
+            ax.invert_yaxis()
+            ax.set(ylabel="Component", xlabel=label.replace("\n", " "))
         if self.has_kl:
-            ax.axvline(self.threshold, color="#333333", linewidth=0.8, linestyle=":")
+            line = ax.axhline if upright else ax.axvline
+            line(self.threshold, color=ink(), linewidth=0.8, linestyle=":")
             ax.set_title(f"{live.sum()} of {len(live)} live", fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
 
@@ -262,9 +273,9 @@ class ComponentDisplay:
         self.image_ = ax.imshow(effects, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto")
         ax.set_xticks(range(n), [str(k) for k in range(n)])
         ax.set_yticks(range(n_rows), [short(name, 32) for name in self.names], fontsize="small", **LITERAL)
-        ax.set_xlabel("Component")
-        ax.set_title("Effect of low to high, in standard deviations", fontsize="medium")
-        self.figure_.colorbar(self.image_, ax=ax)
+        ax.set_xlabel("Component, from its low to its high end")
+        bar = self.figure_.colorbar(self.image_, ax=self.axes_.tolist(), shrink=0.7)
+        bar.set_label("column falls  ←  standard deviations  →  column rises")
         if n <= _MOST_WITH_NUMBERS:
             for r, k in np.argwhere(np.abs(effects) >= 0.05):
                 color = "white" if abs(effects[r, k]) > 0.6 * largest else "#222222"

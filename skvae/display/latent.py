@@ -12,15 +12,19 @@ from .._utils.arrays import on_host
 from .._utils.random import draw_seed
 from ..estimator import VAETransformer
 from .colors import Colors
+from .hover import hover_figure
 from .plotting import (
     COLORS,
     LITERAL,
     codes_of,
+    ink,
+    is_dark,
     panels,
+    paper,
     place_legend,
     pyplot,
-    shade,
     short,
+    toned,
     vae_behind,
 )
 
@@ -237,6 +241,44 @@ class LatentSpaceDisplay:
         self._label(colors, handles)
         return self
 
+    def to_plotly(self, X: Any = None, *, max_columns: int = 10) -> Any:
+        """Give the map as a figure of plotly, in which a row under the pointer says what it is.
+
+        Points are those of `plot`, without hexagons and ellipses, and rows far from the bulk at their own place.
+
+        Parameters
+        ----------
+        X : array-like or frame of shape (n_samples, n_columns), optional
+            What is said of each row: its cells, in the order of the codes. It need not be the table of the model; with
+            a frame rows go by the index. Without it rows are numbered.
+        max_columns : int, default=10
+            Columns that are shown, the first ones.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+            A notebook shows it; ``write_html`` makes a page.
+
+        Raises
+        ------
+        ImportError
+            Without plotly, which the extra "hover" brings.
+        ValueError
+            If X has another number of rows.
+
+        See Also
+        --------
+        LatentSpaceDisplay.plot : Draw it with matplotlib.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae.display import LatentSpaceDisplay
+        >>> codes = np.random.default_rng(0).normal(size=(50, 2))
+        >>> figure = LatentSpaceDisplay(codes).to_plotly()  # doctest: +SKIP
+        """
+        return hover_figure(self.codes, Colors(self.y, len(self.codes)), self._axis_labels(), X, max_columns)
+
     def _points(self, colors: Colors, scatter_kw: dict) -> list[Any]:
         """Draw rows as points, and give what the legend names."""
         n = len(self.codes)
@@ -265,7 +307,8 @@ class LatentSpaceDisplay:
             self.density_ = self.ax_.hexbin(x[seen], y[seen], C=colors.numbers[seen], cmap="viridis", **grid)
             label = f"Mean of {colors.label or 'y'}"
         else:
-            self.density_ = self.ax_.hexbin(x, y, bins="log", cmap="Greys" if colors.kind else "viridis", **grid)
+            cmap = "viridis" if colors.kind is None else "Greys_r" if is_dark() else "Greys"
+            self.density_ = self.ax_.hexbin(x, y, bins="log", cmap=cmap, **grid)
             label = "Rows"
         if colors.kind == "classes":
             return self._color_by_majority(colors, grid)
@@ -310,10 +353,14 @@ class LatentSpaceDisplay:
         self.ax_.update_datalim(np.concatenate([centers - reach, centers + reach]))
         self.ax_.autoscale_view()
 
-    def _label(self, colors: Colors, handles: list[Any]) -> None:
+    def _axis_labels(self) -> list[str]:
         labels = [f"Component {k}" for k in self.components]
-        if self.kl is not None:
-            labels = [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
+        if self.kl is None:
+            return labels
+        return [f"{label} (KL {kl:.2f} nats)" for label, kl in zip(labels, self.kl, strict=True)]
+
+    def _label(self, colors: Colors, handles: list[Any]) -> None:
+        labels = self._axis_labels()
         self.ax_.set(xlabel=labels[0], ylabel=labels[1])
         if colors.kind != "classes":
             return
@@ -325,11 +372,11 @@ class LatentSpaceDisplay:
             handle.set(alpha=1, sizes=[36])
 
     def _name_on_the_map(self, colors: Colors) -> None:
-        """Write the name of each class at its median, in its colour, on a white rim."""
+        """Write the name of each class at its median, in its colour, on a rim like the ground."""
         from matplotlib.patheffects import withStroke
 
         self.ax_.set_title("" if colors.label is None else colors.label, **LITERAL)
-        rim = [withStroke(linewidth=2.5, foreground="white")]
+        rim = [withStroke(linewidth=2.5, foreground=paper())]
         style = {"ha": "center", "va": "center", "fontsize": 8, "fontweight": "bold", "path_effects": rim, **LITERAL}
         line = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
         groups = [(short(str(name), 14), self.codes[rows], color) for name, rows, color, _ in colors.groups()]
@@ -338,9 +385,9 @@ class LatentSpaceDisplay:
         centers = np.array([np.median(z, axis=0) for z in codes])
         places = _apart(centers, list(map(len, names)), view)
         for name, center, place, color in zip(names, centers, places, shades, strict=True):
-            dark = shade(color, 0.45)
-            arrow = None if (center == place).all() else {**line, "color": dark}
-            self.names_.append(self.ax_.annotate(name, center, place, color=dark, arrowprops=arrow, **style))
+            strong = toned(color, 0.45)
+            arrow = None if (center == place).all() else {**line, "color": strong}
+            self.names_.append(self.ax_.annotate(name, center, place, color=strong, arrowprops=arrow, **style))
 
     def _clip_to_the_bulk(self) -> None:
         """End the view around the bulk, and mark rows that lie further out at its border."""
@@ -353,9 +400,7 @@ class LatentSpaceDisplay:
         low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
         self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         at_border = np.clip(self.codes[is_far], low, high)
-        self.far_ = self.ax_.scatter(
-            *at_border.T, marker="x", s=25, color="black", linewidths=1, clip_on=False, zorder=3
-        )
+        self.far_ = self.ax_.scatter(*at_border.T, marker="x", s=25, color=ink(), linewidths=1, clip_on=False, zorder=3)
 
 
 def _apart(places: np.ndarray, lengths: list[int], view: np.ndarray) -> np.ndarray:

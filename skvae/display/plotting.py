@@ -46,15 +46,21 @@ __all__ = [
     "draw_mosaic",
     "grouped_levels",
     "image_values",
+    "ink",
+    "is_dark",
     "literal_legend",
+    "neutral",
     "numbers_of",
     "panels",
+    "paper",
     "place_legend",
     "pyplot",
     "shade",
     "short",
     "thinned",
+    "toned",
     "vae_behind",
+    "visible",
 ]
 
 #: Okabe & Ito (2008): told apart by the colour-blind; without their yellow, which is faint on white.
@@ -81,7 +87,12 @@ def pyplot(caller: str) -> ModuleType:
 
 
 def panels(
-    ax: Any, shape: tuple[int, int], size: tuple[float, float], caller: str, width_ratios: Sequence[float] | None = None
+    ax: Any,
+    shape: tuple[int, int],
+    size: tuple[float, float],
+    caller: str,
+    width_ratios: Sequence[float] | None = None,
+    height_ratios: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Give axes as an object array of `shape`: new ones, those that were given, or parts of the one that was given.
 
@@ -93,11 +104,11 @@ def panels(
         Inches of a new figure.
     caller : str
         For the errors.
-    width_ratios : sequence of float, optional
+    width_ratios, height_ratios : sequence of float, optional
     """
     plt = pyplot(caller)
     if ax is None:
-        ratios = {"width_ratios": width_ratios}
+        ratios = {"width_ratios": width_ratios, "height_ratios": height_ratios}
         return plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False, gridspec_kw=ratios)[1]
     if not hasattr(ax, "get_subplotspec"):
         axes = np.asarray(ax, dtype=object).ravel()
@@ -109,10 +120,16 @@ def panels(
         return axes.reshape(shape)
     if prod(shape) == 1:
         return np.array([[ax]], dtype=object)
-    return _divided(ax, shape, caller, width_ratios)
+    return _divided(ax, shape, caller, width_ratios, height_ratios)
 
 
-def _divided(ax: "Axes", shape: tuple[int, int], caller: str, width_ratios: Sequence[float] | None) -> np.ndarray:
+def _divided(
+    ax: "Axes",
+    shape: tuple[int, int],
+    caller: str,
+    width_ratios: Sequence[float] | None,
+    height_ratios: Sequence[float] | None,
+) -> np.ndarray:
     """Axes on a grid in the place of one."""
     spec = ax.get_subplotspec()
     if spec is None:
@@ -122,7 +139,7 @@ def _divided(ax: "Axes", shape: tuple[int, int], caller: str, width_ratios: Sequ
         )
     ax.set_axis_off()
     space: dict[str, Any] = {} if has_layout(ax) else {"wspace": 0.55, "hspace": 0.6}
-    grid = spec.subgridspec(*shape, width_ratios=width_ratios, **space)
+    grid = spec.subgridspec(*shape, width_ratios=width_ratios, height_ratios=height_ratios, **space)
     axes = [ax.figure.add_subplot(grid[i, j]) for i in range(shape[0]) for j in range(shape[1])]
     return np.array(axes, dtype=object).reshape(shape)
 
@@ -245,6 +262,49 @@ def short(text: str, most: int = 18) -> str:
     """Give the text, cut in the middle where it is long: many names differ at their ends."""
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def is_dark() -> bool:
+    """Whether axes are drawn on a dark ground, as under ``plt.style.context("dark_background")``."""
+    return _luminance(_of_style("axes.facecolor")) < 0.5
+
+
+def ink() -> Any:
+    """Give the colour of text, for lines and marks that stand for no data."""
+    return _of_style("text.color")
+
+
+def paper() -> Any:
+    """Give the colour of the ground."""
+    return _of_style("axes.facecolor")
+
+
+def neutral() -> str:
+    """Give a grey that is well apart from the ground."""
+    return "#B8B8B8" if is_dark() else COLORS[6]
+
+
+def toned(color: Any, amount: float) -> Any:
+    """Mix a colour with black on a light ground, with white on a dark one: it stands out more."""
+    return shade(color, -amount if is_dark() else amount)
+
+
+def visible(color: Any) -> Any:
+    """Give a colour as it is, unless it is too dark for a dark ground."""
+    return shade(color, -0.45) if is_dark() and _luminance(color) < 0.15 else color
+
+
+def _luminance(color: Any) -> float:
+    """Between 0 of black and 1 of white."""
+    from matplotlib.colors import to_rgb
+
+    return float(np.dot((0.2126, 0.7152, 0.0722), np.power(to_rgb(color), 2.2)))
+
+
+def _of_style(name: Any) -> Any:
+    import matplotlib as mpl
+
+    return mpl.rcParams[name]
 
 
 def shade(color: Any, amount: float) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from .plotting import (
     draw_mosaic,
     grouped_levels,
     image_values,
+    ink,
     numbers_of,
     panels,
     pyplot,
@@ -265,7 +266,7 @@ class ReconstructionDisplay:
         ax.tick_params(labelsize="small")
         if levels is None:
             ax.locator_params(axis="x", nbins=3)
-            ax.locator_params(axis="y", nbins=5)
+            ax.locator_params(axis="y", nbins=3)
         return artist
 
     def _pair(self, d: int, levels: list[str] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -298,11 +299,14 @@ def _score(observed: np.ndarray, reconstructed: np.ndarray, levels: list[str] | 
 
 
 def _draw_numbers(ax: "Axes", observed: np.ndarray, reconstructed: np.ndarray) -> "PathCollection":
-    """Draw observed against reconstructed numbers."""
+    """Draw observed against reconstructed numbers, on equal axes."""
     rows = thinned(len(observed))
     size = float(np.clip(6000 / len(rows), 4, 14))
     points = ax.scatter(observed[rows], reconstructed[rows], s=size, alpha=0.4, linewidths=0, color=COLORS[0])
-    ax.axline((observed.mean(),) * 2, slope=1, color="#333333", linewidth=0.8)
+    ax.axline((observed.mean(),) * 2, slope=1, color=ink(), linewidth=0.8)
+    low, high = min(observed.min(), reconstructed.min()), max(observed.max(), reconstructed.max())
+    margin = 0.05 * (high - low) or 0.5
+    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), box_aspect=1)
     ax.spines[["top", "right"]].set_visible(False)
     return points
 

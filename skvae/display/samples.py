@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import rankdata
 
-from .._inference.fitted import Fitted, fitted_of
+from .._inference.fitted import fitted_of
 from .plotting import (
     COLORS,
     LITERAL,
     columns_of,
+    contrast,
+    draw_mosaic,
     grouped_levels,
+    image_values,
     literal_legend,
+    neutral,
     numbers_of,
     panels,
     pyplot,
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SampleDisplay"]
 
 _SHOWN = 0.001, 0.999  # quantiles of a real column that its axis spans: a single row far out squeezes all others
-_REAL, _SAMPLED = COLORS[6], COLORS[1]
+_SAMPLED = COLORS[1]
 
 
 class SampleDisplay:
@@ -35,7 +40,8 @@ class SampleDisplay:
 
     The diagonal shows the columns, as histograms of numbers and as bars of the shares of levels. Below it, real and
     sampled rows share the same axes; levels are spread a little, so that points do not hide each other. Missing values
-    are left out. All parameters are stored as attributes.
+    are left out. Images are drawn as a row of real ones over a row of sampled ones. All parameters are stored as
+    attributes.
 
     Parameters
     ----------
@@ -47,15 +53,19 @@ class SampleDisplay:
         Names of the columns.
     levels : list of (list of str or None) or None, default=None
         For each column the names of its levels, None for numbers.
+    image_shape : tuple of int or None, default=None
+        For images, their shape (H, W) or (C, H, W).
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (n_columns, n_columns)
-        The panels; those above the diagonal are empty.
+        The panels; those above the diagonal are empty. For images one.
     figure_ : matplotlib Figure
         Figure that holds them.
     legend_ : matplotlib Legend
-        Real and sampled.
+        Real and sampled; not for images.
+    image_ : matplotlib AxesImage
+        The mosaic of images.
 
     See Also
     --------
@@ -81,11 +91,13 @@ class SampleDisplay:
         *,
         names: Sequence[str] | None = None,
         levels: Sequence[list[str] | None] | None = None,
+        image_shape: Sequence[int] | None = None,
     ) -> None:
         self.real = real
         self.sampled = sampled
         self.names = names
         self.levels = levels
+        self.image_shape = image_shape
 
     @classmethod
     def from_estimator(
@@ -96,6 +108,8 @@ class SampleDisplay:
         n_samples: int | None = None,
         columns: Sequence | None = None,
         max_columns: int = 4,
+        image_shape: Sequence[int] | None = None,
+        n_images: int = 12,
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
     ) -> "SampleDisplay":
@@ -112,9 +126,14 @@ class SampleDisplay:
         n_samples : int or None, default=None
             Rows to draw; None for as many as X has, 10 000 at most.
         columns : list of str or int, default=None
-            The columns to show; None for the first ones.
+            The columns to show; None for those that differ most: by the distance of their distributions, plus the
+            largest difference of a rank correlation with another column.
         max_columns : int, default=4
-            How many the first ones are.
+            How many of these.
+        image_shape : tuple of int or None, default=None
+            For images, their shape (H, W) or (C, H, W).
+        n_images : int, default=12
+            Images of each kind, evenly chosen among the real ones.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
         ax : matplotlib Axes, array of n_columns squared such or None, default=None
@@ -144,10 +163,17 @@ class SampleDisplay:
         pyplot(caller)
         vae, X = vae_behind(estimator, X, caller=caller)
         real = numbers_of(vae, X)
-        n = min(len(real), 10_000) if n_samples is None else n_samples
+        n = min(len(real), n_images if image_shape is not None else 10_000) if n_samples is None else n_samples
         sampled = numbers_of(vae, vae.sample(n, random_state=random_state))
-        fitted = fitted_of(vae)
-        chosen, known = _chosen_columns(fitted, columns, max_columns), columns_of(fitted)
+        if image_shape is not None:
+            some = np.unique(np.linspace(0, len(real) - 1, min(n_images, len(real))).astype(int))
+            return cls(real[some], sampled[: len(some)], image_shape=image_shape).plot(ax)
+        fitted, known = fitted_of(vae), columns_of(fitted_of(vae))
+        chosen = (
+            _most_different(real, sampled, [column.levels is not None for column in known], max_columns)
+            if columns is None
+            else [fitted.columns.position(key, "columns") for key in columns]
+        )
         display = cls(
             real[:, chosen],
             sampled[:, chosen],
@@ -187,6 +213,8 @@ class SampleDisplay:
         >>> display.plot().axes_[1, 0].get_ylabel()
         'b'
         """
+        if self.image_shape is not None:
+            return self._plot_images(ax, self.image_shape)
         n = self.real.shape[1]
         side = max(2.2 * n, 3.4)
         self.axes_ = panels(ax, (n, n), (side + 0.6, side), type(self).__name__)
@@ -202,6 +230,16 @@ class SampleDisplay:
             else:
                 _draw_pair(ax_ij, views[j], views[i])
         self._label(views)
+        return self
+
+    def _plot_images(self, ax: Any, image_shape: Sequence[int]) -> "SampleDisplay":
+        caller = type(self).__name__
+        n = min(len(self.real), len(self.sampled))
+        images = image_values(np.stack([self.real[:n], self.sampled[:n]]), image_shape, caller)
+        height = 1.7 * min(images.shape[2] / images.shape[3], 2) + 0.1
+        self.axes_ = panels(ax, (1, 1), (max(3.0, 0.75 * n + 1.2), height), caller)
+        self.figure_ = self.axes_[0, 0].figure
+        self.image_ = draw_mosaic(self.axes_[0, 0], images, contrast(images[0]), ("real", "sampled"))
         return self
 
     def _label(self, views: "list[_Axis]") -> None:
@@ -280,7 +318,7 @@ def _draw_marginal(ax: "Axes", view: _Axis, bins: int) -> None:
     """Draw the histogram of a column, or the shares of its levels, for both tables."""
     if view.is_number:
         edges: Any = view.edges(bins)
-        filled: dict[str, Any] = {"color": _REAL, "alpha": 0.45}
+        filled: dict[str, Any] = {"color": neutral(), "alpha": 0.45}
         line: dict[str, Any] = {"histtype": "step", "color": _SAMPLED, "linewidth": 1.4}
         for name, style in (("real", filled), ("sampled", line)):
             cells = view.cells[name]
@@ -288,7 +326,7 @@ def _draw_marginal(ax: "Axes", view: _Axis, bins: int) -> None:
             ax.hist(cells, bins=edges, density=len(cells) > 0, label=name, **style)
     else:
         numbers = np.arange(len(view.names))
-        for name, color, shift in (("real", _REAL, -0.2), ("sampled", _SAMPLED, 0.2)):
+        for name, color, shift in (("real", neutral(), -0.2), ("sampled", _SAMPLED, 0.2)):
             cells = view.cells[name][~np.isnan(view.cells[name])].astype(int)
             share = np.bincount(cells, minlength=len(numbers)) / max(len(cells), 1)
             ax.bar(numbers + shift, share, 0.4, color=color, alpha=0.45 if name == "real" else 0.9, label=name)
@@ -300,7 +338,7 @@ def _draw_pair(ax: "Axes", across: _Axis, up: _Axis) -> None:
     """Draw the points of both tables in one shuffled order, so that neither hides the other."""
     rng = np.random.default_rng(0)
     points, colors = [], []
-    for name, color in (("real", _REAL), ("sampled", _SAMPLED)):
+    for name, color in (("real", neutral()), ("sampled", _SAMPLED)):
         rows = thinned(len(across.cells[name]))
         points.append(np.stack([across.spread(name, rows, rng), up.spread(name, rows, rng)], 1))
         colors += [color] * len(rows)
@@ -311,8 +349,32 @@ def _draw_pair(ax: "Axes", across: _Axis, up: _Axis) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _chosen_columns(fitted: Fitted, columns: Sequence | None, most: int) -> list[int]:
-    """Column numbers behind names or numbers; the first `most` for None."""
-    if columns is None:
-        return list(range(min(most, len(fitted.columns.families))))
-    return [fitted.columns.position(key, "columns") for key in columns]
+def _most_different(real: np.ndarray, sampled: np.ndarray, is_category: list[bool], most: int) -> list[int]:
+    """Numbers of the columns that tell sampled rows from real ones best, in the order of the table."""
+    D = real.shape[1]
+    if most >= D:
+        return list(range(D))
+    correlations = np.abs(_rank_correlations(real) - _rank_correlations(sampled))
+    difference = correlations.max(1)
+    for d in range(D):
+        x, y = (part[~np.isnan(part[:, d]), d] for part in (real, sampled))
+        if len(x) and len(y):
+            difference[d] += _distance(x, y, is_category[d])
+    return np.sort(np.argsort(-difference, kind="stable")[:most]).tolist()
+
+
+def _distance(x: np.ndarray, y: np.ndarray, is_category: bool) -> float:
+    """The largest difference of two distribution functions, or of levels half the summed differences of shares."""
+    values = np.unique(np.concatenate([x, y]))
+    F, G = (np.searchsorted(np.sort(part), values, "right") / len(part) for part in (x, y))
+    return float(np.abs(np.diff(F - G, prepend=0)).sum() / 2 if is_category else np.abs(F - G).max())
+
+
+def _rank_correlations(X: np.ndarray) -> np.ndarray:
+    """Spearman's correlations of columns (D, D), of at most 2000 rows; missing cells stand at the mean rank."""
+    X = X[thinned(len(X))]
+    ranks = rankdata(X, axis=0, nan_policy="omit")
+    ranks = np.nan_to_num(ranks - np.nanmean(np.where(np.isnan(X).all(0), 0.0, ranks), 0))
+    length = np.linalg.norm(ranks, axis=0)
+    ranks /= np.where(length > 0, length, 1.0)
+    return ranks.T @ ranks - np.eye(X.shape[1])

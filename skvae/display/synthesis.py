@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._inference.made_tables import SynthesisReport, report_on
-from .plotting import COLORS, LITERAL, panels, pyplot, short, vae_behind
+from .plotting import COLORS, LITERAL, neutral, panels, pyplot, short, vae_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SynthesisDisplay"]
 
-_REAL, _MADE = COLORS[6], COLORS[1]
+_MADE = COLORS[1]
 _MOST_COLUMNS = 20
 
 
@@ -188,7 +188,7 @@ def _draw_bars(ax: "Axes", names: list[str], made: list[float], real: list[float
     """One line for each name, made above real, the first one on top."""
     y = np.arange(len(names))
     ax.barh(y - 0.2, made, 0.38, color=_MADE, label="made")
-    ax.barh(y + 0.2, real, 0.38, color=_REAL, label="real")
+    ax.barh(y + 0.2, real, 0.38, color=neutral(), label="real")
     ax.set_yticks(y, [short(name) for name in names], **LITERAL)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
 """`TrainingCurveDisplay`: the bound over the epochs, against linear models."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from sklearn.pipeline import Pipeline
 from .._inference.fitted import fitted_of
 from ..estimator import VAETransformer
 from ..objectives.adversarial import VAEGAN
+from ..objectives.base import Objective
 from ..objectives.bounds import ELBO, IWAE
 from ..objectives.decomposed import BetaTCVAE, FactorVAE, InfoVAE
-from .plotting import COLORS, LITERAL, panels, place_legend, pyplot, vae_behind
+from .live import LivePicture
+from .plotting import COLORS, LITERAL, neutral, panels, place_legend, pyplot, vae_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,6 +117,41 @@ class TrainingCurveDisplay:
         self.levels = levels
 
     @classmethod
+    def live(cls, *, every: float = 1.0, parts: bool = False) -> Any:
+        """Give a callback that draws the curve while a model trains, and redraws it in its place.
+
+        In a notebook the figure stands under the cell; elsewhere it is a window, where matplotlib has windows.
+
+        Parameters
+        ----------
+        every : float, default=1.0
+            Seconds between two pictures at least; the last epoch always has one.
+        parts : bool, default=False
+            Whether to draw a panel for each part of the objective, too.
+
+        Returns
+        -------
+        skorch.callbacks.Callback
+            For `callbacks` of `VAETransformer`.
+
+        See Also
+        --------
+        TrainingCurveDisplay.from_estimator : Draw it after the fit, against linear models.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skvae import VAETransformer
+        >>> from skvae.display import TrainingCurveDisplay
+        >>> X, _ = load_wine(return_X_y=True)
+        >>> vae = VAETransformer(2, max_iter=3, callbacks=[TrainingCurveDisplay.live()], random_state=0).fit(X)
+        """
+        pyplot(f"{cls.__name__}.live")
+        from .._training.watching import Watching  # imports skorch, which `import skvae` does not wait for
+
+        return Watching(LivePicture(partial(_draw_epochs, cls, parts), every, (9.0, 3.5) if parts else (6.6, 3.5)))
+
+    @classmethod
     def from_estimator(
         cls,
         estimator: Any,
@@ -176,7 +214,7 @@ class TrainingCurveDisplay:
             raise ValueError(f"{caller}: no epoch was trained (max_iter={vae.max_iter}), so there is no history_.")
         if X_val is not None and isinstance(estimator, Pipeline) and len(estimator) > 1:
             X_val = estimator[:-1].transform(X_val)
-        kind, label = _kind(vae)
+        kind, label = _kind_of(fitted_of(vae).parts.objective, vae.column_weights is not None)
         levels = {"initialisation": _value(vae.history_[0], "valid", kind)} if _has_initialisation(vae) else {}
         if X is not None:
             levels |= _linear_levels(vae, X, X_val, sample_weight, kind, caller)
@@ -245,7 +283,7 @@ class TrainingCurveDisplay:
 
     def _draw_levels(self) -> None:
         for i, (name, value) in enumerate(_merged(self.levels or {}).items()):
-            style, color = ("--", ":", "-.", (0, (1, 3)))[i % 4], (COLORS[6], COLORS[1], COLORS[2], COLORS[3])[i % 4]
+            style, color = ("--", ":", "-.", (0, (1, 3)))[i % 4], (neutral(), COLORS[1], COLORS[2], COLORS[3])[i % 4]
             line = self.ax_.axhline(value, color=color, linestyle=style, linewidth=1.4, label=f"{name}: {value:.2f}")
             self.level_lines_[name] = line
 
@@ -280,10 +318,19 @@ class TrainingCurveDisplay:
             self.ax_.set_ylim(low - 0.1 * (high - low), high + 0.05 * (high - low))
 
 
-def _kind(vae: VAETransformer) -> tuple[str, str]:
-    """Kind and axis label of what a fitted model was trained for."""
-    objective = fitted_of(vae).parts.objective
-    weighted = "" if vae.column_weights is None else ", columns weighted"
+def _draw_epochs(
+    display: type[TrainingCurveDisplay], parts: bool, figure: Any, history: list[dict[str, Any]], objective: Objective
+) -> None:
+    """Draw the epochs so far on an empty figure."""
+    best = [record["epoch"] for record in history if record.get("event_best")]
+    kind, label = _kind_of(objective, is_weighted=False)
+    drawn = display(history, best_iter=best[-1] if best else None, kind=kind, label=label)
+    drawn.plot(figure.subplots(), parts=parts)
+
+
+def _kind_of(objective: Objective, is_weighted: bool) -> tuple[str, str]:
+    """Give kind and axis label of what a model is trained for."""
+    weighted = ", columns weighted" if is_weighted else ""
     if isinstance(objective, ELBO | VAEGAN | BetaTCVAE | FactorVAE | InfoVAE):  # of the others the bound alone
         return "elbo", f"ELBO (nats per row{weighted})"
     if isinstance(objective, IWAE):

@@ -1,5 +1,6 @@
 """Estimators that do one job with a `VAETransformer`: impute, find outliers, make rows of rare classes."""
 
+from .embedding import VAEEmbedding
 from .imputer import VAEImputer
 from .multiple_imputation import multiple_imputation
 from .outlier_detector import VAEOutlierDetector
@@ -8,6 +9,7 @@ from .pooling import PooledEstimates, pool_estimates
 
 __all__ = [
     "PooledEstimates",
+    "VAEEmbedding",
     "VAEImputer",
     "VAEOutlierDetector",
     "VAEOversampler",

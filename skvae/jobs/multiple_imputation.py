@@ -18,6 +18,7 @@ from .._tables.schema import Schema
 from .._utils.arrays import on_host
 from .._utils.checks import check_parameters
 from .._utils.compat import Interval
+from .._utils.progress import progress
 from .._utils.random import draw_seed
 from .appended import for_one_more_column, with_one_more
 from .around import default_estimator
@@ -38,6 +39,7 @@ _CONSTRAINTS = {
     "bootstrap": ["boolean"],
     "n_resamples": [_SEVERAL],
     "random_state": ["random_state"],
+    "verbose": ["verbose"],
 }
 
 
@@ -51,6 +53,7 @@ def multiple_imputation(
     bootstrap: bool = True,
     n_resamples: int = 50,
     random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
 ) -> PooledEstimates:
     """Estimate from a table with missing cells, with standard errors that count what was missing.
 
@@ -87,6 +90,8 @@ def multiple_imputation(
         where the analysis gives variances.
     random_state : int, RandomState instance or None, default=None
         Seed of the rows, the models and the draws.
+    verbose : int, default=0
+        1 prints how far it is and the time left, every five seconds; 2 draws a bar.
 
     Returns
     -------
@@ -132,16 +137,28 @@ def multiple_imputation(
     >>> pooled.names
     ('intercept', 'x0', 'x1')
     """
-    settings = {"imputer": imputer, "n_draws": n_draws, "bootstrap": bootstrap, "n_resamples": n_resamples}
-    check_parameters(_CONSTRAINTS, settings | {"random_state": random_state}, "multiple_imputation")
+    settings: dict[str, Any] = {
+        "imputer": imputer,
+        "n_draws": n_draws,
+        "bootstrap": bootstrap,
+        "n_resamples": n_resamples,
+    }
+    settings |= {"random_state": random_state, "verbose": verbose}
+    check_parameters(_CONSTRAINTS, settings, "multiple_imputation")
     if not (callable(analysis) or hasattr(analysis, "fit")):
         raise TypeError(f"analysis must be an estimator or a function of (X, y). Got {analysis!r} instead.")
     rng = np.random.default_rng(draw_seed(random_state))
     imputer = VAEImputer() if imputer is None else imputer
     X = without_marker(as_table(X), imputer.missing_values)
     target = None if y is None else column_or_1d(on_host(y))
-    tables = list(_completed(imputer, X, target, _is_class(analysis, target), n_draws, bootstrap, rng))
-    found = [_with_variances(analysis, X_m, y_m, n_resamples, rng) for X_m, y_m in tables]
+    tables, found = [], []
+    with progress(verbose, "multiple_imputation", 2 * n_draws, "steps") as told:
+        for table in _completed(imputer, X, target, _is_class(analysis, target), n_draws, bootstrap, rng):
+            tables.append(table)
+            told(1)
+        for X_m, y_m in tables:
+            found.append(_with_variances(analysis, X_m, y_m, n_resamples, rng))
+            told(1)
     if len({len(q) for q, _ in found}) > 1:
         raise ValueError(_OTHER_NUMBER)
     q, u = zip(*found, strict=True)

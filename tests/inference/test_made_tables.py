@@ -50,7 +50,8 @@ def test_other_real_rows_are_as_good_as_real_rows(capsys):
     assert found.made["nearer"] == pytest.approx(0.5, abs=0.08)
     assert found.utility_metric == "AUC"
     assert list(found.margins) == list(TRAIN)
-    assert len(capsys.readouterr().out.splitlines()) == len(found.made) == len(str(found).splitlines()) - 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("[")]  # of how far it is
+    assert len(lines) == len(found.made) == len(str(found).splitlines()) - 1
 
 
 def test_copies_of_training_rows_are_found():

@@ -264,3 +264,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         low, high = pooled.interval()
         held.append((low < truth) & (truth < high))
     assert 0.89 < np.mean(held) < 0.995
+
+
+def test_every_table_and_analysis_counts(monkeypatch, capsys):
+    monkeypatch.setattr("skvae._utils.progress.EVERY", 0)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    X[:20, 1] = np.nan
+    imputer = VAEImputer(VAETransformer(1, max_iter=0))
+    multiple_imputation(lambda X: X.mean(0), X, imputer=imputer, n_draws=3, n_resamples=5, random_state=0, verbose=1)
+    assert "[multiple_imputation] 6 steps in" in capsys.readouterr().out

@@ -185,11 +185,36 @@ def test_ctrl_c_propagates_and_skorchs_early_stopping_stops(cancer):
     assert not hasattr(stop, "misses_") or stop.misses_ == 0  # the user's object was copied
 
 
-def test_verbose_prints_a_line_per_epoch(cancer, capsys):
+def test_verbose_names_the_phases_and_prints_a_line_per_epoch(cancer, capsys):
     VAETransformer(**FAST, verbose=1).fit(cancer)
     lines = capsys.readouterr().out.splitlines()
-    assert "valid_loss" in lines[0]
-    assert len(lines) == 2 + 5
+    phases = [line.split(":")[0] for line in lines if line.startswith("[VAETransformer]")]
+    assert phases == [
+        f"[VAETransformer] {p}" for p in ("Reading the table", "Initialising", "Training", "Describing the model")
+    ]
+    table = [line for line in lines if not line.startswith("[")]
+    assert table[0].split()[:2] == ["epoch", "left"]
+    assert "valid_loss" in table[0]
+    assert len(table) == 2 + 5
+    assert table[-1].split()[:3] == ["5", "0", "s"]
+
+
+def test_silent_by_default_and_a_chunk_has_no_phases(cancer, capfd):
+    vae = VAETransformer(**FAST).fit(cancer)
+    vae.sample(2, given={0: 15.0})
+    assert capfd.readouterr() == ("", "")
+    VAETransformer(**FAST, verbose=1).partial_fit(cancer)
+    assert len(capfd.readouterr().out.splitlines()) == 2 + 1
+
+
+def test_a_bar_of_epochs(cancer, capfd):
+    vae = VAETransformer(**FAST, verbose=2).fit(cancer)
+    said, bar = capfd.readouterr()
+    assert "valid_loss" not in said
+    last = bar.split("\r")[-1]
+    assert "5/5" in last
+    assert f"loss={vae.history_[-1]['valid_loss']:.4g}" in last
+    assert f"best epoch={vae.best_iter_}" in last
 
 
 def test_bfloat16_trains_and_infers_in_the_precision_of_x(cancer):

@@ -8,6 +8,7 @@ import pytest
 FIT = "from skvae import VAETransformer; import numpy; X = numpy.eye(4); vae = VAETransformer(2, max_iter=0).fit(X)\n"
 NEEDS = {
     "plot": ("matplotlib.pyplot", "skvae.display.ComponentDisplay.from_estimator(vae, X)", "ComponentDisplay"),
+    "hover": ("plotly", "skvae.display.LatentSpaceDisplay(X[:, :2]).to_plotly()", "LatentSpaceDisplay.to_plotly"),
     "save": ("safetensors", "vae.save('never.skvae')", "VAETransformer.save"),
     "flows": ("zuko", "vae.set_params(prior='flow').fit(X)", "A normalizing flow"),
     "accelerate": ("accelerate", "vae.set_params(distributed=True).fit(X)", "distributed=True"),

@@ -134,6 +134,20 @@ def test_the_estimator_never_sees_what_becomes_of_the_copy():
     np.testing.assert_array_equal(vae.transform(Z), codes)
 
 
+def test_weights_return_when_they_are_loaded():
+    """In the precision of the estimator, and every method uses them."""
+    vae = VAETransformer(2, max_iter=2, random_state=0).fit(X)
+    before = vae.transform(X)
+    tuned = vae.to_torch("transform").requires_grad_(True)
+    optimizer = torch.optim.SGD(tuned.module.encoder.parameters(), lr=1e-2)
+    tuned(torch.from_numpy(X)).square().mean().backward()
+    optimizer.step()
+    np.testing.assert_array_equal(vae.transform(X), before)
+    vae.module_.load_state_dict(tuned.module.state_dict())
+    np.testing.assert_allclose(vae.transform(X), tuned(torch.from_numpy(X)).detach().numpy(), atol=1e-5)
+    assert np.abs(vae.transform(X) - before).max() > 1e-3
+
+
 def test_what_has_no_module_is_refused():
     with pytest.raises(AttributeError, match="no attribute 'score_samples'"):
         VAETransformer(2, objective="ae", **LINEAR).fit(Z).to_torch("score_samples")
