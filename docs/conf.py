@@ -28,6 +28,7 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "source_pages",
     "gallery_pictures",
@@ -102,6 +103,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
+    "copyfile_regex": r"index\.rst",  # the gallery's groups are ours
     "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
     "backreferences_dir": "api/backreferences",
     "doc_module": ("skvae",),

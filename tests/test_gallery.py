@@ -12,9 +12,12 @@ SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
 PATH = re.compile(r"^(?:~|\.{0,2})/|^[A-Za-z]:\\|\.(?:csv|npz|npy|png|parquet|gz)$")
 
 
-def test_there_is_a_gallery():
-    assert len(SCRIPTS) >= 10
-    assert (EXAMPLES / "GALLERY_HEADER.rst").is_file()
+def test_each_example_is_in_one_group_of_the_gallery_and_has_a_page():
+    index = (EXAMPLES / "index.rst").read_text()
+    names = [script.stem for script in SCRIPTS]
+    assert len(names) >= 10
+    assert sorted(re.findall(r"^   examples/(plot_\w+)\.py$", index, re.MULTILINE)) == names
+    assert sorted(re.findall(r"^   (plot_\w+)$", index, re.MULTILINE)) == names
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -1,5 +1,5 @@
-"""Components that stand for one factor each
-=========================================
+"""Traversals of a beta-VAE: components that stand for one factor each
+===================================================================
 
 Noisy images of a blob are made from three independent numbers: where it is from left to right, where from top to
 bottom, and how large it is. Which component of a code finds which of them? Nothing in the likelihood asks for an
