@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,15 @@ def test_a_page_of_the_guide_has_a_picture(page):
     assert set(examples) <= {script.stem for script in SCRIPTS}
 
 
-def test_the_check_of_the_site_finds_what_it_is_for(tmp_path):
-    spec = importlib.util.spec_from_file_location("check_site", EXAMPLES.parent / "check_site.py")
+def check_named(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES.parent / f"{name}.py")
     check = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(check)
+    return check
+
+
+def test_the_check_of_the_site_finds_what_it_is_for(tmp_path):
+    check = check_named("check_site")
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "page.html").write_text(
         '<link rel="canonical" href="https://a.example/"><a href="https://a.example/">a</a><a href="gone.html">b</a>'
@@ -77,3 +83,32 @@ def test_the_check_of_the_site_finds_what_it_is_for(tmp_path):
     assert [message.split("loads ")[1] for message in loaded] == ["//cdn.example/x.js", "https://cdn.example/x.css"]
     assert list(check.guide_pages_without_picture(tmp_path, pages)) == ["guide/page.html: has no picture"]
     assert [message.split(": ")[1] for message in check.dead_links(tmp_path, pages)] == ["no file for gone.html"]
+
+
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="no Chromium")
+def test_the_check_of_pages_finds_what_it_is_for(tmp_path, capsys):
+    pytest.importorskip("selenium")
+    check = check_named("check_pages")
+    formula = '<span class="math"><mjx-container>x</mjx-container></span>'
+    (tmp_path / "right.html").write_text(f"<p>Words, <code>\\frac{{code}}</code> and a formula: {formula}</p>")
+    assert check.main(tmp_path) is False
+    pages = {
+        "raw": "<p>\\frac{1}{2}</p>",
+        "unset": '<span class="math">x</span>',
+        "wrong": '<mjx-container><g fill="red">x</g></mjx-container>',
+        "console": "<script>gone()</script>",
+        "wide": '<div style="width: 500px">x</div>',
+    }
+    for name, body in pages.items():
+        (tmp_path / f"{name}.html").write_text(body)
+    capsys.readouterr()
+    assert check.main(tmp_path) is True
+    faults = capsys.readouterr().out.splitlines()[:-1]
+    assert [fault.split(".html: ")[0] for fault in faults] == sorted(pages)
+    assert [fault.split(".html: ")[1][:9] for fault in faults] == [
+        "console: ",
+        "raw TeX: ",
+        "1 of 1 fo",
+        "does not ",
+        "wrong for",
+    ]
