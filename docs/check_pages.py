@@ -54,6 +54,7 @@ def browser_of(binary, driver):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
     browser = Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(120)
     metrics = {"width": WIDTH, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     return browser

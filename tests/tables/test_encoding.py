@@ -85,9 +85,9 @@ def test_na_in_an_array_is_missing():
 
 def test_row():
     schema = Schema.learn(SEX.assign(member=[True, False, True]))
-    np.testing.assert_array_equal(given_row(schema, {"sex": "m", "member": True}), [[1, np.nan, np.nan, 1]])
-    np.testing.assert_array_equal(given_row(schema, {"age": np.int8(4), "kind": "b"}), [[np.nan, 4, 1, np.nan]])
-    np.testing.assert_array_equal(given_row(Schema.learn(FLOATS), {1: 2}), [[np.nan, 2]])
+    np.testing.assert_array_equal(given_row(schema, {"sex": "m", "member": True})[0], [[1, np.nan, np.nan, 1]])
+    np.testing.assert_array_equal(given_row(schema, {"age": np.int8(4), "kind": "b"})[0], [[np.nan, 4, 1, np.nan]])
+    np.testing.assert_array_equal(given_row(Schema.learn(FLOATS), {1: 2})[0], [[np.nan, 2]])
 
 
 @pytest.mark.parametrize(
