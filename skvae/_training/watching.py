@@ -13,11 +13,14 @@ __all__ = ["Watching"]
 class Watcher(Protocol):
     """What is told of a training."""
 
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Hear that the training begins."""
 
-    def after_epoch(self, history: list[dict[str, Any]], objective: Any) -> None: ...
+    def after_epoch(self, history: list[dict[str, Any]], objective: Any) -> None:
+        """Hear of the epochs so far, one record each."""
 
-    def end(self, history: list[dict[str, Any]], objective: Any) -> None: ...
+    def end(self, history: list[dict[str, Any]], objective: Any) -> None:
+        """Hear of all epochs."""
 
 
 class Watching(Callback):

@@ -120,7 +120,8 @@ class TrainingCurveDisplay:
     def live(cls, *, every: float = 1.0, parts: bool = False) -> Any:
         """Give a callback that draws the curve while a model trains, and redraws it in its place.
 
-        In a notebook the figure stands under the cell; elsewhere it is a window, where matplotlib has windows.
+        In a notebook the figure stands under the cell; elsewhere it is a window, where matplotlib has windows, which
+        closes when the training ends. Weights of columns are not named at its axis.
 
         Parameters
         ----------

@@ -67,8 +67,8 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
     >>> from skvae import VAEEmbedding, VAETransformer
     >>> X, y = load_wine(return_X_y=True)
     >>> neighbours = make_pipeline(VAEEmbedding(VAETransformer(5, max_iter=0)), KNeighborsClassifier(5)).fit(X, y)
-    >>> bool(neighbours.score(X, y) > 0.95)
-    True
+    >>> round(neighbours.score(X, y), 2)
+    0.99
     >>> neighbours[0].scale_.round(1)
     array([2.1, 1.7, 1.3, 1.1, 1.2])
     """
