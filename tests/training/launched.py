@@ -14,6 +14,7 @@ import pickle
 import signal
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from torch import nn
 
 from skvae import ELBO, Aggressive, Checkpoint, Poisson, Schedule, VAETransformer
+from skvae._utils import progress
 
 RANK = int(os.environ.get("RANK", "0"))
 IS_LAUNCHED = "RANK" in os.environ
@@ -231,7 +233,8 @@ def global_draws(folder):
 
 
 def printed(folder):
-    with contextlib.redirect_stdout(io.StringIO()) as out:
+    """With every line of progress, which otherwise come five seconds apart."""
+    with mock.patch.object(progress, "EVERY", 0.0), contextlib.redirect_stdout(io.StringIO()) as out:
         estimator(verbose=1, max_iter=2).fit_batches(lambda: iter(np.split(IRIS, 3)))
     return out.getvalue()
 

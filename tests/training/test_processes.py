@@ -161,7 +161,7 @@ def test_each_process_has_global_draws_of_its_own(one_node):
 
 def test_only_the_first_process_prints(one_node):
     first, second = (result["printed"] for result in results(one_node))
-    assert all(text in first for text in ("read 150 rows in 3 chunks", "wrote 150 rows", "train_loss"))
+    assert all(text in first for text in ("reading] 150 rows", "writing] 150 of 150 rows", "train_loss"))
     assert second == ""
 
 
