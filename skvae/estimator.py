@@ -245,7 +245,8 @@ class VAETransformer(
     verbose : int, default=0
         1 prints the phases of `fit`, a line per epoch with the time that the epochs to come would take, and for any
         method that takes longer than five seconds how far it is and the time left. 2 draws bars for epochs and methods,
-        in terminals and notebooks. A fitted model listens to ``set_params(verbose=...)``, too.
+        in terminals and notebooks, and prints where the time of a fit went, phase by phase. A fitted model listens to
+        ``set_params(verbose=...)``, too.
 
     Attributes
     ----------

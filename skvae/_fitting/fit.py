@@ -61,7 +61,7 @@ def fit_table(
     """Fit a table in memory, or in a memory-mapped file; parameters as in `prepare` and `fit_rows`."""
     plan = plan.following(earlier)
     check_before(plan, earlier)
-    with limited_threads(0):
+    with limited_threads(0), plan.stopwatch("prepare"):
         plan.say("Reading the table")
         prepared = prepare(plan, estimator, X, sample_weight, earlier, statistics)
     return fit_rows(plan, estimator, prepared, X_val, earlier, tasks)
@@ -99,34 +99,43 @@ def fit_rows(
     """
     shape = prepared.rows[0].shape
     plan.check_parts(prepared.basis.columns.families, prepared.sample[0].shape[0])
-    plan = with_n_components(plan, estimator, prepared, X_val)
+    spent = plan.stopwatch
+    with spent("choose K"):
+        plan = with_n_components(plan, estimator, prepared, X_val)
     with limited_threads(plan.work_per_step(*shape) / plan.processes.size), torch.inference_mode(False):
-        train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
-        compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
+        with spent("prepare"):
+            train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
+            compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
         plan.say("Initialising" if earlier is None else "Going on from the earlier fit")
-        start = _start(plan, prepared, train_rows, valid, n_epochs, earlier)
-        live = None if earlier or start.init == "random" else live_components(plan, prepared, start)
-        training = annealed_where_idle(plan, prepared, start, train_rows[1], n_epochs)
+        with spent("start"):
+            start = _start(plan, prepared, train_rows, valid, n_epochs, earlier)
+            live = None if earlier or start.init == "random" else live_components(plan, prepared, start)
+            training = annealed_where_idle(plan, prepared, start, train_rows[1], n_epochs)
         if n_epochs > 0:
             plan.say(_said_of_training(start.progress.n_iter, n_epochs, train_rows, valid))
         run = _resumable(training, start, train_rows, valid, n_epochs, earlier is not None)
         hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
-        progress = trained(training, start, train_rows, valid, n_epochs, hook, run)
-        if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
-            start = _solved_on_all_rows(plan, prepared, start)
-        if n_epochs > 0 and plan.trains_nets and valid is not None:
-            start = forgiving(plan, start, train_rows, valid)
-        start, progress = agree(plan.processes, start), agree(plan.processes, progress)
+        with spent("train"):
+            progress = trained(training, start, train_rows, valid, n_epochs, hook, run)
+            if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
+                start = _solved_on_all_rows(plan, prepared, start)
+            if n_epochs > 0 and plan.trains_nets and valid is not None:
+                start = forgiving(plan, start, train_rows, valid)
+            start, progress = agree(plan.processes, start), agree(plan.processes, progress)
         is_frozen = earlier is not None and plan.single_pass
         frozen = (earlier.order, earlier.signs, earlier.combinations) if earlier and is_frozen else (None,) * 3
         plan.say("Describing the model: components, prior of the codes, margins of the table")
-        fitted = describe(plan, prepared, start, progress, *frozen)
-        if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
-            warn_of_what_is_missed(plan, prepared, start, fitted)
-        fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
-        warn_of_empty_groups(plan, prepared, fitted)
-        fitted = with_margins(plan, prepared, fitted, earlier)
-        fitted = with_missingness(plan, prepared, fitted, earlier)
+        with spent("describe"):
+            fitted = describe(plan, prepared, start, progress, *frozen)
+            if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
+                warn_of_what_is_missed(plan, prepared, start, fitted)
+        with spent("fit the prior"):
+            fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
+            warn_of_empty_groups(plan, prepared, fitted)
+        with spent("margins"):
+            fitted = with_margins(plan, prepared, fitted, earlier)
+            fitted = with_missingness(plan, prepared, fitted, earlier)
+    plan.say_where_time_went()
     if progress.interrupt is not None:  # the checkpoint stays
         raise Interrupted(fitted) from progress.interrupt
     if run is not None:

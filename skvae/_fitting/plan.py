@@ -5,7 +5,7 @@ What depends on the number of rows is a method of the plan. No other module reso
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral, Real
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from .._utils.arrays import choose_device
 from .._utils.checks import COUNT, NON_NEGATIVE, POSITIVE, check_parameters
 from .._utils.compat import Interval, StrOptions
 from .._utils.random import exclusive
+from .._utils.stopwatch import Stopwatch
 from ..components import COMPONENTS, Parts, component
 from ..families import LIKELIHOODS, Family
 from ..networks import MLP, FeatureLoss, Network
@@ -112,6 +113,8 @@ class Plan:
     checkpoint : Checkpoint or None
     single_pass : bool
         Whether this is `partial_fit`: one epoch, nothing held out, no checkpoint.
+    stopwatch : Stopwatch
+        Where the time of the fit goes.
     """
 
     given: SimpleNamespace
@@ -120,6 +123,7 @@ class Plan:
     likelihood: Any
     checkpoint: Checkpoint | None
     single_pass: bool = False
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     @classmethod
     def of(
@@ -173,6 +177,12 @@ class Plan:
         """Print a line about the fit, where `verbose` asks for it; `partial_fit`, one epoch, has no phases."""
         if self.verbose and not self.single_pass:
             print(f"[VAETransformer] {what}", flush=True)
+
+    def say_where_time_went(self) -> None:
+        """Print the seconds of each phase, for `verbose` above 1."""
+        if self.verbose > 1:
+            for line in self.stopwatch.lines():
+                self.say(line)
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -141,9 +141,12 @@ def prepare(
         basis, sample = from_statistics(plan, statistics)
     else:
         basis = None
-        schema, seed = begin(plan, Schema.learn(X, plan.given.categorical_features, _that_count(X, sample_weight)))
+        with plan.stopwatch("validate"):
+            learned = Schema.learn(X, plan.given.categorical_features, _that_count(X, sample_weight))
+        schema, seed = begin(plan, learned)
     schema, seed = (schema, seed) if basis is None else (basis.schema, basis.seed)
-    table = validated(estimator, schema, X, reset=basis is None)
+    with plan.stopwatch("validate"):
+        table = validated(estimator, schema, X, reset=basis is None)
     weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
     rows = _rows(schema, seed, X, table, weight)
     if basis is None:

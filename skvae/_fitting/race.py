@@ -24,7 +24,8 @@ def best_start(
     if plan.given.init != "auto":
         return solve(plan, basis, columns, plan.given.init, rows, device)
     racers = [solve(plan, basis, columns, init, rows, device) for init in closed_form.RACE]
-    return min(racers, key=lambda racer: _handicap(plan, racer, rows, valid))
+    with plan.stopwatch("race"):
+        return min(racers, key=lambda racer: _handicap(plan, racer, rows, valid))
 
 
 def _handicap(plan: Plan, start: Start, rows: RowsAndWeights, valid: RowsAndWeights | None) -> float:

@@ -175,13 +175,15 @@ class Streams(HoldsFit, BaseEstimator):
         tasks = Tasks(self, None, None, plan.most_epochs + 2)
         twin = working_copy(self, earlier)
         with _cache(cache_dir) as file:
-            outline, n_chunks = _outline(plan, source, getattr(self, "statistics_", None), tasks)
+            with plan.stopwatch("read"):
+                outline, n_chunks = _outline(plan, source, getattr(self, "statistics_", None), tasks)
             if earlier is None:
                 _take_columns(twin, outline)
             schema, seed = begin(plan, outline.schema) if earlier is None else (earlier.schema, earlier.seed)
             _check_space(outline, cache_dir)
-            table = _written(plan, source, outline, n_chunks, file, tasks, _encoder(twin, schema, outline.dtype))
-        with limited_threads(0):
+            with plan.stopwatch("read"):
+                table = _written(plan, source, outline, n_chunks, file, tasks, _encoder(twin, schema, outline.dtype))
+        with limited_threads(0), plan.stopwatch("prepare"):
             rows = _prepared(plan, twin, schema, seed, table, earlier)
         with adopting_what_is_kept(self):
             fitted = fit_rows(plan, twin, rows, X_val, earlier, tasks)

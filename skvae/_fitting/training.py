@@ -85,6 +85,7 @@ def training_options(
         exact_step=exact_step,
         processes=plan.processes,
         run=run,
+        stopwatch=plan.stopwatch,
     )
 
 

@@ -206,7 +206,8 @@ class Net(NeuralNet):
         """One pass; its parts go into the history as nats per row in data space, after one synchronisation."""
         if iterator is None:
             return
-        parts = self._training_pass(iterator) if training else self.validate(iterator)
+        with self.options.stopwatch("train" if training else "hold out"):
+            parts = self._training_pass(iterator) if training else self.validate(iterator)
         for name, value in in_data_space(parts, prefix, iterator, self.options.objective).items():
             self.history.record(name, value)
         if self.options.schedule.watches:  # the held-out rows' value, which comes second, where there are any

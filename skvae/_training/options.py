@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from .._utils.stopwatch import Stopwatch
 from ..model import LatentVariableModel
 from ..objectives.base import Objective
 from ..schedules import Schedule, Steps
@@ -93,3 +94,4 @@ class TrainingOptions:
     processes: OneProcess = ONE
     exact_step: ExactStep | None = None
     run: Checkpointing | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)

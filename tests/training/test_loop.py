@@ -211,6 +211,9 @@ def test_a_bar_of_epochs(cancer, capfd):
     vae = VAETransformer(**FAST, verbose=2).fit(cancer)
     said, bar = capfd.readouterr()
     assert "valid_loss" not in said
+    profile = [line.split("] ")[1].split()[:-3] for line in said.splitlines() if line.endswith("%")]
+    phases = "prepare", "validate", "choose K", "start", "race", "train", "hold out", "describe"
+    assert [" ".join(words) for words in profile] == [*phases, "fit the prior", "margins", "in all"]
     last = bar.split("\r")[-1]
     assert "5/5" in last
     assert f"loss={vae.history_[-1]['valid_loss']:.4g}" in last
