@@ -1,12 +1,13 @@
 """Made rows against held-out real ones, with and without calibrated margins, for the default model.
 
-    python docs/benchmarks/made_rows.py --data PATH [--tables a,b] [--rows 10000] [--seeds 0,1,2]
+    python docs/benchmarks/made_rows.py --data PATH [--tables a,b] [--rows 10000] [--seeds 0,1,2] [--complete]
 
 PATH is as for `tables.py`. Of each table one half is fitted, at most `--rows` of it, and as many rows of the other half
 are held out; as many rows are made, with missing cells. Most columns are numbers of `skvae.metrics.synthesis_report`,
 of made rows and, in brackets, of real ones in their place: detection is the AUC of gradient boosting that tells rows
 from held-out ones (0.5 is perfect), also of rows as the model draws them, without calibrated margins. "Outside" counts
 numbers outside of the fitted range in 20 000 rows, and "atoms" is the largest error in the share of any number.
+`--complete` leaves columns out that have missing cells.
 """
 
 import argparse
@@ -22,10 +23,11 @@ N_MADE = 20_000
 NUMBERS = "detection", "utility", "margins", "pairs", "copies", "nearer"
 
 
-def halves(source, name, most):
+def halves(source, name, most, is_complete):
     """Rows to fit, as many to hold out, and the name of the target."""
     X, y = source.table(name)
     frame = X if y is None else X.assign(**{y.name: y})
+    frame = frame.dropna(axis=1) if is_complete else frame
     rows, n = np.random.default_rng(0).permutation(len(frame)), min(most, len(frame) // 2)
     parts = (frame.iloc[part].reset_index(drop=True) for part in (rows[:n], rows[n : 2 * n]))
     return *parts, None if y is None else y.name
@@ -67,12 +69,13 @@ def main():
     parser.add_argument("--tables", default=TABLES, help="names, with commas")
     parser.add_argument("--rows", type=int, default=10_000, help="at most, of each half")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--complete", action="store_true", help="only columns without missing cells")
     args = parser.parse_args()
     source = load_folder(args.data)
     print(machine())
     head("table", "rows x D", "detection, as drawn", *NUMBERS, "outside, as drawn", "outside", "atoms")
     for name in args.tables.split(","):
-        train, test, target = halves(source, name, args.rows)
+        train, test, target = halves(source, name, args.rows, args.complete)
         results = [measured(train, test, target, int(seed)) for seed in args.seeds.split(",")]
         drawn, reports, out, still_out, atom = zip(*results, strict=True)
         numbers = [beside(reports, number) for number in NUMBERS]
