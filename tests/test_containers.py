@@ -13,6 +13,8 @@ from sklearn.base import clone
 
 from skvae import TableStatistics, VAETransformer, metrics
 
+pytestmark = pytest.mark.one_in(4)
+
 NAMES = ["a", "b", "c"]
 RNG = np.random.default_rng(0)
 ROWS = (RNG.normal(size=(30, 2)) @ RNG.normal(size=(2, 3)) + RNG.normal(size=(30, 3))).round(2)

@@ -61,6 +61,8 @@ from skvae.families.base import FamilyHead
 from skvae.families.likelihood import ColumnLikelihood
 from skvae.model import LatentVariableModel
 
+pytestmark = pytest.mark.one_in(3)
+
 FAMILIES = {
     "gaussian": lambda: Gaussian(),
     "gaussian shared": lambda: Gaussian(noise="shared"),

@@ -39,6 +39,8 @@ from skvae.families.domains import DOMAINS, families_for
 from skvae.model import LatentVariableModel
 from skvae.priors.fixed import Standard
 
+pytestmark = pytest.mark.one_in(4)
+
 CONSTRUCTORS = {
     "gaussian": lambda: skvae.Gaussian(),
     "gaussian row": lambda: skvae.Gaussian(noise="row"),

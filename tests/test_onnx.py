@@ -30,6 +30,8 @@ from skvae._inference.torch_modules import METHODS
 from skvae.onnx.converters import OPSET, to_onnx
 from skvae.onnx.decompositions import DECOMPOSITIONS
 
+pytestmark = pytest.mark.one_in(3)
+
 onnxruntime = pytest.importorskip("onnxruntime")  # no release for Python 3.10 runs all graphs
 
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}

@@ -9,6 +9,8 @@ from scipy import stats
 from skvae import ContaminatedGaussian, Gaussian, VAETransformer
 from skvae.families import LIKELIHOODS
 
+pytestmark = pytest.mark.one_in(4)
+
 N_DRAWS = 20_000
 SCALINGS = [None, "standard", "global", "power", "quantile"]
 

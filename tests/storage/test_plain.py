@@ -33,6 +33,8 @@ from skvae._inference.fitted import Fitted
 from skvae._storage.to_plain import to_plain
 from skvae._tables import templates
 
+pytestmark = pytest.mark.one_in(4)
+
 
 def test_a_pickle_has_nothing_of_other_libraries():
     content = pickle.dumps(fitted("pandas"))

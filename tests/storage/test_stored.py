@@ -48,6 +48,8 @@ import skvae
 from skvae import Gaussian, NormalMixture, VAETransformer
 from skvae._storage.checks import FORMAT_VERSION
 
+pytestmark = pytest.mark.one_in(4)
+
 
 @pytest.mark.filterwarnings("ignore:The given dtype:UserWarning")
 @ways

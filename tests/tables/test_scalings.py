@@ -9,6 +9,8 @@ from sklearn.preprocessing import PowerTransformer
 
 from skvae._tables.scalings import SCALINGS, PowerMap, QuantileMap
 
+pytestmark = pytest.mark.one_in(3)
+
 GENERATORS = {
     "normal": lambda rng, n: rng.normal(size=n),
     "heavy tails": lambda rng, n: rng.standard_t(3, size=n),

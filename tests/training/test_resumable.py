@@ -30,6 +30,8 @@ from skvae._training.processes import ONE, OneProcess
 from skvae._training.resumable import Wish
 from skvae._utils.atomic import replacing
 
+pytestmark = pytest.mark.one_in(3)
+
 X = np.random.default_rng(0).normal(size=(160, 3)) @ np.random.default_rng(1).normal(size=(3, 5))
 X = np.round(X + np.random.default_rng(2).normal(size=X.shape), 2)
 FAST = {"n_components": 2, "hidden_layer_sizes": (4,), "max_iter": 3, "batch_size": 32, "random_state": 0}
