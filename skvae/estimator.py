@@ -338,6 +338,13 @@ class VAETransformer(
     """
 
     _parameter_constraints = CONSTRAINTS
+    _parameter_groups = {
+        "n_components": "Most important",
+        "objective": "Model",
+        "categorical_features": "Table",
+        "init": "Training",
+        "n_score_samples": "Scores and machine",
+    }
 
     def __init__(
         self,
