@@ -84,8 +84,8 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     >>> from skvae import VAETransformer, metrics
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, objective="ae", max_iter=5, random_state=0).fit(X)
-    >>> 0 < metrics.reconstruction_error(vae, X) < 0.2
-    True
+    >>> round(metrics.reconstruction_error(vae, X), 2)
+    0.04
     """
     vae, X = _model(estimator, X, caller="reconstruction_error")
     fitted, module, x, mask = read(vae, X, method="transform")
@@ -298,8 +298,8 @@ def mutual_information(estimator: Any, X: Any, random_state: int = 0) -> float:
     >>> from sklearn.datasets import load_wine
     >>> from skvae import VAETransformer, metrics
     >>> X, _ = load_wine(return_X_y=True)
-    >>> 1 < metrics.mutual_information(VAETransformer(2, max_iter=0).fit(X), X) < 3
-    True
+    >>> round(metrics.mutual_information(VAETransformer(2, max_iter=0).fit(X), X), 1)
+    2.1
     """
     return _over_pairs(evaluation.mutual_information, estimator, X, random_state, "mutual_information")
 
@@ -336,8 +336,8 @@ def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> flo
     >>> from sklearn.datasets import load_wine
     >>> from skvae import VAETransformer, metrics
     >>> X, _ = load_wine(return_X_y=True)
-    >>> metrics.aggregate_posterior_kl(VAETransformer(2, max_iter=0).fit(X), X) < 0.5
-    True
+    >>> round(metrics.aggregate_posterior_kl(VAETransformer(2, max_iter=0).fit(X), X), 1)
+    0.4
     """
     return _over_pairs(evaluation.aggregate_kl, estimator, X, random_state, "aggregate_posterior_kl")
 
@@ -374,8 +374,8 @@ def mmd_to_prior(estimator: Any, X: Any, kernel: str = "imq", random_state: int 
     >>> from sklearn.datasets import load_wine
     >>> from skvae import VAETransformer, metrics
     >>> X, _ = load_wine(return_X_y=True)
-    >>> metrics.mmd_to_prior(VAETransformer(2, objective="wae_mmd", max_iter=0).fit(X), X) < 0.1
-    True
+    >>> round(metrics.mmd_to_prior(VAETransformer(2, objective="wae_mmd", max_iter=0).fit(X), X), 2)
+    0.01
     """
     seed = draw_seed(random_state)
     drawn = _DrawnCodes.of(*_model(estimator, X, caller="mmd_to_prior"), seed)
@@ -465,8 +465,8 @@ def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 
     >>> from skvae import VAETransformer, metrics
     >>> X, _ = load_wine(return_X_y=True)
     >>> vae = VAETransformer(2, max_iter=5, random_state=0).fit(X)
-    >>> metrics.marginal_log_likelihood(vae, X) > vae.score(X)
-    True
+    >>> round(metrics.marginal_log_likelihood(vae, X) - vae.score(X), 1)  # what the bound lacks, in nats
+    0.2
     """
     vae, X = _model(estimator, X, "score", caller="marginal_log_likelihood")
     return float(np.mean(on_host(vae.score_samples(X, n_importance_samples=n_importance_samples))))

@@ -271,17 +271,16 @@ class ExactEM(Schedule):
     --------
     From a random initialisation to what ``init="factor_analysis"`` has at once:
 
-    >>> from itertools import pairwise
     >>> from sklearn.datasets import load_iris
     >>> from skvae import ExactEM, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> linear = VAETransformer(1, hidden_layer_sizes=(), early_stopping=False, random_state=0)
     >>> climb = linear.set_params(schedule=ExactEM(), init="random", max_iter=100).fit(X)
-    >>> all(after["train_loss"] <= before["train_loss"] + 1e-9 for before, after in pairwise(climb.history_))
-    True
+    >>> [round(float(epoch["train_loss"]), 2) for epoch in climb.history_[:5]]
+    [4.84, 4.49, 3.94, 3.47, 3.19]
     >>> reached = climb.score(X)
-    >>> abs(reached - linear.set_params(init="factor_analysis", max_iter=0).fit(X).score(X)) < 0.01
-    True
+    >>> round(reached, 2), round(linear.set_params(init="factor_analysis", max_iter=0).fit(X).score(X), 2)
+    (-2.82, -2.82)
     """
 
     groups = (("inference", "generative"),)
@@ -319,8 +318,8 @@ class Aggressive(Schedule):
     >>> from skvae import Aggressive, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, schedule=Aggressive(max_inference_steps=20), max_iter=1, random_state=0).fit(X)
-    >>> 2 < vae.history_[-1]["mutual_information"] < 4
-    True
+    >>> round(vae.history_[-1]["mutual_information"], 1)
+    2.2
     """
 
     groups = (("inference",), ("generative",), ("auxiliary",))

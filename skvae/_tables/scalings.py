@@ -92,10 +92,10 @@ class PowerMap(Scaling):
     >>> from skvae._tables.scalings import PowerMap
     >>> v = np.array([-1.0, -0.5, -0.5, 2.0])
     >>> scaling = PowerMap.fit(v, np.ones(4))
-    >>> bool(scaling.power < 1)
-    True
-    >>> np.allclose(scaling.inverse(scaling.map(v)), v)
-    True
+    >>> round(float(scaling.power), 1)
+    0.0
+    >>> scaling.inverse(scaling.map(v)).round(2)
+    array([-1. , -0.5, -0.5,  2. ])
     """
 
     def __init__(self, power: float = 1.0, mean: float = 0.0, scale: float = 1.0) -> None:
@@ -193,8 +193,8 @@ class QuantileMap(Scaling):
     >>> scaling = QuantileMap.fit(v, np.ones(4))
     >>> scaling.map(v).round(2)
     array([-1.41,  0.  ,  0.  ,  1.41])
-    >>> np.allclose(scaling.inverse(scaling.map(v)), v)
-    True
+    >>> scaling.inverse(scaling.map(v)).round(2)
+    array([-1. , -0.5, -0.5,  2. ])
     """
 
     def __init__(

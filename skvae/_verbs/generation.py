@@ -110,8 +110,8 @@ class Generation(HoldsFit):
         >>> incomplete = X.copy()
         >>> incomplete[0, 2] = np.nan
         >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
-        >>> bool(abs(vae.impute(incomplete)[0, 2] - X[0, 2]) < 0.3)
-        True
+        >>> vae.impute(incomplete)[0].round(1), X[0]
+        (array([5.1, 3.5, 1.5, 0.2]), array([5.1, 3.5, 1.4, 0.2]))
         """
         fitted = fitted_of(self)
         check_count("n_importance_samples", n_importance_samples, "impute")

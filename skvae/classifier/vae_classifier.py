@@ -119,8 +119,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     >>> few = np.full(len(y), np.nan)
     >>> few[known] = y[known]
     >>> clf = VAEClassifier(random_state=0).fit(X, few)
-    >>> bool(clf.score(X, y) > 0.93)
-    True
+    >>> clf.score(X, y)
+    0.9...
 
     Three wines of class 2, made:
 
@@ -404,8 +404,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         >>> X, y = load_iris(return_X_y=True)
         >>> clf = VAEClassifier(VAETransformer(2, max_iter=0)).fit(X, y)
         >>> p = clf.predict_proba([[np.nan, np.nan, 4.9, 1.6]])
-        >>> bool((p[0, 1:] > 0.1).all())
-        True
+        >>> p.round(1)
+        array([[0. , 0.6, 0.4]])
         """
         return np.exp(self.predict_log_proba(X))
 

@@ -83,8 +83,8 @@ class BoundDisplay:
     >>> X, _ = load_breast_cancer(return_X_y=True)
     >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
     >>> display = BoundDisplay.from_estimator(vae, X, n_draws=(1, 10, 100))
-    >>> bool(display.bounds[-1] > display.elbo)
-    True
+    >>> (display.bounds - display.elbo).round(1)
+    array([0. , 0.2, 0.3])
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class BoundDisplay:
         >>> X, _ = load_wine(return_X_y=True)
         >>> vae = VAETransformer(n_components=2, max_iter=0).fit(X)  # linear: both are the log-likelihood
         >>> display = BoundDisplay.from_estimator(vae, X, n_draws=(1, 10))
-        >>> bool(abs(display.bounds - display.elbo).max() < 1e-4)
-        True
+        >>> round(display.elbo, 3), display.bounds.round(3)
+        (-19.538, array([-19.538, -19.538]))
         """
         caller = cls.__name__
         pyplot(caller)

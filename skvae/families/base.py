@@ -131,8 +131,8 @@ class Family(Component, ABC):
     ...         return loadings / mean[:, None], np.log(mean), []
     >>> X = np.random.default_rng(0).exponential([1.0, 10.0, 100.0], size=(300, 3))
     >>> vae = VAETransformer(1, likelihood=Waiting(), max_iter=3, random_state=0).fit(X)
-    >>> bool(vae.score(X) > VAETransformer(1, max_iter=3, random_state=0).fit(X).score(X))
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(1, max_iter=3, random_state=0).fit(X).score(X), 1)
+    (-10.0, -10.8)
     """
 
     support: constraints.Constraint = constraints.real

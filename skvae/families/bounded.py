@@ -150,11 +150,11 @@ class Beta(SpreadFamily):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.beta(3 * np.exp(rng.normal(size=(300, 1))), 3, size=(300, 4))
     >>> vae = VAETransformer(1, likelihood=Beta(), max_iter=0).fit(X)
-    >>> vae.score(X) > VAETransformer(1, max_iter=0).fit(X).score(X) + 0.2
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(1, max_iter=0).fit(X).score(X), 1)
+    (0.8, 0.5)
     >>> drawn = vae.sample(1000, random_state=0)
-    >>> bool((0 < drawn.min()) & (drawn.max() < 1))
-    True
+    >>> int(((drawn <= 0) | (drawn >= 1)).sum())
+    0
     """
 
     support = densities.inside_unit_interval
@@ -212,8 +212,8 @@ class ContinuousBernoulli(Family):
     tensor([0.6699])
     >>> X = load_digits().data[:300] / 16
     >>> vae = VAETransformer(2, likelihood=ContinuousBernoulli(), max_iter=0).fit(X)
-    >>> vae.score(X) > VAETransformer(2, max_iter=0).fit(X).score(X)
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(2, max_iter=0).fit(X).score(X), 1)
+    (74.7, 22.1)
     """
 
     support = constraints.unit_interval

@@ -284,8 +284,8 @@ class Poisson(Family):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.poisson(np.exp(0.5 * rng.normal(size=(300, 1)) + 1), size=(300, 3))
     >>> vae = VAETransformer(1, likelihood=Poisson(), max_iter=0).fit(X)
-    >>> vae.score(X) > VAETransformer(1, max_iter=0).fit(X).score(X)  # a probability, against a density
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(1, max_iter=0).fit(X).score(X), 1)  # a probability, a density
+    (-6.2, -6.4)
     >>> vae.sample(2, random_state=0) % 1
     array([[0., 0., 0.],
            [0., 0., 0.]])
@@ -402,8 +402,8 @@ class NegativeBinomial(SpreadFamily):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.poisson(np.exp(rng.normal(size=(300, 1))) * rng.gamma(1.0, size=(300, 4)))
     >>> vae = VAETransformer(1, likelihood=NegativeBinomial(), max_iter=0).fit(X)
-    >>> vae.score(X) > VAETransformer(1, likelihood="poisson", max_iter=0).fit(X).score(X)
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(1, likelihood="poisson", max_iter=0).fit(X).score(X), 1)
+    (-6.4, -7.9)
     """
 
     support = constraints.nonnegative_integer

@@ -61,10 +61,10 @@ class LogNormal(SpreadFamily):
     >>> rng = np.random.default_rng(0)
     >>> X = np.exp(rng.normal(size=(300, 1)) + rng.normal(size=(300, 4)))
     >>> vae = VAETransformer(1, likelihood=LogNormal(), max_iter=0).fit(X)
-    >>> vae.score(X) > VAETransformer(1, max_iter=0).fit(X).score(X) + 2  # nats per row
-    True
-    >>> bool(vae.sample(1000, random_state=0).min() > 0)
-    True
+    >>> round(vae.score(X), 1), round(VAETransformer(1, max_iter=0).fit(X).score(X), 1)  # nats per row
+    (-6.9, -12.6)
+    >>> int((vae.sample(1000, random_state=0) <= 0).sum())
+    0
     """
 
     support = constraints.positive
@@ -116,9 +116,10 @@ class Gamma(SpreadFamily):
     >>> from skvae import Gamma, VAETransformer
     >>> rng = np.random.default_rng(0)
     >>> X = rng.gamma(2.0, np.exp(rng.normal(size=(300, 1))), size=(300, 3))
-    >>> p = VAETransformer(1, likelihood=Gamma(), max_iter=0).fit(X).decode([[-1.0], [1.0]])
-    >>> bool(np.allclose(*(p.variance / p.mean**2)))
-    True
+    >>> p = VAETransformer(1, likelihood=Gamma(), max_iter=0, random_state=0).fit(X).decode([[-1.0], [1.0]])
+    >>> (p.variance / p.mean**2).numpy().round(2)
+    array([[0.96, 1.12, 1.  ],
+           [0.96, 1.12, 1.  ]])
     """
 
     support = constraints.positive

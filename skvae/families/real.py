@@ -188,8 +188,8 @@ class StudentT(LocationScale):
     >>> X, _ = load_iris(return_X_y=True)
     >>> X[np.random.default_rng(0).random(X.shape) < 0.02] *= 10
     >>> forgiving = VAETransformer(2, likelihood=StudentT(df=3.0), max_iter=0).fit(X)
-    >>> forgiving.score(X) > VAETransformer(2, max_iter=0).fit(X).score(X) + 1  # nats per row
-    True
+    >>> round(forgiving.score(X), 1), round(VAETransformer(2, max_iter=0).fit(X).score(X), 1)  # nats per row
+    (-6.2, -10.7)
     """
 
     heavy_tails = True
@@ -236,8 +236,8 @@ class Cauchy(CodeFamily):
     >>> from skvae import Cauchy, MeanField, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, posterior=MeanField(Cauchy()), likelihood="student_t", max_iter=0).fit(X)
-    >>> bool(vae.encode(X).mean.isnan().all())
-    True
+    >>> vae.encode(X[:1]).mean
+    tensor([[nan, nan]], dtype=torch.float64)
     >>> vae.transform(X[:1]).shape
     (1, 2)
     """

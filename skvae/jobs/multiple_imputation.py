@@ -132,8 +132,8 @@ def multiple_imputation(
     array([0.6, 0.7])
     >>> imputer = VAEImputer(VAETransformer(2, max_iter=0))
     >>> pooled = multiple_imputation(LinearRegression(), X, y, imputer=imputer, n_draws=5, random_state=0)
-    >>> bool((np.abs(pooled.estimates[1:] - 1) < 2 * pooled.standard_errors[1:]).all())
-    True
+    >>> pooled.estimates[1:].round(1), pooled.standard_errors[1:].round(1)
+    (array([0.9, 1. ]), array([0.1, 0.1]))
     >>> pooled.names
     ('intercept', 'x0', 'x1')
     """

@@ -189,8 +189,8 @@ class AVB(Adversarial):
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, objective=AVB(), init="pca", max_iter=1, random_state=0).fit(X)
     >>> exact = VAETransformer(2, init="pca", max_iter=0).fit(X).kl_per_component_.sum()
-    >>> bool(abs(vae.history_[-1]["train_kl"] - exact) < 0.2)
-    True
+    >>> round(vae.history_[-1]["train_kl"], 1), round(float(exact), 1)
+    (2.9, 3.0)
     """
 
     posterior = "implicit"

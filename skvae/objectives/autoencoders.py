@@ -42,8 +42,8 @@ class AE(Objective):
     >>> from skvae import AE, VAETransformer, metrics
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, objective=AE(), max_iter=5, random_state=0).fit(X)
-    >>> metrics.reconstruction_error(vae, X) < 0.05
-    True
+    >>> round(metrics.reconstruction_error(vae, X), 2)
+    0.04
     >>> vae.prior_.sample((3,)).shape  # codes, as `sample` draws them
     torch.Size([3, 2])
     """
@@ -99,8 +99,8 @@ class RAE(Objective):
     ...     vae.set_params(objective=RAE(gradient_penalty=penalty)).fit(X)
     ...     low, high = vae.inverse_transform([[-0.1, 0.0], [0.1, 0.0]])
     ...     return abs(high - low).sum()
-    >>> bool(step(1.0) < step(0.0))
-    True
+    >>> round(float(step(0.0)), 1), round(float(step(1.0)), 1)
+    (0.7, 0.4)
     """
 
     posterior = "point"
@@ -161,8 +161,8 @@ class WAEMMD(Objective):
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, init="random", max_iter=5, early_stopping=False, random_state=0)
     >>> mmd = lambda weight: metrics.mmd_to_prior(vae.set_params(objective=WAEMMD(weight=weight)).fit(X), X)
-    >>> mmd(100.0) < mmd(0.0)
-    True
+    >>> round(mmd(0.0), 1), round(mmd(100.0), 1)
+    (0.1, 0.0)
     """
 
     posterior = "point"

@@ -71,8 +71,8 @@ class ELBO(Objective):
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, max_iter=5, early_stopping=False, random_state=0)
     >>> information = lambda beta: vae.set_params(objective=ELBO(beta=beta)).fit(X).kl_per_component_.sum()
-    >>> bool(information(4.0) < information(1.0) - 0.5)
-    True
+    >>> round(float(information(1.0)), 1), round(float(information(4.0)), 1)
+    (3.6, 2.7)
     """
 
     needs_density = True
@@ -226,8 +226,8 @@ class IWAE(Objective):
     >>> X, _ = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, objective=IWAE(n_samples=50), max_iter=1, early_stopping=False, random_state=0).fit(X)
     >>> epoch = vae.history_[-1]
-    >>> epoch["train_loss"] < epoch["train_kl"] - epoch["train_reconstruction"]
-    True
+    >>> round(epoch["train_loss"], 1), round(epoch["train_kl"] - epoch["train_reconstruction"], 1)
+    (2.7, 2.9)
     """
 
     needs_density = True

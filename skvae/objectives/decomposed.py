@@ -67,8 +67,8 @@ class BetaTCVAE(Objective):
     >>> vae = VAETransformer(2, objective=BetaTCVAE(), max_iter=20, random_state=0).fit(X)
     >>> epoch = vae.history_[-1]
     >>> parts = [epoch[f"train_{part}"] for part in ("mutual_information", "total_correlation", "dimension_wise")]
-    >>> abs(sum(parts) - epoch["train_kl"]) < 0.2
-    True
+    >>> [round(part, 1) for part in parts], round(epoch["train_kl"], 1)
+    ([1.5, -0.0, 0.7], 2.2)
     """
 
     needs_density = True

@@ -145,8 +145,8 @@ class FlowPosterior(Posterior):
     >>> from skvae import FlowPosterior, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> flow = VAETransformer(2, posterior=FlowPosterior(n_transforms=2), max_iter=0).fit(X)
-    >>> abs(flow.score(X) - VAETransformer(2, max_iter=0).fit(X).score(X)) < 1e-6
-    True
+    >>> round(flow.score(X), 4), round(VAETransformer(2, max_iter=0).fit(X).score(X), 4)
+    (-2.6339, -2.6339)
     """
 
     _parameter_constraints = {"n_transforms": [COUNT], "hidden_layer_sizes": [SIZES]}

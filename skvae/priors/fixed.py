@@ -195,14 +195,13 @@ class UniformCategorical(Prior):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> from skvae import CategoricalPosterior, UniformCategorical, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
     >>> posterior, prior = CategoricalPosterior(n_classes=3), UniformCategorical(n_classes=3)
     >>> vae = VAETransformer(1, posterior=posterior, prior=prior, max_iter=0).fit(X)
-    >>> bool(vae.kl_per_component_[0] < np.log(3))
-    True
+    >>> vae.kl_per_component_.round(2)  # at most ln 3 = 1.10
+    array([0.77])
     """
 
     _parameter_constraints = {"n_classes": [Interval(Integral, 2, None, closed="left")]}

@@ -109,8 +109,8 @@ class UniformSphere(Prior):
     >>> import torch
     >>> from skvae import UniformSphere
     >>> p = UniformSphere().build(2)()
-    >>> bool(torch.allclose(p.sample((5,)).norm(dim=-1), torch.ones(5)))
-    True
+    >>> p.sample((5,)).norm(dim=-1)
+    tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000])
     >>> p.log_prob(torch.tensor([0.0, 1.0])).exp().item()
     0.159...
     """

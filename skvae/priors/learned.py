@@ -66,8 +66,8 @@ class NormalMixture(Prior):
     >>> from skvae import NormalMixture, VAETransformer
     >>> X, species = load_iris(return_X_y=True)
     >>> vae = VAETransformer(2, prior=NormalMixture(n_members=3), max_iter=10, random_state=0).fit(X)
-    >>> adjusted_rand_score(species, vae.prior_responsibilities(X).argmax(axis=1)) > 0.6
-    True
+    >>> round(adjusted_rand_score(species, vae.prior_responsibilities(X).argmax(axis=1)), 1)
+    0.7
     """
 
     fits_codes = True
