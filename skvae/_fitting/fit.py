@@ -122,25 +122,39 @@ def fit_rows(
             if n_epochs > 0 and plan.trains_nets and valid is not None:
                 start = forgiving(plan, start, train_rows, valid)
             start, progress = agree(plan.processes, start), agree(plan.processes, progress)
-        is_frozen = earlier is not None and plan.single_pass
-        frozen = (earlier.order, earlier.signs, earlier.combinations) if earlier and is_frozen else (None,) * 3
-        plan.say("Describing the model: components, prior of the codes, margins of the table")
-        with spent("describe"):
-            fitted = describe(plan, prepared, start, progress, *frozen)
-            if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
-                warn_of_what_is_missed(plan, prepared, start, fitted)
-        with spent("fit the prior"):
-            fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
-            warn_of_empty_groups(plan, prepared, fitted)
-        with spent("margins"):
-            fitted = with_margins(plan, prepared, fitted, earlier)
-            fitted = with_missingness(plan, prepared, fitted, earlier)
+        fitted = _described(plan, prepared, start, progress, live, train_rows, valid, earlier)
     plan.say_where_time_went()
     if progress.interrupt is not None:  # the checkpoint stays
         raise Interrupted(fitted) from progress.interrupt
     if run is not None:
         run.remove()
     return fitted
+
+
+def _described(
+    plan: Plan,
+    prepared: Prepared,
+    start: Start,
+    progress: Progress,
+    live: int | None,
+    train_rows: RowsAndWeights,
+    valid: RowsAndWeights | None,
+    earlier: Fitted | None,
+) -> Fitted:
+    """What the trained model says of the table: components, prior of the codes, margins. Warn of what is missed."""
+    is_frozen = earlier is not None and plan.single_pass
+    frozen = (earlier.order, earlier.signs, earlier.combinations) if earlier and is_frozen else (None,) * 3
+    plan.say("Describing the model: components, prior of the codes, margins of the table")
+    with plan.stopwatch("describe"):
+        fitted = describe(plan, prepared, start, progress, *frozen)
+        if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
+            warn_of_what_is_missed(plan, prepared, start, fitted)
+    with plan.stopwatch("fit the prior"):
+        fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
+        warn_of_empty_groups(plan, prepared, fitted)
+    with plan.stopwatch("margins"):
+        fitted = with_margins(plan, prepared, fitted, earlier)
+        return with_missingness(plan, prepared, fitted, earlier)
 
 
 def _said_of_training(n_before: int, n_epochs: int, train_rows: RowsAndWeights, valid: RowsAndWeights | None) -> str:
