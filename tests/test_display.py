@@ -855,6 +855,21 @@ def test_the_rarest_rows_and_their_cells(frame):
         AnomalyDisplay.from_estimator(VAEOutlierDetector(), table)
 
 
+def test_of_many_columns_the_surprising_ones_are_shown_in_their_order():
+    surprise = np.zeros((3, 80))
+    surprise[[0, 1, 2], [70, 5, 33]] = 9.0, 3.0, 6.0
+    surprise[:, 60] = np.nan  # missing cells surprise nobody
+    drawn = AnomalyDisplay(np.arange(10.0), surprise, list("abc"), names=[f"column {d}" for d in range(80)])
+    assert [label.get_text() for label in drawn.plot(max_columns=3).axes_[1].get_xticklabels()] == [
+        "column 5",
+        "column 33",
+        "column 70",
+    ]
+    np.testing.assert_array_equal(drawn.image_.get_array(), surprise[:, [5, 33, 70]])
+    assert "3 of 80 columns" in drawn.axes_[1].get_title()
+    assert len(drawn.plot().axes_[1].get_xticklabels()) == 30
+
+
 def test_many_classes_have_their_names_at_their_medians():
     centers = np.array([(i % 4, i // 4) for i in range(12)]) * 10.0
     codes = np.concatenate([centers, centers + 0.1, centers - 0.1])

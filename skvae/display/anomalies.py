@@ -93,7 +93,9 @@ class AnomalyDisplay:
         self.offset = offset
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, *, n_rows: int = 16, ax: Any = None) -> "AnomalyDisplay":
+    def from_estimator(
+        cls, estimator: Any, X: Any, *, n_rows: int = 16, max_columns: int = 30, ax: Any = None
+    ) -> "AnomalyDisplay":
         """Score the rows of a table, and draw the rarest.
 
         A detector knows the medians of its training rows, and a threshold; for a transformer medians are those of X.
@@ -106,6 +108,8 @@ class AnomalyDisplay:
             The table.
         n_rows : int, default=16
             How many of the rarest rows to show.
+        max_columns : int, default=30
+            How many columns to show, as of `plot`.
         ax : matplotlib Axes, array of two such or None, default=None
             Axes to draw on; a single one is divided, and None makes a figure.
 
@@ -149,11 +153,12 @@ class AnomalyDisplay:
         ]
         names = [column.name for column in columns]
         display = cls(scores, shown, [str(index[i]) for i in rarest], cells=cells, names=names, offset=offset)
-        return display.plot(ax)
+        return display.plot(ax, max_columns=max_columns)
 
-    def plot(self, ax: Any = None, *, bins: int = 40) -> "AnomalyDisplay":
+    def plot(self, ax: Any = None, *, bins: int = 40, max_columns: int = 30) -> "AnomalyDisplay":
         """Draw the display.
 
+        Of a wider table those columns are shown, in its order, whose most surprising cell in these rows is the highest.
         Cells are written for up to twelve columns.
 
         Parameters
@@ -162,6 +167,8 @@ class AnomalyDisplay:
             Axes to draw on; a single one is divided, and None makes a figure.
         bins : int, default=40
             Bins of the histogram.
+        max_columns : int, default=30
+            How many columns to show at most.
 
         Returns
         -------
@@ -180,12 +187,12 @@ class AnomalyDisplay:
         >>> [label.get_text() for label in display.plot().axes_[1].get_xticklabels()]
         ['a', 'b']
         """
-        n, D = self.surprise.shape
+        n, D = len(self.surprise), min(self.surprise.shape[1], max_columns)
         size = (4.5 + min(max(0.8 * D, 3.0), 9.0), max(0.3 * n + 1.2, 3.2))
         self.axes_ = panels(ax, (1, 2), size, type(self).__name__, width_ratios=[1, 2.4]).ravel()
         self.figure_ = self.axes_[0].figure
         self._draw_scores(self.axes_[0], bins)
-        self._draw_cells(self.axes_[1])
+        self._draw_cells(self.axes_[1], max_columns)
         return self
 
     def _draw_scores(self, ax: "Axes", bins: int) -> None:
@@ -199,19 +206,22 @@ class AnomalyDisplay:
         ax.legend(loc="upper left", fontsize="small", frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
 
-    def _draw_cells(self, ax: "Axes") -> None:
-        n, D = self.surprise.shape
-        names = [f"x{d}" for d in range(D)] if self.names is None else self.names
-        self.image_ = ax.imshow(self.surprise, cmap="YlOrRd", vmin=0, vmax=_MOST_NATS, aspect="auto")
-        ax.set_title("which cells make them rare")
-        ax.set_xticks(range(D), [short(name) for name in names], rotation=40, ha="right", **LITERAL)
+    def _draw_cells(self, ax: "Axes", max_columns: int) -> None:
+        highest = np.nan_to_num(self.surprise, nan=-np.inf).max(0, initial=-np.inf)
+        columns = np.sort(np.argsort(-highest, kind="stable")[:max_columns])
+        surprise, n, D = self.surprise[:, columns], len(self.surprise), len(columns)
+        names = [f"x{d}" if self.names is None else short(self.names[d]) for d in columns]
+        of_all = "" if self.surprise.shape[1] == D else f" ({D} of {self.surprise.shape[1]} columns)"
+        self.image_ = ax.imshow(surprise, cmap="YlOrRd", vmin=0, vmax=_MOST_NATS, aspect="auto")
+        ax.set_title(f"which cells make them rare{of_all}")
+        ax.set_xticks(range(D), names, rotation=40, ha="right", **LITERAL)
         ax.set_yticks(range(n), [short(row) for row in self.rows], **LITERAL)
         ax.tick_params(length=0, labelsize="small")
         self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label="surprise (nats)", extend="max", pad=0.01)
         cells = self.cells if self.cells is not None and D <= _MOST_WORDS else []
-        for i, d in np.ndindex(len(cells), D):
-            color = "white" if self.surprise[i, d] > 0.7 * _MOST_NATS else "0.2"
-            ax.text(d, i, short(cells[i][d], 10), ha="center", va="center", fontsize=7, color=color, **LITERAL)
+        for i, j in np.ndindex(len(cells), D):
+            color = "white" if surprise[i, j] > 0.7 * _MOST_NATS else "0.2"
+            ax.text(j, i, short(cells[i][columns[j]], 10), ha="center", va="center", fontsize=7, color=color, **LITERAL)
 
 
 def _written(number: float, surprise: float, levels: list[str] | None) -> str:
