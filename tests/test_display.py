@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skorch.callbacks import Callback
 
 from skvae import Gaussian, NormalMixture, VAEOutlierDetector, VAETransformer, display
 from skvae._fitting.plan import Plan
@@ -950,7 +951,9 @@ def test_a_map_that_says_what_rows_are(vae):
     first = figure.data[1]
     np.testing.assert_allclose(np.column_stack([first.x, first.y]), vae.transform(X)[y == 0], rtol=1e-6)
     assert first.text[0] == "<b>flower 0</b><br>&#36;a&#36;: 5.1<br>&lt;b&gt;: 3.5<br>c&#37;{x}: 1.4"
-    numbers = LatentSpaceDisplay(np.random.default_rng(0).normal(size=(3000, 2)), y=np.arange(3000) / 7).to_plotly()
+    amounts = pd.Series(np.arange(3000) / 7, name="US$ <1%")
+    numbers = LatentSpaceDisplay(np.random.default_rng(0).normal(size=(3000, 2)), y=amounts).to_plotly()
+    assert numbers.data[0].marker.colorbar.title.text == "US&#36; &lt;1&#37;"
     assert numbers.data[0].type == "scattergl"
     assert numbers.data[0].text[7] == "row 7"
     with pytest.raises(ValueError, match="X has 2 rows"):
@@ -983,6 +986,43 @@ def test_the_curve_is_redrawn_while_a_model_trains(monkeypatch):
     monkeypatch.undo()
     clone(fitted).fit(X)  # no notebook, no window
     assert not plt.get_fignums()
+
+
+class Failing(Callback):
+    """Fails in the second epoch, or before the first."""
+
+    def __init__(self, at_once):
+        self.at_once = at_once
+
+    def on_train_begin(self, net, **kwargs):
+        if self.at_once:
+            raise RuntimeError("failed")
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise RuntimeError("failed")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_figure_closes_when_the_training_fails(at_once):
+    own = plt.figure()
+    live = TrainingCurveDisplay.live(every=0)
+    for callbacks in ([Failing(at_once), live], [live, Failing(at_once)]):
+        with pytest.raises(RuntimeError, match="failed"):
+            VAETransformer(2, max_iter=3, callbacks=callbacks, random_state=0).fit(X)
+        assert plt.get_fignums() == [own.number]
+    VAETransformer(2, max_iter=1, callbacks=[live], random_state=0).fit(X)  # it can be used again
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0, 2.0, 1.0]])
+def test_the_axis_of_a_live_curve_says_whether_columns_have_weights(weights, monkeypatch):
+    labels = []
+    monkeypatch.setattr(Shell, "update", lambda self, figure: labels.append(figure.axes[0].get_ylabel()))
+    monkeypatch.setattr("skvae.display.live._notebook", lambda: Shell())
+    live = TrainingCurveDisplay.live(every=0)
+    fitted = VAETransformer(2, max_iter=1, column_weights=weights, callbacks=[live], random_state=0).fit(X)
+    assert set(labels) == {TrainingCurveDisplay.from_estimator(fitted).label}
+    assert ("columns weighted" in labels[0]) == (weights is not None)
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 30])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 
 __all__ = ["Missingness"]
 
@@ -66,8 +67,6 @@ class Missingness:
 
 def _regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
     """Intercept and coefficients (P,) of y (n,) on x (n, P)."""
-    from sklearn.linear_model import LogisticRegression
-
     share = np.average(y, weights=weight)
     if share == 1 or x.shape[1] == 0:
         return float(logit(share)), np.zeros(x.shape[1])

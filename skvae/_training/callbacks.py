@@ -1,6 +1,7 @@
 """skorch's callbacks: what they listen to, and those that cannot do here what they promise, refused by name."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from skorch.callbacks import (
     WandbLogger,
 )
 
-__all__ = ["GRADIENT_HOOK", "STEP_HOOKS", "check_callbacks", "copied", "hears", "prints", "refuse_unseen"]
+__all__ = ["GRADIENT_HOOK", "STEP_HOOKS", "Closing", "check_callbacks", "copied", "hears", "prints", "refuse_unseen"]
 
 STEP_HOOKS = ("on_batch_begin", "on_batch_end")
 GRADIENT_HOOK = "on_grad_computed"
@@ -45,6 +46,14 @@ _REFUSED_VALUES: tuple[tuple[type[Callback], str, str], ...] = (
     (WandbLogger, "save_model", "Use save_model=False, and log the file that VAETransformer.save writes."),
     (MlflowLogger, "create_artifact", "Use create_artifact=False, and log the file that VAETransformer.save writes."),
 )
+
+
+class Closing(Callback):
+    """A callback that holds something open, such as a window: it is told to close it however the training ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is open, if anything is."""
 
 
 def check_callbacks(callbacks: Sequence[Any], takes_steps: bool) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import PrintLog
 
 from .._utils.progress import duration
+from .callbacks import Closing
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
@@ -26,12 +27,14 @@ class EpochLog(PrintLog):
         return super().table({**row, **self.left})
 
 
-class EpochBar(Callback):
+class EpochBar(Closing):
     """A bar of the epochs, with the loss and the best epoch beside it."""
+
+    bar: Any = None
 
     def on_train_begin(self, net: "NeuralNet", **kwargs: Any) -> None:
         """Begin a bar."""
-        from tqdm.auto import tqdm  # a requirement of skorch
+        from tqdm.auto import tqdm  # late: it warns in a notebook without ipywidgets
 
         self.best = 0
         self.bar = tqdm(desc="VAETransformer.fit: training", total=net.max_epochs, unit=" epochs")
@@ -45,9 +48,10 @@ class EpochBar(Callback):
         self.bar.set_postfix({"loss": f"{loss:.4g}", **best}, refresh=False)
         self.bar.update(len(net.history) - self.bar.n)  # a checkpoint may have some
 
-    def on_train_end(self, net: "NeuralNet", **kwargs: Any) -> None:
+    def close(self) -> None:
         """End it."""
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 def _time_left(net: "NeuralNet") -> str:

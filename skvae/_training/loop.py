@@ -27,7 +27,7 @@ from ..model import LatentVariableModel
 from ..objectives.base import Objective
 from ..schedules import send
 from .batches import Batches, TrainingRows
-from .callbacks import GRADIENT_HOOK, STEP_HOOKS, copied, hears, prints, refuse_unseen
+from .callbacks import GRADIENT_HOOK, STEP_HOOKS, Closing, copied, hears, prints, refuse_unseen
 from .log import EpochBar, EpochLog
 from .optimizers import clip_, load_state, set_rate
 from .options import TrainingOptions
@@ -241,6 +241,12 @@ class Net(NeuralNet):
             stop = bool(self.processes.all_reduce([], flag=float(stop)) > 0)
         if stop:
             raise StopTraining
+
+    def close(self) -> None:
+        """Have callbacks close what they hold open, however the training has ended."""
+        for _, callback in self.callbacks_:
+            if isinstance(callback, Closing):
+                callback.close()
 
     def on_epoch_begin(self, net: "Net", **kwargs: Any) -> None:
         """Set the objective and the learning rates of the absolute epoch; keep its start, if it may be gone back to."""

@@ -1,6 +1,6 @@
 """The call that trains a model. The loop and skorch are imported with it: `import skvae` does not wait for them."""
 
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,21 +74,22 @@ def train(
     with isolated(train_rows.device, seed, first_epoch), torch.enable_grad(), listening:
         net.initialize()
         net.load_training_state(state)
-        net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
-        if options.run:
-            options.run.start(net)
-        interrupt = None
-        try:
-            with suppress(StopTraining):
-                net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
-        except KeyboardInterrupt as error:
-            if not options.keeps_on_interrupt:
-                raise
-            net.go_back_to_the_last_epoch()
-            if not net.history:
-                raise
-            interrupt = error
-        net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
+        with closing(net):
+            net.notify("on_train_begin", X=(train_rows, valid_rows), y=None)
+            if options.run:
+                options.run.start(net)
+            interrupt = None
+            try:
+                with suppress(StopTraining):
+                    net.fit_loop((train_rows, valid_rows), epochs=n_epochs - len(net.history))
+            except KeyboardInterrupt as error:
+                if not options.keeps_on_interrupt:
+                    raise
+                net.go_back_to_the_last_epoch()
+                if not net.history:
+                    raise
+                interrupt = error
+            net.notify("on_train_end", X=(train_rows, valid_rows), y=None)
     model.eval()
     restored = keeper.restore(model) if valid_rows is not None else False
     history = keeper.history + plain_history(net)

@@ -32,7 +32,7 @@ def progress(verbose: int, step: str, total: int | None, unit: str = "rows") -> 
     ...     told(500)
     """
     if verbose > 1:
-        from tqdm.auto import tqdm  # a requirement of skorch
+        from tqdm.auto import tqdm  # late: it warns in a notebook without ipywidgets
 
         with tqdm(desc=step, total=total, unit=f" {unit}", delay=EVERY) as bar:
             yield bar.update

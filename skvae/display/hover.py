@@ -32,7 +32,7 @@ def hover_figure(codes: np.ndarray, colors: Colors, labels: Sequence[str], X: An
             style |= {
                 "color": color,
                 "colorscale": "Viridis",
-                "colorbar": {"title": {"text": escape(colors.label or "")}},
+                "colorbar": {"title": {"text": label}},
             }
         else:
             style["color"] = (

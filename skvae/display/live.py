@@ -16,14 +16,14 @@ class LivePicture:
     Parameters
     ----------
     draw : callable
-        ``draw(figure, history, objective)``, on an empty figure.
+        ``draw(figure, history, objective, is_weighted)``, on an empty figure.
     every : float
         Seconds between two pictures at least.
     size : (float, float)
         Inches of the figure.
     """
 
-    def __init__(self, draw: Callable[[Any, list[dict[str, Any]], Any], None], every: float, size: Any) -> None:
+    def __init__(self, draw: Callable[[Any, list[dict[str, Any]], Any, bool], None], every: float, size: Any) -> None:
         self.draw = draw
         self.every = every
         self.size = size
@@ -36,21 +36,25 @@ class LivePicture:
         self.figure = pyplot("TrainingCurveDisplay.live").figure(figsize=self.size, layout="constrained")
         self.shown, self.next = None, 0.0
 
-    def after_epoch(self, history: list[dict[str, Any]], objective: Any) -> None:
+    def after_epoch(self, history: list[dict[str, Any]], objective: Any, is_weighted: bool) -> None:
         """Draw, if it is time."""
         if time.monotonic() >= self.next:
-            self._show(history, objective)
+            self._show(history, objective, is_weighted)
             self.next = time.monotonic() + self.every
 
-    def end(self, history: list[dict[str, Any]], objective: Any) -> None:
-        """Draw all epochs, and close the figure, which a notebook would show once more."""
-        self._show(history, objective)
-        pyplot("TrainingCurveDisplay.live").close(self.figure)
+    def end(self, history: list[dict[str, Any]], objective: Any, is_weighted: bool) -> None:
+        """Draw all epochs."""
+        self._show(history, objective, is_weighted)
+
+    def close(self) -> None:
+        """Close the figure, which a notebook would show once more."""
+        if self.figure is not None:
+            pyplot("TrainingCurveDisplay.live").close(self.figure)
         self.figure = self.shown = None
 
-    def _show(self, history: list[dict[str, Any]], objective: Any) -> None:
+    def _show(self, history: list[dict[str, Any]], objective: Any, is_weighted: bool) -> None:
         self.figure.clear()
-        self.draw(self.figure, history, objective)
+        self.draw(self.figure, history, objective, is_weighted)
         shell = _notebook()
         if shell is None:
             self.figure.canvas.draw_idle()

@@ -121,7 +121,7 @@ class TrainingCurveDisplay:
         """Give a callback that draws the curve while a model trains, and redraws it in its place.
 
         In a notebook the figure stands under the cell; elsewhere it is a window, where matplotlib has windows, which
-        closes when the training ends. Weights of columns are not named at its axis.
+        closes when the training ends.
 
         Parameters
         ----------
@@ -320,11 +320,16 @@ class TrainingCurveDisplay:
 
 
 def _draw_epochs(
-    display: type[TrainingCurveDisplay], parts: bool, figure: Any, history: list[dict[str, Any]], objective: Objective
+    display: type[TrainingCurveDisplay],
+    parts: bool,
+    figure: Any,
+    history: list[dict[str, Any]],
+    objective: Objective,
+    is_weighted: bool,
 ) -> None:
     """Draw the epochs so far on an empty figure."""
     best = [record["epoch"] for record in history if record.get("event_best")]
-    kind, label = _kind_of(objective, is_weighted=False)
+    kind, label = _kind_of(objective, is_weighted)
     drawn = display(history, best_iter=best[-1] if best else None, kind=kind, label=label)
     drawn.plot(figure.subplots(), parts=parts)
 

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
 from skvae import ELBO, Gaussian, Joint, VAETransformer
 from skvae._fitting import fit
@@ -218,6 +219,30 @@ def test_a_bar_of_epochs(cancer, capfd):
     assert "5/5" in last
     assert f"loss={vae.history_[-1]['valid_loss']:.4g}" in last
     assert f"best epoch={vae.best_iter_}" in last
+
+
+class Failing(skorch.callbacks.Callback):
+    """Fails in the second epoch, or before the first."""
+
+    def __init__(self, at_once=False):
+        self.at_once = at_once
+
+    def on_train_begin(self, net, **kwargs):
+        if self.at_once:
+            raise RuntimeError("failed")
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise RuntimeError("failed")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_bar_closes_when_the_training_fails(cancer, capfd, at_once):
+    with pytest.raises(RuntimeError, match="failed") as caught:  # whose traceback keeps the bar alive
+        VAETransformer(**FAST, verbose=2, callbacks=[Failing(at_once)]).fit(cancer)
+    assert not tqdm._instances
+    assert caught.tb
+    assert ("1/5" in capfd.readouterr().err) == (not at_once)
 
 
 def test_bfloat16_trains_and_infers_in_the_precision_of_x(cancer):
