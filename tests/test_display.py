@@ -950,6 +950,7 @@ def test_a_map_that_says_what_rows_are(vae):
     assert [trace.name for trace in figure.data] == ["&#36;three&#36;", "one", "two"]
     first = figure.data[1]
     np.testing.assert_allclose(np.column_stack([first.x, first.y]), vae.transform(X)[y == 0], rtol=1e-6)
+    assert figure.data[2].text[0].startswith("<b>flower 50</b>")
     assert first.text[0] == "<b>flower 0</b><br>&#36;a&#36;: 5.1<br>&lt;b&gt;: 3.5<br>c&#37;{x}: 1.4"
     amounts = pd.Series(np.arange(3000) / 7, name="US$ <1%")
     numbers = LatentSpaceDisplay(np.random.default_rng(0).normal(size=(3000, 2)), y=amounts).to_plotly()
