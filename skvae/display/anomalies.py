@@ -208,7 +208,7 @@ class AnomalyDisplay:
 
     def _draw_cells(self, ax: "Axes", max_columns: int) -> None:
         highest = np.nan_to_num(self.surprise, nan=-np.inf).max(0, initial=-np.inf)
-        columns = np.sort(np.argsort(-highest, kind="stable")[:max_columns])
+        columns = sorted(np.argsort(-highest, kind="stable")[:max_columns].tolist())
         surprise, n, D = self.surprise[:, columns], len(self.surprise), len(columns)
         names = [f"x{d}" if self.names is None else short(self.names[d]) for d in columns]
         of_all = "" if self.surprise.shape[1] == D else f" ({D} of {self.surprise.shape[1]} columns)"
