@@ -111,6 +111,7 @@ sphinx_gallery_conf = {
     "parallel": True,  # as many as sphinx -j
     "download_all_examples": False,
     "show_signature": False,
+    "thumbnail_size": (480, 340),  # twice that of _static/style.css
     "write_computation_times": False,  # a page of its own, which loads scripts from other hosts
     "remove_config_comments": True,
 }
