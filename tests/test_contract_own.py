@@ -25,6 +25,8 @@ from skvae import (
     metrics,
 )
 
+pytestmark = pytest.mark.one_in(2)
+
 IRIS, SPECIES = load_iris(return_X_y=True)
 MISSING = np.where(np.random.default_rng(0).random(IRIS.shape) < 0.1, np.nan, IRIS)
 #: Two columns of category indices beside four of numbers, some cells missing in each.

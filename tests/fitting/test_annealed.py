@@ -45,6 +45,7 @@ def independent(X):
 
 
 @pytest.mark.parametrize(("make", "gain"), [(corners, 0.9), (crossed, 0.4), (whitened, 0.4)])
+@pytest.mark.one_in(3)
 def test_components_come_alive(make, gain):
     X = make()
     vae = clone(DEFAULT).set_params(max_iter=80).fit(X)

@@ -8,6 +8,8 @@ from skvae import VAETransformer
 from skvae._tables.canonical import split_rows
 from skvae._tables.on_disk import mapped_rows
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def idle_record():
     """Half of the rows are one idle record."""

@@ -8,6 +8,8 @@ from sklearn.datasets import load_iris
 
 from skvae import IWAE, VAETransformer
 
+pytestmark = pytest.mark.one_in(3)
+
 IRIS = load_iris(as_frame=True).data
 
 

@@ -13,6 +13,8 @@ from skvae._inference.summaries import mean_bound
 from skvae._starts.linear_gaussian import SecondMoments, factor_analysis, probabilistic_pca
 from skvae._utils.random import whitened_pairs
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def assert_same(a, b):
     pairs = zip(a.module_.state_dict().values(), b.module_.state_dict().values(), strict=True)

@@ -21,7 +21,7 @@ from skvae import VAETransformer
 
 ANY = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": False}
 #: A fixed set of examples: the same on every machine.
-QUICK = settings(derandomize=True, max_examples=150, phases=[Phase.generate], report_multiple_bugs=False, **ANY)
+QUICK = settings(derandomize=True, max_examples=80, phases=[Phase.generate], report_multiple_bugs=False, **ANY)
 ROUND = settings(max_examples=50, phases=[Phase.generate, Phase.shrink], **ANY)
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))

@@ -15,6 +15,8 @@ from sklearn.base import clone
 from skvae import MLP, VAETransformer
 from skvae._inference.precision import in_precision
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def fitted(table, **parameters):
     return VAETransformer(3, max_iter=2, random_state=0, **parameters).fit(table)

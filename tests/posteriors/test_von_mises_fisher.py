@@ -11,6 +11,8 @@ from skvae import UniformSphere, VAETransformer, VonMisesFisher
 from skvae.distributions.spherical import VonMisesFisher as Distribution
 from skvae.distributions.spherical import log_area, log_h_and_mean
 
+pytestmark = pytest.mark.one_in(2)
+
 IRIS = load_iris().data
 KAPPA = np.array([0.01, 0.5, 3.0, 40.0, 900.0, 3000.0])
 

@@ -18,6 +18,8 @@ from skvae._starts.linear_gaussian import (
     probabilistic_pca,
 )
 
+pytestmark = pytest.mark.one_in(2)
+
 
 @pytest.mark.parametrize("init", ["factor_analysis", "pca"])
 @pytest.mark.parametrize("posterior", ["full", "diag"])

@@ -6,6 +6,8 @@ from scipy import stats
 
 from skvae import VAETransformer
 
+pytestmark = pytest.mark.one_in(2)
+
 N, D = 600, 5
 
 

@@ -19,6 +19,8 @@ from skvae._storage.limits import Budget, n_bytes
 from skvae._storage.seal import SEAL
 from skvae._storage.to_plain import OPTIONAL
 
+pytestmark = pytest.mark.one_in(2)
+
 RSS = Path("/proc/self/clear_refs")
 MOST = 48 << 20  # bytes, for files of 20 kB; a gigabyte and more is what the numbers below ask for
 #: Ints that take and ask for nothing.

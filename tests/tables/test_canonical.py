@@ -9,6 +9,8 @@ from skvae import VAETransformer
 from skvae._tables.canonical import canonical_rows, sort_rows, split_rows
 from skvae._tables.selection import RowSelection
 
+pytestmark = pytest.mark.one_in(2)
+
 rng = np.random.default_rng(0)
 
 

@@ -18,6 +18,8 @@ from skvae._tables.given import given_row
 from skvae._tables.numbers import as_decimal, float_limits, integer_range, n_decimals, widest
 from skvae._tables.schema import Schema
 
+pytestmark = pytest.mark.one_in(3)
+
 N = 30
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=N).round(3)
