@@ -31,7 +31,7 @@ __all__ = [
     "truncated_elbo",
 ]
 
-_CELLS_PER_CHUNK = 1 << 20  # of the widest layer: 4 MB as float32; more leave the cache, less is all overhead
+_CELLS_PER_CHUNK = 1 << 18  # of the widest layer: 2 MB as float64, larger ones leave the cache
 _NOISE = torch.linspace(-6, 6, 41, dtype=torch.float64)
 
 
