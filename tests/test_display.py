@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from failing import Failing
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from scipy.stats import multivariate_normal, norm
@@ -20,7 +21,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from skorch.callbacks import Callback
 
 from skvae import Gaussian, NormalMixture, VAEOutlierDetector, VAETransformer, display
 from skvae._fitting.plan import Plan
@@ -987,21 +987,6 @@ def test_the_curve_is_redrawn_while_a_model_trains(monkeypatch):
     monkeypatch.undo()
     clone(fitted).fit(X)  # no notebook, no window
     assert not plt.get_fignums()
-
-
-class Failing(Callback):
-    """Fails in the second epoch, or before the first."""
-
-    def __init__(self, at_once):
-        self.at_once = at_once
-
-    def on_train_begin(self, net, **kwargs):
-        if self.at_once:
-            raise RuntimeError("failed")
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise RuntimeError("failed")
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skvae import VAETransformer
+from skvae import Checkpoint, VAETransformer
 from skvae._fitting.n_components import NestedELBO
 from skvae._inference.evaluation import elbo, truncated_elbo
 
@@ -186,7 +186,8 @@ def test_a_checkpoint_goes_on_with_it(tmp_path):
 
     parameters = {"n_components": "auto", "max_iter": 5, "early_stopping": False, "random_state": 0}
     plain = VAETransformer(**parameters).fit(FRAME)
-    vae = VAETransformer(**parameters, checkpoint=tmp_path, callbacks=[Stop()])
+    often = Checkpoint(tmp_path, every_n_epochs=1, every_minutes=None)
+    vae = VAETransformer(**parameters, checkpoint=often, callbacks=[Stop()])
     with pytest.raises(RuntimeError, match="stopped"):
         vae.fit(FRAME)
     assert list(tmp_path.glob("*.pt"))

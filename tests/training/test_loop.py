@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from failing import Failing
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -219,21 +220,6 @@ def test_a_bar_of_epochs(cancer, capfd):
     assert "5/5" in last
     assert f"loss={vae.history_[-1]['valid_loss']:.4g}" in last
     assert f"best epoch={vae.best_iter_}" in last
-
-
-class Failing(skorch.callbacks.Callback):
-    """Fails in the second epoch, or before the first."""
-
-    def __init__(self, at_once=False):
-        self.at_once = at_once
-
-    def on_train_begin(self, net, **kwargs):
-        if self.at_once:
-            raise RuntimeError("failed")
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise RuntimeError("failed")
 
 
 @pytest.mark.parametrize("at_once", [False, True])
