@@ -17,6 +17,7 @@ __all__ = ["ManifoldDisplay"]
 
 _BISECTIONS = 50
 _LARGE = 16  # pixels; smaller images run together without a gap
+_FEW = 10  # images in a row, each with the value of its component
 
 
 class ManifoldDisplay:
@@ -248,7 +249,7 @@ class ManifoldDisplay:
     def _label_grid(self, coordinates: np.ndarray) -> None:
         n = len(coordinates)
         gapped = np.linspace(0, 1, 2 * n + 1)[1::2]  # middles of the images, as shares of the side
-        shown = np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int))
+        shown = np.arange(n) if n <= _FEW else np.linspace(0, n - 1, 5).round().astype(int)
         (left, right), (bottom, top) = self.ax_.get_xlim(), self.ax_.get_ylim()
         first, second = coordinates[shown].T
         self.ax_.set_xticks(left + gapped[shown] * (right - left), [f"{z:.1f}" for z in first])
