@@ -172,6 +172,6 @@ def signs(codes: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return torch.where(closest < 0, -1.0, 1.0)
 
 
-def chunk_rows(model: LatentVariableModel, n_samples: int) -> int:
-    """Number of rows of a chunk, of which S draws each go through the model at once."""
-    return max(1, _CELLS_PER_CHUNK // (n_samples * model.widest))
+def chunk_rows(model: LatentVariableModel, n_samples: int, n_cells: int | None = None) -> int:
+    """Number of rows of a chunk, of which S draws each go through the model at once; `n_cells` of the widest layer."""
+    return max(1, (n_cells or _CELLS_PER_CHUNK) // (n_samples * model.widest))

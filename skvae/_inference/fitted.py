@@ -25,8 +25,10 @@ from .._utils.arrays import as_tensor, torch_float
 from ..components import Parts
 from ..distributions import reordered
 from ..distributions.spherical import MANIFOLDS
-from ..families import Family
+from ..families import Family, Gaussian
+from ..families.discrete import Constant
 from ..model import LatentVariableModel
+from ..priors import StandardNormal
 from .decoded import N_NODES, InDataSpace
 from .precision import kept_in_precision
 
@@ -225,6 +227,20 @@ class Fitted(Learned):
         return None
 
     @property
+    def not_linear(self) -> str | None:
+        """Say what makes the model another than linear and Gaussian; None where p(x) is one normal."""
+        if self.module.decoder.net is not None and self.best_iter > 0:  # until it is trained its net gives zeros
+            return "hidden layers that are trained"
+        if not isinstance(self.parts.prior, StandardNormal):
+            return f"the prior {self.parts.prior!r}"
+        if self.columns.given:
+            return "conditions"
+        if maps := self.columns.maps:
+            return f"columns under a scaling that is not affine: {[self.columns.label(d) for d in maps]}"
+        others = {repr(family) for family in self.columns.families if not _is_plain(family)}
+        return f"columns under {', '.join(sorted(others))}" if others else None
+
+    @property
     def center(self) -> np.ndarray:
         """The mean of the codes of fitted rows, (n_codes,), in the order of `transform`; without an encoder 0."""
         own = (
@@ -284,6 +300,10 @@ class Fitted(Learned):
         module = copy.deepcopy(self.module).cpu().double()
         with torch.no_grad():
             return reordered(module.prior(module.encode), *self.output_map(torch.zeros(0, dtype=torch.float64)))
+
+
+def _is_plain(family: Family) -> bool:
+    return type(family) is Constant or (type(family) is Gaussian and family.noise != "row")
 
 
 def inference_dtype(device: str, dtype: Any) -> torch.dtype:

@@ -5,6 +5,8 @@
 Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995), so that
 weights stay bounded where the encoder has never seen such missing values. A posterior of independent normal components
 is too narrow where cells are missing: its place in r takes the joint normal that it approximates.
+
+Where the model is linear and Gaussian p(z | x_obs) is a normal, and nothing is weighted.
 """
 
 import math
@@ -13,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from ..distributions.latent import joint_log_prob
 from ..families.discrete import Constant
@@ -24,7 +26,15 @@ from ..posteriors.conditioning import joint_normal, push_joint
 from .decoded import InDataSpace
 from .evaluation import chunk_rows, floored
 
-__all__ = ["SHARE_OF_THE_PRIOR", "Draws", "effective_size", "expected_values", "weighted_codes", "weighted_draws"]
+__all__ = [
+    "SHARE_OF_THE_PRIOR",
+    "Draws",
+    "effective_size",
+    "expected_values",
+    "linear_codes",
+    "weighted_codes",
+    "weighted_draws",
+]
 
 SHARE_OF_THE_PRIOR = 0.25
 
@@ -42,6 +52,26 @@ class Draws:
         upper = self.w.cumsum(0)
         chosen = torch.searchsorted(upper.T.contiguous(), (u * upper[-1]).T.contiguous()).T.clamp(max=len(self.w) - 1)
         return self.z.gather(0, chosen[..., None].expand(-1, -1, self.z.shape[-1]))
+
+
+def linear_codes(model: LatentVariableModel, x: Tensor, mask: Tensor | None) -> MultivariateNormal:
+    """p(z | x_obs) under N(0, I), a linear mean and constant variances, batch shape (B,) (Bishop 2006, eq. 2.116).
+
+    Columns without variance are constants, and say nothing.
+    """
+    K = model.width
+    p = model.decode(torch.cat([x.new_zeros(1, 1, K), torch.eye(K).to(x)[:, None]]))
+    mean, variance = p.mean[0, 0].double(), p.variance[0, 0].double()
+    W = p.mean[1:, 0].double() - mean  # (K, D)
+    precision = torch.where(variance > 0, 1 / variance, 0.0)
+    seen = torch.ones_like(x) if mask is None else mask
+    h = (torch.where(seen > 0, x - mean, 0.0) * precision) @ W.T
+    pairs = W[:, None] * W * precision  # (K, K, D)
+    P = torch.eye(K).to(h) + torch.einsum("bd,ijd->bij", seen.double(), pairs)
+    upper = torch.linalg.cholesky(P.flip(-1, -2)).flip(-1, -2)  # P = U U^T, so P^-1 = U^-T U^-1
+    lower = torch.linalg.solve_triangular(upper, torch.eye(K).to(P).expand_as(P), upper=True).mT
+    loc = (lower @ (lower.mT @ h[..., None]))[..., 0]
+    return MultivariateNormal(loc.to(x), scale_tril=lower.to(x), validate_args=False)
 
 
 def weighted_draws(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor) -> Draws:

@@ -64,14 +64,16 @@ def over_chunks(
     with_rows: bool = False,
     dtype: torch.dtype | None = None,
     told: Callable[[int], object] | None = None,
+    n_cells: int | None = None,
 ) -> Tensor:
     """Do the same for a validated table and give a tensor.
 
-    `dtype` is the precision, by default that of X; `told` is called with the number of rows of each chunk.
+    `dtype` is the precision, by default that of X; `told` is called with the number of rows of each chunk, of which the
+    widest layer has `n_cells` cells.
     """
     table = X if isinstance(X, Tensor) else on_host(X)
     dtype = fitted.inference_dtype(X.dtype) if dtype is None else dtype
-    step = evaluation.chunk_rows(fitted.module, n_samples)
+    step = evaluation.chunk_rows(fitted.module, n_samples, n_cells)
     values: Any = None  # its shape is that of the first part
     with limited_threads(table.shape[0] * fitted.module.work(n_samples)), torch.no_grad():
         module = fitted.module_in(dtype)

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from .._tables.canonical import content_hash
 from .._utils.arrays import on_host
 from .._utils.random import row_choices, row_normals, row_uniforms, seed_global
 from ..model import LatentVariableModel
+from ..posteriors.conditioning import push_joint
 from .fitted import Fitted
 from .imputation import Draws
 
-__all__ = ["own_cells", "own_choices", "own_noise"]
+__all__ = ["own_cells", "own_choices", "own_linear_cells", "own_noise"]
 
 _COPY = np.uint64(0xD1342543DE82EF95)  # times the number of a copy: equal rows have draws of their own
 
@@ -58,14 +60,36 @@ def own_cells(
     copy : int ndarray (B,)
         How many rows before this one are equal to it.
     """
-    keys = _hash(fitted, rows, *seed) + copy.astype(np.uint64) * _COPY
-    z = draws.resampled(row_uniforms(torch.from_numpy(keys.view("int64")), n_draws).to(draws.w))
+    keys = _keys_of_copies(fitted, rows, copy, *seed)
+    z = draws.resampled(row_uniforms(keys, n_draws).to(draws.w))
     cells = []
-    for b, key in enumerate(keys.tolist()):
+    for b, key in enumerate(keys.numpy().view("uint64").tolist()):
         seed_global(fitted.device, key)
         known = None if given is None else given[b : b + 1]
         cells.append(fitted.in_data_space(module, z[:, b : b + 1], known).sample())
     return torch.cat(cells, 1)
+
+
+def own_linear_cells(
+    fitted: Fitted,
+    module: LatentVariableModel,
+    q: MultivariateNormal,
+    rows: Any,
+    copy: np.ndarray,
+    n_draws: int,
+    *seed: int,
+) -> Tensor:
+    """Do the same for normal codes q, batch shape (B,), under a linear model with Gaussian noise."""
+    noise = row_normals(_keys_of_copies(fitted, rows, copy, *seed), n_draws, module.width + rows.shape[1])
+    of_codes, of_cells = noise.split([module.width, rows.shape[1]], -1)
+    p = fitted.in_data_space(module, push_joint(q, of_codes.to(q.loc)))
+    return p.mean + p.stddev * of_cells
+
+
+def _keys_of_copies(fitted: Fitted, rows: Any, copy: np.ndarray, *seed: int) -> Tensor:
+    """An int64 key of each row and of how many equal rows come before it, (B,)."""
+    keys = _hash(fitted, rows, *seed) + copy.astype(np.uint64) * _COPY
+    return torch.from_numpy(keys.view("int64"))
 
 
 def _keys(fitted: Fitted, rows: Any, tensor: Tensor, *seed: int) -> Tensor:

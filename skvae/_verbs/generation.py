@@ -1,7 +1,6 @@
 """Methods that generate cells and rows: impute and sample."""
 
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -9,23 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._inference.decoded import InDataSpace
 from .._inference.evaluation import chunk_rows
-from .._inference.fitted import IMPUTATION_STREAM, Fitted, HoldsFit, fitted_of
+from .._inference.fitted import Fitted, HoldsFit, fitted_of
 from .._inference.imputation import (
-    SHARE_OF_THE_PRIOR,
-    Draws,
     effective_size,
-    expected_values,
+    linear_codes,
     weighted_codes,
-    weighted_draws,
 )
+from .._inference.imputed_tables import imputed_tables
 from .._inference.made_rows import decoded_rows, drawn_conditions, maker
-from .._inference.reading import over_chunks
-from .._inference.row_noise import own_cells, own_choices, own_noise
 from .._tables import decoding, encoding
 from .._tables.assignment import position
-from .._tables.canonical import copy_numbers
 from .._tables.given import given_conditions, given_row
 from .._tables.intake import as_table
 from .._tables.parts import take_columns
@@ -37,6 +30,7 @@ from .._utils.progress import progress
 from .._utils.random import draw_seed, exclusive
 from .._utils.user_warnings import warn_user
 from ..model import LatentVariableModel
+from ..posteriors.conditioning import push_joint
 from .offered import offered
 
 __all__ = ["Generation"]
@@ -44,8 +38,6 @@ __all__ = ["Generation"]
 _POOR = 10  # draws: weights with a smaller effective sample size are unreliable
 _POOR_SHARE = 0.1
 _CANDIDATES = 2000  # codes from each of posterior and prior, for rows with given cells
-_POOL = 32  # times as many draws of the prior as each row takes: few rows share one
-_FEW_NODES = 21  # per code, of the means in data space that are averaged over many codes
 
 
 class Generation(HoldsFit):
@@ -66,8 +58,9 @@ class Generation(HoldsFit):
         .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
             w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
 
-        (Mattei & Frellsen 2019, eq. 10). Where codes have no density, and so no weights, values are decoded from the
-        centre of the posterior.
+        (Mattei & Frellsen 2019, eq. 10). For linear Gaussian models (``max_iter=0``) p(x_mis | x_obs) is normal, and
+        nothing is weighted. Where codes have no density, and so no weights, values are decoded from the centre of the
+        posterior.
 
         Parameters
         ----------
@@ -124,7 +117,7 @@ class Generation(HoldsFit):
         rows = np.flatnonzero(missing.any(1))
         seed = fitted.seed if n_draws is None else draw_seed(random_state)
         with progress(self.verbose, "VAETransformer.impute", len(rows)) as told:
-            drawn, sizes = _imputed(fitted, table[rows], n_draws, n_importance_samples, seed, told)
+            drawn, sizes = imputed_tables(fitted, table[rows], n_draws, n_importance_samples, seed, told)
         _warn_of_poor_weights(fitted, sizes)
         tables = []
         for draw in drawn:
@@ -351,59 +344,6 @@ def _with_missing_cells(fitted: Fitted, values: np.ndarray, z: Tensor) -> np.nda
     return values
 
 
-def _imputed(
-    fitted: Fitted,
-    table: Any,
-    n_draws: int | None,
-    n_importance_samples: int,
-    seed: int,
-    told: Callable[[int], object],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n_draws or 1, n, D) of rows in data space, and the effective sample size of each, (n,).
-
-    `told` is called with the number of rows of each chunk.
-    """
-    fitted.columns.check_support(on_host(table))
-    n_tables = n_draws or 1
-    if not table.shape[0]:
-        return np.zeros((n_tables, 0, table.shape[1])), np.zeros(0)
-    n_prior = int(SHARE_OF_THE_PRIOR * n_importance_samples)
-    copies = iter(copy_numbers(on_host(table)))
-
-    def imputed(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: Any) -> Tensor:
-        u = own_noise(fitted, rows, x, n_importance_samples - n_prior, seed, IMPUTATION_STREAM)
-        z_prior = own_choices(fitted, rows, pool, n_prior, seed, IMPUTATION_STREAM, 1).to(x)
-        draws = _draws_given(fitted, module, x, mask, u, z_prior)
-        size = effective_size(draws).cpu().double()
-        if n_draws is None:
-            p = InDataSpace(draws.p, module.likelihood, fitted.columns, n_nodes=_FEW_NODES)
-            values = expected_values(p, draws.w)[None]
-        else:
-            own = np.fromiter(islice(copies, len(x)), dtype=np.int64)  # the chunks come in order
-            values = own_cells(
-                fitted, module, draws, module.given(x, mask), rows, own, n_draws, seed, IMPUTATION_STREAM, 2
-            )
-        return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
-
-    n_samples = n_importance_samples * (_FEW_NODES if fitted.columns.maps else 1)
-    with exclusive(seed, device=fitted.device), torch.no_grad():
-        pool = fitted.module.prior(fitted.module.encode).sample((_POOL * n_prior,))
-        parts = over_chunks(fitted, table, imputed, n_samples, with_rows=True, dtype=torch.float32, told=told)
-        numbers = on_host(parts)
-    values = numbers[:, :-1].reshape(len(numbers), n_tables, -1).transpose(1, 0, 2)
-    return values.astype(np.float64), numbers[:, -1]
-
-
-def _draws_given(
-    fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor
-) -> Draws:
-    """Weighted codes of rows, from noise u and draws z_prior of the prior; without a density the centre alone."""
-    if fitted.parts.lacks("score"):
-        z = module.posterior.center(module.encode(x, mask))[None]
-        return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z, module.given(x, mask)))
-    return weighted_draws(module, x, mask, u, z_prior)
-
-
 def _warn_of_poor_weights(fitted: Fitted, sizes: np.ndarray) -> None:
     if fitted.parts.lacks("score") or not len(sizes) or (sizes < _POOR).mean() < _POOR_SHARE:
         return
@@ -456,8 +396,10 @@ def _conditions(fitted: Fitted, given: Any, row: np.ndarray, is_given: np.ndarra
 
 def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int, verbose: int) -> Tensor:
     """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
-    n_each = max(_CANDIDATES, 2 * n_samples)
     x, mask = fitted.columns.tensors(row, "cpu", torch.float64)
+    if fitted.not_linear is None:
+        return push_joint(linear_codes(module, x, mask), torch.randn(n_samples, 1, module.width, dtype=x.dtype))[:, 0]
+    n_each = max(_CANDIDATES, 2 * n_samples)
     u = torch.randn(n_each, 1, module.n_noise, dtype=torch.float64)
     z_prior = module.prior(module.encode).sample((n_each, 1))
     with progress(verbose, "VAETransformer.sample(given=...)", 2 * n_each, "codes") as told:

@@ -8,9 +8,6 @@ from .._inference.torch_modules import METHODS
 from .._utils.arrays import on_host
 from .._utils.checks import check_parameters
 from .._utils.compat import StrOptions
-from ..families import Gaussian
-from ..families.discrete import Constant
-from ..priors import StandardNormal
 from .offered import offered
 
 __all__ = ["ReadOut"]
@@ -128,7 +125,7 @@ class ReadOut(HoldsFit):
         np.True_
         """
         fitted = fitted_of(self)
-        if reason := _not_linear(fitted):
+        if reason := fitted.not_linear:
             raise ValueError(
                 f"get_covariance is for linear Gaussian models, and this one has {reason}. Take the covariance of many "
                 "rows of sample(calibrate=False)."
@@ -144,21 +141,3 @@ def _means(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
     known = None if given is None else fitted.columns.given_tensor(given.repeat(len(z), 0), z)
     with torch.no_grad():
         return fitted.in_data_space(module, z[None], known).mean[0].numpy()
-
-
-def _not_linear(fitted: Fitted) -> str | None:
-    """What makes a model another than linear and Gaussian."""
-    if fitted.module.decoder.net is not None and fitted.best_iter > 0:  # until it is trained its net gives zeros
-        return "hidden layers that are trained"
-    if not isinstance(fitted.parts.prior, StandardNormal):
-        return f"the prior {fitted.parts.prior!r}"
-    if fitted.columns.given:
-        return "conditions"
-    if fitted.columns.maps:
-        return f"columns under a scaling that is not affine: {[fitted.columns.label(d) for d in fitted.columns.maps]}"
-    others = {repr(family) for family in fitted.columns.families if not _is_plain(family)}
-    return f"columns under {', '.join(sorted(others))}" if others else None
-
-
-def _is_plain(family: object) -> bool:
-    return type(family) is Constant or (type(family) is Gaussian and family.noise != "row")

@@ -7,22 +7,31 @@ from linear_oracle import linear_model, oracle, with_missing
 from sklearn.datasets import load_iris
 
 from skvae import Gaussian, VAETransformer
+from skvae._inference.fitted import Fitted
 
 
-def test_imputed_means_are_the_conditional_ones(wine):
-    """Linear-Gaussian model: E[x_mis | x_obs] in closed form, to the error of 2000 weighted draws."""
+def test_imputed_means_are_the_conditional_ones(wine, monkeypatch):
+    """Linear-Gaussian model: E[x_mis | x_obs] in closed form, and to the error of 2000 weighted draws."""
     X = with_missing(wine, 0.3)
     vae = VAETransformer(3, posterior="full", max_iter=0, random_state=0).fit(X)
     _, _, _, mean = oracle(vae, X)
-    imputed = vae.impute(X, n_importance_samples=2000)
+    imputed = vae.impute(X)
     missing = np.isnan(X)
     np.testing.assert_array_equal(imputed[~missing], X[~missing])
+    np.testing.assert_allclose(imputed[missing], mean[missing], rtol=1e-5, atol=1e-5)  # of float32
+    np.testing.assert_allclose(vae.impute(X[5:9]), imputed[5:9], atol=1e-5)  # row by row
+
+    monkeypatch.setattr(Fitted, "not_linear", "a reason to weigh codes")
+    weighted = vae.impute(X, n_importance_samples=2000)
     # sd of z given x is below 1 and loadings below 1: 4 standard errors of a mean of some 1500 draws
-    np.testing.assert_allclose(imputed[missing], mean[missing], atol=0.1)
-    np.testing.assert_allclose(vae.impute(X[5:9], n_importance_samples=2000), imputed[5:9], atol=1e-5)  # row by row
+    np.testing.assert_allclose(weighted[missing], mean[missing], atol=0.1)
+    np.testing.assert_allclose(vae.impute(X[5:9], n_importance_samples=2000), weighted[5:9], atol=1e-5)
 
 
-def test_drawn_tables_have_the_conditional_distribution(wine):
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_drawn_tables_have_the_conditional_distribution(wine, is_weighted, monkeypatch):
+    if is_weighted:
+        monkeypatch.setattr(Fitted, "not_linear", "a reason to weigh codes")
     X = with_missing(wine, 0.3)[:3]
     vae = VAETransformer(3, posterior="full", max_iter=0, random_state=0).fit(with_missing(wine, 0.3))
     W, mean, noise = linear_model(vae)

@@ -72,6 +72,7 @@ def test_draws_of_a_row_do_not_depend_on_other_rows_or_the_container(trained, me
         np.testing.assert_allclose(np.asarray(call(vae, container(cells))), expected, **tolerance)
     np.testing.assert_allclose(call(vae, cells.astype(np.float32)), expected, rtol=2e-3)
     monkeypatch.setattr("skvae._inference.evaluation._CELLS_PER_CHUNK", 1000)
+    monkeypatch.setattr("skvae._inference.imputed_tables._CELLS", 1000)
     np.testing.assert_allclose(call(vae, cells), expected, **tolerance)
 
 
