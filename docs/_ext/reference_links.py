@@ -22,6 +22,7 @@ __all__ = ["GUIDE", "guide_pages", "setup", "target_of"]
 #: Page of the guide -> what it explains; names of displays and metrics as on the API pages.
 GUIDE = {
     "start": "VAETransformer",
+    "guide/parameters": "VAETransformer",
     "guide/missing": "VAEImputer multiple_imputation pool_estimates PooledEstimates",
     "guide/anomalies": "VAEOutlierDetector display.AnomalyDisplay",
     "guide/coming_from": "VAEImputer VAEOutlierDetector VAEOversampler",

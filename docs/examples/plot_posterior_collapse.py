@@ -4,7 +4,7 @@
 A component has collapsed when its posterior equals the prior for every row: it carries no information, and the decoder
 ignores it. Why does this happen, what keeps components alive, and is a model with more live ones a better model?
 
-In the user guide: :doc:`/guide/pictures`.
+In the user guide: :doc:`/guide/parameters`, :doc:`/guide/pictures`.
 """
 
 import warnings
