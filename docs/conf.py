@@ -11,7 +11,8 @@ import skvae
 from skvae._utils.documented import DOCS_URL, Documented
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-import source_pages  # stands in _ext
+import reference_links  # stands in _ext, as the next one
+import source_pages
 
 MATHJAX = Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent / "static" / "mathjax"
 
@@ -32,6 +33,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "source_pages",
     "gallery_pictures",
+    "reference_links",
 ]
 exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
@@ -97,7 +99,7 @@ def is_described_here(member):
     return isinstance(member, property) and "\n" in member.__doc__
 
 
-autosummary_context = {"own_members": own_members}
+autosummary_context = {"own_members": own_members, "guide_pages": reference_links.guide_pages}
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

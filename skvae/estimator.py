@@ -297,6 +297,12 @@ class VAETransformer(
     --------
     sklearn.decomposition.PCA : The linear model with one noise variance for all columns.
     sklearn.decomposition.FactorAnalysis : The linear model with one noise variance per column.
+    sklearn.mixture.GaussianMixture : A density of few columns of numbers, without a network.
+    VAEImputer : Fill missing cells in a pipeline.
+    VAEOutlierDetector : Tell unusual rows by a threshold.
+    VAEOversampler : Make rows of rare classes.
+    VAEEmbedding : Give codes in PCA's units, for neighbours and clusters.
+    VAEClassifier : Classify with few labels.
 
     References
     ----------

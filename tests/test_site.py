@@ -1,6 +1,7 @@
 """The site's sources against the package: no public name without a page, no link of an HTML repr that leads nowhere."""
 
 import ast
+import importlib
 import inspect
 import re
 from collections import Counter
@@ -13,7 +14,8 @@ from sklearn.base import BaseEstimator
 import skvae
 from skvae._utils.documented import DOCS_URL, Documented, page_template
 
-PAGES = "\n".join(page.read_text() for page in (Path(__file__).parents[1] / "docs" / "api").glob("*.rst"))
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = "\n".join(page.read_text() for page in (DOCS / "api").glob("*.rst"))
 TABLE = re.compile(r"^\.\. autosummary::\n   :toctree: generated\n(?:   :.*\n)*\n((?:   .+\n)+)", re.MULTILINE)
 SITE = "https://site.example/stable"
 MODULES = ["skvae", "skvae.metrics", "skvae.display", "skvae.onnx"]
@@ -46,6 +48,19 @@ def test_every_public_name_is_on_an_api_page(module):
 
 def test_no_name_is_on_two_api_pages():
     assert [name for name, count in LISTED.items() if count > 1] == []
+
+
+def test_what_the_guide_explains_is_listed_and_linked(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    links = importlib.import_module("reference_links")
+    assert {name for names in links.GUIDE.values() for name in names.split()} <= {*LISTED}
+    assert all((DOCS / f"{page}.md").is_file() for page in links.GUIDE)
+    assert links.guide_pages("VAEImputer") == ["guide/missing", "guide/coming_from"]
+    assert links.target_of("VAEImputer(random_state=0)") == "skvae.VAEImputer"
+    assert links.target_of("AnomalyDisplay") == "skvae.display.AnomalyDisplay"
+    assert links.target_of("impute") == "skvae.VAETransformer.impute"
+    assert links.target_of("predict") is None  # of several estimators
 
 
 @pytest.fixture

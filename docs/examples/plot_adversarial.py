@@ -5,6 +5,8 @@ A critic is a network that learns to tell two sources apart, while another one l
 GAN these sources are rows of the table and generated ones; in an adversarial autoencoder (AAE) they are draws of the
 prior and codes of rows; a VAE-GAN has the critic of a GAN beside the bound of a VAE. Three separate blobs in five
 columns are hard for all of them: two components have to be cut into three parts.
+
+In the user guide: :doc:`/guide/alternatives`.
 """
 
 import matplotlib.pyplot as plt

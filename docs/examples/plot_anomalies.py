@@ -4,6 +4,8 @@
 A model that is trained on normal rows only gives unusual rows a low log-likelihood: ``score_samples``. How good a
 detector is that, compared with those of scikit-learn? We train on benign tumours, and see whether it detects malignant
 ones.
+
+In the user guide: :doc:`/guide/anomalies`.
 """
 
 import matplotlib.pyplot as plt

@@ -5,6 +5,8 @@ An autoencoder compresses rows to a short latent code. Its variants also constra
 variational one (VAE) draws the posterior of each row towards the prior, the adversarial (AAE) and the Wasserstein
 autoencoder (WAE) draw the distribution of all codes together towards it. Here they encode the digits, with the same
 networks and two components.
+
+In the user guide: :doc:`/guide/alternatives`.
 """
 
 import matplotlib.pyplot as plt

@@ -6,6 +6,8 @@ and two batches of the same tissue differ in each gene. Neither is what a study 
 ``conditions=["depth", "batch"]`` and ``NegativeBinomial(exposure="depth")`` the model of
 :class:`~skvae.VAETransformer` is p(counts | z, depth, batch), as in scVI: codes say what neither of the two explains.
 We make cells of four types, the rarest a tenth of them, of which the second batch is read more deeply.
+
+In the user guide: :doc:`/guide/conditions`.
 """
 
 import matplotlib.pyplot as plt
@@ -60,7 +62,8 @@ for name, rates in (("as counted, by depth", counts.div(cells["depth"], axis=0))
     print(f"{name:35s} {differences(rates).abs().mean():.2f}")
 
 # %%
-# Colours are types, markers are batches.
+# Colours are types, markers are batches. On the left types run into each other, and batches lie beside each other; on
+# the right the four types are apart, the rarest too, and each has cells of both batches.
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
 for ax, (name, Z) in zip(axes, codes.items(), strict=True):
     for b, marker in enumerate("o^"):

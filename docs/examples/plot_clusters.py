@@ -4,6 +4,8 @@
 The prior of :class:`~skvae.VAETransformer` may be a mixture of normals, whose members are groups of rows. With
 ``NormalMixture("auto")`` their number is found, too: the fewest that describe held-out codes as well as any number
 does, within one standard error. We look for the groups among 178 wines of three cultivars, which the model never sees.
+
+In the user guide: :doc:`/guide/clusters`.
 """
 
 import matplotlib.pyplot as plt
@@ -32,6 +34,7 @@ print("GaussianMixture(3): ", round(adjusted_rand_score(cultivar, mixture), 3))
 
 # %%
 # Left the latent codes by group, right by cultivar. Rings mark wines of which no group has a probability of 0.9.
+# The groups are the cultivars, but for some wines at the borders, and these are mostly among the ringed ones.
 Z, doubtful = vae.transform(X), vae.predict_proba(X).max(axis=1) < 0.9
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), sharex=True, sharey=True, layout="constrained")
 for ax, label, title in zip(axes, (group, cultivar), ("group", "cultivar"), strict=True):

@@ -5,6 +5,8 @@ What differs between laboratories is rarely what a study is about. With ``condit
 :class:`~skvae.VAETransformer` is p(x | z, site): codes say what the site does not explain, and each row can be shown as
 another site would have measured it. We let three laboratories measure the wines of scikit-learn, each with gains and
 offsets of its own.
+
+In the user guide: :doc:`/guide/conditions`.
 """
 
 import matplotlib.pyplot as plt
@@ -42,7 +44,8 @@ print("  as measured:       ", X.groupby("site")["alcohol"].mean().round(1).to_d
 print("  as if measured at A", as_if["alcohol"].groupby(X["site"]).mean().round(1).to_dict())
 
 # %%
-# Colours are cultivars, markers are sites.
+# Colours are cultivars, markers are sites. On the left each site has a map of its own, with three cultivars in it; on
+# the right the three maps have become one.
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
 for ax, (name, Z) in zip(axes, codes.items(), strict=True):
     for site, marker in enumerate("os^"):

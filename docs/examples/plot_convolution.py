@@ -3,6 +3,8 @@
 
 Are networks that know which pixels are neighbours better on images? To find out, replace the default networks by
 :class:`~skvae.ConvNet`, on rows that are flattened images.
+
+In the reference: :doc:`/api/networks`.
 """
 
 import matplotlib.pyplot as plt

@@ -3,6 +3,8 @@
 
 What do latent codes between those of the rows mean? With two components every point of the plane can be decoded: we
 decode a grid and look at the image of each point.
+
+In the user guide: :doc:`/guide/pictures`.
 """
 
 import matplotlib.pyplot as plt

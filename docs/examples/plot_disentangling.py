@@ -5,6 +5,8 @@ Noisy images of a blob are made from three independent numbers: where it is from
 bottom, and how large it is. Which component of a code finds which of them? Nothing in the likelihood asks for an
 answer: a code that is turned, with a decoder that is turned back, is as good. A weight on the KL prefers components
 that do not depend on each other.
+
+In the user guide: :doc:`/guide/components`.
 """
 
 import matplotlib.pyplot as plt
@@ -33,7 +35,8 @@ models = {name: VAETransformer(3, objective=objective, **options).fit(X) for nam
 # %%
 # Above, what one component does while the others stay at 0, from -2 to 2, a line for each. Below,
 # what each component tells about each factor, in nats. A factor of its own for each component is one bright cell in
-# each line and column.
+# each line and column. The plain bound has turned the two places of the blob into each other. Either weight gives each
+# factor a component: that on the whole KL for three to four nats, that on the dependence for half a nat.
 figure, axes = plt.subplots(2, 3, figsize=(9, 4.4), layout="constrained", height_ratios=[4, 5])
 for (name, vae), (above, below) in zip(models.items(), axes.T, strict=True):
     codes = np.zeros((3, 7, 3))

@@ -5,6 +5,8 @@ Training a latent variable model is hill climbing. Expectation maximisation (EM)
 equal to the log-likelihood, and the M-step maximises the bound. Backpropagation updates encoder and decoder together by
 small gradient steps. For a linear model with two columns and one component we can draw the log-likelihood and the paths
 of both methods.
+
+In the user guide: :doc:`/guide/initialisation`, and :doc:`/mathematics`.
 """
 
 import matplotlib.pyplot as plt

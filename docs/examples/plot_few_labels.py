@@ -3,6 +3,8 @@
 
 Of some 1300 digits only a few have a label. A classifier that is fitted to the labelled ones alone ignores the others;
 `VAEClassifier` learns from these what digits look like. How many labels is that worth?
+
+In the user guide: :doc:`/guide/labels`.
 """
 
 import matplotlib.pyplot as plt

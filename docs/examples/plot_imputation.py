@@ -3,6 +3,8 @@
 
 A fifth of the cells of a medical table is missing. Which imputer comes closest to the true values, and can it quantify
 its uncertainty?
+
+In the user guide: :doc:`/guide/missing`.
 """
 
 import matplotlib.pyplot as plt

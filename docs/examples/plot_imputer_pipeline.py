@@ -4,6 +4,8 @@
 Customers of a shop: numbers, categories, booleans, and missing cells in all of them. The question is who comes back. A
 :class:`~skvae.VAEImputer` fills the frame by what the rest of each row says and keeps its columns and types, so that
 the usual encoders and a classifier can follow in one pipeline, and a search goes over all of it.
+
+In the user guide: :doc:`/guide/coming_from`.
 """
 
 import matplotlib.pyplot as plt

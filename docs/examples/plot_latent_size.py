@@ -4,6 +4,8 @@
 Reconstruction improves with every component that is added, so it cannot say when to stop. The score of
 :class:`~skvae.VAETransformer` can: it is a bound on the log-likelihood of held-out rows, and falls once a component
 costs more than it explains. We search the latent size for a table of wines, like any other parameter in scikit-learn.
+
+In the user guide: :doc:`/guide/n_components`, :doc:`/guide/density`.
 """
 
 import matplotlib.pyplot as plt

@@ -4,6 +4,8 @@
 Lectures on variational autoencoders show the same three pictures of images: what a model draws as its code grows, what
 a discrete code finds, and what changes when reconstructions are compared by features in place of pixels. Here they are
 for the digits of scikit-learn.
+
+In the user guide: :doc:`/guide/components`.
 """
 
 import matplotlib.pyplot as plt

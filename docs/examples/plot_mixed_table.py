@@ -4,6 +4,8 @@
 A table from a database has strings, booleans, whole numbers, grades and missing values. What can be done with it
 without an encoder, an imputer and a scaler? The example simulates flats to let in a city, where the rent depends on
 district, area and lift.
+
+In the user guide: :doc:`/guide/tables`.
 """
 
 import matplotlib.pyplot as plt

@@ -5,6 +5,8 @@ Rows of a table may have a shape that no default knows: here each row is a day, 
 between two customers, which is exponential. A likelihood is a class with a distribution and a start; a network is any
 function that builds a ``torch.nn.Module``. Both are given to :class:`~skvae.VAETransformer` as parameters, with
 ``clone``, ``get_params`` and grid search as usual.
+
+In the documentation: :doc:`/developers`.
 """
 
 import matplotlib.pyplot as plt

@@ -4,6 +4,8 @@
 How much of a table do a few components keep, if they may be non-linear? We encode 8 x 8 images of digits by
 :class:`~sklearn.decomposition.PCA` and by :class:`~skvae.VAETransformer`, which is initialised as PCA and then trained,
 and look at held-out rows only.
+
+In the user guide: :doc:`/guide/alternatives`.
 """
 
 import matplotlib.pyplot as plt

@@ -3,6 +3,8 @@
 
 A component has collapsed when its posterior equals the prior for every row: it carries no information, and the decoder
 ignores it. Why does this happen, what keeps components alive, and is a model with more live ones a better model?
+
+In the user guide: :doc:`/guide/parameters`, :doc:`/guide/pictures`.
 """
 
 import warnings

@@ -4,6 +4,8 @@
 Can a table that must not be shared be replaced by one that is sampled from a model? We sample tumours, diagnosis
 included, and ask two questions: can they be distinguished from real ones, and does a classifier that was trained on
 them work on real ones?
+
+In the user guide: :doc:`/guide/synthetic`.
 """
 
 import matplotlib.pyplot as plt

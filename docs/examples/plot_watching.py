@@ -4,6 +4,8 @@
 Is a long fit going anywhere? A callback of `skorch <https://skorch.readthedocs.io>`_ sees every epoch: it can print,
 draw or write to TensorBoard. Where rows arrive in chunks without end, ``partial_fit`` is called for each of them, and
 the score of the chunk that comes next says whether the model still learns.
+
+In the user guide: :doc:`/guide/pictures`, :doc:`/guide/larger_than_memory`.
 """
 
 import matplotlib.pyplot as plt
