@@ -16,7 +16,7 @@ __all__ = ["AroundTransformer", "ColumnsOfModel", "default_estimator"]
 
 
 def default_estimator() -> VAETransformer:
-    """The model where the user gives none: these jobs ask for the likelihood of rows, and not for codes."""
+    """The model if the user gives none: these jobs need the likelihood of rows, and not codes."""
     return VAETransformer(init="factor_analysis")
 
 
@@ -29,7 +29,7 @@ class AroundTransformer(Documented, ABC):
     def set_params(self, **params: Any) -> Any:
         """Set parameters, those of the estimator included.
 
-        A parameter ``estimator__...`` makes the default estimator first, where there is none.
+        A parameter ``estimator__...`` first creates the default estimator, if there is none.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class AroundTransformer(Documented, ABC):
         X : table
         seed : int
         needs : tuple of {"codes", "score"}
-            What the job asks of the model.
+            What the job needs of the model.
         sample_weight : array-like (n,) or None
         **parameters : dict
             Parameters of the estimator that the job sets.
