@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, the model behind a pipeline, columns as numbers, mosaics of images.
+"""What the displays share: axes, colours, the model inside a pipeline, columns as numbers, mosaics of images.
 
 matplotlib is imported where something is drawn, never before.
 """
