@@ -33,7 +33,7 @@ class ColumnLikelihood(nn.Module):
     Parameters
     ----------
     groups : list of (Family, list of int)
-        Each family and the columns it describes; every column stands in exactly one group.
+        Each family and the columns it describes; every column belongs to exactly one group.
     """
 
     order: Tensor
