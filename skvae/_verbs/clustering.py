@@ -15,7 +15,7 @@ __all__ = ["Clustering"]
 
 
 class Clustering(HoldsFit):
-    """The methods that put rows in groups, for models whose parameters ask for groups.
+    """The methods that assign rows to groups, for models whose parameters request groups.
 
     Groups are the members of ``prior="mixture"`` or ``"vamp"``, or the classes of one categorical variable. The mixture
     that ``prior="auto"`` fits is a density, and its members may share a group, so that it offers none.

@@ -326,7 +326,7 @@ def _codes_of_rows(
 
 
 def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:
-    """Made rows (n, D) in data space, with numbers mapped to the margins of the table; those of counts stay whole."""
+    """Sampled rows (n, D) in data space, with numbers mapped to the margins of the table; counts stay whole."""
     calibration = fitted.calibration
     if calibration is None:
         return values
@@ -338,7 +338,7 @@ def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:
 
 
 def _with_missing_cells(fitted: Fitted, values: np.ndarray, z: Tensor) -> np.ndarray:
-    """Made rows (n, D) with NaN where cells are missing, given their codes z (n, K)."""
+    """Sampled rows (n, D) with NaN where cells are missing, given their codes z (n, K)."""
     missingness = fitted.missingness
     if missingness is None:
         if fitted.config["incomplete"]:

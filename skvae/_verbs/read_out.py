@@ -24,7 +24,7 @@ class ReadOut(HoldsFit):
     def to_torch(self, method: str = "transform", dtype: str = "float64") -> torch.nn.Module:
         """Give a method as a torch module, through which gradients pass to its input.
 
-        The module holds a copy of the fitted networks, on the CPU and with frozen weights; ``.to`` and
+        The module contains a copy of the fitted networks, on the CPU and with frozen weights; ``.to`` and
         ``.requires_grad_(True)`` change that. Changes to the copy do not affect the estimator.
 
         Parameters

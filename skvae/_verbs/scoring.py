@@ -98,7 +98,7 @@ class Scoring(HoldsFit):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Log-densities; NaN where a cell is missing, or holds a category that `fit` has not seen, and for columns of
+            Log-densities; NaN for missing cells, for categories that `fit` has not seen, and for columns of
             `conditions`.
 
         See Also

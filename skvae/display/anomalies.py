@@ -109,7 +109,7 @@ class AnomalyDisplay:
         n_rows : int, default=16
             How many of the rarest rows to show.
         max_columns : int, default=30
-            How many columns to show, as of `plot`.
+            How many columns to show, as in `plot`.
         ax : matplotlib Axes, array of two such or None, default=None
             Axes to draw on; a single one is divided, and None makes a figure.
 

@@ -145,7 +145,7 @@ class LatentSpaceDisplay:
         ellipses : bool or int, default=False
             How many rows, chosen at random, show their posterior; True for 100.
         density : bool or "auto", default="auto"
-            Whether hexagons stand for points; "auto" from 20 000 rows on.
+            Whether hexagons replace points; "auto" from 20 000 rows on.
         n_std : float, default=2.0
             Half axes of the ellipses, in standard deviations.
         random_state : int, RandomState instance or None, default=0
@@ -201,7 +201,7 @@ class LatentSpaceDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw on; None makes a figure.
         density : bool or "auto", default="auto"
-            Whether hexagons stand for points; "auto" from 20 000 rows on.
+            Whether hexagons replace points; "auto" from 20 000 rows on.
         n_std : float, default=2.0
             Half axes of the ellipses, in standard deviations.
         scatter_kw : dict or None, default=None

@@ -205,8 +205,8 @@ class ManifoldDisplay:
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> "ManifoldDisplay":
         """Draw the display.
 
-        Black and white stand for the smallest and the largest value of each panel, except for a hundredth of the pixels
-        at each end.
+        Black and white are the smallest and the largest value of each panel, except for a hundredth of the pixels at
+        each end.
 
         Parameters
         ----------

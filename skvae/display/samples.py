@@ -371,7 +371,7 @@ def _distance(x: np.ndarray, y: np.ndarray, is_category: bool) -> float:
 
 
 def _rank_correlations(X: np.ndarray) -> np.ndarray:
-    """Spearman's correlations of columns (D, D), of at most 2000 rows; missing cells stand at the mean rank."""
+    """Spearman's correlations of columns (D, D), of at most 2000 rows; missing cells get the mean rank."""
     X = X[thinned(len(X))]
     ranks = rankdata(X, axis=0, nan_policy="omit")
     ranks = np.nan_to_num(ranks - np.nanmean(np.where(np.isnan(X).all(0), 0.0, ranks), 0))

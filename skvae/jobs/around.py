@@ -72,7 +72,7 @@ class AroundTransformer(Documented, ABC):
     def _fitted_model(
         self, X: Any, seed: int, needs: tuple[str, ...] = (), sample_weight: Any = None, **parameters: Any
     ) -> VAETransformer:
-        """A copy of the estimator that is fitted to X; it has the seed where it has none of its own.
+        """A copy of the estimator that is fitted to X; it gets the seed if it has none of its own.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class AroundTransformer(Documented, ABC):
 
 
 class ColumnsOfModel:
-    """The attributes that say which columns `fit` saw, where these are the columns of the model."""
+    """The attributes that describe the columns that `fit` saw, if these are the columns of the model."""
 
     estimator_: VAETransformer
 

@@ -111,12 +111,12 @@ class ELBO(Objective):
 
     @property
     def needs_closed_form(self) -> bool:  # type: ignore[override]
-        """Where it is asked for, and for free bits with a gradient that knows of no draws."""
+        """If it is requested, and for free bits with a gradient that does not use draws."""
         return self.kl == "analytic" or (bool(self.free_bits) and not self.needs_pathwise)
 
     @property
     def n_draws(self) -> int:
-        """S, and S more for a KL with draws of its own."""
+        """S, and S more for a KL with its own draws."""
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
 
     @property

@@ -83,7 +83,7 @@ class _DirichletHead(Head):
         return marginals(q)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """Codes t_k stand for the standardised logarithms of the gamma variables behind z.
+        """Codes t_k represent the standardised logarithms of the gamma variables behind z.
 
         With concentration c these have mean psi(c) and variance psi'(c): c is chosen so that psi'(c) / psi'(1) is the
         posterior variance of t, on average, and ln alpha = ln c + sqrt(psi'(1)) E[t]. Under Dirichlet(1)
