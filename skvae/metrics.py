@@ -2,7 +2,7 @@
 
 Every function but one takes (estimator, X), where the estimator may also be a Pipeline whose last step is a
 VAETransformer. `neg_reconstruction_error` has the signature of a scorer, for GridSearchCV where the model has no
-`score`. `synthesis_report` takes tables: made rows, whatever made them, and real ones.
+`score`. `synthesis_report` takes tables: synthetic rows from any generator, and real ones.
 """
 
 from collections.abc import Callable
@@ -106,14 +106,15 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
 def explained_variance_ratio(estimator: Any, X: Any) -> np.ndarray:
     r"""Share of the variance of the columns that each component explains, in the order of `transform`.
 
-    The reconstruction of a row is built up component by component: part k is what the decoder's mean gains when
-    component k takes the row's code, after those before it and with those behind it at the mean of the codes. The share
-    is what this part adds to :math:`R^2` in a regression of the cells on the parts. So the shares are not negative, and
-    their sum is at most 1. In the linear model of PCA they are ``PCA.explained_variance_ratio_`` of the same table. The
-    share of the *information* of a component is ``kl_per_component_ / kl_per_component_.sum()``.
+    The reconstruction of a row is built up component by component: part k is the change of the decoder's mean when
+    component k is set to the row's code, with the components before it at the row's code and those after it at the mean
+    of the codes. The share is what this part adds to :math:`R^2` in a regression of the cells on the parts. So the
+    shares are not negative, and their sum is at most 1. In the linear model of PCA they equal
+    ``PCA.explained_variance_ratio_`` on the same table. The share of the *information* of a component is
+    ``kl_per_component_ / kl_per_component_.sum()``.
 
-    Columns of numbers and booleans count, each with the same weight, or under ``scaling="global"`` and None in their
-    common unit, as PCA takes them. Categories and `conditions` are left out.
+    Only columns of numbers and booleans count, each with the same weight, or under ``scaling="global"`` and None in
+    their common unit, as in PCA. Categories and `conditions` are left out.
 
     Parameters
     ----------
@@ -130,11 +131,11 @@ def explained_variance_ratio(estimator: Any, X: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If codes do not lie on a line, as classes do not, or no column of numbers has two observed values.
+        If codes are not coordinates on the real line, such as classes, or no column of numbers has two observed values.
 
     See Also
     --------
-    reconstruction_error : What all components together leave.
+    reconstruction_error : The error that all components together leave.
     live_components : Count those that carry information.
 
     Examples
@@ -159,8 +160,9 @@ def explained_variance_ratio(estimator: Any, X: Any) -> np.ndarray:
 def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     """Give minus `reconstruction_error`, as a scorer.
 
-    It is for searches over models without a `score`, such as autoencoders. More components always reconstruct better
-    where nothing overfits: compare models with the same number of components, or look for where the gain ends.
+    It is for searches over models without a `score`, such as autoencoders. Unless a model overfits, more components
+    always reconstruct better: compare models with the same number of components, or look for the point where the gain
+    ends.
 
     Parameters
     ----------
@@ -272,8 +274,8 @@ def mutual_information(estimator: Any, X: Any, random_state: int = 0) -> float:
     r"""Estimate the information of latent codes about rows, :math:`I(x; z) = E_x KL(q(z|x) \| q(z))`, in nats.
 
     The mean KL to the prior is the sum of this and `aggregate_posterior_kl`. q(z) is the mixture over the given rows,
-    so the estimate is at most the logarithm of their number, also where the latent codes could distinguish more rows.
-    It is taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016) and He et al. (2019), section 4.
+    so the estimate is at most the logarithm of their number, even if the latent codes could distinguish more rows. It
+    uses a random subset of at most 2000 rows. See Hoffman & Johnson (2016) and He et al. (2019), section 4.
 
     Parameters
     ----------
@@ -309,8 +311,8 @@ def aggregate_posterior_kl(estimator: Any, X: Any, random_state: int = 0) -> flo
 
     .. math:: KL(q(z) \| p(z)) = E_x KL(q(z|x) \| p(z)) - I(x; z)
 
-    Where it is large, `sample` draws latent codes that no row has. ``prior="auto"`` keeps it small by a prior that is
-    fitted to the codes. The estimate is taken over a random subset of at most 2000 rows. See Hoffman & Johnson (2016).
+    If it is large, `sample` draws latent codes unlike those of any row. ``prior="auto"`` keeps it small by a prior that
+    is fitted to the codes. The estimate uses a random subset of at most 2000 rows. See Hoffman & Johnson (2016).
 
     Parameters
     ----------
@@ -389,7 +391,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
     """Count the independent draws that the importance weights of each row are worth, (sum w)^2 / sum w^2.
 
     The number lies between 1 and S, and is S where q is the exact posterior. Where it is near 1, the
-    importance-weighted bound of that row rests on a single draw. See Kong (1992).
+    importance-weighted bound of that row depends on a single draw. See Kong (1992).
 
     Parameters
     ----------
@@ -409,7 +411,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
 
     See Also
     --------
-    marginal_log_likelihood : The number that rests on these weights.
+    marginal_log_likelihood : The estimate that depends on these weights.
 
     Examples
     --------
@@ -436,7 +438,7 @@ def effective_sample_size(estimator: Any, X: Any, n_importance_samples: int = 10
 def marginal_log_likelihood(estimator: Any, X: Any, n_importance_samples: int = 100) -> float:
     """Estimate the mean of ln p(x) by importance sampling, in nats and in data space.
 
-    The estimate is in expectation a lower bound, which rises to ln p(x) with the number of draws. The farther q is from
+    In expectation the estimate is a lower bound, which rises to ln p(x) with the number of draws. The farther q is from
     the exact posterior, the more draws are needed: see `effective_sample_size`. The method is that of Burda et al.
     (2016), section 3; see also Yang's lecture, "Estimation of marginal likelihood".
 
@@ -482,26 +484,26 @@ def synthesis_report(
     verbose: int = 0,
     random_state: int | np.random.RandomState | None = 0,
 ) -> SynthesisReport:
-    """Compare made rows with real ones: how well they are told apart, what they are good for, whether they are copies.
+    """Compare synthetic rows with real ones: whether they can be told apart, are useful, or are copies.
 
-    Every number stands beside its value for real rows, the training rows in place of the made ones, or the held-out
-    rows where it is asked what the made rows have of the training rows. A classifier by gradient boosting tells the
-    rows from held-out ones in five folds; the target is predicted by gradient boosting; neighbours are sought among as
-    many training rows as held-out ones, for up to 2000 rows, with standardised numbers and a distance of 1 between
-    levels. Missing cells are values of their own throughout, dates are numbers.
+    Every number is given beside its value for real rows in place of the synthetic ones: the training rows, or the
+    held-out rows where closeness to the training rows is measured. Gradient boosting classifies rows as synthetic or
+    held-out in five folds, and predicts the target; neighbours are searched among equally many training and held-out
+    rows, for up to 2000 rows, with standardised numbers and a distance of 1 between levels. Missing cells count as
+    values of their own throughout, and dates as numbers.
 
     Parameters
     ----------
     real_train : array-like or frame of shape (n_samples, n_features)
         The rows that the model was fitted to.
     real_test : array-like or frame of shape (n_test, n_features)
-        Other rows of the same source, about as many.
+        Other rows from the same source, about as many.
     made : array-like or frame of shape (n_made, n_features)
-        The rows in question, about as many.
+        The synthetic rows, about as many.
     target : str or int, optional
         A column to be predicted from the others, by its name or number.
     max_rows : int, default=10_000
-        The most rows of each table that are taken, a random subset; at least 20.
+        The largest number of rows used from each table, a random subset; at least 20.
     verbose : int, default=0
         1 prints a line per number, 2 draws a bar.
     random_state : int, RandomState instance or None, default=0
@@ -510,17 +512,17 @@ def synthesis_report(
     Returns
     -------
     SynthesisReport
-        The numbers, of made and of real rows.
+        The numbers, for synthetic and for real rows.
 
     Raises
     ------
     ValueError
-        Tables of other columns or kinds of cells, a table of fewer than 20 rows, a target that is no column or has one
-        value only.
+        Tables with different columns or kinds of cells, a table of fewer than 20 rows, a target that is not a column or
+        has only one value.
 
     See Also
     --------
-    skvae.VAETransformer.sample : Make rows; ``missing=True`` where the real table has missing cells.
+    skvae.VAETransformer.sample : Draw rows; use ``missing=True`` if the real table has missing cells.
     skvae.display.SynthesisDisplay : Draw the report.
 
     References

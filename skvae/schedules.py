@@ -1,8 +1,8 @@
-"""Schedules: which parameter group moves in each step. A schedule is a value.
+"""Schedules: which parameter group is updated in each step. A schedule is a value.
 
-`groups` names the parameter groups behind each optimizer; `steps(batches)` is a generator that yields
-(optimizer number, batch) and is sent the loss of that step (a tensor, so that reading it is a choice). A step of an
-optimizer whose groups are empty in this model, such as the auxiliary one without a critic, is skipped.
+`groups` names the parameter groups behind each optimizer; `steps(batches)` is a generator that yields (optimizer
+number, batch) and is sent the loss of that step (a tensor, which it need not read). A step of an optimizer whose groups
+are empty in this model, such as the auxiliary one without a critic, is skipped.
 
 =============  ======================  =========================  ===========================  =====================
 name           reads                   gives                      who calls it                 default
@@ -38,19 +38,19 @@ _PATIENCE = 10  # inner steps between two looks at the loss, as in the code of H
 
 
 class Schedule(Component, ABC):
-    """Base class of schedules; subclass it for one of your own.
+    """Base class of schedules; subclass it for your own.
 
-    A schedule is a value: it names the parameter groups behind each optimizer, and says which of them steps next, on
-    which batch. It may read the loss of its last step, and wait for it, or leave it on the device.
+    A schedule is a value: it names the parameter groups behind each optimizer, and decides which of them steps next, on
+    which batch. It may read the loss of its last step, which waits for the device, or ignore it.
 
     Attributes
     ----------
     groups : tuple of tuple of str
-        For each optimizer the parameter groups it moves: "inference" (phi), "generative" (theta), "auxiliary" (psi).
+        For each optimizer the parameter groups it updates: "inference" (phi), "generative" (theta), "auxiliary" (psi).
     watches : str or None
         What the loop writes into the history after each epoch for `steps` to read: "mutual_information".
     closed_form : bool
-        Whether an epoch is one step of the linear model's EM in place of gradient steps.
+        Whether an epoch is one step of the linear model's EM instead of gradient steps.
     reads_losses : bool
         Whether `steps` reads what its yields return; a checkpoint inside an epoch then keeps these losses.
 
@@ -86,8 +86,8 @@ class Schedule(Component, ABC):
     def learning_rate(self, names: tuple[str, ...]) -> float | None:
         """Give the learning rate of the optimizer of some groups; None is the estimator's.
 
-        Asked once per optimizer, when it is made; the factor of `learning_rate_schedule` comes on top. The rate of a
-        critic, of the group "auxiliary", is the objective's.
+        It is called once per optimizer, when that is created; the factor of `learning_rate_schedule` is applied on top.
+        The rate of a critic, in the group "auxiliary", is the objective's.
 
         Parameters
         ----------
@@ -117,8 +117,8 @@ class Schedule(Component, ABC):
         """Yield (optimizer number, batch) for one epoch; each yield returns the loss of that step.
 
         It is a detached tensor (B,), still on the device; with ``distributed=True`` its mean over the batch's rows in
-        all processes, (1,), so that all decide alike; None for a step of the critic, and for one that was skipped
-        since its groups are empty in the model.
+        all processes, (1,), so that all processes decide alike; None for a step of the critic, and for one that was
+        skipped because its groups are empty in the model.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class Schedule(Component, ABC):
         Yields
         ------
         (int, batch)
-            The position in `groups` of what moves, and on which rows.
+            The position in `groups` of what is updated, and the rows.
 
         See Also
         --------
@@ -144,9 +144,9 @@ class Schedule(Component, ABC):
 
 
 class Joint(Schedule):
-    """Encoder and decoder move together in every step: short name "joint".
+    """Encoder and decoder are updated together in every step: short name "joint".
 
-    Auto-encoding variational Bayes. Where there is a critic, it moves first, on the same batch.
+    Auto-encoding variational Bayes. If there is a critic, it is updated first, on the same batch.
 
     Kingma & Welling (2014), algorithm 1; Yang's lecture, algorithm 1; Ghojogh's, eq. (38).
 
@@ -177,7 +177,7 @@ class Joint(Schedule):
 
 
 class VariationalEM(Schedule):
-    r"""Encoder and decoder steps apart, each with its own optimizer: short name "em".
+    r"""Separate encoder and decoder steps, each with its own optimizer: short name "em".
 
     .. math:: \phi \leftarrow \phi + \eta_e \nabla_\phi L(\phi, \theta), \qquad
         \theta \leftarrow \theta + \eta_d \nabla_\theta L(\phi, \theta)
@@ -201,7 +201,7 @@ class VariationalEM(Schedule):
     See Also
     --------
     ExactEM : Both steps in closed form, for the linear model.
-    Aggressive : As many encoder steps as pay.
+    Aggressive : Encoder steps for as long as they help.
 
     Examples
     --------
@@ -254,10 +254,10 @@ class ExactEM(Schedule):
     """Expectation maximisation of the linear-Gaussian model in closed form, on all rows at once: short name "exact_em".
 
     One epoch is one E-step, the exact posterior put into the encoder, and one M-step: those of probabilistic PCA with
-    ``Gaussian(noise="shared")``, of factor analysis with one noise variance per column. The likelihood never falls.
-    It needs ``hidden_layer_sizes=()``, a Gaussian likelihood, a normal posterior and prior and the plain ELBO; with
-    ``init="random"`` the whole climb can be seen. There are no gradient steps, so that the optimizer, its rate and
-    decay, batches, precision and compilation play no part.
+    ``Gaussian(noise="shared")``, of factor analysis with one noise variance per column. The likelihood never falls. It
+    needs ``hidden_layer_sizes=()``, a Gaussian likelihood, a normal posterior and prior and the plain ELBO; with
+    ``init="random"`` the whole climb is visible. There are no gradient steps, so the optimizer, its rate and decay,
+    batches, precision and compilation have no effect.
 
     Rubin & Thayer (1982); Tipping & Bishop (1999), appendix B; Ghojogh's lecture, eqs. (12), (13); He's, "EM is Hill
     Climbing".
@@ -293,22 +293,23 @@ class ExactEM(Schedule):
 
 
 class Aggressive(Schedule):
-    """Encoder steps until they stop paying before each decoder step, while information rises: short name "aggressive".
+    """Encoder steps until they stop helping before each decoder step, while information rises: short name "aggressive".
 
-    Inner steps, each on a batch at random, go on while the mean loss of ten of them is below that of the ten before.
-    When the mutual information I(x; z), taken after every epoch, no longer rises, encoder and decoder go on in turn.
+    Inner steps, each on a random batch, continue while the mean loss of ten of them is below that of the ten before.
+    When the mutual information I(x; z), measured after every epoch, no longer rises, encoder and decoder steps
+    alternate.
 
     He et al. (2019), algorithm 1; He's lecture, "VAE training that is closer to EM".
 
     Parameters
     ----------
     max_inference_steps : int, default=100
-        Inner steps at most.
+        The largest number of inner steps.
 
     See Also
     --------
     VariationalEM : A fixed number of encoder steps.
-    metrics.mutual_information : The number that is watched.
+    metrics.mutual_information : The quantity that is monitored.
 
     Examples
     --------

@@ -57,13 +57,13 @@ class Streams(HoldsFit, BaseEstimator):
     """The methods that fit a source of chunks."""
 
     def fit_statistics(self, source: Callable | TableStatistics) -> "Streams":
-        """Read a table in chunks, so that the next `partial_fit` is initialised by the whole of it.
+        """Read a table in chunks, so that the next `partial_fit` is initialised from all of it.
 
         Columns and categories, scaling, families, the closed-form initialisation, order and signs of the components and
-        all that describes the model then come from these statistics, not from the first chunk that is trained on: the
-        scaling from exact moments, the rest from a random sample of rows. An earlier fit is dropped. The statistics are
-        used once: by the first `partial_fit`, or by `fit_batches`, which then reads its source once less; `fit` ignores
-        them.
+        everything that describes the model then come from these statistics, not from the first chunk that is trained
+        on: the scaling from exact moments, the rest from a random sample of rows. An earlier fit is dropped. The
+        statistics are used once: by the first `partial_fit`, or by `fit_batches`, which then reads its source once
+        less; `fit` ignores them.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class Streams(HoldsFit, BaseEstimator):
         Raises
         ------
         TypeError
-            `source` is neither, but a table or an iterator, for instance.
+            `source` is neither; it is a table or an iterator, for instance.
         ValueError
             A source without rows, or a chunk that does not match those before it; the message gives its number.
 
@@ -146,17 +146,17 @@ class Streams(HoldsFit, BaseEstimator):
         Raises
         ------
         OSError
-            The folder has not enough space, or cannot be written to.
+            The folder does not have enough space, or cannot be written to.
         TypeError
             `source` is not a function that returns an iterator of chunks.
         ValueError
-            As in `fit`; also a source without rows, one that gives other rows the second time, and a chunk that does
-            not match those before it, whose number the message gives.
+            As in `fit`; also a source without rows, one that gives different rows the second time, and a chunk that
+            does not match those before it; the message gives its number.
 
         See Also
         --------
         fit : Fit a table in memory, or in a numpy.memmap.
-        partial_fit : Train on streams without an end.
+        partial_fit : Train on unbounded streams.
 
         Examples
         --------
@@ -315,7 +315,7 @@ def _cache(folder: Any) -> IO[bytes]:
 
 
 def _check_space(outline: Outline, cache_dir: Any) -> None:
-    """Raise if the rows do not fit on the disk, before hours are spent on them."""
+    """Raise if the rows do not fit on the disk, before time is spent on them."""
     folder = tempfile.gettempdir() if cache_dir is None else cache_dir
     needed = outline.n_rows * len(outline.schema.kinds) * outline.dtype.itemsize
     free = shutil.disk_usage(folder).free

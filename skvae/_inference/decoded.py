@@ -19,12 +19,12 @@ N_NODES = 41  # in the noise, for moments of transformed columns
 class InDataSpace(Distribution):
     """p(x given z) over the columns, in data space and float64: what `VAETransformer.decode` returns.
 
-    It is one distribution, p(x given z) of model space carried back through each column's scaling: draws are images of
-    draws, `mean` and `variance` are theirs. Where the scaling is not affine (``scaling="power"`` or ``"quantile"``),
-    these come by quadrature in the noise of x, since the image of a mean is not the mean of the images; `mode` is the
-    image of the mode in model space. Under "quantile" all of them lie in the fitted range, with an atom at either end
-    for what the model puts beyond it and one at each common value; `log_prob` is the density of the map without
-    atoms, so that a value beyond the range has one. Categories are category indices.
+    It is the distribution p(x given z) of model space mapped back through each column's scaling: draws are images of
+    draws, and `mean` and `variance` are those of the images. If the scaling is not affine (``scaling="power"`` or
+    ``"quantile"``), these are computed by quadrature in the noise of x, since the image of a mean is not the mean of
+    the images; `mode` is the image of the mode in model space. Under "quantile" all of them lie in the fitted range,
+    with an atom at either end for the probability beyond it and one at each common value; `log_prob` is the density of
+    the map without atoms, so that a value beyond the range has one. Categories are category indices.
 
     Parameters
     ----------

@@ -33,18 +33,19 @@ _MOST_QUERIES, _AT_ONCE = 2000, 250  # rows whose neighbours are looked for
 
 @dataclass(frozen=True, eq=False)
 class SynthesisReport:
-    """Numbers about made rows, each beside its value for real rows in their place.
+    """Numbers about synthetic rows, each beside its value for real rows in their place.
 
-    Printed, it is a table of these.
+    Printing it gives a table of them.
 
     Parameters
     ----------
     made, real : dict of str -> float
-        Of the made rows, and of real ones in their place. "detection" is the AUC of a classifier that tells them from
-        held-out rows, 0.5 where it cannot; "margins" and "pairs" are mean distances of columns and of pairs of columns
-        to those of held-out rows, from 0 to 1; "copies" is the share of rows that are in the training table to the
-        letter; "nearer" the share of rows that are nearer to a training row than to a held-out one, 0.5 where nothing
-        is memorised. With a target, "utility" is the score on held-out rows of a model that is trained on the rows.
+        Numbers of the synthetic rows, and of real ones in their place. "detection" is the AUC of a classifier that
+        tells them from held-out rows, 0.5 if it cannot; "margins" and "pairs" are mean distances of columns and of
+        pairs of columns to those of held-out rows, from 0 to 1; "copies" is the share of rows that are exact copies of
+        a training row; "nearer" the share of rows that are nearer to a training row than to a held-out one, 0.5 if
+        nothing is memorised. With a target, "utility" is the score on held-out rows of a model that is trained on the
+        rows.
     margins, real_margins : dict of column -> float
         The distance of each column: the largest difference of two distribution functions for numbers, half the summed
         differences of shares for categories.

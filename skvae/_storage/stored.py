@@ -81,17 +81,17 @@ class Stored(HoldsFit, BaseEstimator):
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted model into one file, without pickle.
 
-        The file is in the safetensors format. Its tensors are the arrays of the fitted model; its header holds the
-        parameters and everything else that `fit` has learned as JSON. The file holds no code and no path to any.
-        Components of skvae are stored by the names of their classes. Your own classes and functions are stored by name,
-        too, and have to be passed to `load`. The callbacks of ``set_callbacks`` and the metadata requests of
-        ``set_fit_request`` are not stored.
+        The file is in the safetensors format. Its tensors are the arrays of the fitted model; its header contains the
+        parameters and everything else that `fit` has learned as JSON. The file contains no code and no path to code.
+        skvae's own components are stored by class name. Your own classes and functions are stored by name, too, and
+        have to be passed to `load`. The callbacks of ``set_callbacks`` and the metadata requests of ``set_fit_request``
+        are not stored.
 
         Parameters
         ----------
         path : str or path-like
-            Where to write. A file that exists there is replaced once the new one is complete and on the disk; of a link
-            the target is replaced.
+            Where to write. A file that exists there is replaced once the new one is complete and on the disk; for a
+            symbolic link the target is replaced.
 
         Raises
         ------
@@ -127,9 +127,9 @@ class Stored(HoldsFit, BaseEstimator):
     def load(cls, path: str | os.PathLike, components: Sequence[Callable] | None = None) -> Any:
         """Read a fitted model from a file that `save` has written.
 
-        Nothing in the file is imported, evaluated or unpickled, and it cannot ask for more memory than a multiple of
+        Nothing in the file is imported, evaluated or unpickled, and it cannot request more memory than a multiple of
         its size. So the file may come from somebody whom you do not trust, as long as you trust the components that you
-        pass. A digest in it tells whether any bit has changed. Files that an older release has written can be read; a
+        pass. A digest in it shows whether any bit has changed. Files that an older release has written can be read; a
         file in a newer format raises an error.
 
         Parameters
@@ -181,7 +181,7 @@ class Stored(HoldsFit, BaseEstimator):
 
 
 def _check_before(state: Any) -> None:
-    """See to it that a file's state is that of a fitted estimator, before anything in it is made."""
+    """Check that a file's state is that of a fitted estimator, before anything in it is constructed."""
     check_version(state)
     with damage_of_state():
         check(isinstance(state.get(REFERENCE), dict), "it holds no fitted model")

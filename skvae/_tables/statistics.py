@@ -39,10 +39,10 @@ class TableStatistics:
 
     The statistics of the parts of a table merge into those of the whole. Every cut into chunks, every order of the rows
     and every order of the merges gives the same categories, the same sample, and the same moments up to rounding. So
-    statistics can be taken on many machines; they pickle. `VAETransformer.fit_statistics` takes statistics of a table,
-    or is given them.
+    statistics can be computed on many machines, and pickled. `VAETransformer.fit_statistics` computes the statistics of
+    a table, or accepts existing ones.
 
-    The sample holds at most 2^22 cells (32 MB). An update needs three times that in memory, and four times the encoded
+    The sample has at most 2^22 cells (32 MB). An update needs three times that in memory, and four times the encoded
     chunk (8 bytes per cell).
 
     Parameters
@@ -95,7 +95,8 @@ class TableStatistics:
     def update(self, chunk: Any) -> "TableStatistics":
         """Take the rows of one more chunk into account.
 
-        The place of the chunk in the table, and the way in which the table is cut, make no difference but for rounding.
+        The position of the chunk in the table, and the way in which the table is cut, make no difference up to
+        rounding.
 
         Parameters
         ----------
@@ -110,8 +111,9 @@ class TableStatistics:
         Raises
         ------
         ValueError
-            The chunk has other columns than those before, a column of another kind, or cells that no model takes. The
-            message says the number of the chunk, from 1; the statistics stay as they were. Also, bad parameters.
+            The chunk has other columns than those before, a column of another kind, or cells that no model accepts. The
+            message gives the number of the chunk, from 1; the statistics stay as they were. Bad parameters raise it,
+            too.
 
         See Also
         --------
@@ -137,7 +139,7 @@ class TableStatistics:
     def merge(self, other: "TableStatistics") -> "TableStatistics":
         """Take the statistics of other rows of the same table into account.
 
-        The other statistics may come from another machine, since statistics pickle.
+        The other statistics may come from another machine, since statistics can be pickled.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Checkpoints: what training has made so far, in one file per fit, so that a fit that was killed resumes bit for bit.
+"""Checkpoints: the state of training, in one file per fit, so that a fit that was killed resumes bit for bit.
 
 Canonical rows, the scaling and the initialisation follow from table, parameters and seed: a fit that resumes computes
 them again. The file holds the rest: weights and their average, optimizers, history, the best state; and inside an
@@ -28,17 +28,17 @@ class Checkpoint(Component):
 
     Pass one to the estimator, ``VAETransformer(checkpoint=Checkpoint("runs"))``, or ``checkpoint="runs"`` for short.
     When `fit` is called again with the same table, parameters and seed, it resumes from the file of the interrupted
-    fit, wherever in training that was, and ends bit for bit where the whole fit would have ended. A fit that ends well
-    removes its file. Fits that differ in anything have files of their own, so all candidates of a search can share one
-    folder.
+    fit, wherever in training that was, and ends bit for bit where the uninterrupted fit would have ended. A fit that
+    ends normally removes its file. Fits that differ in anything have separate files, so all candidates of a search can
+    share one folder.
 
     On a termination signal (SIGTERM), which schedulers send before they kill a job, a last checkpoint is written.
 
     Parameters
     ----------
     folder : str or path-like
-        The folder of the files. It is made if it does not exist, and needs space for two files, each some six times as
-        large as the weights.
+        The folder of the files. It is created if it does not exist, and needs space for two files, each some six times
+        as large as the weights.
     every_n_epochs : int, optional
         How many epochs there are between two checkpoints.
     every_minutes : float or None, default=10.0

@@ -15,7 +15,7 @@ __all__ = ["Clustering"]
 
 
 class Clustering(HoldsFit):
-    """The methods that put rows in groups, for models that were asked for some.
+    """The methods that assign rows to groups, for models whose parameters request groups.
 
     Groups are the members of ``prior="mixture"`` or ``"vamp"``, or the classes of one categorical variable. The mixture
     that ``prior="auto"`` fits is a density, and its members may share a group, so that it offers none.
@@ -26,7 +26,7 @@ class Clustering(HoldsFit):
         """Give the most probable group of each row.
 
         Groups are the members of a mixture prior, or the classes of one categorical variable, in the order of
-        `predict_proba`. Their numbers mean nothing: another seed gives others.
+        `predict_proba`. Their numbering is arbitrary: another seed may give another one.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Clustering(HoldsFit):
         See Also
         --------
         predict : Give the most probable group.
-        prior_responsibilities : The same, also for a mixture that nobody asked for.
+        prior_responsibilities : The same, also for the mixture that ``prior="auto"`` fits.
 
         Examples
         --------
@@ -95,8 +95,7 @@ class Clustering(HoldsFit):
     def fit_predict(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to the rows of X and give the most probable group of each.
 
-        This equals `fit` followed by `predict`; rows that were held out for early stopping have a group like the
-        others.
+        This equals `fit` followed by `predict`; rows that were held out for early stopping get a group like the others.
 
         Parameters
         ----------

@@ -53,7 +53,7 @@ class Generation(HoldsFit):
     ) -> Any:
         r"""Impute the missing values of X by conditional means and modes, or by draws.
 
-        This is self-normalised importance sampling with codes of the row's posterior and of the prior,
+        This is self-normalised importance sampling with codes from the row's posterior and from the prior,
 
         .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
             w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
@@ -65,14 +65,14 @@ class Generation(HoldsFit):
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            Rows with missing cells; `fit` need not have seen any.
+            Rows with missing cells; `fit` need not have seen missing cells.
         n_draws : int, optional
             The number of tables for multiple imputation, in each of which the missing cells are drawn from
             p(x_mis | x_obs). None gives one table of conditional means, and of modes of categories and booleans.
         n_importance_samples : int, default=500
             S, the number of codes per row.
         random_state : int, RandomState instance or None
-            Seed of the drawn tables; means are deterministic. Under one seed the draws of a row depend on its cells,
+            Seed of the drawn tables; means are deterministic. Given the seed, the draws of a row depend on its cells,
             and on how many rows before it are equal to it, but not on any other rows.
 
         Returns
@@ -142,21 +142,22 @@ class Generation(HoldsFit):
 
         .. math:: x \mapsto Q(F(x))
 
-        with F the distribution function of the numbers that the model makes and Q the quantile function of the fitted
-        ones: broken lines that `fit` has learned from up to 10 000 made rows and up to 20 000 of the table. Ranks, and
-        with them relations between columns, stay the model's; the values lie in the fitted range, and those that rows
-        of the table share, such as zeros or whole numbers, come as often as there. A value that only one row has is
-        not given out, but for what rounding makes equal: Q goes past it, half-way to its neighbours. Cells that are
-        `given`, categories, booleans and `conditions` are not mapped. Nothing is for linear models
-        (``hidden_layer_sizes=()``, ``max_iter=0``), whose draws have exactly the density of their scores, for
-        `partial_fit` without `fit_statistics` or an earlier `fit`, and for more than 1000 columns of numbers.
+        with F the distribution function of the numbers that the model generates and Q the quantile function of the
+        fitted ones: piecewise linear functions that `fit` has learned from up to 10 000 generated rows and up to 20 000
+        of the table. Ranks, and with them the relations between columns, are those of the model; the values lie in the
+        fitted range, and those that several rows of the table share, such as zeros or whole numbers, occur as often as
+        in the table. A value that only one row has is not returned, unless rounding produces it: Q passes half-way
+        between it and its neighbours. Cells that are `given`, categories, booleans and `conditions` are not mapped.
+        Nothing is mapped for linear models (``hidden_layer_sizes=()``, ``max_iter=0``), whose draws have exactly the
+        density of their scores, after `partial_fit` without `fit_statistics` or an earlier `fit`, and for more than
+        1000 columns of numbers.
 
         The prior is `prior_`; with ``prior="auto"`` it is a mixture that `fit` has fitted to the latent codes, where
-        that surely describes them better than N(0, I), and for a plain autoencoder always.
+        that describes them clearly better than N(0, I), and always for a plain autoencoder.
 
         With `conditions`, z ~ p(z) and x ~ p(x given z, c) for the conditions c that are `given`. Without them, c is
-        drawn from the combinations of conditions that the model keeps: those of the fitted rows, by their weights, of
-        at most 10 000 rows. Such a combination is a part of a fitted row, and is reproduced to the letter.
+        drawn from the combinations of conditions that the model keeps: those of the fitted rows, at most 10 000, in
+        proportion to their weights. Such a combination is a verbatim part of a fitted row.
 
         Parameters
         ----------
@@ -166,40 +167,42 @@ class Generation(HoldsFit):
             Seed of the draws; None draws fresh entropy from the operating system.
         given : dict, or frame of conditions, optional
             Values of some columns, ``{"sex": "female", "age": 40}``, by name or, for arrays, by number. The other cells
-            are drawn given these, by importance resampling of codes of their posterior and of the prior. Columns of
+            are drawn given these, by importance resampling of codes from their posterior and from the prior. Columns of
             `conditions` need no resampling: a dict that names any column names all of them, and a frame (for a model of
-            arrays an array) with a column for each has one row for each row to draw. None is a category that is missing
+            arrays an array) with a column for each has one row for each row to draw. None stands for a missing category
             among the conditions.
         calibrate : bool, default=True
-            Whether numbers are mapped to the margins of the table. Without it the rows are draws of the density that
-            scores state, which is what a check of the model by its samples wants to see. Rows under `conditions` that
-            are given have other margins than the table and are always such draws.
+            Whether numbers are mapped to the margins of the table. Without it the rows are draws from the density to
+            which scores refer; use these to check the model by its samples. Rows under given `conditions` have other
+            margins than the table and are always such draws.
         missing : bool, default=False
-            Whether cells are missing as they are in the table: by a logistic regression of each column with missing
-            cells on the row's code and on which of the up to 30 such columns before it are missing. Cells that are
-            `given` are there, and so are `conditions`, unless missing among the fitted ones. Without it rows are
-            complete.
+            Whether cells are missing as they are in the table: by a logistic regression for each column with missing
+            cells, on the row's code and on which of the up to 30 such columns before it are missing. Cells that are
+            `given` are never missing, nor are `conditions`, unless they are missing in the fitted rows. Without it rows
+            are complete.
         codes_of : array-like, frame or CSR of shape (n_rows, n_features), optional
-            Rows :math:`x_i`, such as those of the fit, of which each row to draw takes one at random, with its
+            Rows :math:`x_i`, such as those of the fit; each row to draw takes one of them at random, with its
             `conditions`: its code is then drawn from :math:`q(z | x_i)` and not from p(z), so that codes lie where
             those of the table lie, however well the prior describes them. Each drawn row is a noisy copy of one row of
-            the table and may tell that this person is in it, most of all where posteriors are narrow. Not with `given`.
+            the table and may reveal that this person is in it, most of all where posteriors are narrow. Not with
+            `given`.
         without : str, int or list of such, optional
-            Columns that are left out of the drawn rows, by name or number, such as identifiers: of these the model
-            can only give out real ones.
+            Columns that are left out of the drawn rows, by name or number, such as identifiers, of which the model can
+            only return real ones.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
             A frame's columns have the dtypes that `fit` saw: integers are whole, floats have as many decimals as the
-            fitted ones, and categories have the fitted levels. Columns that are `without` are not there.
+            fitted ones, and categories have the fitted levels. Columns named in `without` are left out.
 
         Raises
         ------
         ValueError
             An unknown column, a value that it cannot have, or a column of `conditions` that `given` lacks; `given`
             beside `codes_of`, or `codes_of` without a row or for a model without an encoder; no column is left. Also
-            ``missing=True`` after `partial_fit` alone, since a chunk does not tell which cells lack in the table.
+            ``missing=True`` after `partial_fit` alone, since a chunk does not show which cells are missing in the
+            table.
 
         Warns
         -----
@@ -208,7 +211,7 @@ class Generation(HoldsFit):
 
         See Also
         --------
-        decode : Give the distribution that rows of given codes are drawn from.
+        decode : Give the distribution from which rows are drawn, for given codes.
         impute : Impute the missing values of rows.
 
         Examples
@@ -224,7 +227,7 @@ class Generation(HoldsFit):
         >>> vae.sample(500, random_state=0, given={2: 6.0}).mean(axis=0).round(1)
         array([6.7, 2.8, 6. , 2.1])
 
-        Nine in ten fines are zero, which no normal distribution knows:
+        Nine in ten fines are zero, which no normal distribution can represent:
 
         >>> import numpy as np
         >>> fine = np.where(np.arange(1000) % 10 == 0, 1.0 + np.arange(1000) % 70, 0.0)
@@ -316,7 +319,7 @@ def _codes_of_rows(
 
 
 def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:
-    """Made rows (n, D) in data space, with numbers mapped to the margins of the table; those of counts stay whole."""
+    """Sampled rows (n, D) in data space, with numbers mapped to the margins of the table; counts stay whole."""
     calibration = fitted.calibration
     if calibration is None:
         return values
@@ -328,7 +331,7 @@ def _calibrated(fitted: Fitted, values: np.ndarray) -> np.ndarray:
 
 
 def _with_missing_cells(fitted: Fitted, values: np.ndarray, z: Tensor) -> np.ndarray:
-    """Made rows (n, D) with NaN where cells are missing, given their codes z (n, K)."""
+    """Sampled rows (n, D) with NaN where cells are missing, given their codes z (n, K)."""
     missingness = fitted.missingness
     if missingness is None:
         if fitted.config["incomplete"]:

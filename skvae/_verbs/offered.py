@@ -14,10 +14,10 @@ __all__ = ["offered"]
 
 
 def offered(*needs: str, to_fit: bool = False, delegates: bool = False) -> Callable[[Callable], Any]:
-    """Offer a method to models that have "codes", a "score", a "mixture" prior, or "groups" that were asked for.
+    """Offer a method to models that have "codes", a "score", a "mixture" prior, or "groups" by their parameters.
 
     The method is called on a snapshot: scikit-learn's validation, the model and the column names that ``set_output``
-    asks for are of one fit, even while another thread fits the estimator anew.
+    uses belong to one fit, even while another thread fits the estimator anew.
 
     Parameters
     ----------

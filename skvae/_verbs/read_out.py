@@ -21,8 +21,8 @@ class ReadOut(HoldsFit):
     def to_torch(self, method: str = "transform", dtype: str = "float64") -> torch.nn.Module:
         """Give a method as a torch module, through which gradients pass to its input.
 
-        The module holds a copy of the fitted networks, on the CPU and without gradients of its own weights; ``.to``
-        and ``.requires_grad_(True)`` change that. The estimator never sees what becomes of the copy.
+        The module contains a copy of the fitted networks, on the CPU and with frozen weights; ``.to`` and
+        ``.requires_grad_(True)`` change that. Changes to the copy do not affect the estimator.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class ReadOut(HoldsFit):
         Raises
         ------
         AttributeError
-            If the model has no such method; the reason is the cause.
+            If the model has no such method; the cause states why.
         NotImplementedError
             For `inverse_transform` of a model with `conditions`.
         ValueError

@@ -1,4 +1,4 @@
-"""Methods between rows and latent codes: transform, encode, decode and what is composed of them."""
+"""Methods that map between rows and latent codes: transform, encode, decode and their compositions."""
 
 import copy
 from itertools import repeat
@@ -166,11 +166,11 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         See Also
         --------
         transform : Give its centre.
-        decode : Give the distribution of rows of given codes.
+        decode : Give the distribution of rows, for given codes.
 
         Examples
         --------
-        The standard deviations of two components, where only one cell is observed and where all are:
+        The standard deviations of two components, of a row with one observed cell and of a complete row:
 
         >>> import numpy as np
         >>> from sklearn.datasets import load_iris
@@ -241,7 +241,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
     ) -> Any:
         """Encode and decode rows, through the centre to the mean, or by draws.
 
-        Without draws this is ``inverse_transform(transform(X))``, in one pass. With draws it is what Ghojogh's lecture
+        Without draws this is ``inverse_transform(transform(X))``, in one pass. With draws it is what Ghojogh's tutorial
         calls "The Test Phase in Variational Autoencoder".
 
         Parameters
@@ -264,7 +264,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         See Also
         --------
         impute : Impute missing values and keep the observed ones.
-        metrics.reconstruction_error : Measure how far the reconstruction is off.
+        metrics.reconstruction_error : Measure the error of the reconstruction.
 
         Examples
         --------
@@ -307,16 +307,16 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
     def inverse_transform(self, Z: Any, given: Any = None) -> Any:
         """Decode latent codes to the mean of p(x given z) in data space, and categories to their most probable level.
 
-        The mean of a transformed column is that in data space, by quadrature.
+        The mean of a transformed column is computed in data space, by quadrature.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components)
             Latent codes, with the order and signs of `transform`.
         given : dict, or frame of conditions, optional
-            What a model with `conditions` is given, which it needs: a dict, ``{"site": "A"}``, for all codes, or a
-            frame (for a model of arrays an array) with a column for each condition and one row each. They come back as
-            they are. ``Pipeline.inverse_transform`` passes none: call that of the last step.
+            The conditions, required for a model with `conditions`: a dict, ``{"site": "A"}``, for all codes, or a frame
+            (an array for a model of arrays) with a column for each condition and a row for each code. They are returned
+            unchanged. ``Pipeline.inverse_transform`` passes none: call the method of the last step.
 
         Returns
         -------

@@ -28,20 +28,20 @@ class Scoring(HoldsFit):
         """Give the evidence lower bound of each row in nats, in data space.
 
         The KL has weight 1 whatever the objective was, and the log-Jacobian of the scaling is included, so that the
-        number compares with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. It is
+        number is comparable with ``PCA.score_samples`` and ``FactorAnalysis.score_samples`` on the same table. It is
         deterministic, does not depend on the other rows, and is exact for a linear-Gaussian model. Missing cells are
-        left out, and those of `conditions` are given: the bound is one on ln p(x | c). A column that was constant in
-        `fit` adds 0 nats, and -20 in a row with another value, so that scores compare on the columns that vary. A cell
-        more than 1e12 standard deviations from the mean counts as that far.
+        left out, and with `conditions` the bound is one on ln p(x | c). A column that was constant in `fit` adds 0
+        nats, and -20 in a row with another value, so that scores are comparable on the columns that vary. A cell more
+        than 1e12 standard deviations from the mean counts as that far.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
             Rows; cells may be missing.
         n_importance_samples : int, optional
-            The number of independent draws of the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x), which
-            is then given instead (Burda et al. 2016, section 3). It is tighter, and equal to log p(x) in the limit.
-            Each row has draws of its own, which its standardised cells decide.
+            The number of independent draws in the importance-weighted bound log mean_s p(x, z_s) / q(z_s | x), which is
+            then returned instead (Burda et al. 2016, section 3). It is tighter, and equal to log p(x) in the limit.
+            Each row has its own draws, seeded by its standardised cells.
 
         Returns
         -------
@@ -83,12 +83,12 @@ class Scoring(HoldsFit):
     def score_columns(self, X: Any) -> Any:
         r"""Give the log-density of each cell, :math:`\ln E_{q(z|x)}\, p_d(x_d | z)`, to find unusual ones.
 
-        It is in nats, in data space, over the draws of `score_samples`. Low numbers are cells that are unlikely given
-        the row's latent code; compare a cell with its column, since each column has its own unit. The posterior has
-        seen the cell that it judges: `impute` the row without it for a prediction from the others. The posterior
-        follows a column with hardly any noise of its own, and then the row's other cells look unusual; ``init="pca"``
-        makes that rarer. A row far from the others may have a low score without an unusual cell, since the KL is in no
-        column.
+        It is in nats, in data space, averaged over the draws of `score_samples`. Low numbers mark cells that are
+        unlikely given the row's latent code; compare a cell with its column, since each column has its own unit. The
+        posterior has seen the cell that is scored: `impute` the row without it for a prediction from the others. The
+        posterior follows a column that has hardly any noise, and then the row's other cells look unusual;
+        ``init="pca"`` makes that rarer. A row far from the others may have a low score without an unusual cell, since
+        the KL belongs to no column.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Scoring(HoldsFit):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Log-densities; NaN where a cell is missing, or holds a category that `fit` has not seen, and for columns of
+            Log-densities; NaN for missing cells, for categories that `fit` has not seen, and for columns of
             `conditions`.
 
         See Also
@@ -133,7 +133,7 @@ class Scoring(HoldsFit):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Give the mean of `score_samples`: the evidence lower bound per row in nats, in data space.
 
-        This is a lower bound of the log-likelihood, so that grid searches and comparisons with other densities need no
+        This is a lower bound on the log-likelihood, so that grid searches and comparisons with other densities need no
         scorer. The method is hidden where the posterior has no density.
 
         Parameters
@@ -180,8 +180,8 @@ class Scoring(HoldsFit):
     def prior_responsibilities(self, X: Any) -> Any:
         r"""Give the membership of each row in the members of a mixture prior, :math:`E_{q(z|x)}\, p(m | z)`.
 
-        They are a soft clustering of the rows, over the draws of `score_samples`, and exist for `NormalMixture` and
-        `VampPrior`, and for the mixture that ``prior="auto"`` has fitted, if it has.
+        They are a soft clustering of the rows, averaged over the draws of `score_samples`, and exist for
+        `NormalMixture` and `VampPrior`, and for the mixture that ``prior="auto"`` may have fitted.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Scoring(HoldsFit):
         --------
         NormalMixture : A mixture of normal members.
         VampPrior : A mixture of posteriors of pseudo-inputs.
-        predict : Give the most probable member, where the members were asked for.
+        predict : Give the most probable member, where `prior` is a mixture.
 
         Examples
         --------

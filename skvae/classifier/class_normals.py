@@ -1,12 +1,12 @@
 r"""Normals of the latent codes of each class, fitted to rows with and without labels by EM, in float64.
 
-The model is :math:`p(z, y) = p(y) \sum_{m \in y} \pi_m N(z; \mu_m, \Sigma_m)`. A row is known by the first two moments
-of its posterior, e (K,) and v (K,), so that with q(z|x) of independent components
+The model is :math:`p(z, y) = p(y) \sum_{m \in y} \pi_m N(z; \mu_m, \Sigma_m)`. A row is represented by the first two
+moments of its posterior, e (K,) and v (K,), so that for q(z|x) with independent components
 
 .. math:: E_q \ln N(z; \mu, \Sigma) = \ln N(e; \mu, \Sigma) - \tfrac12 \sum_k v_k (\Sigma^{-1})_{kk}.
 
 The optimal q(y | x) is the softmax of these over the members: the E step, in closed form and with one factor per
-member. A prediction goes by the density itself, in which an uncertain code counts less, as where cells are missing:
+member. A prediction uses the density itself, in which an uncertain code, as with missing cells, counts less:
 
 .. math:: p(y | x) \propto p(y)\, E_q\, p(z | y), \qquad E_q N(z; \mu, \Sigma) = N(e; \mu, \Sigma + \mathrm{diag}\, v).
 
@@ -97,9 +97,9 @@ def fit_class_normals(
 ) -> ClassNormals:
     r"""Fit members to rows, of which some have a label, by EM.
 
-    It begins with the means of the labelled rows and the spread of all. Each covariance borrows from the pooled one,
-    which is that of linear discriminant analysis:
-    :math:`\Sigma_m = (S_m + \nu \bar\Sigma) / (n_m + \nu)`, with nu = K + 5.
+    It begins with the means of the labelled rows and the spread of all rows. Each covariance borrows from the pooled
+    one, which is that of linear discriminant analysis: :math:`\Sigma_m = (S_m + \nu \bar\Sigma) / (n_m + \nu)`, with nu
+    = K + 5.
 
     Parameters
     ----------
@@ -108,13 +108,13 @@ def fit_class_normals(
     label : int ndarray (n,)
         Classes 0 .. C - 1, and -1 for rows without; every class has a row.
     weight : ndarray (n,)
-        Positive; rows without a label count by theirs, too.
+        Positive, of rows with and without a label.
     n_classes : int
         C.
     n_members : int, default=1
-        Normals per class, where a class has as many distinct labelled rows.
+        Normals per class, if the class has as many distinct labelled rows.
     seed : int, default=0
-        Of the first members of a class.
+        Seed of the initial members of a class.
     """
     known = label >= 0
     member, owner = _first_members(e[known], label[known], weight[known], n_classes, n_members, seed)
@@ -154,7 +154,7 @@ def _first_members(
 
 
 def _m_step(e: np.ndarray, v: np.ndarray, share: np.ndarray, before: ClassNormals) -> ClassNormals:
-    """The members that weighted shares (n, M) of the rows ask for."""
+    """The members that maximise the bound, given weighted shares (n, M) of the rows."""
     K, count = e.shape[1], share.sum(0)
     means = share.T @ e / count[:, None]
     scatter = np.empty((len(count), K, K))
@@ -172,6 +172,6 @@ def _shares(count: np.ndarray) -> np.ndarray:
 
 
 def _floored(covariance: np.ndarray) -> np.ndarray:
-    """A covariance that has an inverse, also where components do not vary."""
+    """A covariance that has an inverse, even where components do not vary."""
     variance = np.diag(covariance)
     return covariance + _LEAST_SHARE * np.diag(variance + variance.mean() + 1e-9)

@@ -50,7 +50,7 @@ class LabelModel:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Rows as `fit_label_model` sees them; those with a label are the first ones, and only these have columns."""
+    """Rows for `fit_label_model`: those with a label come first, and only these have columns."""
 
     e: np.ndarray
     v: np.ndarray
@@ -91,7 +91,7 @@ def fit_label_model(
     label : int ndarray (n,)
         0 .. C - 1, and -1 for rows without label; each class has a row.
     weight : ndarray (n,)
-        Positive, those of the classes included.
+        Positive, class weights included.
     unlabeled_weight : float
         A factor on the weight of rows without a label in the normals.
     n_members : int
@@ -128,7 +128,7 @@ def _rows(
 
 
 def _folds(label: np.ndarray) -> np.ndarray:
-    """The fold of each labelled row, in turn within its class; -1 for the only row of a class, which is never out."""
+    """The fold of each labelled row, in turn within its class; -1 for the only row of a class, never left out."""
     fold = np.empty(len(label), dtype=np.int64)
     for c in range(int(label.max()) + 1):
         own = np.flatnonzero(label == c)
@@ -137,7 +137,7 @@ def _folds(label: np.ndarray) -> np.ndarray:
 
 
 def _exponents(rows: _Rows, fold: np.ndarray, options: dict[str, Any]) -> np.ndarray:
-    """The exponents by cross-validation over the labelled rows, of which those left out have no part in a fit."""
+    """The exponents by cross-validation over the labelled rows; rows left out have no part in a fit."""
     n, n_classes = len(fold), int(rows.label.max()) + 1
     log_p = np.zeros((2, n, n_classes))
     for k in range(int(fold.max()) + 1):

@@ -55,7 +55,7 @@ def fit_linear(
     scale: np.ndarray,
     C: float,
 ) -> LinearModel:
-    """Fit logistic regression to rows (n, P) with labels 0 .. C - 1, of which each comes at least once."""
+    """Fit logistic regression to rows (n, P) with labels 0 .. C - 1, each of which occurs at least once."""
     model = LogisticRegression(C=C, max_iter=_MAX_ITER).fit(_standardized(x, shift, scale), label, weight)
     coef, intercept = model.coef_, model.intercept_
     if len(coef) == 1:  # of two classes scikit-learn gives the log-odds of the second

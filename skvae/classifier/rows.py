@@ -1,4 +1,4 @@
-"""What the models of the label see of a row: moments of its posterior, and its columns as numbers."""
+"""Inputs of the models of the label: moments of a row's posterior, and its columns as numbers."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _moments(fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tenso
 def _columns(fitted: Fitted, module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
     """The columns of a chunk, (S, B, P), missing numbers decoded from draws of z; S is 1 where nothing is missing.
 
-    Columns that are given come as what the networks see of them, behind the others.
+    Columns of `conditions` are those that the networks see, after the others.
     """
     given = module.given(x, mask)
     x = x[None]

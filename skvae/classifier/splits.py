@@ -19,14 +19,14 @@ class LabeledKFold(Documented):
     """Stratified folds of the labelled rows; rows without a label are in every training set and in no test set.
 
     It is for cross-validation and calibration of a `VAEClassifier`, and of scikit-learn's semi-supervised classifiers
-    with ``unlabeled=-1``. scikit-learn's own splitters take the unlabelled rows for a class, and hold them out, too.
+    with ``unlabeled=-1``. scikit-learn's own splitters mistake the unlabelled rows for a class, and hold them out, too.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at most the number of labelled rows of the smallest class.
     unlabeled : object, default=None
-        Which entries of y are no label, as in `VAEClassifier`.
+        Which entries of y mean that a row has no label, as in `VAEClassifier`.
     shuffle : bool, default=True
         Whether to shuffle the labelled rows first.
     random_state : int, RandomState instance or None, default=0
@@ -78,9 +78,9 @@ class LabeledKFold(Documented):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, of which only the number counts.
+            Rows, of which only the number is used.
         y : array-like of shape (n_samples,)
-            Classes; rows that are `unlabeled` are only trained on.
+            Classes; `unlabeled` rows are only trained on.
         groups : Ignored
             Not used, present for API consistency.
 
@@ -93,7 +93,7 @@ class LabeledKFold(Documented):
 
         See Also
         --------
-        get_n_splits : How many there are.
+        get_n_splits : The number of folds.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""A fitted classifier as one file without pickle: its own state, and those of its two transformers inside."""
+"""A fitted classifier as one file without pickle: its own state with those of its two transformers inside."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def read_state(path: str | os.PathLike, transformer: Any, components: Sequence[C
 
 
 def _check_before(state: Any) -> None:
-    """See to it that a file's state is that of a classifier, before anything in it is made."""
+    """Check that a file's state is that of a classifier, before anything in it is constructed."""
     version = state.get(_FORMAT) if isinstance(state, dict) else None
     if type(version) is not int or version < 1:
         raise ValueError("This file holds no VAEClassifier. For a transformer, call VAETransformer.load.")

@@ -1,4 +1,4 @@
-"""y as class numbers: which rows have a label, and which weight the classes have."""
+"""y as class numbers: which rows have a label, and the weights of the classes."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -23,7 +23,7 @@ def is_labeled(y: Any, unlabeled: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     unlabeled : object
         None or NaN: rows with NaN, None or NA have no label; otherwise rows with this value.
     X : table (n, ...)
-        What y must be as long as.
+        The table whose length y must have.
     """
     if y is None:
         raise ValueError("VAEClassifier requires y to be passed, but the target y is None.")
@@ -51,7 +51,7 @@ def labels_of(y: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Raises
     ------
     ValueError
-        No row has a label, all have the same one, or they are no classes.
+        No row has a label, all have the same one, or the labels are not classes.
     """
     if not known.any():
         raise ValueError(

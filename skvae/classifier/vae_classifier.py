@@ -39,17 +39,16 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     r"""Classifier for tables of which few rows have a label: it learns the table from all rows, the classes from some.
 
     A `VAETransformer` is fitted to all rows, whether they have a label or not. Its codes z then have a density in each
-    class, and p(y | x) is that of these densities, multiplied with logistic regression on the columns:
+    class, and p(y | x) follows from these densities, multiplied by a logistic regression on the columns:
 
     .. math:: p(x, z, y) = p(y)\, N(z; \mu_y, \Sigma_y)\, p(x | z), \qquad
         p(y | x) \propto p_z(y | x)^a \, p_l(y | x)^b, \qquad
         p_z(y | x) \propto p(y)\, E_{q(z|x)} N(z; \mu_y, \Sigma_y).
 
-    p(y), the means and the covariances are fitted by variational EM to rows with and without label; each covariance
-    borrows from that of all classes. :math:`p_l` is a linear model of
-    the labelled rows alone. The exponents a and b are those of the highest log-probability of labels in five-fold
-    cross-validation, starting from 1/2 each: with few labels both parts count, and with many of them whichever
-    predicts. Logistic regression is the special case a = 0, b = 1.
+    p(y), the means and the covariances are fitted by variational EM to rows with and without label; each covariance is
+    shrunk towards that of all classes. :math:`p_l` is a linear model of the labelled rows alone. The exponents a and b
+    maximise the log-probability of labels in five-fold cross-validation, starting from 1/2 each: with few labels both
+    parts count, and with many labels whichever predicts better. Logistic regression is the special case a = 0, b = 1.
 
     This is the generative model of Kingma et al. (2014), M1 + M2, with one difference: encoder and decoder do not see
     the labels, so that the two steps need no weights between them, and the second is in closed form.
@@ -60,17 +59,17 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     ----------
     estimator : VAETransformer or FrozenEstimator, optional
         The model of the columns, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
-        ``VAETransformer(n_components=16)``; where a table holds less, its warning of collapsed components does not
-        matter here, as they have the same normal in each class. With `conditions` c, codes are those of q(z | x, c)
-        and the linear model reads c, too; p(y) and the densities of the codes are the same for all c. A fitted one
-        inside of `sklearn.frozen.FrozenEstimator` stays as it is, so that its table may be another, with many more
-        rows. It needs an encoder.
+        ``VAETransformer(n_components=16)``; if a table needs fewer, its warning of collapsed components does not matter
+        here, as they have the same normal in each class. With `conditions` c, codes are those of q(z | x, c) and the
+        linear model reads c, too; p(y) and the densities of the codes are the same for all c. A fitted one inside
+        `sklearn.frozen.FrozenEstimator` stays as it is, so that it may have been fitted to another table, with many
+        more rows. It needs an encoder.
     unlabeled : object, default=None
-        Which entries of y are no label. None: NaN, None and NA; otherwise this value, such as -1 as in
+        Which entries of y mean that a row has no label. None: NaN, None and NA; otherwise this value, such as -1 as in
         `sklearn.semi_supervised`. By default -1 is a class.
     unlabeled_weight : float, default=0.2
-        What a row without a label counts in the densities of the codes, where one with a label counts 1 (Nigam et al.
-        2000, section 5.3). With 0 these rows form the codes, but not the classes.
+        Weight of a row without a label in the densities of the codes, relative to one with a label (Nigam et al. 2000,
+        section 5.3). With 0 these rows shape the codes, but not the classes.
     n_members : int, default=1
         Normals per class, for classes that fall into groups; at most as many as the class has distinct labelled rows.
     C : float, default=1.0
@@ -78,7 +77,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     class_weight : {"balanced"} or dict, optional
         Factors on the weights of labelled rows by class; classes that a dict does not name have 1.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, where that has none of its own, and of the members of a class.
+        Seed of the estimator, if it has none of its own, and of the members of a class.
 
     Attributes
     ----------
@@ -161,7 +160,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     def set_params(self, **params: Any) -> "VAEClassifier":
         """Set parameters, those of the estimator included.
 
-        A parameter ``estimator__...`` makes the default estimator first, where there is none.
+        A parameter ``estimator__...`` first creates the default estimator, if there is none.
 
         Parameters
         ----------
@@ -344,8 +343,8 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     def predict_log_proba(self, X: Any) -> np.ndarray:
         r"""Give :math:`\ln p(y | x)` of each row and class.
 
-        A missing cell tells nothing: the code is that of the observed cells, and the linear model is averaged over
-        draws of it, with missing numbers as they decode; a missing category is the average of its levels.
+        A missing cell carries no information: the code is that of the observed cells, and the linear model is averaged
+        over draws of the code, which give the missing numbers; a missing category is the average of its levels.
 
         Parameters
         ----------
@@ -377,7 +376,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     def predict_proba(self, X: Any) -> np.ndarray:
         """Give p(y given x) of each row and class.
 
-        The exponents of the two models are chosen on labels that have no part in the fit. This undoes overconfidence
+        The exponents of the two models are chosen on labels that have no part in the fit. This corrects overconfidence
         as far as the number of labels allows.
 
         Parameters
@@ -412,7 +411,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give the accuracy over the labelled rows.
 
-        Rows without a label have no part in it.
+        Rows without a label are ignored.
 
         Parameters
         ----------
@@ -435,7 +434,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
 
         See Also
         --------
-        LabeledKFold : Cross-validation that leaves out labelled rows alone.
+        LabeledKFold : Cross-validation that holds out only labelled rows.
 
         Examples
         --------
@@ -492,10 +491,9 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
     ) -> tuple[Any, np.ndarray]:
         r"""Draw rows of given classes, z ~ p(z given y) and x ~ p(x given z), in data space.
 
-        They differ as far as the codes of the classes do; the linear model has no part in them. Where the estimator has
-        `conditions` c, x ~ p(x given z, c) for those that are `given`, or drawn as `VAETransformer.sample` draws them.
-        Numbers are not mapped to the margins of the table, as those of `VAETransformer.sample` are: a class has margins
-        of its own.
+        The classes differ only as their codes do; the linear model plays no part. Where the estimator has `conditions`
+        c, x ~ p(x given z, c) for those that are `given`, or drawn as `VAETransformer.sample` draws them. Unlike in
+        `VAETransformer.sample`, numbers are not mapped to the margins of the table: a class has its own margins.
 
         Parameters
         ----------
@@ -524,7 +522,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         See Also
         --------
         VAETransformer.sample : Draw rows of all classes, or given some columns.
-        sklearn.mixture.GaussianMixture.sample : The same pair of rows and groups.
+        sklearn.mixture.GaussianMixture.sample : It returns the same pair of rows and groups.
 
         Examples
         --------
@@ -598,7 +596,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         See Also
         --------
         load : Read the file again.
-        VAETransformer.save : What the file holds of the estimator.
+        VAETransformer.save : What the file contains of the estimator.
 
         Examples
         --------
@@ -642,7 +640,7 @@ class VAEClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifie
         OSError
             If the file does not exist or cannot be read.
         ValueError
-            If the file is damaged, or holds no classifier.
+            If the file is damaged, or does not contain a classifier.
 
         See Also
         --------

@@ -3,8 +3,8 @@
 Each class has ``from_estimator(estimator, X, ..., ax=None)``, which computes the numbers and draws them, and ``plot``,
 which draws them again. Its parameters are numbers and are stored as attributes; attributes with an underscore at the
 end are matplotlib's artists. A display of several panels takes an array of axes, or a single one, which it divides.
-matplotlib is imported when something is drawn (extra "plot"). Estimators are fitted VAETransformers, or Pipelines that
-end in one; `AnomalyDisplay` takes detectors, too.
+matplotlib (extra "plot") is imported only when something is drawn. Estimators are fitted VAETransformers, or Pipelines
+that end in one; `AnomalyDisplay` takes detectors, too.
 """
 
 from .anomalies import AnomalyDisplay

@@ -38,7 +38,7 @@ class AnomalyDisplay:
     rows : list of str
         Names of the shown rows, the rarest first.
     cells : list of list of str or None, default=None
-        What stands in their cells.
+        The text of their cells.
     names : list of str or None, default=None
         Names of the columns.
     offset : float or None, default=None
@@ -98,7 +98,7 @@ class AnomalyDisplay:
     ) -> "AnomalyDisplay":
         """Score the rows of a table, and draw the rarest.
 
-        A detector knows the medians of its training rows, and a threshold; for a transformer medians are those of X.
+        A detector has the medians of its training rows, and a threshold; for a transformer the medians are those of X.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class AnomalyDisplay:
         n_rows : int, default=16
             How many of the rarest rows to show.
         max_columns : int, default=30
-            How many columns to show, as of `plot`.
+            How many columns to show, as in `plot`.
         ax : matplotlib Axes, array of two such or None, default=None
             Axes to draw on; a single one is divided, and None makes a figure.
 
@@ -158,8 +158,8 @@ class AnomalyDisplay:
     def plot(self, ax: Any = None, *, bins: int = 40, max_columns: int = 30) -> "AnomalyDisplay":
         """Draw the display.
 
-        Of a wider table those columns are shown, in its order, whose most surprising cell in these rows is the highest.
-        Cells are written for up to twelve columns.
+        Of a wider table only the columns with the most surprising cells in these rows are shown, in the order of the
+        table. Values are written in the cells for up to twelve columns.
 
         Parameters
         ----------

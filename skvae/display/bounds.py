@@ -172,7 +172,7 @@ class BoundDisplay:
     def plot(self, ax: Any = None, *, line_kw: dict | None = None) -> "BoundDisplay":
         """Draw the display.
 
-        The bars and the band of the ELBO extend by one standard error over the rows to each side.
+        The error bars, and the band of the ELBO, extend by one standard error over the rows to each side.
 
         Parameters
         ----------

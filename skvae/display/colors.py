@@ -1,4 +1,4 @@
-"""The colours of rows: what classes or numbers beside a table say about them."""
+"""The colours of rows: classes or numbers given beside a table."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _MISSING, _MISSING_ON_DARK = "#D4D4D4", "#555555"
 
 
 class Colors:
-    """What `y` says about rows: "classes", "continuous", or None.
+    """What `y` gives for the rows: "classes", "continuous", or None.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Colors:
     label : str or None
         Name of a Series.
     numbers : ndarray (n,)
-        Of a continuous y, NaN where a value is missing.
+        The values of a continuous y, NaN where one is missing.
     classes, names : ndarray of int (n,), list of str
         Index of each row's class, and the names of the classes; missing values are the last class.
     """

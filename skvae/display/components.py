@@ -44,9 +44,9 @@ class ComponentDisplay:
     r"""Information of each component, and what it does to the columns.
 
     Bars show the mean KL of each component to the prior in nats; components below `threshold` carry no information and
-    are grey. Under each bar a heat map of latent traversals has the component's column: it goes from the low to the
-    high end of its latent codes while the others stay at their mean, and the map shows how the columns of the table
-    change. For images, the bars lie on the left, and beside each is a strip of decoded images.
+    are grey. Under each bar is the component's column of a heat map of latent traversals: the component moves from the
+    low to the high end of its latent codes while the others stay at their mean, and the map shows how the columns of
+    the table change. For images, the bars lie on the left, and beside each is a strip of decoded images.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ class ComponentDisplay:
 
     .. math:: (P(x_d = c | z_k = b_k) - P(x_d = c | z_k = a_k)) / (1/2)
 
-    so that it lies between -2 and 2 and rare levels are not blown up. Columns of two levels have one row, that of the
-    second level.
+    so that it lies between -2 and 2 and rare levels are not exaggerated. Columns of two levels have one row, that of
+    the second level.
 
     Examples
     --------
@@ -141,8 +141,8 @@ class ComponentDisplay:
         """Move every component over the range of its latent codes, and draw what that does.
 
         The components are those with the most information. Where the heat map has too many rows, those with the largest
-        effects are kept, in the order of the table. With `conditions`, codes are decoded under those that most of the
-        fitted rows have.
+        effects are kept, in the order of the table. With `conditions`, codes are decoded under the most frequent ones
+        of the fitted rows.
 
         Parameters
         ----------

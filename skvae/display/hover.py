@@ -1,4 +1,4 @@
-"""Maps as figures of plotly, in which rows say what they are; plotly is imported where one is made."""
+"""Maps as plotly figures with a label for each row; plotly is imported only when one is drawn."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,7 +18,7 @@ _MANY_ROWS = 2000  # from which on WebGL draws them
 
 
 def hover_figure(codes: np.ndarray, colors: Colors, labels: Sequence[str], X: Any, max_columns: int) -> Any:
-    """Give a figure of codes (n, 2), of which each row says its cells in X; see `LatentSpaceDisplay.to_plotly`."""
+    """Give a figure of codes (n, 2), in which each row shows its cells in X; see `LatentSpaceDisplay.to_plotly`."""
     with needed_by("LatentSpaceDisplay.to_plotly", "plotly", extra="hover"):
         import plotly.graph_objects as go
 
@@ -51,7 +51,7 @@ def hover_figure(codes: np.ndarray, colors: Colors, labels: Sequence[str], X: An
 
 
 def _texts(X: Any, n: int, max_columns: int) -> list[str]:
-    """What is said of each row, as HTML."""
+    """The label of each row, as HTML."""
     if X is None:
         return [f"row {i}" for i in range(n)]
     if len(X) != n:

@@ -38,9 +38,9 @@ _GRID = 60  # hexagons from left to right
 class LatentSpaceDisplay:
     r"""Posterior centres of rows in two components of the latent code.
 
-    Each row is a point at the centre of its posterior, coloured by `y`. Where there are many rows, hexagons count them
-    instead. Ellipses show how certain the encoder is of a row: two standard deviations of :math:`q(z | x)` contain 86 %
-    of its mass. It is recommended to use :meth:`from_estimator`; all parameters are stored as attributes.
+    Each row is a point at the centre of its posterior, coloured by `y`. For many rows, hexagons count them instead.
+    Ellipses show how certain the encoder is of a row: two standard deviations of :math:`q(z | x)` contain 86 % of its
+    mass. It is recommended to use :meth:`from_estimator`; all parameters are stored as attributes.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class LatentSpaceDisplay:
     names_ : list of matplotlib Text
         Class names on the map, at the medians of more classes.
     far_ : matplotlib PathCollection or None
-        Crosses at the border for rows that lie far outside of the bulk, where there are some.
+        Crosses at the border for rows that lie far outside the bulk, if there are any.
     colorbar_ : matplotlib Colorbar or None
         Scale of a continuous `y`, or of counts.
 
@@ -139,13 +139,13 @@ class LatentSpaceDisplay:
         X : array-like, frame or CSR of shape (n_samples, n_features)
             The table.
         y : array-like of shape (n_samples,) or None, default=None
-            Classes or numbers to colour by; a Series will do.
+            Classes or numbers to colour by, such as a Series.
         components : tuple of (int, int), default=(0, 1)
             Columns of ``transform`` to draw.
         ellipses : bool or int, default=False
-            How many rows, drawn at random, show their posterior; True for 100.
+            How many rows, chosen at random, show their posterior; True for 100.
         density : bool or "auto", default="auto"
-            Whether hexagons stand for points; "auto" from 20 000 rows on.
+            Whether hexagons replace points; "auto" from 20 000 rows on.
         n_std : float, default=2.0
             Half axes of the ellipses, in standard deviations.
         random_state : int, RandomState instance or None, default=0
@@ -191,16 +191,17 @@ class LatentSpaceDisplay:
     ) -> "LatentSpaceDisplay":
         """Draw the display.
 
-        The more points there are, the smaller and fainter they get. Up to seven classes have a legend, more have
-        their names on the map. Where rows lie far from the bulk, by half of the span between the first and the last
-        percentile of a component or more, the view ends there, and crosses at its border stand for them.
+        The more points there are, the smaller and fainter they get. Up to seven classes have a legend; the names of
+        more classes are written on the map. If rows lie far from the bulk, by half of the span between the first and
+        the last percentile of a component or more, the view is limited to the bulk, and crosses at its border mark
+        these rows.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
             Axes to draw on; None makes a figure.
         density : bool or "auto", default="auto"
-            Whether hexagons stand for points; "auto" from 20 000 rows on.
+            Whether hexagons replace points; "auto" from 20 000 rows on.
         n_std : float, default=2.0
             Half axes of the ellipses, in standard deviations.
         scatter_kw : dict or None, default=None
@@ -242,17 +243,17 @@ class LatentSpaceDisplay:
         return self
 
     def to_plotly(self, X: Any = None, *, max_columns: int = 10) -> Any:
-        """Give the map as a figure of plotly, in which a row under the pointer says what it is.
+        """Give the map as a plotly figure, which shows the row under the pointer.
 
         Points are those of `plot`, without hexagons and ellipses, and rows far from the bulk at their own place.
 
         Parameters
         ----------
         X : array-like or frame of shape (n_samples, n_columns), optional
-            What is said of each row: its cells, in the order of the codes. It need not be the table of the model; with
-            a frame rows go by the index. Without it rows are numbered.
+            The cells that are shown for each row, in the order of the codes. It need not be the table of the model; a
+            frame's rows are named by its index. Without it rows are numbered.
         max_columns : int, default=10
-            Columns that are shown, the first ones.
+            How many columns are shown, from the first on.
 
         Returns
         -------
@@ -262,7 +263,7 @@ class LatentSpaceDisplay:
         Raises
         ------
         ImportError
-            Without plotly, which the extra "hover" brings.
+            If plotly is not installed; the extra "hover" installs it.
         ValueError
             If X has another number of rows.
 

@@ -1,4 +1,4 @@
-"""A picture that is drawn anew while a model trains, in its place: in a notebook, or in a window."""
+"""A picture that is redrawn in place while a model trains, in a notebook or in a window."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ class LivePicture:
     draw : callable
         ``draw(figure, history, objective, is_weighted)``, on an empty figure.
     every : float
-        Seconds between two pictures at least.
+        Minimum number of seconds between two pictures.
     size : (float, float)
         Inches of the figure.
     """

@@ -93,14 +93,14 @@ class ManifoldDisplay:
     ) -> "ManifoldDisplay":
         """Decode a grid of quantiles of the prior, and draw it.
 
-        Its components must have quantile functions: normal, uniform, Laplace and the like, and mixtures of normals, of
-        which the quantiles are those of each component by itself. With `conditions`, codes are decoded under those that
-        most of the fitted rows have, and are no pixels.
+        Its components must have quantile functions: normal, uniform, Laplace and the like, and mixtures of normals,
+        whose quantiles are those of each component's marginal distribution. With `conditions`, codes are decoded under
+        the most frequent ones of the fitted rows, and the conditions are not pixels.
 
         Parameters
         ----------
         estimator : VAETransformer, or Pipeline that ends in one
-            A fitted model with two components. Behind a Pipeline, images are the rows that its last step sees.
+            A fitted model with two components. In a Pipeline, images are the rows that its last step sees.
         image_shape : tuple of int
             Shape of an image, (H, W) or (C, H, W).
         n : int, default=15
@@ -163,7 +163,7 @@ class ManifoldDisplay:
         n : int, default=8
             Images a side.
         labels : list of str or None, default=None
-            Titles; with None they give the number of components.
+            Titles; with None the numbers of components.
         random_state : int, RandomState instance or None, default=0
             Seed of the draws.
         ax : matplotlib Axes, array of one per estimator or None, default=None
@@ -205,8 +205,8 @@ class ManifoldDisplay:
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> "ManifoldDisplay":
         """Draw the display.
 
-        Black and white stand for the smallest and the largest value of each panel, except for a hundredth of the pixels
-        at each end.
+        Black and white are the smallest and the largest value of each panel, except for a hundredth of the pixels at
+        each end.
 
         Parameters
         ----------

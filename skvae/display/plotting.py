@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, the model behind a pipeline, columns as numbers, mosaics of images.
+"""What the displays share: axes, colours, the model inside a pipeline, columns as numbers, mosaics of images.
 
 matplotlib is imported where something is drawn, never before.
 """
@@ -145,14 +145,14 @@ def _divided(
 
 
 def has_layout(ax: "Axes") -> bool:
-    """Whether the figure makes room for what stands outside of its axes."""
+    """Whether the figure's layout makes space for what lies outside its axes."""
     return ax.figure.get_layout_engine() is not None
 
 
 def place_legend(
     ax: "Axes", handles: "Sequence[Artist | Container]", inside: "Axes | None" = None, **options: Any
 ) -> "Legend":
-    """Draw the legend of `ax`: on its right where the figure makes room for it, else inside, where it hides least.
+    """Draw the legend of `ax`: on its right if the figure makes space for it, else inside, where it hides least.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def is_dark() -> bool:
 
 
 def ink() -> Any:
-    """Give the colour of text, for lines and marks that stand for no data."""
+    """Give the colour of text, for lines and marks that do not represent data."""
     return _of_style("text.color")
 
 

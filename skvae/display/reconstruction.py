@@ -38,9 +38,9 @@ class ReconstructionDisplay:
     r"""Rows of a table against their reconstruction through the latent code.
 
     A column of numbers shows observed values against reconstructed ones, with :math:`R^2`; a column of categories or
-    booleans shows a matrix of shares, observed level by reconstructed level, with the rate at which both agree. Images
-    are drawn as a row of originals over a row of reconstructions. Missing values are left out. All parameters are
-    stored as attributes.
+    booleans shows a matrix of shares, observed level by reconstructed level, with the rate of agreement. Images are
+    drawn as a row of originals over a row of reconstructions. Missing values are left out. All parameters are stored as
+    attributes.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class ReconstructionDisplay:
         image_shape : tuple of int or None, default=None
             For images, their shape (H, W) or (C, H, W).
         n_images : int, default=12
-            Images to show, the first ones.
+            How many images to show, from the first on.
         max_columns : int, default=12
             Columns to show.
         order : {"worst", "best"} or None, default="worst"

@@ -1,4 +1,4 @@
-"""`SampleDisplay`: a table against rows that the model draws."""
+"""`SampleDisplay`: a table against rows sampled from the model."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _SAMPLED = COLORS[1]
 
 
 class SampleDisplay:
-    """A table against rows that the model draws: each column, and each pair of columns.
+    """A table against rows sampled from the model: each column, and each pair of columns.
 
     The diagonal shows the columns, as histograms of numbers and as bars of the shares of levels. Below it, real and
     sampled rows share the same axes; levels are spread a little, so that points do not hide each other. Missing values
@@ -48,7 +48,7 @@ class SampleDisplay:
     real : ndarray of shape (n_samples, n_columns)
         Numbers, and indices of categories; NaN where a value is missing.
     sampled : ndarray of shape (n_drawn, n_columns)
-        The same columns of rows that were drawn.
+        The same columns of the sampled rows.
     names : list of str or None, default=None
         Names of the columns.
     levels : list of (list of str or None) or None, default=None
@@ -115,7 +115,7 @@ class SampleDisplay:
     ) -> "SampleDisplay":
         """Sample rows from the model, and draw them beside a table.
 
-        The rows come from ``sample``: their latent codes are draws of the prior.
+        The rows come from ``sample``: their latent codes are drawn from the prior.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class SampleDisplay:
     def plot(self, ax: Any = None, *, bins: int = 30) -> "SampleDisplay":
         """Draw the display.
 
-        At most 2000 points of each kind are drawn per pair, evenly chosen. An axis spans the real column but for a
+        At most 2000 points of each kind are drawn per pair, evenly chosen. An axis spans the real column except for a
         thousandth of its rows at each end.
 
         Parameters
@@ -335,7 +335,7 @@ def _draw_marginal(ax: "Axes", view: _Axis, bins: int) -> None:
 
 
 def _draw_pair(ax: "Axes", across: _Axis, up: _Axis) -> None:
-    """Draw the points of both tables in one shuffled order, so that neither hides the other."""
+    """Draw the points of both tables in one shuffled order, so that neither table hides the other."""
     rng = np.random.default_rng(0)
     points, colors = [], []
     for name, color in (("real", neutral()), ("sampled", _SAMPLED)):
@@ -350,7 +350,7 @@ def _draw_pair(ax: "Axes", across: _Axis, up: _Axis) -> None:
 
 
 def _most_different(real: np.ndarray, sampled: np.ndarray, is_category: list[bool], most: int) -> list[int]:
-    """Numbers of the columns that tell sampled rows from real ones best, in the order of the table."""
+    """Positions of the columns that best distinguish sampled rows from real ones, in the order of the table."""
     D = real.shape[1]
     if most >= D:
         return list(range(D))
@@ -371,7 +371,7 @@ def _distance(x: np.ndarray, y: np.ndarray, is_category: bool) -> float:
 
 
 def _rank_correlations(X: np.ndarray) -> np.ndarray:
-    """Spearman's correlations of columns (D, D), of at most 2000 rows; missing cells stand at the mean rank."""
+    """Spearman's correlations of columns (D, D), of at most 2000 rows; missing cells get the mean rank."""
     X = X[thinned(len(X))]
     ranks = rankdata(X, axis=0, nan_policy="omit")
     ranks = np.nan_to_num(ranks - np.nanmean(np.where(np.isnan(X).all(0), 0.0, ranks), 0))

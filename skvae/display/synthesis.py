@@ -1,4 +1,4 @@
-"""`SynthesisDisplay`: what tells made rows from real ones, in numbers."""
+"""`SynthesisDisplay`: numbers that compare synthetic rows with real ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ _MOST_COLUMNS = 20
 
 
 class SynthesisDisplay:
-    """The numbers of a `SynthesisReport`, and the columns whose distribution is worst.
+    """The numbers of a `SynthesisReport`, and the columns whose distributions differ most.
 
-    In both panels made rows stand beside real ones in their place. All parameters are stored as attributes.
+    In both panels synthetic rows are shown beside real ones in their place. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SynthesisDisplay:
 
     See Also
     --------
-    skvae.metrics.synthesis_report : The numbers alone, of rows that anything has made.
+    skvae.metrics.synthesis_report : The numbers alone, for rows from any generator.
     SampleDisplay : The columns and pairs of columns themselves.
 
     Examples
@@ -64,7 +64,7 @@ class SynthesisDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
     ) -> "SynthesisDisplay":
-        """Make as many rows as X has, with missing cells as there, compare them and draw.
+        """Sample as many rows as X has, with missing cells as in X, compare them and draw.
 
         The numbers are those of `skvae.metrics.synthesis_report`.
 
@@ -73,13 +73,13 @@ class SynthesisDisplay:
         estimator : VAETransformer, or Pipeline that ends in one
             A fitted model.
         X : array-like or frame of shape (n_samples, n_features)
-            The rows that it was fitted to.
+            The rows to which it was fitted.
         X_test : array-like or frame of shape (n_test, n_features)
             Held-out rows.
         target : str or int, optional
             A column to be predicted from the others.
         random_state : int, RandomState instance or None
-            Seed of the rows that are made.
+            Seed of the sampled rows.
         ax : matplotlib Axes, array of two such or None, default=None
             Axes to draw on; a single one is divided, and None makes a figure.
 
@@ -113,12 +113,12 @@ class SynthesisDisplay:
     def from_report(cls, report: SynthesisReport, *, ax: Any = None) -> "SynthesisDisplay":
         """Draw a report.
 
-        It may be about rows that anything has made.
+        Its rows may come from any generator.
 
         Parameters
         ----------
         report : SynthesisReport
-            Of rows that anything has made.
+            A report on rows from any generator.
         ax : matplotlib Axes, array of two such or None, default=None
             Axes to draw on; a single one is divided, and None makes a figure.
 
@@ -129,7 +129,7 @@ class SynthesisDisplay:
 
         See Also
         --------
-        SynthesisDisplay.from_estimator : Make rows, compute and draw.
+        SynthesisDisplay.from_estimator : Sample rows, compute and draw.
 
         Examples
         --------

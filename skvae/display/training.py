@@ -54,7 +54,7 @@ class TrainingCurveDisplay:
     best_iter : int or None, default=None
         The epoch whose state was kept.
     kind : {"elbo", "bound", "loss"}, default="elbo"
-        Quantity in the first panel: reconstruction minus KL, minus the loss, or the loss.
+        Quantity in the first panel: reconstruction minus KL, the negative loss, or the loss.
     label : str, default="ELBO (nats per row)"
         Axis label of the first panel.
     levels : dict of str to float or None, default=None
@@ -83,11 +83,11 @@ class TrainingCurveDisplay:
 
     Notes
     -----
-    Training rows are measured during the epoch, with the draws that the steps take and with dropout; held-out rows are
-    measured after the epoch, with the averaged weights that are kept. So the first curve may lie below the second. The
-    ELBO has weight 1 on the KL, whatever weight was trained, and no free bits. Held-out numbers and levels come from
-    one pair of draws per row, which is the same in every epoch and for every level, so that differences are more exact
-    than the numbers themselves.
+    Training rows are measured during the epoch, with the draws of the training steps and with dropout; held-out rows
+    are measured after the epoch, with the averaged weights that are kept. So the first curve may lie below the second.
+    The ELBO has weight 1 on the KL, whatever the weight in training, and no free bits. Held-out numbers and levels come
+    from one pair of draws per row, which is the same in every epoch and for every level, so that differences are more
+    precise than the numbers themselves.
 
     Examples
     --------
@@ -118,15 +118,15 @@ class TrainingCurveDisplay:
 
     @classmethod
     def live(cls, *, every: float = 1.0, parts: bool = False) -> Any:
-        """Give a callback that draws the curve while a model trains, and redraws it in its place.
+        """Give a callback that draws the curve while a model trains, and redraws it in place.
 
-        In a notebook the figure stands under the cell; elsewhere it is a window, where matplotlib has windows, which
-        closes when the training ends.
+        In a notebook the figure appears under the cell; elsewhere it is a window, if matplotlib's backend has windows,
+        which closes when the training ends.
 
         Parameters
         ----------
         every : float, default=1.0
-            Seconds between two pictures at least; the last epoch always has one.
+            Minimum number of seconds between two pictures; the last epoch is always drawn.
         parts : bool, default=False
             Whether to draw a panel for each part of the objective, too.
 
@@ -225,7 +225,7 @@ class TrainingCurveDisplay:
     def plot(self, ax: Any = None, *, parts: bool = True, line_kw: dict | None = None) -> "TrainingCurveDisplay":
         """Draw the display.
 
-        Where the first epochs are much worse than the rest, the axis leaves them out at the bottom.
+        If the first epochs are much worse than the rest, the axis cuts them off at the bottom.
 
         Parameters
         ----------

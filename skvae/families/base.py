@@ -2,8 +2,8 @@
 
 A family of n variables reads `n_raw * n` numbers from a network and may own further numbers that do not depend on the
 row, trained or fixed, such as the noise of a Gaussian decoder. It is a value without weights; `FamilyHead` is the
-module that it builds. A likelihood implements the rows that columns and decoder ask for, a family of codes those that a
-mean-field posterior asks for; `observable` and `reparameterized` say which of the two it is for.
+module that it builds. A likelihood implements the rows of the table that columns and decoder use, a family of codes
+those that a mean-field posterior uses; `observable` and `reparameterized` say which of the two it is for.
 
 =================  =====================  =========================  ==============================  ==================
 name               reads                  gives                      who calls it                    default
@@ -64,55 +64,56 @@ CodeInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Family(Component, ABC):
-    """Base class of one-dimensional families; subclass it for a family of your own.
+    """Base class of one-dimensional families; subclass it for your own.
 
-    A family turns raw numbers of a network into a distribution per variable. A likelihood needs `distribution`,
+    A family turns raw outputs of a network into a distribution per variable. A likelihood needs `distribution`,
     `start`, `support`, `units` and, if 0 is outside the support, `interior`; a posterior needs `distribution` and,
-    where torch has no `icdf`, `push`. It is a value without weights: what it trains, it declares in `own_numbers`.
+    where torch has no `icdf`, `push`. It is a value without weights: trained numbers are declared in `own_numbers`.
 
     Attributes
     ----------
     support : torch.distributions.constraints.Constraint
-        Where the density lives; for columns that are not standardised, data outside it are an error in fit and score.
+        Where the density is positive; for columns that are not standardised, data outside it raise an error in fit and
+        score.
     units : {"standard", "scale", None}
-        What happens to a column before the model sees it: shifted and scaled (the whole line), divided by its scale
-        (positive values), or nothing (counts, booleans, fractions).
+        How a column is scaled before the model sees it: shifted and scaled (real numbers), divided by its scale
+        (positive values), or not at all (counts, booleans, fractions).
     interior : float
-        A point inside the support, in model space, that stands in for missing cells.
+        A point inside the support, in model space, that replaces missing cells.
     n_raw : int
         Numbers per variable that the network gives.
     observable : bool
-        Whether a column can be of this family: its support does not move with the numbers, and mean and variance are
+        Whether a column can be of this family: its support does not depend on the parameters, and mean and variance are
         finite.
     atoms : sequence of float
-        Values, in model space and in data space, that have a probability of their own beside a density. The log-density
-        is with respect to Lebesgue's measure plus the counting measure there, so the scale of a column leaves it as it
-        is at an atom. `start` then has one more argument, the `shares` of each atom in each column, (A, n).
+        Values, in model space and in data space, that have a probability of their own in addition to a density. The
+        log-density is with respect to Lebesgue measure plus counting measure on the atoms, so scaling a column does not
+        change it at an atom. `start` then has one more argument, the `shares` of each atom in each column, (A, n).
     nominal : bool
-        Whether a column holds category indices without an order: the encoder then looks them up, the linear model of
-        the initialisation has one indicator column for each of the `n_raw` categories, and the distribution offers
-        their probabilities as `probs`, (..., n, n_raw).
+        Whether a column contains category indices without an order: the encoder then looks them up, the linear model of
+        the initialisation has one indicator column for each of the `n_raw` categories, and the distribution has their
+        probabilities as `probs`, (..., n, n_raw).
     n_categories : int or None
-        C, where cells are category indices 0, ..., C - 1, so that the most probable one is imputed and errors are
-        counted; None for numbers. A family for which it is set has a distribution with `probs`, (..., n, C).
+        C, if cells are category indices 0, ..., C - 1, so that the most probable one is imputed and errors are counted;
+        None for numbers. If it is set, the distribution has `probs`, (..., n, C).
     shares_softmax : bool
         Whether the distribution is the softmax of the logits that `split` gives, so that columns of several such
-        families may be computed in one.
+        families can be computed together.
     exposure : str, int or None
         One of the `conditions`, whose logarithm is added to the first number, the log of a mean; in a fitted model its
         position. The encoder and the initialisation then count each cell as so many cells.
     heavy_tails : bool
-        Whether exp(x) has no mean. The way back from ``scaling="power"`` grows like it, so that no family is chosen or
-        refined to such a one there; one that is asked for by name has no mean in data space.
+        Whether exp(x) has no mean. The inverse of ``scaling="power"`` grows like exp, so such a family is never chosen
+        automatically there; if it is requested by name, it has no mean in data space.
     location_scale : bool
-        Whether the first two numbers, all from the network, are a location and a log squared scale.
+        Whether the first two numbers, both from the network, are a location and a log squared scale.
     reparameterized : bool
-        Whether draws are differentiable in the numbers, so that a posterior can be of this family.
+        Whether draws are differentiable in the parameters, so that a posterior can be of this family.
 
     See Also
     --------
-    Posterior : The base class of what encodes; `MeanField` makes one of any reparameterized family.
-    Gaussian : The family that everything else is compared with.
+    Posterior : The base class of posteriors; `MeanField` makes one from any reparameterized family.
+    Gaussian : The default family.
 
     Examples
     --------
@@ -152,8 +153,8 @@ class Family(Component, ABC):
     def n_categories(self) -> int | None:
         """The number of categories C where cells are category indices, None where they are numbers.
 
-        By default a nominal family has as many categories as numbers from the network. A family of ordered grades,
-        which needs fewer numbers, says otherwise. It is asked of families that know their column, after `for_column`.
+        By default a nominal family has as many categories as outputs of the network. A family of ordered grades, which
+        needs fewer, overrides this. It is read only after `for_column`.
 
         See Also
         --------
@@ -171,7 +172,7 @@ class Family(Component, ABC):
     def reads_column(self) -> bool:
         """Whether `for_column` depends on the values, so that `fit` has to cut the table into columns for it.
 
-        By default so where a family has a `for_column` of its own.
+        By default it is true if a family overrides `for_column`.
 
         See Also
         --------
@@ -190,7 +191,7 @@ class Family(Component, ABC):
     def distribution(self, *numbers: Tensor) -> Distribution:
         """Map raw numbers to a distribution with one variable per column or component.
 
-        The one place where a family says what it is; everything else, training and methods alike, goes through it.
+        This defines the family; everything else, training and methods alike, goes through it.
 
         Parameters
         ----------
@@ -223,22 +224,22 @@ class Family(Component, ABC):
     def start(
         self, mean: np.ndarray, loadings: np.ndarray, noise: np.ndarray, resolution: np.ndarray | None = None
     ) -> Init:
-        """Give the raw numbers that imitate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
+        """Give the raw numbers that approximate x = mean + loadings z + sqrt(noise) e, with z and e standard normal.
 
-        This is how a closed-form linear model initialises a decoder: the raw numbers are weight z + bias.
-        Exact for `Gaussian`; others match margins and the slopes of the mean.
+        This is how a closed-form linear model initialises a decoder: the raw numbers are weight z + bias. It is exact
+        for `Gaussian`; other families match margins and the slopes of the mean.
 
         Parameters
         ----------
         mean : ndarray (n,)
-            Mean of each column in model space. Of a nominal family n counts indicators, the C of each column next
-            to each other.
+            Mean of each column in model space. For a nominal family n counts indicators, the C of each column next to
+            each other.
         loadings : ndarray (n, m)
             Covariances of the columns with the m components of the linear model.
         noise : ndarray (n,)
             Variance of each column given z, after `tie_noise`.
         resolution : ndarray (n,), optional
-            The smallest noise variance of each column that its rows can tell from zero.
+            The smallest noise variance of each column that its rows can distinguish from zero.
 
         Returns
         -------
@@ -300,7 +301,7 @@ class Family(Component, ABC):
         """List the numbers that the family owns for n variables, trained or fixed.
 
         They do not depend on the row: the noise of a Gaussian decoder, the thresholds of an ordinal one, a floor. The
-        module that is built of the family makes a parameter of each.
+        module that is built from the family makes each of them a parameter.
 
         Parameters
         ----------
@@ -332,8 +333,8 @@ class Family(Component, ABC):
     def for_column(self, values: np.ndarray) -> "Family":
         """Give the family of one column, another one where it depends on the column's values.
 
-        `fit` asks it once per column, so a parameter that is left open, such as a number of categories, is known before
-        anything is built.
+        `fit` calls it once per column, so a parameter that is left open, such as a number of categories, is known
+        before anything is built.
 
         Parameters
         ----------
@@ -359,15 +360,15 @@ class Family(Component, ABC):
         return self
 
     def in_training(self, has_atom: bool) -> "Family":
-        """Give the family that a net is trained with, where held-out rows stop its training.
+        """Give the family with which a network is trained, where held-out rows stop its training.
 
-        It is one for which the numbers that `start` gives say nearly the same, and of which more can be learned. Linear
-        models keep the family itself.
+        It is a more flexible family, nearly the same at the numbers that `start` gives. Linear models keep the family
+        itself.
 
         Parameters
         ----------
         has_atom : bool
-            Whether a tenth of the rows or more have one value of the column, and the others lie closer than its noise.
+            Whether a tenth of the rows or more share one value of the column, and the others lie closer than its noise.
 
         Returns
         -------
@@ -391,15 +392,15 @@ class Family(Component, ABC):
         return self
 
     def with_background(self) -> "Family | None":
-        """Give the family that takes this one's place after training, None where it stays.
+        """Give the family that replaces this one after training, None if it stays.
 
-        It reads the same numbers of the network. Its own numbers are then fitted to the cells, while codes and network
-        stay as they are.
+        It reads the same outputs of the network. Its own numbers are then fitted to the cells, while codes and network
+        stay fixed.
 
         Returns
         -------
         Family or None
-            None where training ends with the family that it began with.
+            None if training ends with the family with which it began.
 
         See Also
         --------
@@ -416,10 +417,10 @@ class Family(Component, ABC):
         return None
 
     def tie_noise(self, noise: np.ndarray) -> np.ndarray:
-        """Project noise variances per variable on those the family can have.
+        """Project noise variances per variable onto those that the family can have.
 
         The closed-form initialisation calls it in every EM step. So probabilistic PCA and factor analysis are one
-        routine, and differ in this projection.
+        routine, and differ only in this projection.
 
         Parameters
         ----------
@@ -446,10 +447,10 @@ class Family(Component, ABC):
         return np.maximum(noise, 1e-3)
 
     def information_noise(self, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Give the noise variance of a normal column that would tell as much of z as one of this family.
+        """Give the noise variance of a normal column that would be as informative about z as one of this family.
 
         For a canonical link that is the variance at the mean: the Fisher information of x about its natural parameter.
-        The encoder's initialisation weighs columns of different families by it.
+        The encoder's initialisation weights columns of different families by it.
 
         Parameters
         ----------
@@ -479,8 +480,8 @@ class Family(Component, ABC):
     def amortized(self) -> "Family":
         """Give the same family with every number from the network, as a mean-field posterior needs it.
 
-        A likelihood may own its noise, one for all rows; a posterior has a spread for each row. A numeric noise, which
-        the user has fixed, stays.
+        A likelihood may have its own noise, one for all rows; a posterior has a spread for each row. A noise that the
+        user has fixed at a number stays.
 
         Returns
         -------
@@ -503,7 +504,7 @@ class Family(Component, ABC):
     def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws: by default the inverse CDF of Phi(u).
 
-        Deterministic and row by row, so that the score of a row does not depend on its neighbours (Kingma & Welling
+        This is deterministic and row by row, so that the score of a row does not depend on other rows (Kingma & Welling
         2014, section 2.4). It need not be differentiable; `rsample` must be.
 
         Parameters
@@ -535,10 +536,10 @@ class Family(Component, ABC):
         return q.icdf(uniform(u))
 
     def parts(self, q: Any, u: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Give the distributions that q is a mixture of, as shares and values at standard normal noise.
+        """Give the components of q as a mixture: their shares, and their values at standard normal noise.
 
-        An expectation under q is the sum of theirs, each by quadrature in the noise: where few draws come from a part,
-        the quantiles of the mixture bend sharply, and those of the parts do not.
+        An expectation under q is the weighted sum of theirs, each by quadrature in the noise: if few draws come from a
+        part, the quantiles of the mixture bend sharply, but those of the parts do not.
 
         Parameters
         ----------
@@ -572,8 +573,8 @@ class Family(Component, ABC):
     def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the numbers of q; `push` where that is.
 
-        Families without an elementary inverse CDF draw anew, from torch's global generator, and differentiate
-        implicitly; they read no more of u than its number of draws.
+        Families without an elementary inverse CDF draw from torch's global generator instead, and differentiate
+        implicitly; they use only the number of draws in u.
 
         Parameters
         ----------
@@ -603,10 +604,10 @@ class Family(Component, ABC):
         return self.push(q, u)
 
     def center(self, q: Any) -> Tensor:
-        """Give what `transform` reports of a posterior: the mean where it is finite, else the median or location.
+        """Give what `transform` returns for a posterior: the mean if it is finite, else the median or location.
 
-        One number per component stands for the whole of q, in the order of the module; the estimator's order and signs
-        come later.
+        One number per component represents q, in the order of the module; the estimator's order and signs are applied
+        later.
 
         Parameters
         ----------
@@ -636,8 +637,8 @@ class Family(Component, ABC):
     def standard(self, zero: Tensor) -> Distribution:
         """Give the family's own standard member, by default that of all raw numbers zero.
 
-        It is the default prior of a posterior of this family. Families whose posteriors must lie inside the support of
-        the prior, `Uniform` or `Pareto`, take the widest member.
+        It is the default prior for a posterior of this family. Families whose posteriors must lie inside the support of
+        the prior, such as `Uniform` or `Pareto`, take the widest member.
 
         Parameters
         ----------
@@ -651,7 +652,7 @@ class Family(Component, ABC):
 
         See Also
         --------
-        Standard : The prior that is made of it.
+        Standard : The prior that is made from it.
 
         Examples
         --------
@@ -666,18 +667,18 @@ class Family(Component, ABC):
         return self.distribution(*[zero] * self.n_raw, *own)
 
     def code_start(self, mean: np.ndarray, projection: np.ndarray, variance: np.ndarray) -> CodeInit:
-        """Give raw numbers that imitate the normal code t = projection x + mean with the given variances.
+        """Give raw numbers that approximate the normal code t = projection x + mean with the given variances.
 
-        The draws z of the family live where its standard member p does, so z_k stands for the t_k with
-        Phi(t_k) = F_p(z_k). On the line families say t_k = (z_k - location) / scale; this is the affine imitation for
-        all others, see `quantile_start` in `families/code_starts.py`.
+        The draws z of the family have the support of its standard member p, so z_k represents the t_k with Phi(t_k) =
+        F_p(z_k). Families on the real line set t_k = (z_k - location) / scale; this is the affine approximation for all
+        others, see `quantile_start` in `families/code_starts.py`.
 
         Parameters
         ----------
         mean : ndarray (n,)
             Mean of the normal code of an average row.
         projection : ndarray (n, D)
-            How the rows move it.
+            Its dependence on the row.
         variance : ndarray (n,)
             Variance of the normal code, the same for all rows.
 
@@ -688,7 +689,7 @@ class Family(Component, ABC):
         bias : ndarray (n_raw * n,)
             The raw numbers of an average row.
         slope : ndarray (n,)
-            The decoder imitates t by slope * z + offset.
+            The decoder approximates t by slope * z + offset.
         offset : ndarray (n,)
             The other half of that map.
 

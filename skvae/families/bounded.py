@@ -1,4 +1,4 @@
-"""Families on an interval. The contract stands in `base.py`, what several share in `recipes.py`."""
+"""Families on an interval. The contract is in `base.py`, shared code in `recipes.py`."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ def interval(position: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rounded_into(x: Tensor, low: float, high: float) -> Tensor:
-    """x, which but for rounding lies between low and high; the gradient passes as if nothing were done."""
+    """x, which lies between low and high up to rounding; the gradient passes unchanged."""
     return x + (x.clamp(low, high) - x).detach()
 
 
@@ -193,13 +193,13 @@ class ContinuousBernoulli(Family):
 
     .. math:: \ln p(x) = x \ln\pi + (1 - x) \ln(1 - \pi) + \ln C(\pi)
 
-    Domain: 0 <= x <= 1. Link: the raw number is the logit of :math:`\pi`. Without :math:`C(\pi)` it would not integrate
-    to one (Loaiza-Ganem & Cunningham 2019).
+    Domain: 0 <= x <= 1. Link: the raw number is the logit of :math:`\pi`. Without :math:`C(\pi)` the density would not
+    integrate to one (Loaiza-Ganem & Cunningham 2019).
 
     See Also
     --------
     Bernoulli : The same formula for 0 and 1 only, where C is 1.
-    Beta : Fractions strictly between 0 and 1, with a noise of their own.
+    Beta : Fractions strictly between 0 and 1, with a concentration of their own.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Families of zeros and ones, categories and counts; all for likelihoods. The contract stands in `base.py`."""
+"""Families of zeros and ones, categories and counts; all for likelihoods. The contract is in `base.py`."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -37,8 +37,8 @@ class Bernoulli(Family):
 
     .. math:: \ln p(x) = x \ln \pi + (1 - x) \ln(1 - \pi)
 
-    Domain: {0, 1}. Link: the raw number is the logit of :math:`\pi`. What "auto" is for columns of booleans, and for
-    arrays of zeros and ones. Means are probabilities, draws are zeros and ones.
+    Domain: {0, 1}. Link: the raw number is the logit of :math:`\pi`. "auto" is this family for columns of booleans, and
+    for arrays of zeros and ones. Means are probabilities, draws are zeros and ones.
 
     See Also
     --------
@@ -81,8 +81,8 @@ class Categorical(Family):
 
     .. math:: \ln p(x) = \ln\pi_x
 
-    Domain: {0, ..., C - 1}. Link: C raw numbers, :math:`\pi` is their softmax. What "auto" is for categories of a
-    frame. Decoding gives the most probable category, since categories have no mean; `noise_variance_` is the variance
+    Domain: {0, ..., C - 1}. Link: C raw numbers, :math:`\pi` is their softmax. "auto" is this family for categories of
+    a frame. Decoding gives the most probable category, since categories have no mean; `noise_variance_` is the variance
     of the indices.
 
     Parameters
@@ -92,7 +92,7 @@ class Categorical(Family):
 
     See Also
     --------
-    Ordinal : Categories whose order means something.
+    Ordinal : Ordered categories.
     CategoricalPosterior : Classes as latent codes.
 
     Examples
@@ -158,13 +158,13 @@ class Categorical(Family):
 
 
 class Ordinal(Family):
-    r"""Cumulative logit model of category indices 0 .. C - 1 whose order means something: short name "ordinal".
+    r"""Cumulative logit model of ordered category indices 0 .. C - 1: short name "ordinal".
 
     .. math:: P(x \le c) = \sigma(\theta_c - \eta), \qquad \theta_0 < \theta_1 < \dots < \theta_{C-2}
 
     Domain: {0, ..., C - 1}. Link: the raw number is :math:`\eta`; the thresholds are trained numbers of the column,
-    :math:`\theta_0` and the logarithms of the increments. So a row has one number where `Categorical` has C, and a
-    larger one shifts it towards higher grades. Decoding gives the most probable grade; `noise_variance_` is the
+    :math:`\theta_0` and the logarithms of the increments. So the network gives one number per row, where `Categorical`
+    needs C, and a larger one means higher grades. Decoding gives the most probable grade; `noise_variance_` is the
     variance of the indices.
 
     Parameters
@@ -325,12 +325,12 @@ class Poisson(Family):
 
 
 class Constant(Family):
-    """A point mass, for columns of numbers that hold one value only, or none.
+    """A point mass, for columns of numbers with a single value, or none.
 
-    Chosen by `fit`, whatever the `likelihood` is, for columns without two different values. Such a column gives every
-    method its one value back (or a missing one, where `fit` saw none), adds 0 nats to a score, and the networks do not
-    see it. A cell of `score_samples` or `score_columns` with another value costs 20 nats, the log-probability of one in
-    5e8. So scores of two tables compare on the columns that vary in both.
+    `fit` chooses it, whatever the `likelihood` is, for columns without two different values. Every method returns the
+    single value of such a column (or a missing one, if `fit` saw none); it adds 0 nats to a score, and the networks do
+    not see it. A cell with another value costs 20 nats in `score_samples` and `score_columns`, the log-probability of
+    one in 5e8. So scores of two tables are comparable on the columns that vary in both.
 
     See Also
     --------
@@ -390,7 +390,7 @@ class NegativeBinomial(SpreadFamily):
 
     See Also
     --------
-    Poisson : The limit of no dispersion.
+    Poisson : The limit without overdispersion.
     ZeroInflatedNegativeBinomial : The same with more zeros.
 
     Examples

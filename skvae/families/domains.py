@@ -1,4 +1,4 @@
-"""Which families can hold the values of a column."""
+"""Which families have the values of a column in their support."""
 
 import numpy as np
 import torch

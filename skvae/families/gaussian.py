@@ -1,4 +1,4 @@
-"""The normal distribution, and Tukey's contaminated one. The contract stands in `base.py`."""
+"""The normal distribution, and Tukey's contaminated one. The contract is in `base.py`."""
 
 import math
 from numbers import Real
@@ -23,37 +23,39 @@ _RAREST = 1e-6  # a background that changes no score in its fifth digit
 
 
 class Gaussian(Family):
-    r"""Normal distribution, x ~ N(loc, variance), which nets give a background: short name "gaussian".
+    r"""Normal distribution, x ~ N(loc, variance), with a background if a network is trained: short name "gaussian".
 
     .. math:: \ln p(x) = -\tfrac12 \ln(2\pi\sigma^2) - (x - \mu)^2 / (2\sigma^2)
 
     Domain: the real line. Link: loc is the raw number, the variance is ``floor + exp(raw)``.
 
-    Linear models, and fits without held-out rows, are of this family. A net is trained under a `ContaminatedGaussian`
-    with a variance for each row (``noise="auto"``); where a tenth of the rows have one value of the column, whose
-    variances would become spikes, under one variance for the column, which gains a background after training. So a wild
-    cell costs tens of nats, not millions. With ``background=0`` the family is plain throughout.
+    Linear models, and fits without held-out rows, use this family. A network is trained under a `ContaminatedGaussian`
+    with a variance for each row (``noise="auto"``). If a tenth of the rows share one value of the column, at which
+    variances per row would collapse to spikes, it is trained with one variance for the column, which gains a background
+    after training. So an outlying cell costs tens of nats, not millions. With ``background=0`` the family is a plain
+    normal throughout.
 
-    With variances per column or row, training keeps them above what the column's rows can tell from zero. The variance
-    of a column with kurtosis k is known from n rows as well as that of a normal one from 2 n / (k - 1); a net can
-    memorise those few rows and drive the noise to nothing, and then a single new one costs 100 000 nats. So no variance
-    is trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
+    Training keeps variances per column or row above what the column's rows can distinguish from zero. The variance of a
+    column with kurtosis k is known from n rows as well as that of a normal column from 2 n / (k - 1); a network can
+    memorise those few rows and drive the noise to zero, and then a single new row costs 100 000 nats. So no variance is
+    trained below var(x) (k - 1) / (2 n), or half its closed-form initial value where that is smaller. The
     initialisation itself is never changed.
 
     Parameters
     ----------
     noise : {"auto", "feature", "shared", "row"} or float, default="auto"
         Where the variance comes from: one trained value per column (factor analysis), one for all columns
-        (probabilistic PCA), a second number from the network for every row, or a fixed variance.
-        Variances are in model space, after `scaling`. "auto" is "row" where a net is trained, the fit holds rows out,
-        and no value has a tenth of the column's rows; else "feature".
+        (probabilistic PCA), a second number from the network for every row, or a fixed variance. Variances are in model
+        space, after `scaling`. "auto" is "row" if a network is trained, rows are held out, and no value makes up a
+        tenth of the column; else "feature".
     floor : float, default=1e-3
         Smallest variance, in model space; without one a constant or duplicated column has infinite density.
         A fixed `noise` ignores it.
     background : float, default=1e-3
-        The share of the background from which its training starts, in [0, 1). Fixed and shared noise have none. With
-        ``noise="row"``, which a single wild cell can derail, training has one from its first step, with a share of
-        1e-6. With ``scaling="power"`` there is none: the image of a heavy tail would have no mean.
+        The share of the background from which its training starts, in [0, 1). Fixed and shared noise have no
+        background. With ``noise="row"``, which a single outlying cell can derail, training has one from its first step,
+        with a share of 1e-6. With ``scaling="power"`` there is none, since a heavy tail would have no mean in data
+        space.
 
     See Also
     --------
@@ -177,7 +179,7 @@ class Gaussian(Family):
 
 
 class ContaminatedGaussian(Family):
-    r"""Normal distribution with a broad background, noise that forgives: short name "contaminated_gaussian".
+    r"""Normal distribution with a broad background, robust to outliers: short name "contaminated_gaussian".
 
     .. math:: p(x) = (1 - e)\, N(x; \mu, \sigma^2) + e\, t_3(x; c, s)
 
@@ -186,10 +188,10 @@ class ContaminatedGaussian(Family):
     and its scale s is the column's standard deviation; it does not depend on z. This is the contaminated normal of
     Tukey (1960), "A survey of sampling from contaminated distributions", with a heavier tail.
 
-    Most cells are explained as under `Gaussian`. One that the decoder cannot explain costs -ln e and 4 ln of its
-    distance, and hardly moves anything else: a thousand standard deviations out some 32 nats, a million some 60, where
-    a normal distribution charges 5e11. A Student t for all cells (Takahashi et al. 2018) forgives as well, but has less
-    density near its centre, where nearly all cells are.
+    Most cells are explained as under `Gaussian`. A cell that the decoder cannot explain costs -ln e plus 4 times the
+    logarithm of its distance, and hardly affects anything else: some 32 nats at a thousand standard deviations, some 60
+    at a million, where a normal distribution costs 5e11. A Student t for all cells (Takahashi et al. 2018) is robust as
+    well, but has less density near its centre, where nearly all cells are.
 
     Parameters
     ----------
@@ -202,7 +204,7 @@ class ContaminatedGaussian(Family):
 
     See Also
     --------
-    Gaussian : The same without a background, or with one where it helps.
+    Gaussian : The same without a background, or with one if it helps.
     StudentT : Heavy tails about the decoder's location.
 
     Examples

@@ -1,4 +1,4 @@
-"""`Given`: columns that a model is given and does not model."""
+"""`Given`: columns that are given and not modelled."""
 
 import numpy as np
 from torch import Tensor
@@ -11,11 +11,11 @@ __all__ = ["Given"]
 
 
 class Given(Family):
-    """A column of `conditions`: p(x | z, c) and q(z | x, c) are given it, and its cell has probability 1.
+    """A column of `conditions`: p(x | z, c) and q(z | x, c) are conditional on it, and its cell has probability 1.
 
-    Chosen by `fit` for the columns that the `conditions` parameter names. Such a column adds 0 nats to a score, enters
-    encoder and decoder, and every method gives it back as it was given. Numbers are standardised whatever `scaling` is,
-    since the networks read them.
+    `fit` chooses it for the columns that the `conditions` parameter names. Such a column adds 0 nats to a score, enters
+    encoder and decoder, and every method returns it unchanged. Numbers are standardised whatever `scaling` is, since
+    the networks read them.
 
     Parameters
     ----------

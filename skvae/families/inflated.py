@@ -1,7 +1,7 @@
 """Families of continuous columns with atoms: values at the border that have a probability of their own.
 
-The atoms' probabilities come from the network, so they depend on the code: a day without rain is told from a rainy one
-by z. The contract stands in `base.py`, what several share in `recipes.py`.
+The atoms' probabilities come from the network, so they depend on the code: z distinguishes dry days from rainy ones.
+The contract is in `base.py`, shared code in `recipes.py`.
 """
 
 from abc import abstractmethod

@@ -33,7 +33,7 @@ class ColumnLikelihood(nn.Module):
     Parameters
     ----------
     groups : list of (Family, list of int)
-        Each family and the columns it describes; every column stands in exactly one group.
+        Each family and the columns it describes; every column belongs to exactly one group.
     """
 
     order: Tensor
@@ -147,7 +147,7 @@ class ColumnLikelihood(nn.Module):
     def mixed(self, p: Distribution, u: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The parts that p(x given z) is a mixture of: shares (..., D), values (Q, ..., D) at noise u (Q,).
 
-        Columns that are not on the line stand at their mean. One with fewer parts than others has the rest as parts
+        Columns that are not real numbers are given by their mean. One with fewer parts than others gets further parts
         with a share of 0.
         """
         u = u.reshape(-1, *[1] * len(p.batch_shape))

@@ -1,4 +1,4 @@
-"""Families on the positive half-line. The contract stands in `base.py`, what several share in `recipes.py`."""
+"""Families on the positive half-line. The contract is in `base.py`, shared code in `recipes.py`."""
 
 import math
 from typing import Any
@@ -52,7 +52,7 @@ class LogNormal(SpreadFamily):
     --------
     Gamma : Another family of positive values, with lighter tails.
     ZeroInflatedLogNormal : The same with exact zeros.
-    Gaussian : The same for a table of ln x, whose score is then in other units.
+    Gaussian : The same for a table of ln x, whose scores then have another unit.
 
     Examples
     --------
@@ -152,7 +152,7 @@ class Exponential(CodeFamily):
     .. math:: \ln p(z) = -\ln m - z / m
 
     Domain: z >= 0. Link: the mean is m = exp(raw). z = -m ln(1 - Phi(u)) (Kingma & Welling 2014, section 2.4), prior
-    Exponential(1). With one number its spread is its mean.
+    Exponential(1). With a single parameter its standard deviation equals its mean.
 
     See Also
     --------
@@ -453,7 +453,7 @@ class Chi2(CodeFamily):
     .. math:: \ln p(z) = (\tfrac d2 - 1) \ln z - \tfrac z2 - \tfrac d2 \ln 2 - \ln\Gamma(\tfrac d2)
 
     Domain: z > 0. Link: d = 2 exp(raw), at least 0.54. A composition of squared normals (Kingma & Welling 2014, section
-    2.4) for real d; prior chi2(2). With one number, its variance is twice its mean.
+    2.4) for real d; prior chi2(2). With a single parameter, its variance is twice its mean.
 
     See Also
     --------
@@ -492,13 +492,13 @@ class FisherSnedecor(CodeFamily):
     .. math:: \ln p(z) = \text{const} + (\tfrac{d_1}2 - 1) \ln z - \tfrac{d_1 + d_2}2 \ln(1 + d_1 z / d_2)
 
     A ratio of chi-squared variables. Domain: z > 0. Link: d1 = 4 exp(raw), d2 = 4 + 4 exp(raw), so that the variance is
-    finite. A composition of gamma variables (Kingma & Welling 2014, section 2.4), prior F(4, 8). Narrow members stand
-    near 1 only.
+    finite. A composition of gamma variables (Kingma & Welling 2014, section 2.4), prior F(4, 8). Narrow members exist
+    only near 1.
 
     See Also
     --------
     Chi2 : One such variable.
-    LogNormal : Positive codes that are narrow anywhere.
+    LogNormal : Positive codes that can be narrow anywhere.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Families on the whole line. The contract stands in `base.py`, what several share in `recipes.py`."""
+"""Families on the whole line. The contract is in `base.py`, shared code in `recipes.py`."""
 
 import math
 from numbers import Real
@@ -25,7 +25,7 @@ FINITE_VARIANCE = Interval(Real, 2, None, closed="neither")
 
 
 class Laplace(LocationScale):
-    r"""Laplace distribution, the noise of absolute errors: short name "laplace".
+    r"""Laplace distribution, whose negative log-density is an absolute error: short name "laplace".
 
     .. math:: \ln p(x) = -\ln(2 s) - |x - \mu| / s
 
@@ -156,7 +156,7 @@ class Gumbel(LocationScale):
 
 
 class StudentT(LocationScale):
-    r"""Student's t distribution, noise that forgives outliers: short name "student_t".
+    r"""Student's t distribution, noise that is robust to outliers: short name "student_t".
 
     .. math:: \ln p(x) = \text{const} - \ln s - \tfrac{\nu + 1}2 \ln(1 + y^2 / \nu), \qquad y = (x - \mu) / s
 

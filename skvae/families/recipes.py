@@ -1,4 +1,4 @@
-"""What families have in common: a trained noise or the network's, a spread above a floor, links, initialisations.
+"""Shared code of families: noise that is trained or from the network, a spread above a floor, links, initialisations.
 
 Three kinds of families, each abstract:
 

@@ -1,4 +1,4 @@
-"""Estimators that do one job with a `VAETransformer`: impute, find outliers, make rows of rare classes."""
+"""Estimators that do one job with a `VAETransformer`: impute, find outliers, draw rows of rare classes."""
 
 from .embedding import VAEEmbedding
 from .imputer import VAEImputer

@@ -12,9 +12,9 @@ __all__ = ["for_one_more_column", "with_one_more"]
 
 
 def for_one_more_column(model: VAETransformer, D: int) -> dict[str, Any]:
-    """Parameters of the model that mean the same of D columns when there is one more behind them.
+    """Parameters of the model, changed so that they mean the same for D columns when one more follows them.
 
-    Positions from the end, masks and weights one by one do not; what cannot be read is left for `fit` to refuse.
+    Positions from the end, masks and lists of weights need a change; what cannot be read is left for `fit` to refuse.
     """
     parameters = {"conditions": _from_start(model.conditions, D), "likelihood": model.likelihood}
     if isinstance(model.likelihood, list):

@@ -16,7 +16,7 @@ __all__ = ["AroundTransformer", "ColumnsOfModel", "default_estimator"]
 
 
 def default_estimator() -> VAETransformer:
-    """The model where the user gives none: these jobs ask for the likelihood of rows, and not for codes."""
+    """The model if the user gives none: these jobs need the likelihood of rows, and not codes."""
     return VAETransformer(init="factor_analysis")
 
 
@@ -29,7 +29,7 @@ class AroundTransformer(Documented, ABC):
     def set_params(self, **params: Any) -> Any:
         """Set parameters, those of the estimator included.
 
-        A parameter ``estimator__...`` makes the default estimator first, where there is none.
+        A parameter ``estimator__...`` first creates the default estimator, if there is none.
 
         Parameters
         ----------
@@ -72,14 +72,14 @@ class AroundTransformer(Documented, ABC):
     def _fitted_model(
         self, X: Any, seed: int, needs: tuple[str, ...] = (), sample_weight: Any = None, **parameters: Any
     ) -> VAETransformer:
-        """A copy of the estimator that is fitted to X; it has the seed where it has none of its own.
+        """A copy of the estimator that is fitted to X; it gets the seed if it has none of its own.
 
         Parameters
         ----------
         X : table
         seed : int
         needs : tuple of {"codes", "score"}
-            What the job asks of the model.
+            What the job needs of the model.
         sample_weight : array-like (n,) or None
         **parameters : dict
             Parameters of the estimator that the job sets.
@@ -94,7 +94,7 @@ class AroundTransformer(Documented, ABC):
 
 
 class ColumnsOfModel:
-    """The attributes that say which columns `fit` saw, where these are the columns of the model."""
+    """The attributes that describe the columns that `fit` saw, if these are the columns of the model."""
 
     estimator_: VAETransformer
 

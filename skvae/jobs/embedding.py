@@ -1,4 +1,4 @@
-"""`VAEEmbedding`: codes in units of what they do to the columns, for whatever compares rows by distance."""
+"""`VAEEmbedding`: codes in units of their effect on the columns, for methods that compare rows by distance."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
     r"""Codes of a `VAETransformer` in units of their effect on the columns, for nearest neighbours, clusters and maps.
 
     The components of a `VAETransformer` all have about unit variance, as PCA's have with ``whiten=True``: weak ones
-    count in a distance as much as strong ones. Here each is multiplied by the length of the least-squares slope of the
+    count in a distance as much as strong ones. Here each is multiplied by the norm of the least-squares slopes of the
     columns on it,
 
     .. math:: s_k = \frac{\|\mathrm{Cov}(x, z_k)\|}{\mathrm{Var}(z_k)}
 
-    over the rows of the fit. Each column has the variance 1, a category as the indicators of its levels; under
-    ``scaling="global"`` and None numbers keep their common unit. In the linear model of PCA the distances between codes
-    then are exactly PCA's.
+    over the rows of the fit. Each column is scaled to variance 1, and a category enters as the indicators of its
+    levels; under ``scaling="global"`` and None numbers keep their common unit. In the linear model of PCA the distances
+    between codes are then exactly PCA's.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
         The model, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
         ``VAETransformer()``.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, where that has none of its own.
+        Seed of the estimator, if it has none of its own.
 
     Attributes
     ----------
     estimator_ : VAETransformer
         The fitted model; its own codes are ``estimator_.transform(X)``.
     scale_ : ndarray of shape (n_components,)
-        What each component is multiplied by.
+        The factor of each component.
     n_features_in_ : int
         D, the number of columns of X.
     feature_names_in_ : ndarray of str
@@ -53,11 +53,11 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
     See Also
     --------
     VAETransformer.transform : Codes in units of the prior.
-    sklearn.decomposition.PCA : The linear one, whose components have the variance that they explain.
+    sklearn.decomposition.PCA : The linear model, whose components have the variance that they explain.
 
     Notes
     -----
-    A graph or a torch module has the codes of `estimator_`: multiply its output by `scale_`.
+    An ONNX graph or a torch module gives the codes of `estimator_`: multiply its output by `scale_`.
 
     Examples
     --------
@@ -103,8 +103,8 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
         Raises
         ------
         ValueError
-            Bad parameters or tables, an estimator without codes, or with codes that do not lie on a line, such as
-            classes.
+            Bad parameters or tables, an estimator without codes, or with codes that are not coordinates on the real
+            line, such as classes.
 
         See Also
         --------
@@ -173,7 +173,7 @@ class VAEEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ColumnsOfM
         Returns
         -------
         ndarray of shape (n_samples, n_features), or a frame of the library that fit saw
-            As of `VAETransformer.inverse_transform`.
+            As from `VAETransformer.inverse_transform`.
 
         See Also
         --------

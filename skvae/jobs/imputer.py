@@ -36,7 +36,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
     by importance sampling of codes, see `VAETransformer.impute`. The methods are those of
     `sklearn.impute.SimpleImputer`, and rows that `fit` has not seen may have other missing cells. A frame stays a frame
     with its dtypes: categories, strings and booleans are imputed, too, integers stay whole, and observed cells stay as
-    they are. Nothing needs scaling or encoding before, and what needs complete numbers comes behind.
+    they are. Nothing needs scaling or encoding before it; steps that need complete numbers come after it.
 
     Parameters
     ----------
@@ -44,20 +44,21 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         The model of the rows, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
         ``VAETransformer(init="factor_analysis")``. Columns among its `conditions` are not imputed.
     missing_values : int, float, str, None or NA, default=np.nan
-        What marks a missing cell. NaN, None and NA are all missing by default; with any other marker they are an error.
+        What marks a missing cell. NaN, None and NA are all missing by default; with any other marker they raise an
+        error.
     sample_posterior : bool, default=False
         Whether missing cells are drawn, as for multiple imputation, instead of means and modes. Draws depend on
         the row, on how many equal rows precede it, and on the seed: ``fit_transform(X)`` is ``fit(X).transform(X)``.
     min_value, max_value : float, array-like of shape (n_features,) or dict of column -> float, optional
-        Limits of imputed numbers; observed ones may lie outside. A single number is for all columns of numbers.
+        Limits of imputed numbers; observed ones may lie outside. A single number applies to all columns of numbers.
     add_indicator : bool, default=False
         Whether columns ``missingindicator_...`` say which cells were missing, for columns with missing cells in `fit`.
-        In a frame whose names are numbers they have the next numbers.
+        In a frame whose names are numbers their names are the next numbers.
     keep_empty_features : bool, default=False
-        Whether columns without any observed cell in `fit` are kept, as zeros where they hold numbers. They are dropped
+        Whether columns without any observed cell in `fit` are kept, as zeros if they are numeric. They are dropped
         otherwise. A column that has no type either, such as one of None alone, is kept as it is.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, where that has none of its own, and of the draws.
+        Seed of the estimator, if it has none of its own, and of the draws.
 
     Attributes
     ----------
@@ -76,8 +77,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
 
     See Also
     --------
-    multiple_imputation : Estimates with standard errors that count what was missing.
-    VAETransformer.impute : The same without the contract of scikit-learn's imputers.
+    multiple_imputation : Estimates with standard errors that account for missing values.
+    VAETransformer.impute : The same without the interface of scikit-learn's imputers.
     sklearn.impute.SimpleImputer : The mean or most frequent value of each column.
     sklearn.impute.KNNImputer : The mean of the most similar rows.
 
@@ -139,12 +140,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
     def fit(self, X: Any, y: Any = None) -> "VAEImputer":
         """Fit the model to the rows of X.
 
-        Observed cells alone count; a row without any, and a column without any, says nothing.
+        Only observed cells count; a row or a column without any contributes nothing.
 
         Parameters
         ----------
         X : array-like, frame or CSR of shape (n_samples, n_features)
-            Rows with missing cells; there need not be any.
+            Rows, which may have missing cells.
         y : Ignored
             Not used, present for API consistency.
 
@@ -156,8 +157,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         Raises
         ------
         ValueError
-            Bad parameters or tables, limits of which the lower is not below the upper one, or an estimator without an
-            encoder. An earlier fit stays intact.
+            Bad parameters or tables, a lower limit that is not below the upper one, or an estimator without an encoder.
+            An earlier fit stays intact.
 
         Warns
         -----
@@ -206,13 +207,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         Returns
         -------
         like X, of shape (n_samples, n_features_out)
-            An ndarray for a list, and where `fit` saw no frame. Without the columns that were empty in `fit`, unless
-            they are kept, and with those of `add_indicator`: bools in a frame, 0 and 1 in an array.
+            An ndarray for a list, and if `fit` was not given a frame. Columns that were empty in `fit` are left out,
+            unless they are kept, and those of `add_indicator` are appended: bools in a frame, 0 and 1 in an array.
 
         Warns
         -----
         UserWarning
-            As `VAETransformer.impute`, for importance weights that are worth few draws.
+            As in `VAETransformer.impute`, for importance weights with a small effective sample size.
 
         See Also
         --------
@@ -238,7 +239,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
     def draw(self, X: Any, n_draws: int = 10, random_state: int | np.random.RandomState | None = None) -> list:
         """Give several tables in which the missing cells are drawn, for multiple imputation.
 
-        The model is the fitted one for all of them, so that they do not vary by what `fit` cannot know for sure.
+        All of them come from the one fitted model, so they do not reflect the uncertainty of its parameters.
 
         Parameters
         ----------
@@ -256,7 +257,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
 
         See Also
         --------
-        multiple_imputation : Fit the model anew for each table, and pool what is estimated from them.
+        multiple_imputation : Fit the model anew for each table, and pool the estimates.
 
         Examples
         --------
@@ -311,7 +312,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, ColumnsOfModel, AroundT
         Parameters
         ----------
         input_features : array-like of str, optional
-            Names of the columns of an array; those of a frame are known.
+            Names of the columns, for an array; those of a frame are known.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""`multiple_imputation`: an analysis of several imputed tables, pooled, of which the imputers differ as they must."""
+"""`multiple_imputation`: pooled estimates from several tables, each imputed by a model of its own."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -55,39 +55,39 @@ def multiple_imputation(
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
 ) -> PooledEstimates:
-    """Estimate from a table with missing cells, with standard errors that count what was missing.
+    """Estimate from a table with missing cells, with standard errors that account for them.
 
-    The missing cells are drawn several times, the analysis is made of each complete table, and the results are pooled
-    by the rules of Rubin (1987), see `pool_estimates`. The target y is part of the imputation model, as it has to be:
-    imputed cells that know nothing of y would weaken every association with it.
+    The missing cells are drawn several times, each completed table is analysed, and the results are pooled by the rules
+    of Rubin (1987), see `pool_estimates`. The target y is part of the imputation model, as it has to be: cells that
+    were imputed without y would weaken every association with it.
 
-    Draws from one fitted model know its parameters too well, and intervals come out too narrow. By default each table
-    therefore has a model of its own, fitted to rows that are drawn with replacement, which imputes the original
-    rows (Honaker, King & Blackwell 2011).
+    Draws from a single fitted model ignore the uncertainty of its parameters, which makes intervals too narrow. By
+    default each table is therefore imputed by its own model, fitted to rows that are drawn with replacement (Honaker,
+    King & Blackwell 2011).
 
     Parameters
     ----------
     analysis : estimator or callable
         What is estimated: the `intercept_` and `coef_` of a scikit-learn estimator, or of the last step of a pipeline;
-        or what a function of (X, y), or of X alone where there is no y, gives: numbers, such as
+        or what a function of (X, y), or of X if there is no y, returns: numbers, such as
         ``cross_val_score(model, X, y).mean()``, or a pair of numbers and their variances in a complete table.
     X : array-like, frame or CSR of shape (n_samples, n_features)
-        Rows with missing cells. A CSR becomes an ndarray where y holds classes.
+        Rows with missing cells. A CSR becomes an ndarray if y holds classes.
     y : array-like of shape (n_samples,), optional
-        The target. Numbers may be missing and are imputed, too; where `analysis` is a classifier, or y holds strings or
-        bools, these are classes, and all are known.
+        The target. Numbers may be missing and are imputed, too; if `analysis` is a classifier, or y holds strings or
+        bools, these are classes, none of which may be missing.
     imputer : VAEImputer, optional
-        The imputer of which copies are fitted, by default ``VAEImputer()``. Positions, masks and
-        limits in its parameters are those of the columns of X; a single limit is for y, too. With fewer components than
-        columns depend on each other in, estimates are biased, whatever the intervals say: take the default 10, or as
-        many as there are columns.
+        The imputer of which copies are fitted, by default ``VAEImputer()``. Positions, masks and limits in its
+        parameters refer to the columns of X; a single limit applies to y, too. With too few components for the
+        dependence between the columns, estimates are biased, and the intervals do not show it: use the default 10, or
+        as many as there are columns.
     n_draws : int, default=20
         M, the number of imputed tables.
     bootstrap : bool, default=True
-        Whether each table has a model of its own, which takes M fits. With False all are drawn from one.
+        Whether each table has its own model, which takes M fits. With False all are drawn from one model.
     n_resamples : int, default=50
-        Times that the rows of each table are drawn with replacement for the variances in a complete table; not used
-        where the analysis gives variances.
+        Number of bootstrap resamples of each table, for the variances in a complete table; not used if the analysis
+        gives variances.
     random_state : int, RandomState instance or None, default=None
         Seed of the rows, the models and the draws.
     verbose : int, default=0
@@ -96,9 +96,9 @@ def multiple_imputation(
     Returns
     -------
     PooledEstimates
-        Estimates, standard errors, degrees of freedom by Barnard & Rubin (1999), intervals. The complete table is taken
-        to leave n - p degrees of freedom, at least 1, for the p coefficients of an estimator, and n - 1 for what a
-        function gives.
+        Estimates, standard errors, degrees of freedom by Barnard & Rubin (1999), intervals. The complete table is
+        assumed to have n - p degrees of freedom, at least 1, for the p coefficients of an estimator, and n - 1 for a
+        function.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def multiple_imputation(
 
     See Also
     --------
-    pool_estimates : Pool estimates from tables that were made elsewhere.
+    pool_estimates : Pool estimates from tables that were imputed elsewhere.
     VAEImputer.draw : Draw tables from one model.
 
     References

@@ -1,4 +1,4 @@
-"""`VAEOutlierDetector`: rows that the model finds improbable, and which of their cells make them so."""
+"""`VAEOutlierDetector`: rows that are improbable under the model, and the cells that make them so."""
 
 from numbers import Real
 from typing import Any
@@ -61,8 +61,8 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
 
     and rows with s(x) below `offset_` are outliers. The methods are those of `sklearn.ensemble.IsolationForest`.
     Columns, missing values and categories are those of `VAETransformer`: nothing needs scaling or imputing. A missing
-    cell counts as an average one of its column, so that rows with different missing cells compare, and a category that
-    `fit` has not seen as one of the probability 1 / (n + 1) after n rows.
+    cell counts as an average one of its column, so that rows with different missing cells are comparable, and a
+    category that `fit` has not seen gets the probability 1 / (n + 1) after n rows.
 
     Parameters
     ----------
@@ -70,16 +70,16 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         The model of the rows, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
         ``VAETransformer(init="factor_analysis")``. Its posterior must have a density.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        The share of the training rows that are outliers: that many are, but for ties. "auto" has no share in mind. It
-        takes those that lie more than three standard deviations below the median score, where the standard deviation
-        is that of the half below the median: (median - first quartile) / 0.674. In a table of independent normal
-        columns these are 2.3 % of the rows with two columns, 0.9 % with 10, 0.5 % with 30, and never below 0.1 %; a
-        quarter of the rows may be outliers before they move the quartile to themselves.
+        The share of the training rows to flag as outliers, exact up to ties. "auto" does not fix the share. It flags
+        rows that lie more than three standard deviations below the median score, where the standard deviation is
+        estimated from the half below the median: (median - first quartile) / 0.674. In a table of independent normal
+        columns it flags 2.3 % of the rows with two columns, 0.9 % with 10, 0.5 % with 30, and never below 0.1 %; a
+        quarter of the rows may be outliers before they shift the quartile.
     n_importance_samples : int or None, default=100
-        S. More draws make the bound tighter, mostly for the rows in the tail. None takes the bound of
-        `VAETransformer.score_samples` without importance weights, which is as fast as 32 draws.
+        S. More draws make the bound tighter, mostly for the rows in the tail. None uses the bound of
+        `VAETransformer.score_samples` without importance weights, which costs as much as 32 draws.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, where that has none of its own.
+        Seed of the estimator, if it has none of its own.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         The median over the training rows of each column of `VAETransformer.score_columns`; NaN for `conditions` and
         for columns without any value.
     n_samples_fit_ : int
-        Number of training rows; with weights their sum, but at least the number of rows that have one.
+        Number of training rows; with weights their sum, but at least the number of rows with a positive weight.
     n_features_in_ : int
         D, the number of columns of X.
     feature_names_in_ : ndarray of str
@@ -100,7 +100,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
     See Also
     --------
     VAETransformer.score_samples : The scores by themselves.
-    sklearn.ensemble.IsolationForest : Quick, for numbers alone, and without a reason.
+    sklearn.ensemble.IsolationForest : Fast, for numbers only, and without an explanation.
     sklearn.neighbors.LocalOutlierFactor : Compares a row with its neighbours.
 
     References
@@ -146,7 +146,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEOutlierDetector":
         """Fit the model to the rows of X, and the threshold to their scores.
 
-        The scores are those that `score_samples` gives the same rows later.
+        The scores are those that `score_samples` later gives for the same rows.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         """Give the bound on the log-density of each row in nats, in data space.
 
         It does not depend on the other rows. For complete rows it is that of `VAETransformer.score_samples`; each
-        missing cell adds that of an average cell of its column.
+        missing cell adds the log-density of an average cell of its column.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
     def decision_function(self, X: Any) -> np.ndarray:
         """Give `score_samples` less `offset_`: negative for outliers.
 
-        A row of -3 is twenty times less probable than one at the threshold.
+        A row at -3 is twenty times less probable than one at the threshold.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
 
         See Also
         --------
-        decision_function : Say by how much.
+        decision_function : Give the distance to the threshold.
 
         Examples
         --------
@@ -291,14 +291,14 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> Any:
-        r"""Say by how many nats each cell is less probable, given its row, than the median cell of its column.
+        r"""Give the nats by which each cell is less probable, given its row, than the median cell of its column.
 
         .. math:: \mathrm{median}_i \ln E_{q(z|x_i)}\, p_d(x_{id} | z) - \ln E_{q(z|x)}\, p_d(x_d | z),
 
         with the median over the training rows, so that units cancel. In a normal column a cell of 3 nats lies 2.5
-        standard deviations from what the code of its row says, and one of 12 nats lies 5 of them from it. An outlier
-        without such a cell is one as a whole: its cells agree, but they are extreme. Of two columns that contradict
-        each other either may be named, since the code has seen both; see `VAETransformer.score_columns`.
+        standard deviations from what the code of its row predicts, and one of 12 nats lies 5 standard deviations from
+        it. An outlier without such a cell is unusual as a whole: its cells agree, but they are extreme. If two columns
+        contradict each other, either may be named, since the code has seen both; see `VAETransformer.score_columns`.
 
         Parameters
         ----------
@@ -314,7 +314,7 @@ class VAEOutlierDetector(OutlierMixin, ColumnsOfModel, AroundTransformer):
         See Also
         --------
         VAETransformer.score_columns : The log-densities of the cells.
-        VAETransformer.impute : Say what the other cells of the row predict instead.
+        VAETransformer.impute : Predict a cell from the other cells of its row.
 
         Examples
         --------

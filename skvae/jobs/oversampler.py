@@ -1,4 +1,4 @@
-"""`VAEOversampler`: rows of rare classes from one model of all, with the methods of imbalanced-learn's samplers."""
+"""`VAEOversampler`: rows of rare classes, drawn from one model, with the methods of imbalanced-learn's samplers."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -35,30 +35,30 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
 
     .. math:: x \sim p(x | z, y), \qquad z \sim p(z),
 
-    so that a class of few rows borrows from the others what they have in common: how columns depend on each other, and
-    how much noise they have. The methods are those of imbalanced-learn's over-samplers, such as SMOTE, and its pipeline
-    takes this one; the package is not needed. Columns may hold categories, and cells may be missing: drawn rows are
-    complete, integers are whole, and categories are levels.
+    so that a class with few rows borrows from the others what they have in common: how columns depend on each other,
+    and how much noise they have. The methods are those of imbalanced-learn's over-samplers, such as SMOTE, and its
+    pipeline accepts this one, but that package is not required. Columns may hold categories, and cells may be missing:
+    drawn rows are complete, integers are whole, and categories are levels.
 
     Parameters
     ----------
     estimator : VAETransformer, optional
         The model of the rows, of which a copy is fitted; ``estimator__n_components`` sets its parameters. By default
-        ``VAETransformer(init="factor_analysis")``. It can have no `conditions` of its own.
+        ``VAETransformer(init="factor_analysis")``. It must not have `conditions`.
     sampling_strategy : str, float, dict or callable, default="auto"
-        The classes that get as many rows as the largest one: "minority" the smallest one, "not minority" all but that,
-        "not majority" all but the largest one, "all" all of them; "auto" is "not majority". With two classes a float in
-        (0, 1] is the wanted number of rows of the smaller one over that of the larger. A dict has the wanted number of
-        rows of some classes, those of `fit` included, and a function of y gives such a dict.
+        The classes that get as many rows as the largest one: "minority" for the smallest one, "not minority" for all
+        but that, "not majority" for all but the largest one, "all" for all; "auto" is "not majority". With two classes
+        a float in (0, 1] is the desired ratio of the rows of the smaller class to those of the larger. A dict gives the
+        desired number of rows of some classes, those of `fit` included, and a function of y returns such a dict.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, where that has none of its own, and of the draws.
+        Seed of the estimator, if it has none of its own, and of the draws.
 
     Attributes
     ----------
     estimator_ : VAETransformer
         The fitted model; its last column is the number of the class.
     sampling_strategy_ : dict
-        The number of rows to make of each class.
+        The number of rows to draw for each class.
     n_features_in_ : int
         D, the number of columns of X.
     feature_names_in_ : ndarray of str
@@ -67,7 +67,7 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
     See Also
     --------
     VAETransformer.sample : Draw rows given any columns.
-    VAEClassifier : A classifier that makes rows of its classes, too.
+    VAEClassifier : A classifier that can also draw rows of its classes.
 
     References
     ----------
@@ -138,7 +138,7 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
 
         See Also
         --------
-        fit_resample : Make the rows.
+        fit_resample : Draw the rows.
 
         Examples
         --------
@@ -154,7 +154,7 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Fit the model to the rows of X with their classes, and draw rows of the rare ones.
 
-        Only training rows are to be resampled: in a cross-validation, put the sampler into imbalanced-learn's pipeline.
+        Only training rows should be resampled: in cross-validation, put the sampler into imbalanced-learn's pipeline.
 
         Parameters
         ----------
@@ -166,16 +166,16 @@ class VAEOversampler(OneToOneFeatureMixin, AroundTransformer):
         Returns
         -------
         X_resampled : like X, of shape (n_samples_new, n_features)
-            The rows of X in their order, then those that were made, class by class; of the same dtypes. In a pandas
-            frame rows are numbered anew.
+            The rows of X in their order, then the drawn rows, class by class, with the same dtypes. A pandas frame gets
+            a new index 0, 1, ...
         y_resampled : like y, of shape (n_samples_new,)
             Their classes.
 
         Raises
         ------
         ValueError
-            Bad parameters or tables; y has one class only, or one row of a class that is to have more; a strategy that
-            asks for fewer rows than there are. An earlier fit stays intact.
+            Bad parameters or tables; y has only one class, or a class to be over-sampled has only one row; a strategy
+            that asks for fewer rows than there are. An earlier fit stays intact.
 
         See Also
         --------

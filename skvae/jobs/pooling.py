@@ -1,5 +1,5 @@
-r"""Rubin's rules: estimates from several imputed tables -> one estimate, with a standard error that counts what was
-missing.
+r"""Rubin's rules: estimates from several imputed tables -> one estimate, whose standard error accounts for missing
+values.
 
 With estimates :math:`q_m` of variances :math:`u_m` from M tables, m = 1 .. M,
 
@@ -7,7 +7,7 @@ With estimates :math:`q_m` of variances :math:`u_m` from M tables, m = 1 .. M,
     b = \tfrac1{M-1} \sum_m (q_m - \bar q)^2, \quad t = \bar u + (1 + \tfrac1M) b,
 
 and :math:`(\bar q - q) / \sqrt t` has a t distribution of nu degrees of freedom (Rubin 1987, eqs. 3.1.2 to 3.1.7). With
-those that the complete table would leave, nu_c, these are (Barnard & Rubin 1999)
+nu_c, the degrees of freedom of the complete table, they are (Barnard & Rubin 1999)
 
 .. math:: \frac1\nu = \frac{\lambda^2}{M - 1} + \Big[\frac{\nu_c + 1}{\nu_c + 3}\, \nu_c (1 - \lambda)\Big]^{-1},
     \qquad \lambda = (1 + \tfrac1M)\, b / t.
@@ -33,7 +33,7 @@ _CONSTRAINTS = {"complete_df": [Interval(Real, 0, None, closed="neither"), None]
 class PooledEstimates:
     """Estimates from several imputed tables as one, by Rubin's rules; `pool_estimates` makes them.
 
-    Their errors count both what an estimate varies within a table and what it varies between tables.
+    Their standard errors include both the variance of an estimate within a table and its variance between tables.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class PooledEstimates:
     variances : ndarray of shape (n_estimates,)
         Those of the estimates, t = u + (1 + 1/M) b.
     standard_errors : ndarray of shape (n_estimates,)
-        Their roots.
+        Their square roots.
     missing_information : ndarray of shape (n_estimates,)
-        The share of the variance that comes of missing cells, lambda = (1 + 1/M) b / t.
+        The share of the variance that is due to missing cells, lambda = (1 + 1/M) b / t.
 
     See Also
     --------
@@ -85,23 +85,23 @@ class PooledEstimates:
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Their roots."""
+        """Their square roots."""
         return np.sqrt(self.variances)
 
     @property
     def missing_information(self) -> np.ndarray:
-        """The share of the variance that comes of missing cells, lambda = (1 + 1/M) b / t."""
+        """The share of the variance that is due to missing cells, lambda = (1 + 1/M) b / t."""
         return _share(self.within, self.between, self.n_draws)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Give confidence intervals, by the t distribution.
 
-        They are wider than those of any single imputed table, by what the tables differ.
+        They are wider than those of a single imputed table, because the tables differ.
 
         Parameters
         ----------
         level : float in (0, 1), default=0.95
-            How often they are to hold the truth.
+            Their nominal coverage.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class PooledEstimates:
 
         See Also
         --------
-        to_frame : Give them beside the estimates.
+        to_frame : Give them with the estimates.
 
         Examples
         --------
@@ -130,12 +130,12 @@ class PooledEstimates:
     def to_frame(self, level: float = 0.95) -> Any:
         """Give all numbers as a pandas frame, one row for each estimate.
 
-        A p-value is that of a truth of 0.
+        The p-values test the hypothesis that the true value is 0.
 
         Parameters
         ----------
         level : float in (0, 1), default=0.95
-            Of the confidence interval.
+            Level of the confidence intervals.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class PooledEstimates:
 
         See Also
         --------
-        interval : Give the intervals alone.
+        interval : Give only the intervals.
 
         Examples
         --------
@@ -180,19 +180,18 @@ def pool_estimates(
 ) -> PooledEstimates:
     """Pool estimates from several imputed tables, by the rules of Rubin (1987).
 
-    The standard error counts what an estimate varies within a table, and what it varies between the tables.
+    The standard error includes the variance of an estimate within a table and its variance between tables.
 
     Parameters
     ----------
     estimates : array-like of shape (n_draws,) or (n_draws, n_estimates)
-        What is estimated, from each of at least two tables; approximately normal, such as the logarithm of odds and not
-        the odds.
+        What is estimated, from each of at least two tables; it should be approximately normal, such as the logarithm of
+        odds rather than the odds.
     variances : array-like of the same shape
         Their squared standard errors, each as if its table were complete.
     complete_df : float, optional
-        Degrees of freedom, above 0, that the complete table would leave, such as n - p of a regression (Barnard & Rubin
-        1999).
-        By default so many that they do not matter.
+        Degrees of freedom of the complete table, above 0, such as n - p in a regression (Barnard & Rubin 1999). By
+        default infinite.
     names : sequence of str, optional
         What is estimated.
 
@@ -208,7 +207,7 @@ def pool_estimates(
 
     See Also
     --------
-    multiple_imputation : Make the tables, and estimate from each.
+    multiple_imputation : Impute the tables, and estimate from each.
 
     References
     ----------

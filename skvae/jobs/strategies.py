@@ -1,4 +1,4 @@
-"""How many rows of which class to make: the parameter `sampling_strategy` of imbalanced-learn's over-samplers."""
+"""How many rows of which class to draw: the parameter `sampling_strategy` of imbalanced-learn's over-samplers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ STRATEGIES["auto"] = STRATEGIES["not majority"]
 
 
 def rows_to_make(strategy: Any, y: Any, classes: list, n: np.ndarray) -> dict[Any, int]:
-    """The number of rows to make of each class that is to have more, {class: number}.
+    """The number of rows to draw for each class that is to be over-sampled, {class: number}.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Networks beside the linear paths, as values: an MLP, convolutions for images, and functions of the user's own.
+"""Networks beside the linear paths, as values: an MLP, convolutions for images, and the user's own functions.
 
 A network enters as linear path + gate * net, with the gate 0 at the start, so that the closed-form initialisation stays
-exact whatever the net is made of; the built-in MLP is silent by a last layer of zeros instead, which saves the gate.
+exact whatever the network is; the built-in MLP starts with a last layer of zeros instead, and needs no gate.
 """
 
 import math
@@ -34,15 +34,15 @@ ACTIVATIONS = {
 class MLP(Network):
     """Layers of a linear map and an activation each: what ``hidden_layer_sizes`` of the estimator builds.
 
-    Given to ``encoder=`` or ``decoder=`` it makes the two networks different. Its last layer is zero at the start, and
-    the linear path has the constant.
+    Pass it as ``encoder=`` or ``decoder=`` to make the two networks different. Its last layer is initially zero, and
+    the linear path contains the constant.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(128,)
-        Widths of the hidden layers; ``()`` for none, which leaves the linear path alone.
+        Widths of the hidden layers; ``()`` for none, which leaves only the linear path.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
-        What follows each hidden layer.
+        Nonlinearity after each hidden layer.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
 
@@ -106,28 +106,28 @@ class ConvNet(Network):
     """Convolutions and a dense layer for rows of pixels.
 
     In the encoder the first convolution keeps the size of the image, every further one halves it, and a dense layer
-    sees what is left; the decoder is the same in reverse order. A row is the image flattened as numpy does it,
-    channels first, ``image.reshape(-1)``. The encoder also sees which pixels are missing, as further channels. In
-    the decoder nearest-neighbour enlarging and a convolution take the place of a transposed convolution, whose
-    overlaps leave a checkerboard (Odena et al. 2016). Columns keep their order, so give the estimator
-    ``scaling="global"``: one scale for all pixels.
+    sees what is left; the decoder is the same in reverse order. A row is the image flattened as numpy does it, channels
+    first, ``image.reshape(-1)``. The encoder also sees which pixels are missing, as further channels. In the decoder
+    nearest-neighbour upsampling and a convolution replace a transposed convolution, whose overlaps cause checkerboard
+    artifacts (Odena et al. 2016). Columns keep their order, so give the estimator ``scaling="global"``: one scale for
+    all pixels.
 
     Parameters
     ----------
     image_shape : tuple of int
         (channels, height, width), or (height, width) for one channel.
     channels : tuple of int, default=(16, 32)
-        Of the convolutions, from the image inwards; one more for images as large as (28, 28).
+        Channels of the convolutions, from the image inwards; add one for images as large as (28, 28).
     hidden_size : int, default=64
         Width of the dense layer.
     kernel_size : int, default=3
         Odd.
     activation : {"silu", "relu", "gelu", "elu", "tanh", "softplus"}, default="silu"
-        What follows each convolution.
+        Nonlinearity after each convolution.
 
     See Also
     --------
-    MLP : The default, which knows nothing of neighbours.
+    MLP : The default, which ignores the neighbourhood of pixels.
 
     References
     ----------

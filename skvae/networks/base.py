@@ -23,24 +23,24 @@ __all__ = ["Network"]
 
 
 class Network(Component, ABC):
-    r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for one of your own.
+    r"""Base class of networks for ``encoder=`` and ``decoder=``; subclass it for your own.
 
     A network is a value that builds a torch module. The module enters as
 
     .. math:: e(x, m) + g_e \odot \mathrm{net}_e(x, m), \qquad d(z) + g_d \odot \mathrm{net}_d(z)
 
     where e and d are the linear paths, which the closed-form initialisation sets, and g are gates, one per output, that
-    are 0 at first. A plain function ``(n_in, n_out) -> torch.nn.Module`` does, too, where no more is needed.
+    are initially 0. If no more is needed, a plain function ``(n_in, n_out) -> torch.nn.Module`` is enough.
 
     Attributes
     ----------
     reads : {"rows", "features"}
-        What the encoder's module is called with. "rows": x (B, D) in model space and in the table's order, missing
-        cells filled, and which cells were observed, a bool mask (B, D), or None for all. "features": one tensor (B, F)
-        as the MLP sees it: numbers, then 8 trained numbers for each category, then a flag for each column that had a
-        missing cell in `fit`, 1 where the cell is missing.
+        The input of the encoder's module. "rows": x (B, D) in model space and in the table's order, missing cells
+        filled, and which cells were observed, a bool mask (B, D), or None for all. "features": one tensor (B, F) as the
+        MLP sees it: numbers, then 8 trained numbers for each category, then a flag for each column that had a missing
+        cell in `fit`, 1 where the cell is missing.
     is_silent : bool
-        Whether the modules give zeros until they are trained, and so do without a gate.
+        Whether the modules give zeros until they are trained, and so need no gate.
 
     See Also
     --------
@@ -70,9 +70,9 @@ class Network(Component, ABC):
     is_silent = False
 
     def check(self, families: Sequence[Family] = ()) -> None:
-        """Raise a ValueError for a bad parameter, or for columns that the network is not made for.
+        """Raise a ValueError for a bad parameter, or for columns that the network does not support.
 
-        Called in `fit` before anything is built; the base class takes all columns.
+        It is called in `fit` before anything is built; the base class accepts all columns.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Network(Component, ABC):
 
         See Also
         --------
-        Network.build_encoder : What is built after it.
+        Network.build_encoder : Called after it.
 
         Examples
         --------
@@ -101,7 +101,7 @@ class Network(Component, ABC):
         n_features : int
             D for a network that reads rows; F for one that reads features.
         n_out : int
-            R, how many numbers the posterior takes for a row.
+            R, the number of outputs that the posterior needs for a row.
 
         Returns
         -------
@@ -127,14 +127,14 @@ class Network(Component, ABC):
         """Build the decoder's module.
 
         It gives raw numbers of the likelihood: for each group of columns of one family all first numbers, then all
-        second numbers; for a category of more than 64 levels a few numbers of which its logits are made.
+        second numbers; for a category of more than 64 levels a few numbers from which its logits are computed.
 
         Parameters
         ----------
         n_components : int
             K.
         n_out : int
-            R, how many numbers the likelihood takes for a row.
+            R, the number of outputs that the likelihood needs for a row.
 
         Returns
         -------

@@ -14,15 +14,15 @@ __all__ = ["FeatureLoss"]
 
 
 class FeatureLoss(Component):
-    r"""Perceptual loss: how far rows and their reconstructions are apart in a space of features.
+    r"""Perceptual loss: the distance between rows and their reconstructions in a space of features.
 
     Training raises the objective with
 
     .. math:: \ln p(x | z) - \frac{\lambda}{F} \| \phi(x) - \phi(\hat x(z)) \|^2, \qquad \hat x(z) = E[x | z]
 
-    in the place of :math:`\ln p(x | z)`: pixels that are wrong in ways that the features see count more than others.
-    Scores never have the term, `history_` has it in loss and reconstruction. Missing cells of x are those of
-    :math:`\hat x`, and so make no difference.
+    in place of :math:`\ln p(x | z)`: errors that change the features count more than others. Scores never contain the
+    term, but loss and reconstruction in `history_` do. Missing cells of x are replaced by those of :math:`\hat x`, and
+    so make no difference.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ __all__ = ["AAE", "AVB", "GAN", "VAEGAN", "Adversarial"]
 
 
 class Adversarial(Objective):
-    """What the objectives with a critic share: how it is built and trained. No monitor: losses of a game."""
+    """What objectives with a critic share: how it is built and trained. There is no monitor for losses of a game."""
 
     monitor = None
     _parameter_constraints = {
@@ -64,7 +64,7 @@ class Adversarial(Objective):
 
 
 class Critic(nn.Module):
-    """Rows (..., n_in) -> logits (...): zero at the start, so that it moves nothing before it has learned."""
+    """Rows (..., n_in) -> logits (...): initially zero, so that it has no effect before it has learned."""
 
     def __init__(self, n_in: int, hidden_layer_sizes: Sequence[int]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 class AAE(Adversarial):
-    r"""Adversarial autoencoder, a critic keeps the codes as a whole at the prior: short name "aae".
+    r"""Adversarial autoencoder, whose critic matches the codes as a whole to the prior: short name "aae".
 
     .. math:: -E_x \ln p(x | z) - \lambda\, E_{q(z)} \ln s(T(z)), \qquad
         \max_T E_{p(z)} \ln s(T(z)) + E_{q(z)} \ln s(-T(z))
@@ -101,7 +101,7 @@ class AAE(Adversarial):
     betas : pair of float or None, default=(0.5, 0.999)
         Of Adam, for autoencoder and critic. None is (0.9, 0.999); SGD takes the first one.
     gradient_penalty : float, default=0.1
-        The gamma of `GAN`, for the critic of codes: a strong one leaves it blind to small differences.
+        The gamma of `GAN`, for the critic of codes: a large one makes it insensitive to small differences.
 
     See Also
     --------
@@ -154,13 +154,13 @@ class AAE(Adversarial):
 
 
 class AVB(Adversarial):
-    r"""Adversarial variational Bayes, the KL of a posterior without density by a critic: short name "avb".
+    r"""Adversarial variational Bayes, where a critic estimates the KL of a posterior without density: short name "avb".
 
     .. math:: -E_q [\ln p(x | z) - \ln r(z | x) + \ln p(z) - T(x, \tilde z)], \qquad
         \max_T E_{q(z|x)} \ln s(T(x, \tilde z)) + E_{N(\tilde z; 0, I)} \ln s(-T(x, \tilde z))
 
     r is the normal with the moments of q and :math:`\tilde z = (z - \mu) / \sigma` is z in its units ("adaptive
-    contrast"): the critic learns only in what q is not normal, and at the start, where q is, the bound is exact.
+    contrast"): the critic learns only how q differs from a normal; at the start q is normal, and the bound is exact.
 
     Mescheder et al. (2017), section 3, algorithm 1, and "Adaptive Contrast".
 
@@ -173,7 +173,8 @@ class AVB(Adversarial):
     betas : pair of float, optional
         Of Adam, for model and critic. None is (0.9, 0.999); SGD takes the first one.
     gradient_penalty : float, default=0.0
-        The gamma of `GAN`. It keeps the critic from the ratio that is the KL, so that there is none by default.
+        The gamma of `GAN`. A penalty keeps the critic from the density ratio that gives the KL, so there is none by
+        default.
 
     See Also
     --------
@@ -251,15 +252,15 @@ class _Generating(Adversarial):
 
 
 class GAN(_Generating):
-    r"""Generative adversarial network, a generator against a critic of rows without an encoder: short name "gan".
+    r"""Generative adversarial network, a generator against a critic of rows, without an encoder: short name "gan".
 
     .. math:: \min_\theta - E \ln s(T(\hat x)), \; \hat x \sim p(x | z), z \sim p(z), \qquad
         \max_T E_x \ln s(T(x)) + E \ln s(-T(\hat x)) - \tfrac\gamma2 (E_x |\nabla T(x)|^2 + E |\nabla T(\hat x)|^2)
 
     The generator is the decoder with its likelihood, whose draws must be differentiable. It offers `sample` and
-    `decode`; codes and scores have no meaning. With both penalties the game ends near its equilibrium: without them,
-    or with the first alone, groups of rows get lost. A game has no loss to stop by, so that the number of epochs is
-    what ends it; "auto" makes at least 3000 steps, whatever the number of rows.
+    `decode`; codes and scores have no meaning. With both penalties the game ends near its equilibrium: without them, or
+    with the first alone, groups of rows get lost. A game has no loss to monitor, so training always runs for `max_iter`
+    epochs; "auto" makes at least 3000 steps, whatever the number of rows.
 
     Goodfellow et al. (2014), algorithm 1 with the generator's loss of section 3; Mescheder et al. (2018), eqs. (9) and
     (10), for the penalties, here together; He's lecture, GAN.
@@ -271,7 +272,8 @@ class GAN(_Generating):
     critic_learning_rate : float or None, default=3e-3
         Faster than the generator's; None is the estimator's.
     betas : pair of float or None, default=(0.5, 0.999)
-        Of Adam, for both players: less momentum, since a game turns. None is (0.9, 0.999); SGD takes the first one.
+        Of Adam, for both players: less momentum, since a game tends to cycle. None is (0.9, 0.999); SGD takes the first
+        one.
     gradient_penalty : float, default=1.0
         The gamma above, in model space.
 
@@ -319,12 +321,12 @@ class VAEGAN(_Generating):
     .. math:: -E_q \ln p(x | z) + KL(q(z|x) \| p(z)) - \lambda\, E \ln s(T(\hat x)), \;
         \hat x \sim p(x | z), z \sim p(z)
 
-    and the critic's loss of `GAN`. The bound is right about rows and knows little of what the decoder makes of codes
-    between theirs; the critic sees just these. It has codes and a score, and of all objectives with an encoder its
-    draws are the ones that are trained to look like rows.
+    and the critic's loss of `GAN`. The bound constrains the decoder at the codes of rows, but hardly at codes between
+    them; the critic sees just these. The model has codes and a score, and it is the only objective with an encoder
+    whose draws are trained to look like rows.
 
     Larsen et al. (2016), sections 2 and 3, who also measure the reconstruction in the critic's hidden layer. Here the
-    likelihood of the rows stays in its place, so that `score` is a bound.
+    likelihood of the rows is kept instead, so that `score` is a bound.
 
     Parameters
     ----------
@@ -337,7 +339,7 @@ class VAEGAN(_Generating):
     betas : pair of float or None, default=(0.5, 0.999)
         Of Adam, for all players. None is (0.9, 0.999); SGD takes the first one.
     gradient_penalty : float, default=0.1
-        The gamma of `GAN`: less of it, since the bound already keeps the decoder near the rows.
+        The gamma of `GAN`; smaller, since the bound already keeps the decoder near the rows.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Courses of the KL weight over the epochs: functions of the absolute epoch, never of a fraction of `max_iter`."""
+"""Schedules of the KL weight over the epochs: functions of the absolute epoch, never of a fraction of `max_iter`."""
 
 from abc import ABC, abstractmethod
 
@@ -9,19 +9,19 @@ __all__ = ["Annealing", "CyclicalAnnealing", "LinearAnnealing"]
 
 
 class Annealing(Component, ABC):
-    """Base class of courses of the KL weight; subclass it for one of your own.
+    """Base class of schedules of the KL weight; subclass it for your own.
 
-    A course is a function of the absolute epoch, never of a fraction of `max_iter`: so early stopping, `warm_start` and
-    `partial_fit` see the same one.
+    It is a function of the absolute epoch, never of a fraction of `max_iter`: so early stopping, `warm_start` and
+    `partial_fit` see the same weights.
 
     Attributes
     ----------
     warm_up : int
-        Epochs until the weight stays where it is; patience waits for them.
+        Epochs until the weight is constant; early stopping waits for them.
 
     See Also
     --------
-    ELBO : Takes a course as its parameter `beta`.
+    ELBO : Takes it as its parameter `beta`.
     LinearAnnealing : One rise.
     CyclicalAnnealing : Several.
 
@@ -53,7 +53,7 @@ class Annealing(Component, ABC):
     def __call__(self, epoch: float) -> float:
         """Give the weight of the KL in an absolute epoch.
 
-        Training asks for 0, 1, ...; held-out rows are judged by the weight of epoch inf, which must be finite.
+        Training calls it for 0, 1, ...; held-out rows are scored with the weight of epoch inf, which must be finite.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Annealing(Component, ABC):
 
         See Also
         --------
-        Objective.at : Asks for it at the beginning of each epoch.
+        Objective.at : Calls it at the beginning of each epoch.
 
         Examples
         --------
@@ -82,7 +82,7 @@ class Annealing(Component, ABC):
 class LinearAnnealing(Annealing):
     r"""A straight line, then constant: :math:`\beta_t = start + (end - start) \min(1, t / n)`.
 
-    A KL that counts little at first lets the codes become useful before the prior can switch them off.
+    A KL with little weight at first lets the codes become useful before the prior can switch them off.
 
     Bowman et al. (2016), section 3.1, "KL cost annealing"; He's lecture, posterior collapse.
 
@@ -98,7 +98,7 @@ class LinearAnnealing(Annealing):
     See Also
     --------
     CyclicalAnnealing : Several lines one after the other.
-    ELBO : Takes a course as its parameter `beta`, and has `free_bits` for the same end.
+    ELBO : Takes it as its parameter `beta`, and has `free_bits` for the same purpose.
 
     Examples
     --------

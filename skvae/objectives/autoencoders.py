@@ -1,4 +1,4 @@
-"""Autoencoders without a bound: plain, regularised and Wasserstein ones; those with a critic are next door.
+"""Autoencoders without a bound: plain, regularised and Wasserstein ones; `adversarial.py` has those with a critic.
 
 A critic T is a network whose logit tells two sources apart; trained to its optimum it is their log density ratio,
 
@@ -21,9 +21,9 @@ __all__ = ["AE", "RAE", "WAEMMD"]
 class AE(Objective):
     r"""Plain autoencoder, :math:`\ln p(x | e(x))` for a code without noise: short name "ae".
 
-    Nothing draws the codes to a prior; with ``prior="auto"`` a mixture of normals is fitted to them after the training,
-    which `sample` draws from (`prior_`; Ghosh et al. 2020, "ex-post density estimation"). ``prior="flow"`` or "mixture"
-    names another density for it. There is no score.
+    Nothing pulls the codes towards a prior; with ``prior="auto"`` a mixture of normals is fitted to them after the
+    training, from which `sample` draws (`prior_`; Ghosh et al. 2020, "ex-post density estimation"). ``prior="flow"`` or
+    "mixture" fits another density instead. There is no score.
 
     He's lecture, autoencoder against variational autoencoder.
 
@@ -31,7 +31,7 @@ class AE(Objective):
     --------
     RAE : Small codes and a smooth decoder.
     ELBO : The objective with noise in the codes, a prior and a score.
-    WAEMMD : An autoencoder whose codes are drawn to a prior.
+    WAEMMD : An autoencoder whose codes are pulled towards a prior.
     sklearn.decomposition.PCA : The linear autoencoder.
 
     Examples
@@ -62,10 +62,10 @@ class RAE(Objective):
 
     .. math:: -\ln p(x | z) + \frac\lambda2 |z|^2 + \gamma\, |\nabla_z D(z)|^2, \qquad z = e(x)
 
-    D(z) are the numbers that the decoder gives, and the squared slopes are those of all of them by all components,
-    estimated without bias by their square along one random direction. Small codes alone would only be scaled up again
-    by the decoder, and a smooth decoder alone asks for wide codes. As for `AE`, a density is fitted to the codes after
-    the training. The paper's third form, a decay of the decoder's weights, is
+    D(z) are the outputs of the decoder, and the squared derivatives of all outputs by all components are summed,
+    estimated without bias by the squared derivative along one random direction. Small codes alone would only be scaled
+    up again by the decoder, and a smooth decoder alone leads to wide codes. As for `AE`, a density is fitted to the
+    codes after the training. The paper's third form, a decay of the decoder's weights, is
     ``VAETransformer(objective=RAE(gradient_penalty=0.0), weight_decay=1e-4)``.
 
     Ghosh et al. (2020), eqs. (9) and (10).
@@ -136,7 +136,7 @@ class WAEMMD(Objective):
 
     .. math:: -E_x \ln p(x | z) + \lambda\, MMD^2(q(z), p(z)), \qquad q(z) = E_x q(z | x)
 
-    A single code may lie anywhere, and only all together are compared with draws of the prior, batch by batch.
+    A single code may lie anywhere; only the codes of a batch together are compared with draws from the prior.
 
     Tolstikhin et al. (2018), algorithm 2; Yang's lecture, eq. (23).
 

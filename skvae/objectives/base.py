@@ -72,10 +72,10 @@ class Model(Protocol):
 
 
 class Objective(Component, ABC):
-    """Base class of objectives; subclass it for one of your own.
+    """Base class of objectives; subclass it for your own.
 
     An objective is a value: called with the model, rows and base noise, it gives one loss per row, and perhaps builds
-    an auxiliary module, a critic. Its class attributes say what it needs, so that a model without it is refused, and
+    an auxiliary module, a critic. Its class attributes say what it needs, so that a model that lacks it is refused, and
     what its parts mean.
 
     Attributes
@@ -85,40 +85,40 @@ class Objective(Component, ABC):
     log_px_parts : dict of str -> float
         The parts that contain log p(x given z), and with which sign: the history adds the log-Jacobian to them.
     warm_up : int
-        Epochs before patience starts to count.
+        Epochs before early stopping starts to count.
     n_samples : int
         S, draws of z per row and training step.
     n_draws : int
-        Draws of base noise per row and step that the loop hands over; S unless some serve another purpose.
+        Draws of base noise per row and step that the loop passes; S unless some serve another purpose.
     posterior : str or None
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density : bool
         Whether log q(z given x) is needed.
     needs_factors : bool
-        Whether q must factorise over the components, so that each has an aggregate of its own.
+        Whether q must factorise over the components, so that each has its own aggregate posterior.
     exchanges_components : bool
-        Whether components from different rows are put together, which must be a code, too.
+        Whether components from different rows are combined; the result must be a valid code.
     needs_pathwise : bool
-        Whether draws of q that are differentiable in its numbers are needed.
+        Whether draws of q must be differentiable in its parameters.
     estimates_kl : bool
         Whether a KL to the prior is estimated without ln q(z given x), so that q must be spread out inside the prior.
     takes_closed_form : bool
         Whether a KL in closed form, where one is registered, takes the place of ln q(z given x) at draws.
     needs_closed_form : bool
-        Whether it does not work without one.
+        Whether a KL in closed form is required.
     uses_prior : bool
-        Whether codes are drawn towards the prior, so that `sample` may draw from it.
+        Whether codes are pulled towards the prior, so that `sample` may draw from it.
     generates : bool
         Whether rows are drawn in training, x ~ p(x given z) with z ~ p(z): the likelihood's draws must be
         differentiable, and the prior stays the one that they were drawn from.
     auxiliary_learning_rate : float or None
         Of the auxiliary module; None is the estimator's.
     betas : pair of float or None
-        How much of the mean gradient and of the mean square Adam keeps at each step, for all groups; SGD takes the
-        first one as its momentum. None is the optimizer's own, 0.9 and 0.999.
+        The decay rates of Adam's means of the gradient and of its square, for all groups; SGD takes the first one as
+        its momentum. None is the optimizer's own, 0.9 and 0.999.
     is_row_wise : bool
-        Whether a row's loss is its own business. One that looks at the other rows of its batch needs them all in one
-        process, and is refused with ``distributed=True``.
+        Whether a row's loss does not depend on other rows. A loss that compares the rows of a batch needs them all in
+        one process, and is refused with ``distributed=True``.
 
     See Also
     --------
@@ -171,11 +171,11 @@ class Objective(Component, ABC):
     def n_draws(self) -> int:
         """Draws of base noise per row and step that the loop hands over.
 
-        S, where every draw becomes one code; more where some serve another purpose.
+        S, if every draw becomes one code; more if some serve another purpose.
 
         See Also
         --------
-        ELBO : Wants S more for a KL with draws of its own.
+        ELBO : Needs S more for a KL with its own draws.
 
         Examples
         --------
@@ -206,13 +206,13 @@ class Objective(Component, ABC):
     def at(self, epoch: float) -> "Objective":
         """Give the objective of an absolute epoch 0, 1, ..., a copy where its weights change over time.
 
-        Held-out rows are always judged by that of epoch inf, when all annealing is over: else a bound with a growing KL
-        weight would seem to get worse.
+        Held-out rows are always scored with that of epoch inf, when all annealing is over; otherwise a bound with a
+        growing KL weight would seem to get worse.
 
         Parameters
         ----------
         epoch : int or float
-            Epochs that are over, those of earlier fits under ``warm_start`` and `partial_fit` included.
+            Completed epochs, including those of earlier fits under ``warm_start`` and `partial_fit`.
 
         Returns
         -------
@@ -221,7 +221,7 @@ class Objective(Component, ABC):
 
         See Also
         --------
-        Annealing : A course of the KL weight.
+        Annealing : A schedule of the KL weight.
 
         Examples
         --------
@@ -234,15 +234,15 @@ class Objective(Component, ABC):
         return self
 
     def annealed(self, n_epochs: int) -> "Objective":
-        """Give the objective whose KL weight rises from 0 over so many epochs, where that is possible.
+        """Give the objective whose KL weight rises from 0 over `n_epochs` epochs, if that is possible.
 
         `fit` trains with it where the closed-form initialisation carries too little information. An objective without
-        such a weight, or with a course of its own, gives itself.
+        such a weight, or with its own annealing, returns itself.
 
         Parameters
         ----------
         n_epochs : int
-            Length of the rise.
+            Number of epochs of the rise.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class Objective(Component, ABC):
 
     @abstractmethod
     def __call__(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
-        """Give the parts of the loss, "loss" among them, which moves phi and theta.
+        """Give the parts of the loss; one of them is "loss", which trains phi and theta.
 
         Every part goes into the history of the fit, in nats per row; `monitor` names the one that early stopping
         watches.
@@ -308,8 +308,8 @@ class Objective(Component, ABC):
     def auxiliary(self, n_features: int, width: int) -> nn.Module | None:
         """Build the auxiliary module for rows (B, D) and codes (B, K); None where there is none.
 
-        `model.auxiliary` is what this gives. Its parameters, psi, are moved by `auxiliary_loss` alone, with an
-        optimizer of their own.
+        The result becomes `model.auxiliary`. Its parameters, psi, are trained by `auxiliary_loss` alone, with their own
+        optimizer.
 
         Parameters
         ----------
@@ -339,9 +339,9 @@ class Objective(Component, ABC):
         return None
 
     def auxiliary_loss(self, model: Model, x: Tensor, mask: Tensor | None, u: Tensor) -> dict[str, Tensor]:
-        """Give the parts of the auxiliary module's loss, "auxiliary_loss" among them, which moves psi.
+        """Give the parts of the auxiliary module's loss; one of them is "auxiliary_loss", which trains psi.
 
-        Called on the same batches as the objective itself, in the steps that the schedule gives to the group
+        It is called on the same batches as the objective itself, in the steps that the schedule assigns to the group
         "auxiliary".
 
         Parameters

@@ -30,12 +30,12 @@ class ELBO(Objective):
     "joint" takes the mean of :math:`\ln p(x, z_s) - \ln q(z_s | x)` over the same draws: its two terms cancel, and at
     the exact posterior it has no variance at all.
 
-    Two gradients for phi: "pathwise" differentiates the draws; "score_function" needs the density only,
+    There are two gradients for phi: "pathwise" differentiates the draws; "score_function" only needs the density,
 
     .. math:: \nabla_\phi E_q f = E_q [(f(z) - b) \nabla_\phi \ln q(z|x)],
 
-    with the mean of f over the other draws as b, and so serves discrete codes; far from the exact posterior its
-    variance is larger by far (docs/benchmarks.md).
+    with the mean of f over the other draws as b, and so works for discrete codes; far from the exact posterior its
+    variance is much larger (docs/benchmarks.md).
 
     Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), section 2, for beta; Kingma et al. (2016),
     appendix, "objective with free bits"; Kool et al. (2019) for the leave-one-out b. Ghojogh's lecture, eqs. (24),
@@ -47,19 +47,19 @@ class ELBO(Objective):
         "auto" is "analytic" where a closed form is registered and "joint" elsewhere.
     n_samples : int, default=4
         S, draws of z per row and step; at least 2 for the score function. With one, as in the papers, the noise of the
-        draws is what the training waits for: four cost a third more per step, and fewer steps reach the same bound.
+        draws slows training down: four cost a third more per step, and reach the same bound in fewer steps.
     beta : float or Annealing, default=1.0
-        Weight of the KL in training, or its course over the epochs. `score` always uses 1.
+        Weight of the KL in training, or its schedule over the epochs. `score` always uses 1.
     free_bits : float, default=0.0
-        Nats that each component may carry free of charge: max(free_bits, mean KL over the batch) per component. Where
-        the KL does not factorise, K times as many for the whole code.
+        Nats that each component may carry free of charge: max(free_bits, mean KL over the batch) per component. If the
+        KL does not factorise, K times as many for the whole code.
     gradient : {"pathwise", "score_function"}, default="pathwise"
         Estimator of the gradient in phi, see above. Posteriors without differentiable draws need "score_function".
 
     See Also
     --------
     IWAE : A tighter bound from several draws.
-    LinearAnnealing : A course for beta.
+    LinearAnnealing : A schedule for beta.
     AVB : The same bound for a posterior without density.
 
     Examples
@@ -111,12 +111,12 @@ class ELBO(Objective):
 
     @property
     def needs_closed_form(self) -> bool:  # type: ignore[override]
-        """Where it is asked for, and for free bits with a gradient that knows of no draws."""
+        """If it is requested, and for free bits with a gradient that does not use draws."""
         return self.kl == "analytic" or (bool(self.free_bits) and not self.needs_pathwise)
 
     @property
     def n_draws(self) -> int:
-        """S, and S more for a KL with draws of its own."""
+        """S, and S more for a KL with its own draws."""
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
 
     @property
@@ -199,7 +199,7 @@ class IWAE(Objective):
 
     With normalised weights :math:`\tilde w_s = w_s / \sum_t w_t`, the gradient in phi is "pathwise";
     "doubly_reparameterized", :math:`\sum_s \tilde w_s^2\, \partial_{z_s} \ln w_s\, \partial_\phi z_s`, whose signal
-    does not vanish with S; or "score_function" (VIMCO), which needs the density only and compares the bound with the
+    does not vanish with S; or "score_function" (VIMCO), which only needs the density and compares the bound with the
     one where :math:`\ln w_s` is replaced by the mean of the others.
 
     Burda et al. (2016), section 3; Tucker et al. (2019), section 3; Mnih & Rezende (2016), section 2.

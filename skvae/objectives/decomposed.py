@@ -1,11 +1,11 @@
-"""Bounds whose KL is taken apart, so that its parts have weights of their own: beta-TC-VAE, FactorVAE and InfoVAE.
+"""Bounds whose KL is decomposed into parts with their own weights: beta-TC-VAE, FactorVAE and InfoVAE.
 
 With q(z) = mean_j q(z | x_j) over the rows of a batch, for codes z of these rows,
 
     E KL(q(z|x) || p(z)) = E ln q(z|x) / q(z) + E ln q(z) / prod_k q(z_k) + E ln prod_k q(z_k) / p(z),
 
-the information of codes about rows, the total correlation of their components, and what is left between single
-components and the prior (Hoffman & Johnson 2016; Chen et al. 2018, eq. 2).
+the information of codes about rows, the total correlation of their components, and the divergence of single components
+from the prior (Hoffman & Johnson 2016; Chen et al. 2018, eq. 2).
 """
 
 from numbers import Real
@@ -25,15 +25,15 @@ __all__ = ["BetaTCVAE", "FactorVAE", "InfoVAE"]
 
 
 class BetaTCVAE(Objective):
-    r"""Bound whose KL has three parts, of which the total correlation weighs more: short name "beta_tc_vae".
+    r"""Bound whose KL has three parts, with more weight on the total correlation: short name "beta_tc_vae".
 
     .. math:: -E_q \ln p(x | z) + \alpha\, I(x; z) + \beta\, KL(q(z) \| \textstyle\prod_k q(z_k))
         + \gamma\, E_{q(z)} \ln \frac{\prod_k q(z_k)}{p(z)}, \qquad q(z) = \frac1B \sum_j q(z | x_j)
 
     `ELBO(beta=4.0)` takes information from the codes to make their components independent; here only their dependence
-    is charged for. With weights 1, 1, 1 it is the ELBO, term by term, since q(z) cancels. The rows of a batch stand for
-    the table: up to a constant this is the paper's minibatch-weighted sampling. The information of a batch is at most
-    ln B, so a batch of a few hundred rows and more is what it takes.
+    is penalised. With weights 1, 1, 1 it is the ELBO, term by term, since q(z) cancels. The rows of a batch represent
+    the table: up to a constant this is the paper's minibatch-weighted sampling. The information in a batch is at most
+    ln B, so use batches of a few hundred rows or more.
 
     Chen et al. (2018), eqs. (2) to (4).
 
@@ -44,13 +44,13 @@ class BetaTCVAE(Objective):
     beta : float, default=4.0
         Weight of the total correlation.
     gamma : float, default=1.0
-        Weight of what single components differ from the prior by.
+        Weight of the divergence of single components from the prior.
 
     See Also
     --------
-    FactorVAE : The total correlation by a critic.
+    FactorVAE : The total correlation estimated by a critic.
     ELBO : One weight for all three.
-    metrics.mutual_information : The first part of a fitted model.
+    metrics.mutual_information : The first part, for a fitted model.
 
     References
     ----------
@@ -104,21 +104,22 @@ def decomposed_kl(q: Distribution, p: Distribution, z: Tensor) -> dict[str, Tens
 
 
 class FactorVAE(Adversarial):
-    r"""Bound with the total correlation of the codes by a critic: short name "factor_vae".
+    r"""Bound with the total correlation of the codes, estimated by a critic: short name "factor_vae".
 
     .. math:: -E_q \ln p(x | z) + KL(q(z|x) \| p(z)) + \lambda\, E_{q(z)} T(z), \qquad
         \max_T E_{q(z)} \ln s(T(z)) + E_{\prod_k q(z_k)} \ln s(-T(z))
 
-    The critic tells codes from codes whose components come from different rows; at its best T is
-    :math:`\ln q(z) / \prod_k q(z_k)`, whose mean is the total correlation. A critic smooths over rows, where
-    `BetaTCVAE` sees those of a batch alone. It reads draws alone, so that q may also be "full" or "flow".
+    The critic tells codes from codes whose components come from different rows; at its optimum T is
+    :math:`\ln q(z) / \prod_k q(z_k)`, whose mean is the total correlation. A critic averages over many rows, where
+    `BetaTCVAE` sees only those of a batch. It only reads draws, so that q may also be "full" or "flow".
 
-    Kim & Mnih (2018), section 3, algorithm 2; the components of one batch are permuted, in place of a second one.
+    Kim & Mnih (2018), section 3, algorithm 2; the components of one batch are permuted, instead of those of a second
+    batch.
 
     Parameters
     ----------
     weight : float, default=6.0
-        The lambda above (gamma in the paper): how many times the total correlation is charged for beyond the bound.
+        The lambda above (gamma in the paper): the weight of the total correlation in addition to the bound.
     hidden_layer_sizes : tuple of int, default=(64, 64)
         Of the critic.
     critic_learning_rate : float or None, default=3e-3
@@ -126,7 +127,8 @@ class FactorVAE(Adversarial):
     betas : pair of float or None, default=(0.5, 0.9)
         Of Adam, for the model and the critic. None is (0.9, 0.999); SGD takes the first one.
     gradient_penalty : float, default=0.0
-        The gamma of `GAN`. It keeps the critic from the ratio that it is to find, so that there is none by default.
+        The gamma of `GAN`. A penalty keeps the critic from the density ratio that it should learn, so there is none by
+        default.
 
     See Also
     --------
@@ -188,13 +190,13 @@ class FactorVAE(Adversarial):
 
 
 class InfoVAE(Objective):
-    r"""Bound between a VAE and a Wasserstein autoencoder, with a divergence of all codes: short name "info_vae".
+    r"""Bound between a VAE and a Wasserstein autoencoder, with a divergence of the aggregate: short name "info_vae".
 
     .. math:: -E_q \ln p(x | z) + (1 - \alpha)\, KL(q(z|x) \| p(z)) + (\alpha + \lambda - 1)\, MMD^2(q(z), p(z))
 
     Of the two parts of the KL, the information of codes about rows and the distance of all codes to the prior, a large
-    alpha charges less for the first, and a large lambda more for the second. With alpha 0 and lambda 1 it is the ELBO;
-    with alpha 1 it is `WAEMMD` with noise in the codes, the MMD-VAE.
+    alpha penalises the first less, and a large lambda penalises the second more. With alpha 0 and lambda 1 it is the
+    ELBO; with alpha 1 it is `WAEMMD` with noise in the codes, the MMD-VAE.
 
     Zhao et al. (2019), eq. (6), with the squared MMD as divergence.
 

@@ -14,8 +14,8 @@ How the values of a table enter a graph:
   ONNX has no missing strings: use the empty string.
 - A category of numbers or booleans is a tensor of its values, never of category indices.
 - A graph does not raise errors: a row outside the support of a column's family has the score NaN, where the estimator
-  refuses it, and whatever else the estimator refuses (infinite numbers, a boolean column that holds 2) gives numbers
-  without meaning.
+  refuses it, and whatever else the estimator refuses (infinite numbers, a 2 in a boolean column) gives meaningless
+  numbers.
 """
 
 import warnings
@@ -56,21 +56,21 @@ _ALIAS = "SkvaeVAETransformer"
 def to_onnx(
     model: Any, X: Any, method: str = "transform", target_opset: int | Mapping[str, int] | None = None, **options: Any
 ) -> ModelProto:
-    """Convert a fitted estimator, or a pipeline that holds one, to an ONNX graph of one of its methods.
+    """Convert a fitted estimator, or a pipeline with one, to an ONNX graph of one of its methods.
 
     An array of rows or of latent codes is one input tensor "X" of shape (n, D). A frame is one tensor of shape (n, 1)
-    for each column, in their order, and skl2onnx replaces characters of their names that are no letters or digits by
-    "_". Tensors hold no dates: a column of these is one of float64, days since 1970-01-01 as a clock of its time zone
-    shows them, NaN where missing; durations are days, periods their ordinals. `inverse_transform` gives one tensor for
-    a table of numbers, and one for each column, under its name, for a table that also has categories, booleans or
-    dates. The number of rows is free.
+    for each column, in their order, and skl2onnx replaces characters of their names that are not letters or digits by
+    "_". Tensors cannot contain dates: a column of dates becomes float64, days since 1970-01-01 in the local time of its
+    time zone, NaN if missing; durations are days, periods their ordinals. `inverse_transform` gives one tensor for a
+    table of numbers, and one for each column, under its name, for a table that also has categories, booleans or dates.
+    The number of rows is free.
 
     Parameters
     ----------
     model : VAETransformer or Pipeline
-        A fitted model. Steps behind the `VAETransformer` must be known to skl2onnx.
+        A fitted model. Steps after the `VAETransformer` must be known to skl2onnx.
     X : array-like or frame of shape (n_samples, n_features)
-        A table as the method takes it, of which only the types of the columns count: rows, or latent codes for
+        An input of the method, of which only the types of the columns are used: rows, or latent codes for
         `inverse_transform`.
     method : {"transform", "inverse_transform", "score_samples"}, default="transform"
         Method of the `VAETransformer`. With "transform" the graph is that of the whole pipeline, whatever its last

@@ -1,6 +1,6 @@
 """The contract of posteriors q(z given x): a value, `Posterior`, and the module that it builds, `Head`.
 
-The encoder gives `n_raw` numbers per row, of which the head makes q. Shapes: raw (B, n_raw), base noise u (S, 1 or B,
+The encoder gives `n_raw` numbers per row, from which the head makes q. Shapes: raw (B, n_raw), base noise u (S, 1 or B,
 n_noise), codes z (S, B, K).
 
 =========================  ===================  ===================  =========================  ================
@@ -43,7 +43,7 @@ HeadInit: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Posterior(Component, ABC):
-    """Base class of posteriors; subclass it for one of your own.
+    """Base class of posteriors; subclass it for your own.
 
     A posterior is a value without weights; its `build` gives the head, a module that maps the encoder's numbers to q.
 
@@ -52,12 +52,12 @@ class Posterior(Component, ABC):
     has_density : bool
         Whether log q(z given x) can be computed; without it there is no score.
     reparameterized : bool
-        Whether draws are differentiable in the numbers from the network.
+        Whether draws are differentiable in the outputs of the network.
 
     See Also
     --------
-    Head : The base class of what `build` makes.
-    MeanField : A posterior of any `Family`, for which nothing of this is to be written.
+    Head : The base class of the modules that `build` makes.
+    MeanField : A posterior of any `Family`, without a subclass.
 
     Examples
     --------
@@ -105,11 +105,11 @@ class Posterior(Component, ABC):
         Returns
         -------
         Head
-            A new module, at its start.
+            A new module, at its initialisation.
 
         See Also
         --------
-        Head : What it must offer.
+        Head : Its methods.
         width : How wide its codes are.
 
         Examples
@@ -124,7 +124,8 @@ class Posterior(Component, ABC):
     def prior(self) -> Prior:
         """Give the prior that ``prior="auto"`` means.
 
-        The standard member of the posterior's own family, so that a component can reach the prior and be switched off.
+        By default the standard member of the posterior's own family, so that a component can equal the prior and be
+        inactive.
 
         Returns
         -------
@@ -133,7 +134,7 @@ class Posterior(Component, ABC):
 
         See Also
         --------
-        VAETransformer : Asks for it where its parameter `prior` is "auto".
+        VAETransformer : Uses it if its parameter `prior` is "auto".
 
         Examples
         --------
@@ -146,7 +147,7 @@ class Posterior(Component, ABC):
     def width(self, n_components: int) -> int:
         """Give K, the width of z, for a number of latent variables.
 
-        They differ where one variable takes several columns, as a one-hot variable does.
+        They differ if one variable takes several columns, as a one-hot variable does.
 
         Parameters
         ----------
@@ -221,7 +222,7 @@ class Head(nn.Module, ABC):
 
     See Also
     --------
-    Posterior : The value that builds a head, with an example of one's own.
+    Posterior : The value that builds a head, with an example of a subclass.
     Family : The contract of one-dimensional distributions, which `MeanField` turns into a head.
 
     Examples
@@ -249,8 +250,8 @@ class Head(nn.Module, ABC):
     def forward(self, raw: Tensor) -> Distribution:
         """Map raw numbers to q, one distribution per row.
 
-        It factorises, batch shape (B, K) and no event shape, or is joint, batch shape (B,) and event shape (K,); what a
-        KL looks like follows from that.
+        It either factorises, with batch shape (B, K) and no event shape, or is joint, with batch shape (B,) and event
+        shape (K,); the shape of a KL follows from that.
 
         Parameters
         ----------
@@ -281,7 +282,8 @@ class Head(nn.Module, ABC):
     def push(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into exact draws z of q.
 
-        Row by row and deterministic, so that the score of a row depends neither on its neighbours nor on a generator.
+        This is deterministic and row by row, so that the score of a row depends neither on other rows nor on a
+        generator.
 
         Parameters
         ----------
@@ -313,8 +315,8 @@ class Head(nn.Module, ABC):
     def rsample(self, q: Any, u: Tensor) -> Tensor:
         """Turn base noise into draws that are differentiable in the raw numbers; `push` where that is.
 
-        Only training calls it. They may be biased, as relaxed classes are, or draw anew, as gamma variables do: scores
-        never see them.
+        Only training calls it. The draws may be biased, as those of relaxed classes, or come from torch's generator, as
+        gamma variables do: scores never use them.
 
         Parameters
         ----------
@@ -345,7 +347,7 @@ class Head(nn.Module, ABC):
         return self.push(q, u)
 
     def center(self, q: Any) -> Tensor:
-        """Give what `transform` reports: E[z given x], or what stands in for it.
+        """Give what `transform` returns: E[z given x], or a substitute for it.
 
         By default the mean of q; a family without one gives its median or location.
 
@@ -361,7 +363,7 @@ class Head(nn.Module, ABC):
 
         See Also
         --------
-        VAETransformer.transform : Reports it, most informative component first.
+        VAETransformer.transform : Returns it, most informative component first.
 
         Examples
         --------
@@ -376,7 +378,7 @@ class Head(nn.Module, ABC):
     def marginals(self, q: Any) -> Distribution:
         """Give the components of q one by one, q_k(z_k given x): q itself where it factorises.
 
-        The information of single components is read from them, which orders the codes.
+        They give the information of single components, by which the codes are ordered.
 
         Parameters
         ----------
@@ -406,15 +408,15 @@ class Head(nn.Module, ABC):
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """Imitate the normal code q = N(projection x + mean, covariance) of the closed-form initialisation.
 
-        The encoder's affine path becomes weight and bias; the decoder's reads basis and offset, since codes off the
-        line stand for the normal ones.
+        Weight and bias become the encoder's affine path; the decoder's uses basis and offset, since codes that are not
+        normal represent normal ones.
 
         Parameters
         ----------
         mean : ndarray (n_components,)
             Mean of the normal code of an average row.
         projection : ndarray (n_components, D)
-            How the rows move it.
+            Its dependence on the row.
         covariance : ndarray (n_components, n_components)
             Covariance of the normal code, the same for all rows.
 
@@ -431,7 +433,7 @@ class Head(nn.Module, ABC):
 
         See Also
         --------
-        Family.code_start : What `MeanField` asks for each component.
+        Family.code_start : The same for one component, as in `MeanField`.
 
         Examples
         --------

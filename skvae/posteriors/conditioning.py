@@ -15,7 +15,7 @@ __all__ = ["condition_covariance", "condition_location", "condition_spread", "jo
 
 
 def condition_location(deviation: Tensor, P: Tensor, P_0: Tensor) -> Tensor:
-    """K locations first, nothing else that would know of the spread."""
+    """K locations first, and nothing else that depends on the spread."""
     K = P_0.shape[-1]
     h = deviation[..., :K] @ P_0
     t = torch.cholesky_solve(h[..., None], torch.linalg.cholesky(P))[..., 0]

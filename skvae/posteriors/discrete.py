@@ -26,18 +26,18 @@ class Point(Posterior):
 
     .. math:: z = t(x), \qquad z = low + (high - low)\, \Phi(t(x)) \text{ in a box},
 
-    with t the encoder's numbers, which are near standard normal at the start: so codes in a box begin near uniform. It
-    has no density, so no KL and no score: for objectives without a bound, such as AE, WAEMMD and AAE. Under a
-    `UniformPrior`, ``posterior="auto"`` is a point in the prior's box.
+    with t the outputs of the encoder, which are nearly standard normal at the start, so that codes in a box are nearly
+    uniform. It has no density, so no KL and no score, and is for objectives without a bound, such as AE, WAEMMD and
+    AAE. Under a `UniformPrior`, ``posterior="auto"`` is a point in the prior's box.
 
     Parameters
     ----------
     low, high : float, optional
-        Ends of a box that codes cannot leave; without them they live on the line.
+        Bounds of a box that codes cannot leave; without them codes are any real numbers.
 
     See Also
     --------
-    AE : The objective that wants nothing else.
+    AE : The objective that needs nothing else.
     Implicit : Another posterior without density, with noise.
 
     Examples
@@ -115,7 +115,7 @@ class CategoricalPosterior(Posterior):
 
     Draws are exact by the Gumbel-max trick; in training they are relaxed to softmax((ln pi + g) / temperature), whose
     gradient is pathwise but biased. With ``temperature=None`` they stay exact, for objectives with
-    ``gradient="score_function"``. transform gives the class probabilities; the prior is uniform.
+    ``gradient="score_function"``. `transform` gives the class probabilities; the prior is uniform.
 
     Jang, Gu & Poole (2017), eqs. (1) and (2); Maddison et al. (2017). He's lecture, "VAE is a Generative Model".
 
@@ -124,13 +124,13 @@ class CategoricalPosterior(Posterior):
     n_classes : int, default=10
         C.
     temperature : float or None, default=0.5
-        Of the relaxed draws: low ones are nearer to a class and have gradients of larger variance.
+        Of the relaxed draws: at a low one they are nearer to a class and their gradients have larger variance.
 
     See Also
     --------
     UniformCategorical : Its prior.
     Product : One class, and codes inside it.
-    CategoricalPrior : A prior with shares that are trained, and a start at clusters.
+    CategoricalPrior : A prior with trained shares, initialised at clusters.
     NormalMixture : A discrete variable in the prior, above a continuous code.
 
     Examples

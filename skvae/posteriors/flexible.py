@@ -27,8 +27,8 @@ class Implicit(Posterior):
 
     .. math:: z = m(x) + s(x) u + g(m(x), s(x), u), \qquad u \sim N(0, I)
 
-    g is silent at the start, where q is normal. For objectives that need no density, first of all AVB. The centre is a
-    Monte-Carlo mean over noise that is frozen at fit.
+    g is zero at the start, where q is normal. It is for objectives that need no density, mainly AVB. The centre is a
+    Monte Carlo mean over noise that is frozen in `fit`.
 
     Mescheder et al. (2017), section 3.
 
@@ -69,7 +69,7 @@ class Implicit(Posterior):
 
 
 class _DrawnHead(Head):
-    """Heads around a normal N(loc, scale^2) whose q knows its moments by frozen draws only."""
+    """Heads around a normal N(loc, scale^2) whose q has moments only by frozen draws."""
 
     condition = staticmethod(condition_spread)
 
@@ -114,13 +114,13 @@ class _ImplicitHead(_DrawnHead):
 
 
 class FlowPosterior(Posterior):
-    r"""A normal variable that coupling layers transform, given the row: short name "flow".
+    r"""A normal variable transformed by coupling layers that depend on the row: short name "flow".
 
     .. math:: z = m(x) + s(x) f^{-1}(u; c(x)), \quad
         \ln q(z|x) = \ln N(f(\tilde z; c); 0, I) + \ln |\det \partial f / \partial z|,
         \quad \tilde z = (z - m) / s
 
-    f is the identity at the start. The centre is a Monte-Carlo mean over noise that is frozen at fit. Needs zuko:
+    f is the identity at the start. The centre is a Monte Carlo mean over noise that is frozen in `fit`. Needs zuko:
     ``pip install zuko``.
 
     Rezende & Mohamed (2015), section 3; Dinh et al. (2017), section 3, coupling layers. Yang's lecture, eq. (12).
@@ -135,7 +135,7 @@ class FlowPosterior(Posterior):
     See Also
     --------
     FlowPrior : The same layers in the prior, without the row.
-    FullCovariance : Correlations alone.
+    FullCovariance : Only correlations.
 
     Examples
     --------

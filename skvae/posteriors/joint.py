@@ -83,7 +83,7 @@ class _DirichletHead(Head):
         return marginals(q)
 
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
-        """Codes t_k stand for the standardised logarithms of the gamma variables behind z.
+        """Codes t_k represent the standardised logarithms of the gamma variables behind z.
 
         With concentration c these have mean psi(c) and variance psi'(c): c is chosen so that psi'(c) / psi'(1) is the
         posterior variance of t, on average, and ln alpha = ln c + sqrt(psi'(1)) E[t]. Under Dirichlet(1)
@@ -102,7 +102,8 @@ class Elliptical(Posterior):
 
     .. math:: z = m(x) + L(x)\, e / \sqrt{w / \nu}, \qquad e \sim N(0, I), \; w \sim \chi^2_\nu
 
-    Like `FullCovariance`, with tails that forgive outlying rows. The prior is the standard member, m = 0 and L = I.
+    It is like `FullCovariance`, but its tails are robust to outlying rows. The prior is the standard member, m = 0 and
+    L = I.
 
     Parameters
     ----------
@@ -179,9 +180,10 @@ class VonMisesFisher(Posterior):
     .. math:: q(z | x) \propto e^{\kappa(x)\, \mu(x)^T z}, \quad |z| = |\mu| = 1, \qquad
         KL(q \| U) = \kappa A(\kappa) - \ln h(\kappa)
 
-    For rows that differ in direction and not in distance, and for codes that fill their space: nothing is drawn to a
-    centre, and with kappa near 0 a code costs nothing. `n_components` is K, the columns of z, of which one follows from
-    the others up to its sign. `transform` gives the mean direction. Link: kappa = exp(raw), between e^-5 and e^8.
+    It is for rows that differ in direction and not in distance, and for codes that fill their space: nothing pulls them
+    towards a centre, and with kappa near 0 a code has no KL. `n_components` is K, the number of columns of z, of which
+    one follows from the others up to its sign. `transform` gives the mean direction. Link: kappa = exp(raw), between
+    e^-5 and e^8.
 
     Davidson et al. (2018), sections 3.1 and 3.3, appendices A and B; draws are by the quantile of the angle.
 

@@ -22,15 +22,15 @@ __all__ = ["FullCovariance", "MeanField"]
 class MeanField(Posterior):
     r"""Independent components of one family, :math:`q(z | x) = \prod_k q_k(z_k | x)`: short name "diag" if normal.
 
-    Every short name of a reparameterized family is one of a posterior, too: ``posterior="laplace"``. Where no
-    cell is missing, the linear initialisation is rotated so that the exact posterior of normal codes is of this form.
+    Every short name of a reparameterized family is also one of a posterior: ``posterior="laplace"``. If no cell is
+    missing, the linear initialisation is rotated so that the exact posterior of normal codes has this form.
 
-    Kingma & Welling (2014), section 2.4, for which families can be reparameterised.
+    Kingma & Welling (2014), section 2.4, lists the families that can be reparameterised.
 
     Parameters
     ----------
     family : str or Family, default="gaussian"
-        A family or its short name; every number of it comes from the encoder.
+        A family or its short name; all its parameters come from the encoder.
 
     See Also
     --------
@@ -113,8 +113,8 @@ class _MeanFieldHead(Head):
 class FullCovariance(Posterior):
     """Correlated components, :math:`q(z | x) = N(m(x), L(x) L(x)^T)`, L lower triangular: short name "full".
 
-    The diagonal of L is exp(raw), the part below it is raw. With a linear decoder it loses nothing against the exact
-    posterior even where the loadings are rotated, or where other cells are missing in each row.
+    The diagonal of L is exp(raw), the part below it is raw. With a linear decoder it can equal the exact posterior even
+    if the loadings are rotated, or if different cells are missing in each row.
 
     See Also
     --------

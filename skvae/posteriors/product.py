@@ -1,4 +1,4 @@
-"""Codes of two kinds side by side: one class and others."""
+"""Codes of two kinds side by side: one class, and other codes."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ class Product(Posterior):
 
     Of `n_components` variables the first is the class y and the others are z. So `transform` gives the C probabilities
     of classes and then ``n_components - 1`` means, and `VAETransformer.predict` the most probable class. The decoder
-    reads both: a linear one is a mixture of factor analysers that share their loadings, and nets bend each class in a
-    way of its own. Under a `ProductPrior` with a `CategoricalPrior`, which "auto" is, classes begin at clusters of the
-    codes of a linear model, and z at the directions inside them.
+    reads both: a linear decoder gives a mixture of factor analysers that share their loadings, and networks bend each
+    class in its own way. Under a `ProductPrior` with a `CategoricalPrior`, to which "auto" resolves, classes begin at
+    clusters of the codes of a linear model, and z at the directions inside them.
 
-    The class is relaxed in training, or exact with the score function, as `CategoricalPosterior` says.
+    The class is relaxed in training, or exact with the score function; see `CategoricalPosterior`.
 
     Kingma et al. (2014), eq. (2), M2; there q(z | x, y) also reads the class. It is not the Gaussian-mixture VAE, whose
-    classes are in p(z | y) alone: that is `NormalMixture`.
+    class enters p(z | y) alone: that is `NormalMixture`.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Product(Posterior):
     --------
     ProductPrior : Its prior.
     CategoricalPosterior : Classes without codes inside them.
-    NormalMixture : Groups of codes, whose decoder does not know the group.
+    NormalMixture : Groups of codes, whose decoder does not depend on the group.
 
     Examples
     --------

@@ -33,7 +33,7 @@ Encode: TypeAlias = Callable[[Tensor], Distribution]
 
 
 class Prior(Component, ABC):
-    """Base class of priors; subclass it for one of your own.
+    """Base class of priors; subclass it for your own.
 
     A prior is a value without weights; its `build` gives a torch module whose ``forward(encode)`` returns p(z).
     Parameters of that module are trained with the decoder.
@@ -41,18 +41,18 @@ class Prior(Component, ABC):
     Attributes
     ----------
     reads_rows : bool
-        Whether `build` also wants the number of columns, `n_features`, and the module the encode callable.
+        Whether `build` also takes the number of columns, `n_features`, and the module the encode callable.
     fits_codes : bool
-        Whether `fit_codes` can fit the module to codes, for objectives that draw no codes to a prior.
+        Whether `fit_codes` can fit the module to codes, for objectives that do not pull codes towards a prior.
     seeks_groups : bool
         Whether the initialisation is for groups of rows: normal codes with as many components as columns have little
-        noise, so that q is nearly exact under this prior, too, and one categorical variable stands for the clusters of
+        noise, so that q is nearly exact under this prior, too, and one categorical variable represents the clusters of
         the linear codes.
 
     See Also
     --------
-    Standard : A prior of any `Family`, for which nothing of this is to be written.
-    Posterior : The base class of what is held against it.
+    Standard : A prior of any `Family`, without a subclass.
+    Posterior : The base class of posteriors, which are compared with it.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class Prior(Component, ABC):
 
         See Also
         --------
-        start : Sets what the module cannot know before it has seen codes.
+        start : Sets what depends on the codes.
 
         Examples
         --------
@@ -113,21 +113,21 @@ class Prior(Component, ABC):
     def sized(self, z: np.ndarray, row: np.ndarray, seed: int) -> "Prior":
         """Give the prior with a size that depends on the codes of the initialisation; by default the prior itself.
 
-        It is asked before `build`, so that the module has that size from the beginning.
+        It is called before `build`, so that the module has that size from the beginning.
 
         Parameters
         ----------
         z : ndarray (n, K)
-            Draws of the posteriors of rows, at the start.
+            Draws from the posteriors of rows, at the initialisation.
         row : int ndarray (n,)
-            The row that each is a draw of.
+            The row to which each draw belongs.
         seed : int
             Of everything that is random here.
 
         Returns
         -------
         Prior
-            The one that is built, started and trained.
+            The prior that is built, started and trained.
 
         See Also
         --------
@@ -147,15 +147,15 @@ class Prior(Component, ABC):
     def start(self, module: Any, z: np.ndarray, x: Tensor, seed: int) -> None:
         """Spread the module over the codes of the closed-form initialisation.
 
-        Members of a mixture that begin alike stay alike, so they are sent to different rows here. By default nothing
-        happens: the codes of the initialisation fill a standard normal.
+        Members of a mixture that begin alike stay alike, so they are placed at different rows here. By default nothing
+        happens: the codes of the initialisation have a standard normal distribution.
 
         Parameters
         ----------
         module : torch.nn.Module
-            What `build` made; its parameters are set in place, without gradient.
+            The result of `build`; its parameters are set in place, without gradient.
         z : ndarray (n, K)
-            One draw of the posterior of each row, at the start.
+            One draw from the posterior of each row, at the initialisation.
         x : Tensor (n, D)
             The rows, in model space.
         seed : int
@@ -182,12 +182,12 @@ class Prior(Component, ABC):
     def fit_codes(self, module: Any, z: np.ndarray, weight: np.ndarray, seed: int) -> None:
         """Fit the module to the codes of a trained autoencoder, as a density that `sample` draws from.
 
-        Only for objectives that draw no codes to a prior, of which the training leaves the module alone.
+        It is only for objectives that do not pull codes towards a prior, whose training does not change the module.
 
         Parameters
         ----------
         module : torch.nn.Module
-            What `build` made, on the CPU; its parameters are set in place.
+            The result of `build`, on the CPU; its parameters are set in place.
         z : ndarray (n, K)
             Codes of at most 4000 rows, in an order that does not matter.
         weight : ndarray (n,)

@@ -29,8 +29,8 @@ FINITE = Interval(Real, None, None, closed="neither")
 class StandardNormal(Prior):
     """Independent standard normals, p(z) = N(0, I): short name "normal".
 
-    What "auto" is for normal codes. It has no weights, a closed-form KL to normal posteriors, and is the prior of the
-    linear models that the training starts from.
+    "auto" is this prior for normal codes. It has no weights and a closed-form KL to normal posteriors, and is the prior
+    of the linear models from which training starts.
 
     See Also
     --------
@@ -56,14 +56,14 @@ class StandardNormal(Prior):
 
 
 class Standard(Prior):
-    r"""Independent standard members of a family, :math:`p(z) = \prod_k p_0(z_k)`: what "auto" is for a mean-field q.
+    r"""Independent standard members of a family, :math:`p(z) = \prod_k p_0(z_k)`: "auto" for a mean-field q.
 
-    It has no weights. To give it is only needed for codes of one family under the prior of another.
+    It has no weights. You only need it for codes of one family under the prior of another.
 
     Parameters
     ----------
     family : Family
-        A reparameterized family, of which `Family.standard` is taken.
+        A reparameterized family, whose `Family.standard` is used.
 
     See Also
     --------
@@ -115,8 +115,8 @@ class _StandardModule(nn.Module):
 class UniformPrior(Prior):
     r"""Uniform distribution on a box, :math:`z_k \sim U(low, high)`: short name "uniform".
 
-    For posteriors inside the box, and for objectives that match codes as a whole (WAEMMD, AAE): these have, by
-    ``posterior="auto"``, a `Point` that cannot leave it.
+    It is for posteriors inside the box, and for objectives that match codes as a whole (WAEMMD, AAE): for these
+    ``posterior="auto"`` is a `Point` inside the box.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class UniformPrior(Prior):
     See Also
     --------
     Uniform : A family of posteriors inside the unit box.
-    WAEMMD : An objective that takes codes from anywhere into the box.
+    WAEMMD : An objective that pulls codes into the box.
 
     Examples
     --------
@@ -178,7 +178,7 @@ class _UniformModule(nn.Module):
 
 
 class UniformCategorical(Prior):
-    r"""Every class of every one-hot variable alike: what "auto" is for categorical codes.
+    r"""Equal probabilities for the classes of every one-hot variable: "auto" for categorical codes.
 
     .. math:: \ln p(z) = -n \ln C
 

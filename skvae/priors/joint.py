@@ -19,8 +19,8 @@ __all__ = ["DirichletPrior", "EllipticalPrior", "UniformSphere"]
 class DirichletPrior(Prior):
     r"""Dirichlet distribution with equal concentrations, :math:`p(z) \propto \prod_k z_k^{\alpha - 1}`.
 
-    Short name "dirichlet", which is also what "auto" is for a Dirichlet posterior. Small concentrations make codes of
-    few parts, large ones codes of all parts alike.
+    Short name "dirichlet"; "auto" is this prior for a Dirichlet posterior. Small concentrations favour codes with few
+    parts, large ones codes with equal parts.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class EllipticalPrior(Prior):
 
     .. math:: \ln p(z) = \text{const} - \tfrac{\nu + K}2 \ln(1 + |z|^2 / \nu)
 
-    What "auto" is for an elliptical posterior. Its components are uncorrelated, and not independent: they share one w,
-    so where one lies far out, the others probably do.
+    "auto" is this prior for an elliptical posterior. Its components are uncorrelated, but not independent: they share
+    one w, so if one lies far out, the others probably do.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class EllipticalPrior(Prior):
 class UniformSphere(Prior):
     r"""The same density everywhere on the unit sphere, :math:`p(z) = \Gamma(K/2) / (2 \pi^{K/2})`: short name "sphere".
 
-    What "auto" is for `VonMisesFisher` codes.
+    "auto" is this prior for `VonMisesFisher` codes.
 
     See Also
     --------

@@ -38,23 +38,22 @@ class NormalMixture(Prior):
     .. math:: p(z) = \sum_m \pi_m N(z; \mu_m, L_m L_m^T)
 
     Equal members would never separate, so they begin as the mixture that EM fits to the initial codes, the best of ten
-    starts by k-means.
-    `VAETransformer.prior_responsibilities` gives the memberships of rows. What ``prior="auto"`` fits to the codes after
-    the training is a mixture of this form, too.
+    starts by k-means. `VAETransformer.prior_responsibilities` gives the memberships of rows. ``prior="auto"`` fits a
+    mixture of this form to the codes after the training.
 
     Isachenko's lecture, mixture of Gaussians; Dilokthanakul et al. (2016).
 
     Parameters
     ----------
     n_members : int or "auto", default=10
-        Number of normals, M. "auto" finds it before the training: the fewest that describe held-out codes of the
-        initialisation as well as any number does, within one standard error.
+        Number of normals, M. "auto" chooses it before the training: the smallest number that describes held-out codes
+        of the initialisation as well as the best number does, within one standard error.
     covariance : {"diag", "full"}, default="diag"
         Whether the components of a member are independent; the L_m are then diagonal.
 
     See Also
     --------
-    VampPrior : A mixture of the posteriors of rows that are learned.
+    VampPrior : A mixture of the posteriors of learned pseudo-inputs.
     sklearn.mixture.GaussianMixture : The same model without a decoder.
 
     Examples
@@ -136,7 +135,7 @@ class NormalMixtureModule(nn.Module):
 
 
 class CategoricalPrior(Prior):
-    r"""Classes of one-hot variables with probabilities that are trained: short name "categorical".
+    r"""Classes of one-hot variables with trained probabilities: short name "categorical".
 
     .. math:: \ln p(z) = \sum_{k, c} z_{kc} \ln \pi_{kc}
 
@@ -152,7 +151,7 @@ class CategoricalPrior(Prior):
 
     See Also
     --------
-    UniformCategorical : Every class alike, which "auto" is.
+    UniformCategorical : Equal probabilities, which "auto" is.
     CategoricalPosterior : The posterior over one-hot variables.
     NormalMixture : Groups with codes inside them.
 
@@ -263,13 +262,13 @@ class _VampModule(nn.Module):
 
 
 class FlowPrior(Prior):
-    r"""A standard normal variable that coupling layers transform: short name "flow".
+    r"""A standard normal variable transformed by coupling layers: short name "flow".
 
     .. math:: \ln p(z) = \ln N(f(z); 0, I) + \ln |\det \partial f / \partial z|
 
-    f is the identity at the start. Codes of plain autoencoders (`AE`, `RAE`) have it fitted to them after the training:
-    f standardises them, and gradient steps bend what is left as long as every fifth code gains. Needs zuko:
-    ``pip install zuko``.
+    f is the identity at the start. For plain autoencoders (`AE`, `RAE`) it is fitted to the codes after the training: f
+    standardises them, and gradient steps continue as long as the likelihood of held-out codes, every fifth one,
+    improves. Needs zuko: ``pip install zuko``.
 
     Chen et al. (2017), section 3.2; Dinh et al. (2017), section 3, coupling layers.
 

@@ -1,4 +1,4 @@
-"""The prior of codes of two kinds: one class and others."""
+"""The prior of codes of two kinds: one class, and codes that do not depend on it."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ class ProductPrior(Prior):
 
     .. math:: p(y, z) = \pi_y\, p(z)
 
-    What the class says of a row, the decoder p(x | y, z) says.
+    The class affects a row only through the decoder p(x | y, z).
 
     Kingma et al. (2014), eq. (2), M2. In the Gaussian-mixture VAE (Dilokthanakul et al. 2016) p(z | y) depends on the
-    class, and the decoder does not: that is `NormalMixture`.
+    class and the decoder does not; that is `NormalMixture`.
 
     Parameters
     ----------
