@@ -2,7 +2,7 @@
 
     python docs/benchmarks/coverage.py [--data PATH] [--tables a,b] [--patterns a,b] [--all] [--init NAME]
         [--components K] [--draws 100] [--set PARAMETER=VALUE ...]
-    python docs/benchmarks/coverage.py --pooled 500
+    python docs/benchmarks/coverage.py --pooled 500 [--set PARAMETER=VALUE ...]
 
 Cells of a complete table are taken out, the model of the guide to missing values is fitted to the rest, and the share
 of the hidden cells is counted that lie between the 5 % and the 95 % quantile of their draws. A calibrated model has
@@ -14,9 +14,10 @@ often the larger (or the smaller) a column of the first half, which stays comple
 third of the columns, another third another one.
 
 `--pooled N` is a simulation instead: in N tables of 200 rows, three columns and a target that is linear in them, the
-coefficients of least squares are pooled over five imputed tables by `multiple_imputation`, each from a linear model of
-its own that is fitted to rows drawn with replacement. Printed is how many of the 90 % intervals hold the true
-coefficients, with a fifth of the cells missing at random places, or two columns missing depending on the target.
+coefficients of least squares are pooled over five imputed tables by `multiple_imputation`, each from a model of its own
+that is fitted to rows drawn with replacement: the linear one that `VAETransformer` begins with, `max_iter=0`. Printed
+is how many of the 90 % intervals hold the true coefficients, with a fifth of the cells missing at random places, or two
+columns missing depending on the target.
 """
 
 import argparse
@@ -162,11 +163,11 @@ def least_squares(X, y):
     return coefficients, noise * np.diag(np.linalg.inv(A.T @ A))
 
 
-def pooled(n_repetitions, patterns):
+def pooled(n_repetitions, patterns, settings):
     """Print a row for each pattern: share of intervals that hold the truth, errors and standard errors."""
     print("| pattern | coverage | by coefficient | bias | deviation | standard error | seconds |")
     print("| --- |" + " --- |" * 6)
-    imputer = VAEImputer(VAETransformer(3, init="factor_analysis", max_iter=0))
+    imputer = VAEImputer(VAETransformer(**{"max_iter": 0, **settings}))
     for pattern in patterns:
         start, found = time.perf_counter(), []
         for seed in range(n_repetitions):
@@ -208,7 +209,7 @@ def main():
     warnings.simplefilter("default")  # the same warning of another table counts, too
     print(machine(), end="\n\n")
     if args.pooled:
-        pooled(args.pooled, args.patterns.split(",") if args.patterns else ("mcar", "mar"))
+        pooled(args.pooled, args.patterns.split(",") if args.patterns else ("mcar", "mar"), args.settings)
         return
     print(
         "| table | rows | columns | pattern | hidden cells | coverage | error | least noise | median noise | seconds |"
