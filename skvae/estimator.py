@@ -195,8 +195,9 @@ class VAETransformer(
         from 100 distinct rows; with fewer, nothing can be validated and training takes at most 30 epochs. Adversarial
         objectives ("aae", "avb", "gan", "vae_gan", "factor_vae") have no loss to monitor, and "auto" holds nothing out
         for them. Without held-out rows the last state is kept.
-    validation_fraction : float, default=0.1
-        Share of the rows, by weight, that is held out, chosen by a hash of their standardised content. Copies of a row
+    validation_fraction : float or "auto", default="auto"
+        Share of the rows, by weight, that is held out, chosen by a hash of their standardised content; "auto" is a
+        tenth, and at most 20 000 rows, whose mean score is known well enough to choose an epoch. Copies of a row
         stay together, except for a row that alone would make up more than a fiftieth of the held-out rows and occurs
         more than three times as often as the median row: this share of its copies is held out, and the rest is trained
         on.
@@ -380,7 +381,7 @@ class VAETransformer(
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
         early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
+        validation_fraction: float | str = "auto",
         n_iter_no_change: int | str = "auto",
         tol: float = 0.0,
         warm_start: bool = False,

@@ -124,7 +124,7 @@ def _sides(plan: Plan, estimator: BaseEstimator, prepared: Prepared, X_val: Any)
         valid = split(plan, estimator, prepared, X_val)[1]
         assert valid is not None
         return [prepared.sample, valid]
-    share = float(np.clip(_HELD_OUT / X.shape[0], plan.given.validation_fraction, 0.5))
+    share = float(np.clip(_HELD_OUT / X.shape[0], plan.validation_fraction(weight), 0.5))
     return list(split_rows(X, weight, share))
 
 

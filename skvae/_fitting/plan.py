@@ -46,6 +46,7 @@ CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 20_000  # rows, `validation_fraction="auto"`
 PATIENCE_EPOCHS, PATIENCE_STEPS = 20, 300  # at least, `n_iter_no_change="auto"`
 ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
 
@@ -75,7 +76,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [StrOptions({"auto"}), COUNT],
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
     "early_stopping": [StrOptions({"auto"}), "boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
     "n_iter_no_change": [StrOptions({"auto"}), COUNT],
     "tol": [NON_NEGATIVE],
     "n_score_samples": [COUNT],
@@ -324,6 +325,12 @@ class Plan:
         if early_stopping == "auto" and self.parts.objective.monitor is None:
             return False, n_epochs
         return True, n_epochs
+
+    def validation_fraction(self, weight: np.ndarray) -> float:
+        """Resolve "auto": a tenth of rows of these weights, and at most as many as 20 000 rows."""
+        if self.given.validation_fraction != "auto":
+            return self.given.validation_fraction
+        return min(HELD_OUT_SHARE, MOST_HELD_OUT / max(weight.sum(dtype=np.float64), len(weight)))
 
     def patience(self, n_rows: int) -> int:
         """Resolve "auto": 20 epochs without improvement, or as many as make 300 steps on small tables."""

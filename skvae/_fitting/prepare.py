@@ -181,7 +181,7 @@ def split(
     holds_out, n_epochs = plan.held_out(X.shape[0])
     if not holds_out:
         return (X, weight), None, n_epochs
-    train, valid = split_rows(X, weight, plan.given.validation_fraction)
+    train, valid = split_rows(X, weight, plan.validation_fraction(weight))
     return train, valid, n_epochs
 
 

@@ -1,5 +1,6 @@
 """The plan of a fit: every parameter is checked, and its part in a fit that goes on is decided."""
 
+import numpy as np
 import pytest
 
 from skvae import VAETransformer
@@ -31,6 +32,14 @@ def test_auto_goes_by_the_number_of_rows(n_rows, size, n_epochs):
     assert plan.max_epochs(n_rows) == n_epochs
     assert plan_of(batch_size=7, max_iter=3).batch_size(n_rows) == 7
     assert plan_of(batch_size=7, max_iter=3).max_epochs(n_rows) == 3
+
+
+def test_a_tenth_of_the_rows_is_held_out_and_of_many_rows_fewer():
+    ones = np.broadcast_to(np.float32(1), (10**7,))  # as of a file
+    assert plan_of().validation_fraction(ones[:150]) == 0.1
+    assert plan_of().validation_fraction(ones) == pytest.approx(20_000 / 10**7)
+    assert plan_of().validation_fraction(np.full(1000, 1000.0)) == plan_of().validation_fraction(ones[: 10**6])
+    assert plan_of(validation_fraction=0.3).validation_fraction(ones) == 0.3
 
 
 def test_few_rows_and_adversaries_hold_nothing_out():
