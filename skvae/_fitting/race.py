@@ -2,6 +2,7 @@
 
 from .._inference.summaries import inspected, mean_bound
 from .._starts import closed_form
+from .._starts.standardized import Standardized
 from .background import columns_in_training
 from .plan import Plan
 from .prepare import Basis, RowsAndWeights
@@ -15,15 +16,16 @@ def best_start(
 ) -> Start:
     """Initialise a model as `init` says; "auto" solves every candidate and takes the best.
 
-    The fit is then bit for bit that of ``init=init_``. The columns are scaled once for all candidates, since that takes
-    several passes over a large table.
+    The fit is then bit for bit that of ``init=init_``. What candidates ask of the rows is computed once for all, since
+    it takes several passes over a large table.
     """
     columns = basis.columns.fitted_to(*rows)
     if n_epochs > 0 and valid is not None and plan.trains_nets:
         columns = columns_in_training(columns, rows, plan.given.decoder is not None)
     if plan.given.init != "auto":
         return solve(plan, basis, columns, plan.given.init, rows, device)
-    racers = [solve(plan, basis, columns, init, rows, device) for init in closed_form.RACE]
+    seen = Standardized(columns, *rows)
+    racers = [solve(plan, basis, columns, init, rows, device, seen) for init in closed_form.RACE]
     with plan.stopwatch("race"):
         return min(racers, key=lambda racer: _handicap(plan, racer, rows, valid))
 

@@ -14,6 +14,7 @@ from .._inference import evaluation
 from .._inference.fitted import SCORE_STREAM, Fitted
 from .._inference.summaries import inspected
 from .._starts import closed_form
+from .._starts.standardized import Standardized
 from .._tables.columns import Columns
 from .._tables.sampling import draw_positions
 from .._utils.arrays import choose_device
@@ -111,14 +112,22 @@ class Start:
         )
 
 
-def solve(plan: Plan, basis: Basis, columns: Columns, init: str, rows: RowsAndWeights, device: str) -> Start:
-    """Initialise a new module by the given rows."""
-    X, weight = rows
-    config = _config(plan, basis, columns, X.shape)
+def solve(
+    plan: Plan,
+    basis: Basis,
+    columns: Columns,
+    init: str,
+    rows: RowsAndWeights,
+    device: str,
+    seen: Standardized | None = None,
+) -> Start:
+    """Initialise a new module by the given rows; `seen` is what linear models see of them, if it is known."""
+    seen = Standardized(columns, *rows) if seen is None else seen
+    config = _config(plan, basis, columns, rows[0].shape)
     with exclusive(basis.seed):
         module = LatentVariableModel(**config).float().eval()
         check_model(module, plan.parts.posterior, plan.parts.prior, plan.parts.objective)
-    closed_form.start(module, columns, X, weight, init, basis.seed, plan.parts.prior.seeks_groups)
+    closed_form.start(module, seen, init, basis.seed, plan.parts.prior.seeks_groups)
     module = module.to(device)
     score_noise = _score_noise(plan, module, basis.seed)
     config["prior"] = _start_prior(plan, module, columns, device, basis.seed, rows)

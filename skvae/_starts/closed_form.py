@@ -20,23 +20,19 @@ from torch.distributions import constraints
 
 from .._tables.columns import Columns
 from .._tables.missing import has_missing
-from .._tables.moments import column_sums, moments
+from .._tables.moments import moments
 from .._tables.sampling import draw_positions
 from .._tables.selection import RowSelection
-from .._tables.ties import rounding_variance
 from .._utils.random import torch_generator
 from ..model import LatentVariableModel
 from .classes import has_classes, write_classes
 from .encoder import set_encoder_units, write_encoder, write_expectations
 from .indicators import (
     Varying,
-    at_one,
-    atom_shares,
     deviations,
     indicators,
     information_noise,
     per_indicator,
-    smoothed,
     sums,
     tied_noise,
 )
@@ -51,6 +47,7 @@ from .linear_gaussian import (
 )
 from .matched import AS_SOLVED, Adjusted, match
 from .regression import Regressors, cross_moments, fitted_log_scales
+from .standardized import Standardized, least_variance
 
 __all__ = ["INITS", "RACE", "EMSteps", "start"]
 
@@ -59,36 +56,23 @@ INITS = ("pca", "early_factor_analysis", "factor_analysis", "random")
 #: noise of single columns to the floor, and nets initialised there generalise worse (docs/benchmarks.md).
 RACE = ("pca", "early_factor_analysis")
 
-_MAX_CELLS = 20_000_000  # the initialisation sees at most this many cells: a random subset of the rows
-_MAX_INDICATORS = 5_000_000  # fewer where categories widen the table
 _MAX_POSTERIORS = 20_000_000  # numbers in the posterior moments of rows with missing values
 _EARLY_STEPS = 10  # of EM, after which factor analysis has most of its likelihood and directions still near PCA's
 _TOL, _TOL_OF_SLOPES = 1e-5, 1e-9  # nats in ten steps of it: of slopes in conditions, the fixed point is asked for
 _EM_OPERATIONS = 5e9  # that EM on rows with missing values may take
 _MAX_REGRESSED = 10_000
-_RAREST = 0.02  # a rarer level is not blown up to unit variance: a handful of rows would make a component
 
 
-def start(
-    model: LatentVariableModel,
-    columns: Columns,
-    X: RowSelection,
-    weight: np.ndarray,
-    init: str,
-    seed: int,
-    seeks_groups: bool = False,
-) -> None:
-    """Write the closed-form initialisation for the rows X, in data space with NaN for missing, into `model`.
+def start(model: LatentVariableModel, rows: Standardized, init: str, seed: int, seeks_groups: bool = False) -> None:
+    """Write the closed-form initialisation for the rows of a table into `model`.
 
     With init="random" only the fill of missing cells is set: networks keep their random linear paths.
 
     Parameters
     ----------
     model : LatentVariableModel
-    columns : Columns
-    X : RowSelection (n, D)
+    rows : Standardized
         In a random order.
-    weight : ndarray (n,)
     init : {"pca", "early_factor_analysis", "factor_analysis", "random"}
     seed : int
         For the randomised solver of wide tables.
@@ -96,87 +80,66 @@ def start(
         Whether normal codes with as many components as columns take all of them, and leave the columns little noise,
         and one categorical variable begins at clusters.
     """
-    n_indicators = int(columns.n_levels.sum())
-    n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
-    X, weight = X[:n_rows].mapped(columns.working_array), weight[:n_rows]
-    widened = X.mapped(partial(indicators, columns), n_indicators)
-    mean, variance = moments(widened, weight)
-    mean = smoothed(columns, mean, max(weight.sum(), len(weight)))
-    if columns.exposures:
-        mean = at_one(columns, widened, weight, mean)
-        _, variance = moments(widened.mapped(lambda rows: deviations(columns, rows, mean)), weight)
-    unit = _divisors(columns, mean, variance)
-    centred = widened.mapped(lambda rows: deviations(columns, rows, mean) / unit)
-
+    columns, X, weight, mean, unit = rows.columns, rows.X, rows.weight, rows.mean, rows.unit
     with torch.no_grad():
         set_encoder_units(model, columns, mean, unit)
         regressors = Regressors(model, X, weight)
         if init == "random":
             return
-        varying = Varying(columns)
-        known, solved = regressors.of(X), partial(_solved, model, init=init, seed=seed, seeks_groups=seeks_groups)
-        solution = varying.placed(_solve(model, varying, varying.of(centred), regressors, known, weight, solved))
-        rounding = per_indicator(columns, rounding_variance(columns, X)) / np.square(unit)
-        resolution = np.maximum(_resolution(centred, weight), rounding)
-        shares = atom_shares(columns, X, weight)
+        solved = partial(_solved, model, rows, init=init, seed=seed, seeks_groups=seeks_groups)
+        solution = rows.varying.placed(_solve(model, rows, regressors, solved))
+        resolution, shares = rows.resolution, rows.shares
         write = partial(_write, model, columns, solution, regressors, mean, unit, resolution, shares)
         write()
         if model.posterior and _is_normal(model):
             match(model, columns, X, weight, write, seed)
         elif model.posterior:
             if seeks_groups and has_classes(model):
-                write_classes(model, columns, centred, weight, mean, unit, seed)
+                write_classes(model, columns, rows.centred, weight, mean, unit, seed)
             _regress_on_codes(model, columns, X, regressors, weight, mean, resolution * np.square(unit), shares, seed)
 
 
-def _divisors(columns: Columns, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """What every indicator is divided by for the linear solution, (D',)."""
-    unit = np.where(per_indicator(columns, columns.has_units("standard")), 1.0, np.sqrt(np.clip(variance, 1e-4, None)))
-    return np.where(per_indicator(columns, columns.is_number), unit, np.sqrt(np.clip(mean, _RAREST, None)))
-
-
 def _solve(
-    model: LatentVariableModel,
-    varying: Varying,
-    centred: RowSelection,
-    regressors: Regressors,
-    known: RowSelection,
-    weight: np.ndarray,
-    solved: Callable[..., LinearGaussian],
+    model: LatentVariableModel, rows: Standardized, regressors: Regressors, solved: Callable[..., LinearGaussian]
 ) -> LinearGaussian:
     """The linear-Gaussian solution for indicators (n, D') with NaN for missing, and regressors (n, R)."""
+    varying, centred, weight = rows.varying, rows.moving, rows.weight
     if not regressors.n:
-        return solved(varying.tied_noise, centred, None, None, weight)
+        return solved(centred, None, None)
+    known = regressors.of(rows.X)
     slopes = cross_moments(centred, known, weight)
-    solution = solved(varying.tied_noise, centred, known, slopes, weight)
+    solution = solved(centred, known, slopes)
     scaled = varying.taken(model.likelihood.scaled[0])
     if not scaled.any():
         return solution
     left = _deviations(centred, known, solution.mean, solution.slopes)
     log_scales = fitted_log_scales(left, known, weight, regressors.of_levels()) * scaled[:, None]
     left = _deviations(centred, known, solution.mean, solution.slopes, log_scales)
-    again = solved(varying.tied_noise, left, None, None, weight)
+    again = solved(left, None, None)
     return replace(again, mean=solution.mean + again.mean, slopes=solution.slopes, log_scales=log_scales)
 
 
 def _solved(
     model: LatentVariableModel,
-    tie_noise: Callable,
+    rows: Standardized,
     centred: RowSelection,
     known: RowSelection | None,
     slopes: np.ndarray | None,
-    weight: np.ndarray,
     init: str,
     seed: int,
     seeks_groups: bool,
 ) -> LinearGaussian:
-    """The solution without scales: of residuals where slopes (D', R) in the regressors are known."""
+    """The solution for `centred`, which are `rows.moving` or deviations of them: of residuals where slopes are known.
+
+    These are (D', R), in R regressors.
+    """
     n_components, R = model.n_components, 0 if known is None else known.shape[1]
+    weight, tie_noise = rows.weight, rows.varying.tied_noise
     if centred.shape[1] == 0:
         return LinearGaussian(np.zeros((0, 0)), np.zeros(0), slopes=slopes)
     residuals = centred if known is None else _deviations(centred, known, 0.0, slopes)
-    second = SecondMoments(residuals.mapped(np.nan_to_num), weight)
-    sharp = all_directions(second, n_components, tie_noise) if seeks_groups and not has_missing(centred) else None
+    second = rows.second if residuals is rows.moving else SecondMoments(residuals.mapped(np.nan_to_num), weight)
+    sharp = all_directions(second, n_components, tie_noise) if seeks_groups and not rows.has_missing else None
     if sharp is not None:
         return replace(sharp, slopes=slopes)
     if init == "factor_analysis":
@@ -185,17 +148,17 @@ def _solved(
     else:
         solution = probabilistic_pca(second, n_components, tie_noise, seed)
     solution = replace(solution, slopes=slopes)
-    rows: SecondMoments | ObservedCells = second
+    moments: SecondMoments | ObservedCells = second
     if solution.loadings.shape[1] == 0 and known is None:
         return solution
-    if has_missing(centred):
+    if rows.has_missing:
         n_rows = max(1, _MAX_POSTERIORS // (n_components + 1 + R) ** 2)
         first = slice(n_rows)
         seen = None if known is None else known.take(first)
-        rows = observed = ObservedCells(centred.take(first), weight[first], seen)
+        moments = observed = ObservedCells(centred.take(first), weight[first], seen)
         solution = _given_observed(solution, observed, weight[first], tie_noise, init == "factor_analysis")
     if init == "early_factor_analysis" and solution.loadings.shape[1]:
-        climbed = climb(solution, rows, tie_noise, _EARLY_STEPS)
+        climbed = climb(solution, moments, tie_noise, _EARLY_STEPS)
         return climbed if climbed.slopes is not None else replace(climbed, slopes=solution.slopes)
     return solution
 
@@ -256,7 +219,7 @@ class EMSteps:
         self.regressors = Regressors(model, X, weight)
         self.mean, _ = moments(X, weight)
         centred = X.mapped(lambda rows: rows - self.mean)
-        self.resolution = _resolution(centred, weight)
+        self.resolution = least_variance(centred, weight)
         centred = self.varying.of(centred)
         some_missing = has_missing(centred)
         self.rows: SecondMoments | ObservedCells = (
@@ -291,21 +254,6 @@ def _affordable_em_steps(model: LatentVariableModel, second: SecondMoments) -> i
     step = 4 * D * model.n_components * (D if second.matrix is not None else n)
     # An EM step is bound by memory, some 16 times slower per operation.
     return int(np.clip(epoch / step / 16, 20, 1000))
-
-
-def _resolution(centred: RowSelection, weight: np.ndarray) -> np.ndarray:
-    """var (k - 1) / (2 n), k the kurtosis: the squared standard error of each variance over 4 var; at most var / 2.
-
-    n is the sum of the weights, but at least the number of distinct rows: normalised weights are no lack of evidence.
-    """
-    variance, fourth = column_sums(centred, weight / weight.sum(), _square_and_fourth_power)
-    kurtosis = fourth / np.maximum(np.square(variance), 1e-300)
-    return variance * np.clip((kurtosis - 1) / (2 * max(weight.sum(), len(weight))), 0.0, 0.5)
-
-
-def _square_and_fourth_power(cells: np.ndarray, columns: Any) -> tuple[np.ndarray, np.ndarray]:
-    squares = np.square(np.nan_to_num(cells))
-    return squares, np.square(squares)
 
 
 def _is_normal(model: LatentVariableModel) -> bool:
