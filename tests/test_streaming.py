@@ -17,9 +17,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from test_large import table
 
+import skvae._fitting.fit
 import skvae._tables.statistics
 from skvae import ELBO, NormalMixture, TableStatistics, VAETransformer
 from skvae._tables.moments import moments
+from skvae._tables.selection import RowSelection
 
 FAST = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -220,6 +222,30 @@ def test_missing_values_transformations_and_priors_from_a_source(mapped):
     parameters = {**FAST, "scaling": "quantile", "prior": NormalMixture(3), "objective": ELBO(beta=0.5)}
     a = VAETransformer(**parameters).fit_batches(source_of(X))
     assert_same_fit(a, VAETransformer(**parameters).fit(mapped(X)), X)
+
+
+@pytest.mark.parametrize("init", ["auto", "pca", "random"])
+@pytest.mark.parametrize("share", [0.0, 0.001])
+def test_a_file_is_read_three_times_before_training(mapped, monkeypatch, init, share):
+    """Beside scikit-learn's check of its cells. With missing cells EM reads a part of the file, and the loss all of it."""
+    n, read = 400_000, {"before": 0}
+    X = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    X[np.random.default_rng(1).random(X.shape) < share] = np.nan
+    take, train = RowSelection.take, skvae._fitting.fit.trained
+
+    def counted(self, positions=slice(None)):
+        rows = take(self, positions)
+        read["before"] += len(rows) / n
+        return rows
+
+    def stopped(*args):
+        raise InterruptedError
+
+    monkeypatch.setattr(RowSelection, "take", counted)
+    monkeypatch.setattr(skvae._fitting.fit, "trained", stopped)
+    with pytest.raises(InterruptedError):
+        VAETransformer(**FAST, init=init).fit(mapped(X))
+    assert 1 < read["before"] < (3.5 if share == 0 else 5.5)
 
 
 @pytest.fixture(scope="module")

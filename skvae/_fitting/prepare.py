@@ -17,13 +17,14 @@ from .._tables.moments import extremes
 from .._tables.on_disk import mapped_rows
 from .._tables.schema import Schema
 from .._tables.selection import RowSelection
+from .._tables.statistics import Margins
 from .._tables.validation import validated
 from .._utils.arrays import on_host
 from .._utils.checks import check_weight
 from .._utils.random import draw_seed
 from .plan import Plan
 
-__all__ = ["Basis", "Prepared", "RowsAndWeights", "begin", "prepare", "split"]
+__all__ = ["Basis", "Prepared", "RowsAndWeights", "begin", "decided", "prepare", "prepared", "split"]
 
 RowsAndWeights = tuple[RowSelection, np.ndarray]
 
@@ -58,7 +59,7 @@ class Basis:
     def decide(
         cls, plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray, margins: Any = None
     ) -> "Basis":
-        """Decide families and scales by rows; with `margins` of a whole table the rows are a sample of it."""
+        """Decide families and scales by rows; with `margins` of a whole table the rows are all of it, or a sample."""
         more_may_come = plan.single_pass and margins is None
         columns = Columns.decide(X, schema, plan.likelihood, plan.given.scaling, margins, more_may_come)
         columns = columns.fitted_to(X, weight)
@@ -150,8 +151,21 @@ def prepare(
     weight = None if sample_weight is None else check_weight(sample_weight, table.shape[0])
     rows = _rows(schema, seed, X, table, weight)
     if basis is None:
-        basis = Basis.decide(plan, schema, seed, *rows)
+        basis, rows = decided(plan, schema, seed, *rows)
     return prepared(estimator, basis, table, basis.in_order(*rows), sample)
+
+
+def decided(plan: Plan, schema: Schema, seed: int, X: RowSelection, weight: np.ndarray) -> tuple[Basis, RowsAndWeights]:
+    """Decide families and scales by the rows of a table, and give the rows with what is known of them now.
+
+    Of a file one pass tells all: the columns have the scales of all rows, and not of the training rows alone, for which
+    it would be read again.
+    """
+    margins = None
+    if X.is_on_disk and not plan.single_pass and weight.min() == weight.max():
+        margins = Margins.of(X, sorted(schema.levels))
+        X = RowSelection(X.table, X.index, is_complete=not margins.has_missing.any())
+    return Basis.decide(plan, schema, seed, X, weight, margins), (X, weight)
 
 
 def prepared(

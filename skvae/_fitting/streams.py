@@ -39,7 +39,7 @@ from .._utils.progress import progress
 from .._utils.threads import limited_threads
 from .fit import check_before, fit_rows
 from .plan import Plan, parameters_of
-from .prepare import Basis, Prepared, begin, prepared
+from .prepare import Basis, Prepared, begin, decided, prepared
 
 __all__ = ["Outlined", "Streams"]
 
@@ -274,9 +274,9 @@ def _prepared(
     plan: Plan, estimator: BaseEstimator, schema: Schema, seed: int, table: np.ndarray, earlier: Fitted | None
 ) -> Prepared:
     """The rows of the file, ready for training."""
-    X, weight = mapped_rows(table, None, seed)
-    basis = Basis.decide(plan, schema, seed, X, weight) if earlier is None else Basis.of(earlier)
-    return prepared(estimator, basis, table, basis.in_order(X, weight))
+    rows = mapped_rows(table, None, seed)
+    basis, rows = decided(plan, schema, seed, *rows) if earlier is None else (Basis.of(earlier), rows)
+    return prepared(estimator, basis, table, basis.in_order(*rows))
 
 
 def _chunks(source: Any) -> Iterator[Any]:

@@ -46,9 +46,10 @@ class Standardized:
         n_indicators = int(columns.n_levels.sum())
         n_rows = max(1, (_MAX_CELLS if n_indicators == X.shape[1] else _MAX_INDICATORS) // n_indicators)
         self.columns, self.varying = columns, Varying(columns)
+        self._is_complete = X.is_complete and not columns.loose_categories
         self.X, self.weight = X[:n_rows].mapped(columns.working_array), weight[:n_rows]
         widened = self.X.mapped(partial(indicators, columns), n_indicators)
-        mean, variance = moments(widened, self.weight)
+        mean, variance = columns.known_moments() or moments(widened, self.weight)
         self.mean = mean = smoothed(columns, mean, max(self.weight.sum(), len(self.weight)))
         if columns.exposures:
             self.mean = mean = at_one(columns, widened, self.weight, mean)
@@ -60,7 +61,7 @@ class Standardized:
     @cached_property
     def has_missing(self) -> bool:
         """Whether any cell is missing."""
-        return has_missing(self.moving)
+        return not self._is_complete and has_missing(self.moving)
 
     @cached_property
     def second(self) -> SecondMoments:

@@ -295,6 +295,14 @@ class Columns:
             x[:, d] = np.where(self.families[d].support.check(torch.from_numpy(x[:, d])), x[:, d], np.nan)
         return x
 
+    def known_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and variance of each column in model space, if they follow from margins of the whole table."""
+        if self.margins is None or self.maps or not self.is_number.all():
+            return None
+        mean, variance = self.margins.moments()
+        mean = np.where(self.margins.count > 0, (mean - self.shift) / self.scale, 0.0)
+        return np.where(self.is_constant, 0.0, mean), np.where(self.margins.count > 0, variance / self.scale**2, 1.0)
+
     @property
     def loose_categories(self) -> list[int]:
         """Columns of category indices that did not come out of `encode`: an unknown one counts as missing, too."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .selection import blocks, stored
+from .selection import RowSelection, blocks, stored
 
 __all__ = ["columns_with_missing", "has_missing"]
 
@@ -23,4 +23,6 @@ def columns_with_missing(X: Any) -> np.ndarray:
 
 def has_missing(X: Any) -> bool:
     """Whether any value of an ndarray, CSR or `RowSelection` is missing; reads no further than to the first one."""
+    if isinstance(X, RowSelection) and X.is_complete:
+        return False
     return any(bool(np.isnan(stored(block)).any()) for _, block in blocks(X))

@@ -29,12 +29,20 @@ class RowSelection:
         Maps what is read, (B, D) -> (B, D').
     n_columns : int, optional
         D', where it is not D.
+    is_complete : bool
+        Whether it is known that no cell is missing, for which a file need not be read again.
     """
 
     def __init__(
-        self, table: Any, index: Any = None, function: Callable | None = None, n_columns: int | None = None
+        self,
+        table: Any,
+        index: Any = None,
+        function: Callable | None = None,
+        n_columns: int | None = None,
+        is_complete: bool = False,
     ) -> None:
         self.table = table
+        self.is_complete = is_complete
         self.index = np.arange(table.shape[0]) if index is None else index
         self.function = function
         self.shape = (len(self.index), table.shape[1] if n_columns is None else n_columns)
@@ -44,7 +52,7 @@ class RowSelection:
 
     def __getitem__(self, rows: Any) -> "RowSelection":
         """The selection of a slice of these rows, or of some by position."""
-        return RowSelection(self.table, self.index[rows], self.function, self.shape[1])
+        return RowSelection(self.table, self.index[rows], self.function, self.shape[1], self.is_complete)
 
     @property
     def is_sparse(self) -> bool:

@@ -29,7 +29,7 @@ from .schema import Schema
 from .selection import RowSelection, blocks, dense
 from .union import union
 
-__all__ = ["Outline", "TableStatistics", "count_rows", "named"]
+__all__ = ["Margins", "Outline", "TableStatistics", "count_rows", "named"]
 
 _CELLS_SAMPLED = 1 << 22  # 32 MB
 
@@ -293,7 +293,7 @@ class Margins:
     is_binary: bool  # whether every cell that is observed is 0 or 1
 
     @classmethod
-    def of(cls, X: np.ndarray, categories: Sequence[int]) -> "Margins":
+    def of(cls, X: Any, categories: Sequence[int]) -> "Margins":
         """The margins of rows (n, D), of which some columns hold category indices."""
         whole: Any = None
         for _, block in blocks(X):
