@@ -70,7 +70,7 @@ class Generation(HoldsFit):
             The number of tables for multiple imputation, in each of which the missing cells are drawn from
             p(x_mis | x_obs). None gives one table of conditional means, and of modes of categories and booleans.
         n_importance_samples : int, default=500
-            S, the number of codes per row.
+            S, the number of codes per row; linear Gaussian models need none.
         random_state : int, RandomState instance or None
             Seed of the drawn tables; means are deterministic. Given the seed, the draws of a row depend on its cells,
             and on how many rows before it are equal to it, but not on any other rows.
