@@ -10,6 +10,8 @@ from .start import Start, solve
 
 __all__ = ["best_start"]
 
+_ROWS_WITH_DRAWS = 256  # by how much draws change the bound of a linear model is nearly the same for all rows
+
 
 def best_start(
     plan: Plan, basis: Basis, rows: RowsAndWeights, valid: RowsAndWeights | None, n_epochs: int, device: str
@@ -43,6 +45,7 @@ def _handicap(plan: Plan, start: Start, rows: RowsAndWeights, valid: RowsAndWeig
     parts = [rows] if valid is None else [rows, valid]
     counts = [max(weight.sum(), len(weight)) for _, weight in parts]
     bounds = [
-        mean_bound(*inspected(start.module, start.columns, start.device, *part), start.score_noise) for part in parts
+        mean_bound(*inspected(start.module, start.columns, start.device, *part), start.score_noise, _ROWS_WITH_DRAWS)
+        for part in parts
     ]
     return (n_more - sum(n * bound for n, bound in zip(counts, bounds, strict=True))) / sum(counts)

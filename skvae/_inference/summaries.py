@@ -69,15 +69,22 @@ def information(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: 
     return weighted_mean(kl, module, x, mask, w, len(u))
 
 
-def mean_bound(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: Tensor, u: Tensor) -> float:
+def mean_bound(
+    module: LatentVariableModel,
+    x: Tensor,
+    mask: Tensor | None,
+    w: Tensor,
+    u: Tensor,
+    n_with_draws: int = _ROWS_WITH_ALL_DRAWS,
+) -> float:
     """Give the weighted mean of the evidence lower bound over rows, in nats in model space.
 
-    Of many rows only the first, a random subset, take all draws. They tell by how much the mean over draws differs from
-    the value at the centre of the posterior, which is what all rows take (a control variate): for normal columns under
-    a linear decoder the difference is one for all complete rows, so that nothing is lost.
+    Of many rows only the first `n_with_draws`, a random subset, take all draws. They tell by how much the mean over
+    draws differs from the value at the centre of the posterior, which is what all rows take (a control variate): for
+    normal columns under a linear decoder the difference is one for all complete rows, so that nothing is lost.
     """
     u = u.to(x)
-    first = slice(_ROWS_WITH_ALL_DRAWS)
+    first = slice(n_with_draws)
 
     def mean(u: Tensor, rows: slice) -> float:
         def bound(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -86,7 +93,7 @@ def mean_bound(module: LatentVariableModel, x: Tensor, mask: Tensor | None, w: T
         shares = w[rows] / w[rows].sum()
         return float(weighted_mean(bound, module, x[rows], None if mask is None else mask[rows], shares, len(u)))
 
-    if len(x) <= _ROWS_WITH_ALL_DRAWS:
+    if len(x) <= n_with_draws:
         return mean(u, first)
     center = torch.zeros_like(u[:1])
     return mean(center, slice(None)) + mean(u, first) - mean(center, first)
