@@ -226,8 +226,8 @@ def test_missing_values_transformations_and_priors_from_a_source(mapped):
 
 @pytest.mark.parametrize("init", ["auto", "pca", "random"])
 @pytest.mark.parametrize("share", [0.0, 0.001])
-def test_a_file_is_read_three_times_before_training(mapped, monkeypatch, init, share):
-    """Beside scikit-learn's check of its cells; with missing cells more often, for EM and the mean of the loss."""
+def test_a_file_is_read_few_times_before_training(mapped, monkeypatch, init, share):
+    """Three times beside scikit-learn's check; five with missing cells, for EM and the mean of the loss."""
     n, read = 400_000, {"before": 0}
     X = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
     X[np.random.default_rng(1).random(X.shape) < share] = np.nan

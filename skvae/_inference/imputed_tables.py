@@ -76,7 +76,7 @@ def _weighted_cells(
             p = InDataSpace(draws.p, module.likelihood, fitted.columns, n_nodes=_FEW_NODES)
             values = expected_values(p, draws.w)[None]
         else:
-            own, given = _next(copies, len(x)), module.given(x, mask)
+            own, given = _first(copies, len(x)), module.given(x, mask)
             values = own_cells(fitted, module, draws, given, rows, own, n_draws, seed, IMPUTATION_STREAM, 2)
         return torch.cat([values.transpose(0, 1).flatten(1), size[:, None]], 1)
 
@@ -93,7 +93,7 @@ def _linear_cells(
         if n_draws is None:
             values = fitted.in_data_space(module, q.loc[None]).mean
         else:
-            own = _next(copies, len(x))
+            own = _first(copies, len(x))
             values = own_linear_cells(fitted, module, q, rows, own, n_draws, seed, IMPUTATION_STREAM)
         size = values.new_full((len(x), 1), n_samples)
         return torch.cat([values.transpose(0, 1).flatten(1), size], 1)
@@ -101,7 +101,7 @@ def _linear_cells(
     return cells
 
 
-def _next(copies: Iterator[int], n: int) -> np.ndarray:
+def _first(copies: Iterator[int], n: int) -> np.ndarray:
     return np.fromiter(islice(copies, n), dtype=np.int64)
 
 
