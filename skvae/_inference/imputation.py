@@ -2,9 +2,11 @@
 
     E[f(x_mis) | x_obs] = sum_s w_s E[f(x_mis) | z_s] / sum_s w_s,   w_s = p(x_obs | z_s) p(z_s) / r(z_s)
 
-Draws z_s come from the defensive mixture r = (1 - a) q(z | x_obs) + a p(z) (Hesterberg 1995), so that
-weights stay bounded where the encoder has never seen such missing values. A posterior of independent normal components
-is too narrow where cells are missing: its place in r takes the joint normal that it approximates.
+Draws z_s come from a mixture r of q(z | x_obs) and, as a defence, p(z) (Hesterberg 1995), so that weights stay bounded
+where the encoder has never seen such missing values. A posterior of independent normal components is too narrow where
+cells are missing: its place in r takes the joint normal that it approximates. Beside a normal q stand two further
+normals with the weighted mean and covariance of all draws so far, so that r comes nearer to p(z | x_obs) (adaptive
+multiple importance sampling, Cornuet et al. 2012); all draws have the weights of the mixture of all proposals.
 
 Where the model is linear and Gaussian p(z | x_obs) is a normal, and nothing is weighted.
 """
@@ -36,7 +38,9 @@ __all__ = [
     "weighted_draws",
 ]
 
+#: Of the draws: as large as that of q and of each adapted normal.
 SHARE_OF_THE_PRIOR = 0.25
+N_ADAPTED = 2
 
 
 class Draws:
@@ -75,11 +79,15 @@ def linear_codes(model: LatentVariableModel, x: Tensor, mask: Tensor | None) -> 
 
 
 def weighted_draws(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor) -> Draws:
-    """Codes of rows x (B, D): of q from noise u (S_q, 1 or B, n_noise), and of the prior z_prior (S_p, 1 or B, K)."""
-    z, log_ratio = _proposed(model, x, mask, u, z_prior)
-    decoded = model.decode(z, model.given(x, mask))
-    log_px = observed_log_prob(decoded, x, mask).sum(-1)
-    return Draws(z, floored(log_px + log_ratio), decoded)
+    """Codes of rows x (B, D): by noise u (S_q, 1 or B, n_noise) from q, and of the prior z_prior (S_p, 1 or B, K)."""
+    given, raw = model.given(x, mask), []
+
+    def log_px(z: Tensor) -> Tensor:
+        raw.append(model.raw_row(z, given))
+        return observed_log_prob(model.likelihood(raw[-1], given), x, mask).sum(-1)
+
+    z, log_w = _weighted(model, x, mask, u, z_prior, log_px)
+    return Draws(z, log_w, model.likelihood([torch.cat(parts) for parts in zip(*raw, strict=True)], given))
 
 
 def weighted_codes(
@@ -91,36 +99,71 @@ def weighted_codes(
     told: Callable[[int], object],
 ) -> Draws:
     """Do the same for many codes of one row x (1, D), chunk by chunk, without p; `told` hears how many are weighted."""
-    z, log_ratio = _proposed(model, x, mask, u, z_prior)
-    given, log_px = model.given(x, mask), []
-    for part in z.split(chunk_rows(model, 1)):
-        log_px.append(observed_log_prob(model.decode(part, given), x, mask).sum(-1))
-        told(len(part))
-    return Draws(z, floored(torch.cat(log_px) + log_ratio))
+    given = model.given(x, mask)
+
+    def log_px(z: Tensor) -> Tensor:
+        found = []
+        for part in z.split(chunk_rows(model, 1)):
+            found.append(observed_log_prob(model.decode(part, given), x, mask).sum(-1))
+            told(len(part))
+        return torch.cat(found)
+
+    return Draws(*_weighted(model, x, mask, u, z_prior, log_px))
 
 
-def _proposed(
-    model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor, z_prior: Tensor
+def _weighted(
+    model: LatentVariableModel,
+    x: Tensor,
+    mask: Tensor | None,
+    u: Tensor,
+    z_prior: Tensor,
+    log_px: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Give the codes z (S, B, K) of `weighted_draws`, and log p(z) - log r(z), (S, B)."""
+    """Give codes z (S, B, K), and the logarithms of their weights, (S, B); `log_px` is that of the observed cells."""
     p = model.prior(model.encode)
-    q, z_q = _proposal(model, x, mask, u)
-    z = torch.cat([z_q, z_prior.expand(-1, len(x), -1)])
-    share = len(z_prior) / len(z)
-    log_pz = joint_log_prob(p, z)
-    log_rz = joint_log_prob(q, z) + math.log1p(-share)
-    if share:
-        log_rz = torch.logaddexp(log_rz, log_pz + math.log(share))
-    return z, log_pz - log_rz
+    q, push = _proposal(model, x, mask)
+    n_normals = N_ADAPTED if isinstance(q, Normal | MultivariateNormal) else 0
+    first, *later = [part for part in u.tensor_split(1 + n_normals) if len(part)]
+    z = torch.cat([push(q, first), z_prior.expand(-1, len(x), -1)])
+    mixture = [(q, len(first)), (p, len(z_prior))]
+    log_likelihood, log_prior = log_px(z), joint_log_prob(p, z)
+
+    def log_w() -> Tensor:
+        log_r = [log_prior if r is p else joint_log_prob(r, z) for r, _ in mixture]
+        share = torch.tensor([number for _, number in mixture]).to(z) / len(z)
+        log_r = (torch.stack(log_r) + share.log()[:, None, None]).logsumexp(0)
+        return floored(log_likelihood + log_prior - log_r)
+
+    for part in later:
+        normal = _nearest_normal(Draws(z, log_w()), q)
+        new = push_joint(normal, part)
+        mixture.append((normal, len(part)))
+        log_likelihood = torch.cat([log_likelihood, log_px(new)])
+        log_prior = torch.cat([log_prior, joint_log_prob(p, new)])
+        z = torch.cat([z, new])
+    return z, log_w()
 
 
-def _proposal(model: LatentVariableModel, x: Tensor, mask: Tensor | None, u: Tensor) -> tuple[Distribution, Tensor]:
-    """Give a distribution of the codes of rows, and its draws (S, B, K): q, correlated as the observed cells ask."""
+def _nearest_normal(draws: Draws, q: Normal | MultivariateNormal) -> MultivariateNormal:
+    """The normal with the draws' weighted moments, batch shape (B,); few draws leave its covariance a share of q's."""
+    z, w = draws.z.double(), draws.w.double()
+    mean = (w[..., None] * z).sum(0)
+    deviation = z - mean
+    of_q = torch.diag_embed(q.variance) if isinstance(q, Normal) else q.covariance_matrix
+    covariance = torch.einsum("sb,sbi,sbj->bij", w, deviation, deviation)
+    covariance = covariance + of_q.double() / effective_size(draws)[:, None, None]
+    scale_tril = torch.linalg.cholesky(covariance)
+    return MultivariateNormal(mean.to(draws.z), scale_tril=scale_tril.to(draws.z), validate_args=False)
+
+
+def _proposal(
+    model: LatentVariableModel, x: Tensor, mask: Tensor | None
+) -> tuple[Distribution, Callable[[Any, Tensor], Tensor]]:
+    """Give q of rows, correlated as their observed cells ask, and its map of (q, u) to draws (S, B, K)."""
     q = model.encode(x, mask)
     if mask is None or not isinstance(q, Normal):
-        return q, model.posterior.push(q, u)
-    joint = joint_normal(q, model.encoder.precision_given(model.encoder.times(x, mask)))
-    return joint, push_joint(joint, u)
+        return q, model.posterior.push
+    return joint_normal(q, model.encoder.precision_given(model.encoder.times(x, mask))), push_joint
 
 
 def effective_size(draws: Draws) -> Tensor:

@@ -48,12 +48,13 @@ class Generation(HoldsFit):
         self,
         X: Any,
         n_draws: int | None = None,
-        n_importance_samples: int = 500,
+        n_importance_samples: int = 200,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
         r"""Impute the missing values of X by conditional means and modes, or by draws.
 
-        This is self-normalised importance sampling with codes from the row's posterior and from the prior,
+        This is self-normalised importance sampling with codes from the row's posterior, from the prior, and from two
+        normals that are adapted to the weights of the codes before them (Cornuet et al. 2012),
 
         .. math:: E[f(x_{mis}) | x_{obs}] \approx \sum_s w_s E[f(x_{mis}) | z_s], \quad
             w_s \propto p(x_{obs} | z_s)\, p(z_s) / r(z_s)
@@ -69,7 +70,7 @@ class Generation(HoldsFit):
         n_draws : int, optional
             The number of tables for multiple imputation, in each of which the missing cells are drawn from
             p(x_mis | x_obs). None gives one table of conditional means, and of modes of categories and booleans.
-        n_importance_samples : int, default=500
+        n_importance_samples : int, default=200
             S, the number of codes per row; linear Gaussian models need none.
         random_state : int, RandomState instance or None
             Seed of the drawn tables; means are deterministic. Given the seed, the draws of a row depend on its cells,

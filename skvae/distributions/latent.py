@@ -336,6 +336,22 @@ def mixture(logits: Tensor, q: Distribution) -> MixtureSameFamily:
     return MixtureSameFamily(weights, members, validate_args=False)
 
 
+class MemberNormals(MultivariateNormal):
+    """Normals that are the members of a mixture, batch shape (M,): densities of all at a point by one matrix product.
+
+    torch solves a K x K system for each pair of point and member.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """ln N(z; m, L L^T) of points z (..., 1, K): (..., M)."""
+        M, K = self.loc.shape
+        inverse = torch.linalg.solve_triangular(self.scale_tril, torch.eye(K).to(value).expand(M, K, K), upper=False)
+        centre = torch.einsum("mij,mj->mi", inverse, self.loc)
+        whitened = (value[..., 0, :] @ inverse.flatten(0, 1).T).unflatten(-1, (M, K)) - centre
+        log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (K * math.log(2 * math.pi) + whitened.square().sum(-1)) - log_volume
+
+
 def joint_log_prob(p: Distribution, z: Tensor) -> Tensor:
     """log p(z) summed over the code: z (S, B, K) -> (S, B)."""
     log_pz = p.log_prob(z)

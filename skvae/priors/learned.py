@@ -11,13 +11,13 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch import distributions as td
-from torch.distributions import Distribution, MultivariateNormal, Normal
+from torch.distributions import Distribution, Normal
 
 from .._utils.checks import COUNT, SIZES
 from .._utils.compat import Interval, StrOptions
 from .._utils.random import torch_generator, whitened_pairs
 from ..distributions.coupling import coupling_layers, import_zuko
-from ..distributions.latent import Flow, OneHots, mixture
+from ..distributions.latent import Flow, MemberNormals, OneHots, mixture
 from ..distributions.normal_mixtures import COVARIANCES, FittedNormals, best_normals, fewest_members
 from ..distributions.smooth import soft_clamp
 from .base import Encode, Prior
@@ -121,7 +121,7 @@ class NormalMixtureModule(nn.Module):
         if self.lower is None:
             return mixture(self.logits, Normal(self.loc, scale, validate_args=False))
         scale_tril = self.lower.tril(-1) + torch.diag_embed(scale)
-        return mixture(self.logits, MultivariateNormal(self.loc, scale_tril=scale_tril, validate_args=False))
+        return mixture(self.logits, MemberNormals(self.loc, scale_tril=scale_tril, validate_args=False))
 
     def set_(self, normals: FittedNormals) -> None:
         """Take over a mixture of as many members, in place."""

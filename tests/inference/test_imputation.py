@@ -5,8 +5,10 @@ import pytest
 import torch
 from linear_oracle import with_missing
 from sklearn.datasets import load_diabetes, load_wine
+from torch.distributions import Normal
 
 from skvae import ContaminatedGaussian, VAETransformer
+from skvae._inference import imputation
 from skvae._inference.imputation import effective_size, weighted_draws
 
 
@@ -50,6 +52,33 @@ def test_codes_of_incomplete_rows_have_even_weights():
     with torch.no_grad():
         sizes = effective_size(weighted_draws(module, x, mask, u, z))
     assert sizes.min() > 300  # of 375
+
+
+def test_adapted_draws_find_codes_that_the_encoder_misses(monkeypatch):
+    """An encoder that is off by two standard deviations: the conditional mean is that of the exact linear model, and more draws count."""
+    X, _ = load_diabetes(return_X_y=True)
+    vae = VAETransformer(4, init="factor_analysis", max_iter=0, random_state=0).fit(X)
+    module = vae.module_.double()
+    x, mask = vae.fitted_.columns.tensors(with_missing(X, 0.2, seed=1)[:50], "cpu", torch.float64)
+    exact = imputation.linear_codes(module, x, mask)
+    encode = module.encode
+    monkeypatch.setattr(module, "encode", lambda *rows: shifted(encode(*rows)))
+    generator = torch.Generator().manual_seed(0)
+    u, z = (torch.randn(n, 50, 4, generator=generator, dtype=torch.float64) for n in (1500, 500))
+    sizes, errors = {}, {}
+    for n_adapted in (0, imputation.N_ADAPTED):
+        monkeypatch.setattr(imputation, "N_ADAPTED", n_adapted)
+        with torch.no_grad():
+            draws = weighted_draws(module, x, mask, u, z)
+        sizes[n_adapted] = effective_size(draws).median()
+        error = (draws.w[..., None] * draws.z).sum(0) - exact.loc
+        errors[n_adapted] = (error / exact.stddev).square().mean().sqrt()
+    assert sizes[2] > 200 > 10 * sizes[0]  # of 2000
+    assert errors[2] < 0.2 < errors[0] / 2  # in standard deviations; of 200 draws the standard error is 0.07
+
+
+def shifted(q):
+    return Normal(q.loc + 2 * q.scale, q.scale)
 
 
 def test_imputation_and_scores_of_a_contaminated_normal_are_integrals_over_the_code():
