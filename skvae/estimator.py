@@ -204,8 +204,9 @@ class VAETransformer(
     n_iter_no_change : int or "auto", default="auto"
         Epochs without improvement before training stops; "auto" is 20, or as many as make 300 steps on small tables,
         where the score of few held-out rows fluctuates. Only used with early stopping, as `tol`.
-    tol : float, default=0.0
-        The smallest improvement, in nats per row, that counts.
+    tol : float, default=0.01
+        The smallest improvement, in nats per row, that the waiting begins anew for; smaller ones add up to it. The best
+        state is kept in any case.
     warm_start : bool, default=False
         Whether `fit` continues from the last fit, with its scaling, seed and components.
     keep_optimizer : bool, default=False
@@ -383,7 +384,7 @@ class VAETransformer(
         early_stopping: bool | str = "auto",
         validation_fraction: float | str = "auto",
         n_iter_no_change: int | str = "auto",
-        tol: float = 0.0,
+        tol: float = 0.01,
         warm_start: bool = False,
         keep_optimizer: bool = False,
         n_score_samples: int = 32,

@@ -1,26 +1,29 @@
 """Collapse: components without information, though they had some, or though the table holds some for them."""
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
 
 from .._inference import evaluation
 from .._inference.fitted import Fitted
 from .._inference.summaries import LIVE, Inspected, by_row, information, inspected, mean_bound
-from .._starts.clusters import clusters_log_density
 from .._utils.arrays import on_host
 from .._utils.user_warnings import warn_user
+from ..distributions.normal_mixtures import clusters, fit_normals
 from ..families.gaussian import ContaminatedGaussian, Gaussian
 from .plan import MIN_ROWS_FOR_VALIDATION, Plan
 from .prepare import Prepared
 from .start import Start, solve
 
-__all__ = ["by_chance", "live_components", "warn_of_collapse", "warn_of_what_is_missed"]
+__all__ = ["IN_USE", "by_chance", "live_components", "warn_of_collapse", "what_is_missed"]
 
 _TRAINED = 10  # epochs; after fewer, components that are not live have not collapsed
-_IN_USE = 0.25  # nats: a component that tells clusters apart has more
+IN_USE = 0.25  # nats: a component that tells clusters apart has more
 _MISSED_LINEAR, _MISSED_CLUSTERS = 0.1, 0.4  # nats per row: what chance and columns of another shape come to is less
-_CLUSTERS = 2, 4, 8
+_CLUSTERS, _TRIALS = (2, 4, 8), 4
 _COPIES = 20  # of a distinct row, on average: with fewer, frequencies tell of the rows at hand alone
+Found: TypeAlias = tuple[int, str, float, str]  # components in use, what is better, by how many nats, a remedy
 _NORMAL = Gaussian, ContaminatedGaussian
 _MOST_ROWS, _MOST_COLUMNS = 2000, 50  # that are searched for clusters
 
@@ -67,53 +70,51 @@ def warn_of_collapse(before: int | None, fitted: Fitted) -> bool:
     return after < before
 
 
-def warn_of_what_is_missed(plan: Plan, prepared: Prepared, start: Start, fitted: Fitted) -> None:
-    """Warn where components are not used, and a small model of the table is better.
+def what_is_missed(plan: Plan, prepared: Prepared, start: Start, n_iter: int, covariance: str = "diag") -> str | None:
+    """Say, for a warning, that a trained model does not use its components and a small model of the table is better.
 
     It is the linear model, of which a closed-form initialisation has all, and a mixture of a few normals: what a start
-    without information does not show. A component that is not used for a reason leaves no such model better.
+    without information does not show. A component that is not used for a reason leaves no such model better. Normals
+    with a full `covariance` see more: also of tables such as iris, where no component has collapsed.
     """
-    if fitted.n_iter < _TRAINED:
-        return
-    if _by_frequencies(plan, prepared, start, fitted):
-        return
-    live = live_components(plan, prepared, start)
-    if live is None:
-        return
-    found = _by_linear_model(plan, prepared, start, live) or _by_clusters(prepared, start, fitted)
-    if found:
-        used, model, gain, remedy = found
-        warn_user(
-            f"{used} of {start.module.n_components} components carry information (kl_per_component_), and yet {model} "
-            f"is better by {gain:.2f} nats per row: the others have collapsed, or never began. {remedy}"
-        )
+    if n_iter < _TRAINED or plan.parts.lacks("codes") or plan.parts.lacks("score"):
+        return None
+    in_use = information(*inspected(start.module, start.columns, start.device, *prepared.sample), start.score_noise)
+    n_in_use = int((in_use > IN_USE).sum())
+    found, live = _by_frequencies(prepared, start, n_in_use), live_components(plan, prepared, start)
+    if found is None and live is not None:
+        found = _by_linear_model(plan, prepared, start, live) or _by_clusters(prepared, start, n_in_use, covariance)
+    if found is None:
+        return None
+    used, model, gain, remedy = found
+    return (
+        f"{used} of {start.module.n_components} components carry information (kl_per_component_), and yet {model} "
+        f"better by {gain:.2f} nats per row: the others have collapsed, or never began. {remedy}"
+    )
 
 
-def _by_frequencies(plan: Plan, prepared: Prepared, start: Start, fitted: Fitted) -> bool:
-    """Warn where the frequencies of a few distinct rows are better, less Akaike's correction: in small discrete tables.
+def _by_frequencies(prepared: Prepared, start: Start, n_in_use: int) -> Found | None:
+    """What the frequencies of a few distinct rows have more, less Akaike's correction: in small discrete tables.
 
     That is what no pair of columns shows, such as x3 = x1 xor x2, and too few epochs or components have not found.
     """
     X, weight = prepared.sample
     n_rows, share = max(weight.sum(), len(weight)), weight / weight.sum()
     is_small = n_rows >= _COPIES * len(weight) and all(family.support.is_discrete for family in start.columns.families)
-    if not is_small or plan.parts.lacks("codes") or plan.parts.lacks("score"):
-        return False
+    if not is_small:
+        return None
     bound = mean_bound(*inspected(start.module, start.columns, start.device, X, weight), start.score_noise)
     gain = float(share @ np.log(np.maximum(share, 1e-300))) - (len(weight) - 1) / n_rows - bound
     if gain < _MISSED_CLUSTERS:
-        return False
-    n_in_use = int((on_host(fitted.kl_per_component) > _IN_USE).sum())
-    warn_user(
-        f"{n_in_use} of {start.module.n_components} components carry information (kl_per_component_), and yet the mere "
-        f"frequencies of the {len(weight)} distinct rows are better by {gain:.2f} nats per row: components have "
-        "collapsed, or hold too little of how columns depend on each other. Try another n_components, a larger "
-        "learning_rate, e.g. 4e-3, or more epochs, e.g. early_stopping=False with max_iter=300."
+        return None
+    remedy = (
+        "Try another n_components, a larger learning_rate, e.g. 4e-3, or more epochs, e.g. early_stopping=False with "
+        "max_iter=300."
     )
-    return True
+    return n_in_use, f"the mere frequencies of the {len(weight)} distinct rows are", gain, remedy
 
 
-def _by_linear_model(plan: Plan, prepared: Prepared, start: Start, live: int) -> tuple[int, str, float, str] | None:
+def _by_linear_model(plan: Plan, prepared: Prepared, start: Start, live: int) -> Found | None:
     """What probabilistic PCA has more, less Akaike's correction for its D K loadings."""
     if start.init != "random" or live == start.module.n_components:
         return None
@@ -128,18 +129,13 @@ def _by_linear_model(plan: Plan, prepared: Prepared, start: Start, live: int) ->
     gain = own_bound - bound - own * n_columns / n_rows
     if gain < _MISSED_LINEAR:
         return None
-    return (
-        live,
-        f"PCA, which uses {own},",
-        gain,
-        "Use init='auto', more epochs, or a lower weight of the KL, e.g. ELBO(beta=0.5).",
-    )
+    remedy = "Use init='auto', more epochs, or a lower weight of the KL, e.g. ELBO(beta=0.5)."
+    return live, f"PCA, which uses {own}, is", gain, remedy
 
 
-def _by_clusters(prepared: Prepared, start: Start, fitted: Fitted) -> tuple[int, str, float, str] | None:
+def _by_clusters(prepared: Prepared, start: Start, n_in_use: int, covariance: str) -> Found | None:
     """What a mixture of normals has more in columns with a Gaussian likelihood, on rows that it was not fitted to."""
-    in_use = on_host(fitted.kl_per_component) > _IN_USE
-    if in_use.all():
+    if n_in_use == start.module.n_components:
         return None
     X, weight = prepared.sample
     seen = inspected(start.module, start.columns, start.device, X[:_MOST_ROWS], weight[:_MOST_ROWS])
@@ -152,19 +148,18 @@ def _by_clusters(prepared: Prepared, start: Start, fitted: Fitted) -> tuple[int,
     ours = _log_density(start, _taken(seen, slice(1, None, 2)), chosen)
     best = None
     for n_clusters in _CLUSTERS:
-        gains = clusters_log_density(x[::2], w[::2], x[1::2], n_clusters, start.seed) - ours
+        member = clusters(x[::2], w[::2], n_clusters, start.seed, n_trials=_TRIALS)
+        weight = w[::2] * len(member) / w[::2].sum()
+        normals = fit_normals(x[::2], weight, member, covariance, strength=len(chosen) + 1)
+        gains = normals.log_prob(x[1::2]) - ours
         gain = float(np.average(gains, weights=w[1::2]))
         error = float(np.sqrt(np.average(np.square(gains - gain), weights=w[1::2]) / len(gains)))
         if gain > max(_MISSED_CLUSTERS, 3 * error) and (best is None or gain > best[1]):
             best = n_clusters, gain
     if best is None:
         return None
-    return (
-        int(in_use.sum()),
-        f"a mixture of {best[0]} normals",
-        best[1],
-        "Try scaling='quantile', which takes each column's own shape.",
-    )
+    remedy = "Try scaling='quantile', which takes each column's own shape."
+    return n_in_use, f"a mixture of {best[0]} normals is", best[1], remedy
 
 
 def _searched(start: Start, seen: Inspected) -> list[int]:

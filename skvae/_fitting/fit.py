@@ -16,10 +16,11 @@ from .._training.tasks import Tasks
 from .._training.train import plain_history
 from .._utils.digests import digest
 from .._utils.threads import limited_threads
+from .._utils.user_warnings import warn_user
 from .agreement import agree, compare_calls, compare_tables
-from .annealed import annealed_where_idle
+from .annealed import annealed_where_idle, best_of_some
 from .background import forgiving
-from .collapse import live_components, warn_of_collapse, warn_of_what_is_missed
+from .collapse import live_components, warn_of_collapse, what_is_missed
 from .describe import describe
 from .groups import warn_of_empty_groups
 from .margins import with_margins
@@ -116,7 +117,15 @@ def fit_rows(
         run = _resumable(training, start, train_rows, valid, n_epochs, earlier is not None)
         hook = None if tasks is None else tasks.epochs(partial(_snapshot, plan, prepared, start))
         with spent("train"):
-            progress = trained(training, start, train_rows, valid, n_epochs, hook, run)
+
+            def train(own: Start, trial: int = 0) -> Progress:
+                heard = (hook, run) if trial == 0 else (None, None)
+                return trained(training, own, train_rows, valid, n_epochs, *heard, start.seed + trial)
+
+            if training is plan or valid is None:
+                progress = train(start)
+            else:
+                start, progress = best_of_some(training, prepared, start, train)
             if earlier is None and progress.best_iter == 0 and valid is not None and X_val is None:
                 start = _solved_on_all_rows(plan, prepared, start)
             if n_epochs > 0 and plan.trains_nets and valid is not None:
@@ -148,7 +157,9 @@ def _described(
     with plan.stopwatch("describe"):
         fitted = describe(plan, prepared, start, progress, *frozen)
         if not warn_of_collapse(live, fitted) and earlier is None and not plan.single_pass:
-            warn_of_what_is_missed(plan, prepared, start, fitted)
+            missed = what_is_missed(plan, prepared, start, fitted.n_iter)
+            if missed is not None:
+                warn_user(missed)
     with plan.stopwatch("fit the prior"):
         fitted = with_fitted_prior(plan, prepared, fitted, train_rows, valid, earlier)
         warn_of_empty_groups(plan, prepared, fitted)

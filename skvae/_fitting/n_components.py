@@ -224,7 +224,7 @@ def _enough_in_trial(
     objective = trial.parts.objective.annealed(int(_RISE * n_epochs))  # a start without information is a saddle
     trial = replace(trial, parts=replace(trial.parts, objective=objective))
     start = _start(trial, prepared, rows, valid, n_epochs)
-    trained(trial, start, rows, None, n_epochs, None, None)
+    trained(trial, start, rows, None, n_epochs, None, None, start.seed)
     bounds = [_bounds(start, valid, n) for n in range(1, start.module.n_components + 1)]
     weight = valid[1][: len(bounds[0])]
     best = bounds[int(np.argmax([b @ weight for b in bounds]))]

@@ -28,6 +28,7 @@ def trained(
     n_epochs: int,
     hook: Any,
     run: ResumableFit | None,
+    seed: int,
 ) -> Progress:
     """Train the module of a start in place, and give its progress."""
     before = start.progress
@@ -40,7 +41,7 @@ def trained(
     valid_rows = None if valid is None else TrainingRows(*valid, start.columns, start.device, weights)
     options = training_options(plan, start, rows, valid_rows, hook, run)
     first, state = before.n_iter, before.training_state
-    result = train(start.module, rows, valid_rows, options, n_epochs, start.seed, first, state)
+    result = train(start.module, rows, valid_rows, options, n_epochs, seed, first, state)
     n_iter = result.history[-1]["epoch"]
     # A model that goes on has its last record already.
     history = before.history + [r for r in result.history if first == 0 or r["epoch"] > first]

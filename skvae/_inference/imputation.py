@@ -11,7 +11,6 @@ multiple importance sampling, Cornuet et al. 2012); all draws have the weights o
 Where the model is linear and Gaussian p(z | x_obs) is a normal, and nothing is weighted.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -122,29 +121,29 @@ def _weighted(
     """Give codes z (S, B, K), and the logarithms of their weights, (S, B); `log_px` is that of the observed cells."""
     p = model.prior(model.encode)
     q, push = _proposal(model, x, mask)
-    n_normals = N_ADAPTED if isinstance(q, Normal | MultivariateNormal) else 0
-    first, *later = [part for part in u.tensor_split(1 + n_normals) if len(part)]
+    normal = q if isinstance(q, Normal | MultivariateNormal) else None
+    first, *later = [part for part in u.tensor_split(1 if normal is None else 1 + N_ADAPTED) if len(part)]
     z = torch.cat([push(q, first), z_prior.expand(-1, len(x), -1)])
     mixture = [(q, len(first)), (p, len(z_prior))]
     log_likelihood, log_prior = log_px(z), joint_log_prob(p, z)
 
     def log_w() -> Tensor:
-        log_r = [log_prior if r is p else joint_log_prob(r, z) for r, _ in mixture]
+        proposals = [log_prior if r is p else joint_log_prob(r, z) for r, _ in mixture]
         share = torch.tensor([number for _, number in mixture]).to(z) / len(z)
-        log_r = (torch.stack(log_r) + share.log()[:, None, None]).logsumexp(0)
+        log_r = (torch.stack(proposals) + share.log()[:, None, None]).logsumexp(0)
         return floored(log_likelihood + log_prior - log_r)
 
     for part in later:
-        normal = _nearest_normal(Draws(z, log_w()), q)
-        new = push_joint(normal, part)
-        mixture.append((normal, len(part)))
+        adapted = _nearest_normal(Draws(z, log_w()), normal)
+        new = push_joint(adapted, part)
+        mixture.append((adapted, len(part)))
         log_likelihood = torch.cat([log_likelihood, log_px(new)])
         log_prior = torch.cat([log_prior, joint_log_prob(p, new)])
         z = torch.cat([z, new])
     return z, log_w()
 
 
-def _nearest_normal(draws: Draws, q: Normal | MultivariateNormal) -> MultivariateNormal:
+def _nearest_normal(draws: Draws, q: Any) -> MultivariateNormal:
     """The normal with the draws' weighted moments, batch shape (B,); few draws leave its covariance a share of q's."""
     z, w = draws.z.double(), draws.w.double()
     mean = (w[..., None] * z).sum(0)

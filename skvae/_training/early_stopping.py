@@ -22,6 +22,8 @@ class Best:
     epoch: int | None = None  # None: there is no state
     monitored: torch.Tensor | None = None  # the monitored part row by row, (n,)
     state: dict[str, torch.Tensor] = field(default_factory=dict)  # the averaged weights, by name
+    reference: float = math.inf  # the value at the last gain of more than `tol`
+    since: int = 0  # its epoch
 
 
 class BestState(Callback):
@@ -49,13 +51,15 @@ class BestState(Callback):
         self.first = self.best
 
     def offer(self, net: Net, epoch: int, record: dict[str, Any]) -> None:
-        """Take the state if it is better than the best by more than `tol`."""
+        """Take the state if it is better than the best; gains that come to more than `tol` begin the waiting anew."""
         if self.objective.monitor is None or self.patience is None:
             return
         value = record[f"valid_{self.objective.monitor}"]
-        if value < self.best.value - self.tol:
+        if value < self.best.value:
             state = {name: tensor.detach().clone() for name, tensor in net.averaged_.state_dict().items()}
-            self.best = Best(value, epoch, net.monitored, state)
+            is_gain = value < self.best.reference - self.tol
+            since = (value, epoch) if is_gain else (self.best.reference, self.best.since)
+            self.best = Best(value, epoch, net.monitored, state, *since)
 
     def on_epoch_end(self, net: Net, **kwargs: Any) -> None:
         """Offer the state after the epoch, and end training if it has not improved for too long."""
@@ -63,7 +67,7 @@ class BestState(Callback):
         if self.best.epoch is None:
             return
         net.history.record("event_best", self.best.epoch == net.epoch + 1)
-        waited = net.epoch + 1 - max(self.best.epoch, self.objective.warm_up)
+        waited = net.epoch + 1 - max(self.best.since, self.objective.warm_up)
         if self.patience is not None and waited >= self.patience:
             raise StopTraining
 

@@ -8,6 +8,9 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from skvae import ELBO, Checkpoint, LinearAnnealing, VAETransformer
+from skvae._fitting import annealed
+from skvae._fitting.plan import Plan, parameters_of
+from skvae._fitting.start import Progress, Start
 from skvae._training.loop import Net
 
 DEFAULT = VAETransformer(2, random_state=0)
@@ -54,6 +57,38 @@ def test_components_come_alive(make, gain):
     assert GaussianMixture(4, random_state=0).fit(X).score(X) > independent(X) + 1.2 * gain  # there is more to find
     held_out = [record["valid_loss"] for record in vae.history_]
     assert min(held_out) < held_out[0] - gain
+
+
+@pytest.mark.parametrize(("missed", "kept"), [("n", 0), ("yn", 1), ("yyy", 1)])
+def test_a_training_that_misses_what_the_table_holds_is_repeated(missed, kept, monkeypatch):
+    """The one whose kept epoch has the lowest held-out loss wins, whatever lower losses other epochs have."""
+    plan = Plan.of(parameters_of(SHORT), "VAETransformer")
+    start = Start.of(clone(SHORT).fit(corners(200)).fitted_, plan)
+    before, losses, answers = start.module.state_dict(), [3.0, 1.0, 2.0], iter(missed)
+
+    def train(own, trial):
+        assert all(torch.equal(own.module.state_dict()[name], before[name]) for name in before)
+        with torch.no_grad():
+            for p in own.module.parameters():
+                p.fill_(trial)
+        return Progress(2, 1, [{"epoch": 1, "valid_loss": losses[trial]}, {"epoch": 2, "valid_loss": -trial}])
+
+    monkeypatch.setattr(annealed, "what_is_missed", lambda *args: "a mixture" if next(answers) == "y" else None)
+    own, progress = annealed.best_of_some(plan, None, start, train)
+    assert next(answers, None) is None
+    assert progress.history[0]["valid_loss"] == losses[kept]
+    assert all((p == kept).all() for p in own.module.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_all_corners_are_found_whatever_the_seed(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.choice([-1.0, 1.0], (1000, 2)) + 0.1 * rng.normal(size=(1000, 2))
+    vae = clone(DEFAULT).set_params(random_state=seed).fit(X)
+    assert (vae.kl_per_component_ > 0.3).all()
+    truth = norm([-1, 1], 0.1).pdf(X[..., None]).mean(-1)  # of each column, which are independent
+    assert vae.score_samples(X, n_importance_samples=100).mean() > np.log(truth).sum(1).mean() - 0.3
 
 
 def test_exclusive_or():

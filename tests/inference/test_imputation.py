@@ -55,7 +55,7 @@ def test_codes_of_incomplete_rows_have_even_weights():
 
 
 def test_adapted_draws_find_codes_that_the_encoder_misses(monkeypatch):
-    """An encoder that is off by two standard deviations: the conditional mean is that of the exact linear model, and more draws count."""
+    """An encoder that is off by two standard deviations: the mean is nearly that of the exact linear model."""
     X, _ = load_diabetes(return_X_y=True)
     vae = VAETransformer(4, init="factor_analysis", max_iter=0, random_state=0).fit(X)
     module = vae.module_.double()

@@ -27,8 +27,17 @@ def test_the_best_state_is_restored(cancer):
 
 
 def test_patience_and_tol(cancer):
+    """Gains of less than tol add up: 0.4, 0.9 and 1.4 nats are one gain of more than one nat, in the third epoch."""
     vae = VAETransformer(3, n_iter_no_change=3, tol=1e9, random_state=0).fit(cancer)
-    assert (vae.n_iter_, vae.best_iter_) == (3, 0)
+    losses = [record["valid_loss"] for record in vae.history_]
+    assert (vae.n_iter_, vae.best_iter_) == (3, int(np.argmin(losses)))
+    keeper = BestState(2, 1.0, ELBO(), keeps_start=False)
+    net = SimpleNamespace(averaged_=torch.nn.Linear(1, 1), monitored=None)
+    since = []
+    for epoch, value in enumerate([5.0, 4.6, 4.1, 3.6, 3.7, 3.5]):
+        keeper.offer(net, epoch, {"valid_loss": value})
+        since.append((keeper.best.epoch, keeper.best.since))
+    assert since == [(0, 0), (1, 0), (2, 0), (3, 3), (3, 3), (5, 3)]
 
 
 def test_patience_counts_after_the_warm_up(cancer):

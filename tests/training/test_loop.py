@@ -399,7 +399,7 @@ def test_a_warm_start_holds_the_same_rows_out(cancer, monkeypatch):
 def test_a_resumed_fit_keeps_the_best_epoch_and_one_record_per_epoch(wine):
     vae = VAETransformer(3, warm_start=True, max_iter=15, random_state=0).fit(wine)
     best = vae.best_iter_
-    vae.set_params(tol=100.0, max_iter=5).fit(wine)  # nothing can be that much better
+    vae.set_params(learning_rate=1e-9, max_iter=5).fit(wine)  # nothing can be better
     assert vae.best_iter_ == best
     assert [record["epoch"] for record in vae.history_] == list(range(21))
 
