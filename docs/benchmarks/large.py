@@ -1,17 +1,19 @@
 """Large tables: memory of a fit, transform next to the bare network, files beyond the memory allowed, time per row.
 
-    python docs/benchmarks/large.py [memory transform file rows csr] [--n-rows 1000000] [--rounds 9] [--plot FILE]
+    python docs/benchmarks/large.py [memory transform file whole rows csr] [--n-rows 1000000] [--rounds 9] [--plot FILE]
 
 Without a name all sections run. Every section prints lines of one table; `rows` draws them into FILE. Memory is the
 growth of the process over what its imports took, the input itself included. Linux only: it reads /proc.
 """
 
 import argparse
+import os
 import re
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import numpy as np
@@ -25,10 +27,10 @@ D = 30
 MEGABYTE = 1e6
 
 
-def table(n, dtype="float32"):
+def table(n, dtype="float32", seed=0):
     """Five factors and noise, (n, D), made block by block; integers are rounded."""
-    rng = np.random.default_rng(0)
-    loadings, X = rng.normal(size=(5, D)), np.empty((n, D), dtype)
+    rng = np.random.default_rng(seed)
+    loadings, X = np.random.default_rng(0).normal(size=(5, D)), np.empty((n, D), dtype)
     scale = 10 if X.dtype.kind == "i" else 1
     for block in np.array_split(X, max(1, n // 10_000)):
         block[:] = (scale * (rng.normal(size=(len(block), 5)) @ loadings + rng.normal(size=block.shape))).clip(
@@ -120,6 +122,41 @@ def file(args):
             in_a_process("file", place.name, dtype, n)
 
 
+def measure_whole(path, n):
+    """Fit a mapped file with the default arguments, on all cores; RssAnon is without the pages of the file."""
+    torch.set_num_threads(os.cpu_count())
+    X = np.memmap(path, dtype="float32", mode="r", shape=(n, D))
+    peak, done = [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], status("RssAnon"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    wall, cpu = time.perf_counter(), time.process_time()
+    vae = VAETransformer(10, random_state=0).fit(X)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    done.set()
+    watcher.join()
+    print(
+        f"whole      default fit of {n} x {D} float32 {X.nbytes / MEGABYTE:.0f} MB, {torch.get_num_threads()} threads: "
+        f"{wall:.0f} s, of the processor {cpu:.0f}, {vae.n_iter_} epochs, at most {peak[0] / MEGABYTE:.0f} MB of memory "
+        f"of its own; score of 100000 rows {vae.score(X[:100_000]):.2f}"
+    )
+
+
+def whole(args):
+    """A file of twenty times the rows."""
+    with tempfile.NamedTemporaryFile() as place:
+        n = 20 * args.n_rows
+        X = np.memmap(place.name, dtype="float32", mode="w+", shape=(n, D))
+        for i in range(20):
+            X[i * args.n_rows : (i + 1) * args.n_rows] = table(args.n_rows, seed=i)
+        X.flush()
+        in_a_process("whole", place.name, n)
+
+
 def seconds_per_row(n, rounds):
     """Microseconds per row of an epoch at batch size 256, and of transform: medians."""
     X = table(n)
@@ -198,8 +235,8 @@ def csr(args):
     in_a_process("csr", args.n_rows // 50, 10_000)
 
 
-CHILDREN = {"memory": measure_memory, "file": measure_file, "csr": measure_csr}
-SECTIONS = {section.__name__: section for section in (memory, transform, file, rows, csr)}
+CHILDREN = {"memory": measure_memory, "file": measure_file, "whole": measure_whole, "csr": measure_csr}
+SECTIONS = {section.__name__: section for section in (memory, transform, file, whole, rows, csr)}
 
 
 def main():

@@ -45,6 +45,7 @@ MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="aut
 CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
+STEPS_OF_MANY_ROWS = 100_000  # at most, of tables on which thirty epochs are more; one epoch at least
 STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 20_000  # rows, `validation_fraction="auto"`
 PATIENCE_EPOCHS, PATIENCE_STEPS = 20, 300  # at least, `n_iter_no_change="auto"`
@@ -295,10 +296,15 @@ class Plan:
         return self.given.max_iter
 
     def max_epochs(self, n_rows: int) -> int:
-        """Resolve "auto": 300 epochs, or as many as make 6000 steps, but 30 at least; of a generator 3000 steps."""
+        """Resolve "auto": 300 epochs, or as many as make 6000 steps; of a generator 3000 steps.
+
+        They are 30 at least, or as many as make 100 000 steps, where that is less.
+        """
         if self.given.max_iter != "auto":
             return self.given.max_iter
-        n_epochs = int(np.clip(MOST_STEPS * self.batch_size(n_rows) / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+        per_step = self.batch_size(n_rows) / n_rows
+        n_epochs = int(np.clip(MOST_STEPS * per_step, FEWEST_EPOCHS, MOST_EPOCHS))
+        n_epochs = min(n_epochs, max(1, int(STEPS_OF_MANY_ROWS * per_step)))
         return max(n_epochs, self._epochs_of_a_game(n_rows))
 
     def _epochs_of_a_game(self, n_rows: int) -> int:
