@@ -141,8 +141,8 @@ def measure_whole(path, n):
     watcher.join()
     print(
         f"whole      default fit of {n} x {D} float32 {X.nbytes / MEGABYTE:.0f} MB, {torch.get_num_threads()} threads: "
-        f"{wall:.0f} s, of the processor {cpu:.0f}, {vae.n_iter_} epochs, at most {peak[0] / MEGABYTE:.0f} MB of memory "
-        f"of its own; score of 100000 rows {vae.score(X[:100_000]):.2f}"
+        f"{wall:.0f} s, of the processor {cpu:.0f}, {vae.n_iter_} epochs, at most {peak[0] / MEGABYTE:.0f} MB "
+        f"of its own memory; score of 100000 rows {vae.score(X[:100_000]):.2f}"
     )
 
 

@@ -37,8 +37,8 @@ def trained(
     if plan.processes.size > 1:
         check_row_wise_model(start.module)
     weights = start.config["column_weights"]
-    rows = TrainingRows(*train_rows, start.columns, start.device, weights)
     valid_rows = None if valid is None else TrainingRows(*valid, start.columns, start.device, weights)
+    rows = TrainingRows(*train_rows, start.columns, start.device, weights, valid_rows)
     options = training_options(plan, start, rows, valid_rows, hook, run)
     first, state = before.n_iter, before.training_state
     result = train(start.module, rows, valid_rows, options, n_epochs, seed, first, state)

@@ -155,7 +155,8 @@ def _solved(
         n_rows = max(1, _MAX_POSTERIORS // (n_components + 1 + R) ** 2)
         first = slice(n_rows)
         seen = None if known is None else known.take(first)
-        moments = observed = ObservedCells(centred.take(first), weight[first], seen)
+        cells = rows.first_moving(n_rows) if centred is rows.moving else centred.take(first)
+        moments = observed = ObservedCells(cells, weight[first], seen)
         solution = _given_observed(solution, observed, weight[first], tie_noise, init == "factor_analysis")
     if init == "early_factor_analysis" and solution.loadings.shape[1]:
         climbed = climb(solution, moments, tie_noise, _EARLY_STEPS)

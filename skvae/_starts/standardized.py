@@ -57,11 +57,18 @@ class Standardized:
         self.unit = unit = _divisors(columns, mean, variance)
         self.centred = widened.mapped(lambda rows: deviations(columns, rows, mean) / unit)
         self.moving = self.varying.of(self.centred)
+        self._first: tuple[int, np.ndarray] | None = None
 
     @cached_property
     def has_missing(self) -> bool:
         """Whether any cell is missing."""
         return not self._is_complete and has_missing(self.moving)
+
+    def first_moving(self, n_rows: int) -> np.ndarray:
+        """The varying indicators of the first rows, with NaN for missing; kept, since all racers ask for the same."""
+        if self._first is None or self._first[0] != n_rows:
+            self._first = n_rows, self.moving.take(slice(n_rows))
+        return self._first[1]
 
     @cached_property
     def second(self) -> SecondMoments:

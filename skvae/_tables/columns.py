@@ -382,6 +382,12 @@ class Columns:
         observed = of_cells if mask is None else np.where(mask.cpu(), of_cells, 0.0)
         return torch.from_numpy(np.nan_to_num(observed) @ weights)
 
+    def sum_of_log_jacobians(self, n_rows: int, weights: np.ndarray | Sequence[float] | None = None) -> float | None:
+        """The sum of `log_jacobian` over a whole table of so many rows, where its margins tell; else None."""
+        if self.margins is None or self.margins.n_rows != n_rows or not self.has_one_slope:
+            return None
+        return float(self.margins.count @ (self.slopes * (1.0 if weights is None else np.asarray(weights))))
+
     # ---------------------------------------------------------------- tensors
 
     def tensors(self, X: Any, device: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -38,6 +38,8 @@ class TrainingRows:
     columns : Columns
     device : str
     column_weights : list of float (D,), optional
+    held_out : TrainingRows, optional
+        The rows of the same table that are not among these.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class TrainingRows:
         columns: Columns,
         device: str,
         column_weights: Sequence[float] | None = None,
+        held_out: "TrainingRows | None" = None,
     ) -> None:
         self.table = X if isinstance(X, RowSelection) else RowSelection(X)
         self.weight = weight
@@ -55,7 +58,7 @@ class TrainingRows:
         self.device = device
         self.copy = self._read(self.table) if self._is_copied() else None
         #: Weighted mean over the rows, in nats; of the weighted columns.
-        self.log_jacobian = self._mean_log_jacobian(column_weights)
+        self.log_jacobian = self._mean_log_jacobian(column_weights, held_out)
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -84,7 +87,12 @@ class TrainingRows:
         order = np.argsort(numbers)
         return self._read(RowSelection(self.table.table, numbers[order]), torch.from_numpy(order).to(self.device))
 
-    def _mean_log_jacobian(self, column_weights: Sequence[float] | None) -> float:
+    def _mean_log_jacobian(self, column_weights: Sequence[float] | None, held_out: "TrainingRows | None") -> float:
+        if self.table.is_on_disk and self.weight.min() == self.weight.max():
+            others = [] if held_out is None else [held_out]
+            whole = self.columns.sum_of_log_jacobians(len(self) + sum(map(len, others)), column_weights)
+            if whole is not None:
+                return (whole - sum(len(rows) * rows.log_jacobian for rows in others)) / len(self)
         if self.columns.has_one_slope and not self._has_missing():
             return float(self.columns.log_jacobian(None, None, column_weights))  # the same for all rows
         total: Any = 0.0
