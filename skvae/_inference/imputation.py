@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
+from .._utils.arrays import widened
 from ..distributions.latent import joint_log_prob
 from ..families.discrete import Constant
 from ..families.given import Given
@@ -64,13 +65,13 @@ def linear_codes(model: LatentVariableModel, x: Tensor, mask: Tensor | None) -> 
     """
     K = model.width
     p = model.decode(torch.cat([x.new_zeros(1, 1, K), torch.eye(K).to(x)[:, None]]))
-    mean, variance = p.mean[0, 0].double(), p.variance[0, 0].double()
-    W = p.mean[1:, 0].double() - mean  # (K, D)
+    mean, variance = widened(p.mean[0, 0]), widened(p.variance[0, 0])
+    W = widened(p.mean[1:, 0]) - mean  # (K, D)
     precision = torch.where(variance > 0, 1 / variance, 0.0)
     seen = torch.ones_like(x) if mask is None else mask
     h = (torch.where(seen > 0, x - mean, 0.0) * precision) @ W.T
     pairs = W[:, None] * W * precision  # (K, K, D)
-    P = torch.eye(K).to(h) + torch.einsum("bd,ijd->bij", seen.double(), pairs)
+    P = torch.eye(K).to(h) + torch.einsum("bd,ijd->bij", seen.to(pairs), pairs)
     upper = torch.linalg.cholesky(P.flip(-1, -2)).flip(-1, -2)  # P = U U^T, so P^-1 = U^-T U^-1
     lower = torch.linalg.solve_triangular(upper, torch.eye(K).to(P).expand_as(P), upper=True).mT
     loc = (lower @ (lower.mT @ h[..., None]))[..., 0]
@@ -145,12 +146,12 @@ def _weighted(
 
 def _nearest_normal(draws: Draws, q: Any) -> MultivariateNormal:
     """The normal with the draws' weighted moments, batch shape (B,); few draws leave its covariance a share of q's."""
-    z, w = draws.z.double(), draws.w.double()
+    z, w = widened(draws.z), widened(draws.w)
     mean = (w[..., None] * z).sum(0)
     deviation = z - mean
     of_q = torch.diag_embed(q.variance) if isinstance(q, Normal) else q.covariance_matrix
     covariance = torch.einsum("sb,sbi,sbj->bij", w, deviation, deviation)
-    covariance = covariance + of_q.double() / effective_size(draws)[:, None, None]
+    covariance = covariance + widened(of_q) / effective_size(draws)[:, None, None]
     scale_tril = torch.linalg.cholesky(covariance)
     return MultivariateNormal(mean.to(draws.z), scale_tril=scale_tril.to(draws.z), validate_args=False)
 

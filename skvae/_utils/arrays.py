@@ -20,6 +20,7 @@ __all__ = [
     "narrowed",
     "on_host",
     "torch_float",
+    "widened",
 ]
 
 #: device="auto" takes CUDA above this; below, kernel launches cost more than they save.
@@ -114,3 +115,8 @@ def convert(value: Any, kind: type | tuple[type, ...], function: Callable[[Any],
     if isinstance(value, (list, tuple)):
         return [convert(v, kind, function) for v in value]
     return value
+
+
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as float64, or as float32 on "mps", which has no float64."""
+    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)

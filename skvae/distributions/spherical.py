@@ -19,6 +19,8 @@ from torch import distributions as td
 from torch.distributions import constraints, register_kl
 from torch.types import _size
 
+from .._utils.arrays import widened
+
 __all__ = ["MANIFOLDS", "UniformOnSphere", "VonMisesFisher", "log_area", "log_h_and_mean", "sphere"]
 
 _LARGE_ORDER = 32  # from which four terms of the expansion in 1 / order give ten digits
@@ -69,7 +71,7 @@ def log_h_and_mean(K: int, kappa: Tensor) -> tuple[Tensor, Tensor]:
     (True, True)
     """
     dtype, order = kappa.dtype, K / 2 - 1
-    kappa = kappa.to(torch.float32 if kappa.device.type == "mps" else torch.float64)
+    kappa = widened(kappa)
     n_steps = max(0, math.ceil(_LARGE_ORDER - order))
     n = order + n_steps
     log_h, square = _log_h_of_large_order(n, kappa), kappa.square()
