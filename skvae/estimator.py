@@ -91,7 +91,7 @@ class VAETransformer(
         whole table is `Constant`: every method gives this value back, and the networks do not see the column.
     max_iter : int or "auto", default="auto"
         The largest number of epochs; "auto" is 300; on large tables it is as many as make 6000 steps, but 30 at least,
-        or as many as make 100 000 steps (two for 20 million rows), and for "gan" on small tables as many as make 3000.
+        or as many as make 60 000 steps (one for 20 million rows), and for "gan" on small tables as many as make 3000.
         With 0 the model is the initialisation, whose `score` is the log-likelihood of the linear model.
     random_state : int, RandomState instance or None, default=None
         An int makes fits bit-identical on one device; None draws fresh entropy from the operating system. Global

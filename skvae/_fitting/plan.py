@@ -45,7 +45,7 @@ MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="aut
 CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
-STEPS_OF_MANY_ROWS = 100_000  # at most, of tables on which thirty epochs are more; one epoch at least
+STEPS_OF_MANY_ROWS = 60_000  # at most, of tables on which thirty epochs are more; one epoch at least
 STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 20_000  # rows, `validation_fraction="auto"`
 PATIENCE_EPOCHS, PATIENCE_STEPS = 20, 300  # at least, `n_iter_no_change="auto"`
@@ -298,7 +298,7 @@ class Plan:
     def max_epochs(self, n_rows: int) -> int:
         """Resolve "auto": 300 epochs, or as many as make 6000 steps; of a generator 3000 steps.
 
-        They are 30 at least, or as many as make 100 000 steps, where that is less.
+        They are 30 at least, or as many as make 60 000 steps, where that is less.
         """
         if self.given.max_iter != "auto":
             return self.given.max_iter

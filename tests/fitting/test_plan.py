@@ -27,7 +27,7 @@ def plan_of(**parameters):
 
 @pytest.mark.parametrize(
     ("n_rows", "size", "n_epochs"),
-    [(40, 32, 300), (1500, 128, 300), (10**6, 512, 30), (2 * 10**7, 512, 2), (10**9, 512, 1)],
+    [(40, 32, 300), (1500, 128, 300), (10**6, 512, 30), (5 * 10**6, 512, 6), (2 * 10**7, 512, 1), (10**9, 512, 1)],
 )
 def test_auto_goes_by_the_number_of_rows(n_rows, size, n_epochs):
     plan = plan_of()
