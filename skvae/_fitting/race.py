@@ -10,7 +10,9 @@ from .start import Start, solve
 
 __all__ = ["best_start"]
 
-_ROWS_WITH_DRAWS = 256  # by how much draws change the bound of a linear model is nearly the same for all rows
+#: Rows that take all draws, fewer in wide tables: by how much draws change the bound of a linear model is nearly one
+#: number for all rows.
+_ROWS_WITH_DRAWS, _FEWEST, _CELLS_WITH_DRAWS = 256, 16, 1 << 19
 
 
 def best_start(
@@ -44,8 +46,10 @@ def _handicap(plan: Plan, start: Start, rows: RowsAndWeights, valid: RowsAndWeig
     n_more = 0 if start.init == "pca" else rows[0].shape[1] - 1
     parts = [rows] if valid is None else [rows, valid]
     counts = [max(weight.sum(), len(weight)) for _, weight in parts]
+    n_with_draws = _CELLS_WITH_DRAWS // (len(start.score_noise) * rows[0].shape[1])
+    n_with_draws = min(_ROWS_WITH_DRAWS, max(_FEWEST, n_with_draws))
     bounds = [
-        mean_bound(*inspected(start.module, start.columns, start.device, *part), start.score_noise, _ROWS_WITH_DRAWS)
+        mean_bound(*inspected(start.module, start.columns, start.device, *part), start.score_noise, n_with_draws)
         for part in parts
     ]
     return (n_more - sum(n * bound for n, bound in zip(counts, bounds, strict=True))) / sum(counts)
