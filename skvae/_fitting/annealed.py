@@ -73,7 +73,7 @@ def best_of_some(
     """Train a start with an annealed KL, again where the result misses what the table holds, and give the best result.
 
     Which components come to carry something is decided in the first steps, by their draws: of four corners one training
-    in four found two. The best is that with the lowest loss of held-out rows.
+    in three to six found two. The best is that with the lowest loss of held-out rows.
 
     Parameters
     ----------

@@ -399,7 +399,7 @@ def _conditions(fitted: Fitted, given: Any, row: np.ndarray, is_given: np.ndarra
 
 
 def _codes_given(fitted: Fitted, module: LatentVariableModel, row: np.ndarray, n_samples: int, verbose: int) -> Tensor:
-    """Codes (n_samples, K) of p(z | given cells); candidates come from their posterior and the prior alike."""
+    """Codes (n_samples, K) of p(z | given cells); half of the candidates come from the prior."""
     x, mask = fitted.columns.tensors(row, "cpu", torch.float64)
     if fitted.not_linear is None:
         return push_joint(linear_codes(module, x, mask), torch.randn(n_samples, 1, module.width, dtype=x.dtype))[:, 0]

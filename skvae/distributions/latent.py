@@ -29,6 +29,7 @@ from torch.types import _size
 __all__ = [
     "Flow",
     "Implicit",
+    "MemberNormals",
     "OneHots",
     "PointMass",
     "SideBySide",
@@ -339,11 +340,13 @@ def mixture(logits: Tensor, q: Distribution) -> MixtureSameFamily:
 class MemberNormals(MultivariateNormal):
     """Normals that are the members of a mixture, batch shape (M,): densities of all at a point by one matrix product.
 
-    torch solves a K x K system for each pair of point and member.
+    torch solves a K x K system for each pair of point and member; so does this where members have points of their own.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """ln N(z; m, L L^T) of points z (..., 1, K): (..., M)."""
+        """ln N(z; m, L L^T) of points z (..., 1, K), or one for each member (..., M, K): (..., M)."""
+        if self.loc.ndim != 2 or value.ndim < 2 or value.shape[-2] != 1:
+            return super().log_prob(value)
         M, K = self.loc.shape
         inverse = torch.linalg.solve_triangular(self.scale_tril, torch.eye(K).to(value).expand(M, K, K), upper=False)
         centre = torch.einsum("mij,mj->mi", inverse, self.loc)

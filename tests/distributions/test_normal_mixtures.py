@@ -1,10 +1,15 @@
 """EM of normal mixtures against scikit-learn's, and what weights and floors promise."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
+from torch.distributions import MultivariateNormal
 
+from skvae.distributions.latent import MemberNormals
 from skvae.distributions.normal_mixtures import COVARIANCES, FittedNormals, clusters, fit_normals
 
 covariances = pytest.mark.parametrize("covariance", COVARIANCES)
@@ -15,6 +20,20 @@ def points():
     rng = np.random.default_rng(0)
     stretch = np.array([[1.0, 0.8, 0.0], [0.0, 0.5, 0.3], [0.0, 0.0, 1.0]])
     return np.concatenate([rng.normal(size=(200, 3)) @ stretch + 4 * rng.normal(size=3) for _ in range(4)])
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (50, 1, 3), (5, 50, 1, 3), (50, 4, 3), (3,)], ids=str)
+def test_members_have_the_densities_of_torch(shape):
+    """At one point for all members, which takes a product of its own, and at a point for each; expanded ones, too."""
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+    scale_tril = draw(4, 3, 3).tril(-1) + torch.diag_embed(draw(4, 3).exp())
+    loc = draw(4, 3)
+    own, torchs = (kind(loc, scale_tril=scale_tril) for kind in (MemberNormals, MultivariateNormal))
+    z = 3 * draw(*shape)
+    torch.testing.assert_close(own.log_prob(z), torchs.log_prob(z), rtol=1e-12, atol=1e-10)
+    z = 3 * draw(2, 4, 3)
+    torch.testing.assert_close(own.expand((2, 4)).log_prob(z), torchs.log_prob(z), rtol=1e-12, atol=1e-10)
 
 
 @covariances
