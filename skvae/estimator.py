@@ -180,7 +180,7 @@ class VAETransformer(
         for less momentum. A callable is called with (parameters, lr=..., weight_decay=...): ``torch.optim.SGD`` has no
         momentum.
     learning_rate : float or "auto", default="auto"
-        "auto" is 4e-3 for bounds with a closed-form initialisation and held-out rows that can stop the training.
+        "auto" is 6e-3 for bounds with a closed-form initialisation and held-out rows that can stop the training.
         Otherwise, as for autoencoders, it is 1e-3 for batches of up to 128 rows, and beyond that in proportion to them
         (Goyal et al. 2017), up to 4e-3.
     learning_rate_schedule : {"inverse_sqrt"}, callable or None, default=None
@@ -188,7 +188,8 @@ class VAETransformer(
     weight_decay : float, default=0.0
         Decay of the weights of the MLPs only; the closed-form initialisation is never shrunk.
     batch_size : int or "auto", default="auto"
-        "auto" is a power of two near a sixteenth of the training rows, between 32 and 512.
+        "auto" is a power of two near an eighth of the training rows, or a sixteenth of rows of more than 16 columns,
+        between 32 and 512.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; this is the initialisation
         unless another is better by more than one standard error of the mean difference over these rows. "auto" is on

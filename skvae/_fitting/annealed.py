@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from .._inference.summaries import information, inspected
 from .._training.batches import n_draws
@@ -43,7 +44,7 @@ def annealed_where_idle(plan: Plan, prepared: Prepared, start: Start, weight: np
     is_plain = start.init == "random" or plan.schedule.closed_form or not start.module.net_parameters()
     if is_plain or plan.single_pass or start.progress.n_iter > 0 or not given.early_stopping:
         return plan
-    course = plan.annealing(n_draws(weight), len(weight))
+    course = plan.annealing(n_draws(weight), (len(weight), prepared.rows[0].shape[1]))
     annealed = objective.annealed(course)
     if annealed is objective or course >= n_epochs or not _is_idle(plan, prepared, start):
         return plan
@@ -54,26 +55,38 @@ def annealed_where_idle(plan: Plan, prepared: Prepared, start: Start, weight: np
 def _is_idle(plan: Plan, prepared: Prepared, start: Start) -> bool:
     """Whether fewer components carry information than a linear model of the columns has, or all of them little.
 
-    Twice what chance gives normal columns counts as none, since it gives those with heavier tails more. A quarter of a
-    nat is a correlation of 0.24 in two columns, and in few rows less than what crossed groups show by chance.
+    Twice what chance gives normal columns counts as none, since it gives those with heavier tails more.
     """
-    if plan.parts.lacks("codes") or plan.parts.lacks("score"):
+    found = _information(plan, prepared, start)
+    if found is None:
         return False
-    seen = inspected(start.module, start.columns, start.device, *prepared.sample)
-    found = information(*seen, start.score_noise)
     n_in_use = int((found > 2 * by_chance(prepared)).sum())
     n_possible = min(start.module.n_components, start.columns.n_directions - 1, prepared.sample[0].shape[0])
-    is_weak = n_possible > 0 and bool((found < IN_USE).all())
-    return plan.processes.broadcast(n_in_use < n_possible or is_weak)
+    return plan.processes.broadcast(n_in_use < n_possible or (n_possible > 0 and _is_little(found)))
+
+
+def _information(plan: Plan, prepared: Prepared, start: Start) -> Tensor | None:
+    """Nats that each component carries, (K,); None where that is not defined."""
+    if plan.parts.lacks("codes") or plan.parts.lacks("score"):
+        return None
+    return information(*inspected(start.module, start.columns, start.device, *prepared.sample), start.score_noise)
+
+
+def _is_little(found: Tensor) -> bool:
+    """Whether no component has a quarter of a nat.
+
+    That is a correlation of 0.24 in two columns, and in few rows less than what crossed groups show by chance.
+    """
+    return bool((found < IN_USE).all())
 
 
 def best_of_some(
     plan: Plan, prepared: Prepared, start: Start, train: Callable[[Start, int], Progress]
 ) -> tuple[Start, Progress]:
-    """Train a start with an annealed KL, again where the result misses what the table holds, and give the best result.
+    """Train a start with an annealed KL; one that carried nothing again where the result misses what the table holds.
 
-    Which components come to carry something is decided in the first steps, by their draws: of four corners one training
-    in three to six found two. The best is that with the lowest loss of held-out rows.
+    Which of its components come to carry something is decided in the first steps, by their draws: of four corners one
+    training in three to six found two. The best is that with the lowest loss of held-out rows.
 
     Parameters
     ----------
@@ -86,7 +99,9 @@ def best_of_some(
     """
     name = f"valid_{plan.parts.objective.monitor}"
     trained: list[tuple[float, Start, Progress]] = []
-    for trial in range(MOST_TRIALS):
+    found = _information(plan, prepared, start)
+    carries_nothing = plan.processes.broadcast(found is not None and _is_little(found))
+    for trial in range(MOST_TRIALS if carries_nothing else 1):
         if trial:
             plan.say("Components are idle and a small model is better: another training, by other draws")
         own = replace(start, module=copy.deepcopy(start.module))

@@ -103,7 +103,7 @@ def fit_rows(
     spent = plan.stopwatch
     with spent("choose K"):
         plan = with_n_components(plan, estimator, prepared, X_val)
-    with limited_threads(plan.work_per_step(*shape) / plan.processes.size), torch.inference_mode(False):
+    with limited_threads(plan.work_per_step(shape) / plan.processes.size), torch.inference_mode(False):
         with spent("prepare"):
             train_rows, valid, n_epochs = split(plan, estimator, prepared, X_val)
             compare_tables(plan.processes, prepared.basis.columns, train_rows, valid)
@@ -185,7 +185,7 @@ def _start(
     """The model of the earlier fit, or the best initialisation."""
     if earlier is not None:
         return Start.of(earlier, plan)
-    device = plan.device(prepared.table, *train_rows[0].shape)
+    device = plan.device(prepared.table, train_rows[0].shape)
     rows = train_rows if prepared.sample is prepared.rows else prepared.sample
     return agree(plan.processes, best_start(plan, prepared.basis, rows, valid, n_epochs, device))
 

@@ -89,7 +89,7 @@ def with_n_components(plan: Plan, estimator: BaseEstimator, prepared: Prepared, 
     rows, valid = _sides(plan, estimator, prepared, X_val)
     plan.say("Choosing n_components")
     trial = _trial(plan)
-    with limited_threads(trial.with_n_components(_MOST).work_per_step(*rows[0].shape)), torch.inference_mode(False):
+    with limited_threads(trial.with_n_components(_MOST).work_per_step(rows[0].shape)), torch.inference_mode(False):
         n_linear, linear = _enough_for_linear(_linear(trial), prepared, rows, valid)
         n = n_linear = plan.processes.broadcast(n_linear)
         if plan.given.max_iter != 0 and _has_nets(trial, rows):
@@ -155,7 +155,7 @@ def _linear(trial: Plan) -> Plan:
 
 def _start(trial: Plan, prepared: Prepared, rows: RowsAndWeights, valid: RowsAndWeights, n_epochs: int = 1) -> Start:
     """The initialisation of a trial with its number of components."""
-    device = trial.device(prepared.table, *rows[0].shape)
+    device = trial.device(prepared.table, rows[0].shape)
     return agree(trial.processes, best_start(trial, prepared.basis, rows, valid, n_epochs, device))
 
 
@@ -217,7 +217,7 @@ def _enough_in_trial(
     More than the `n_linear` of a linear model only where they are surely better than its bounds, `linear`.
     """
     X, weight = rows
-    batch_size = trial.batch_size(len(weight))
+    batch_size = trial.batch_size(X.shape)
     few = slice(_STEPS // _EPOCHS * batch_size)  # of rows in random order
     rows = X[few], weight[few]
     n_epochs = max(_EPOCHS, int(np.ceil(_STEPS / np.ceil(n_draws(rows[1]) / batch_size))))

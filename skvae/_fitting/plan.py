@@ -44,12 +44,15 @@ __all__ = ["CONSTRAINTS", "Plan", "parameters_of"]
 MIN_ROWS_FOR_VALIDATION = 100  # distinct rows; with fewer, `early_stopping="auto"` takes CAUTIOUS_EPOCHS at most
 CAUTIOUS_EPOCHS = 30
 WIDTH, MIN_ROWS_FOR_DEPTH = 128, 500  # `hidden_layer_sizes="auto"`
+MOST_COLUMNS_OF_LARGE_BATCHES = 16  # `batch_size="auto"`
 MOST_EPOCHS, FEWEST_EPOCHS, MOST_STEPS = 300, 30, 6000  # `max_iter="auto"`
 STEPS_OF_MANY_ROWS = 60_000  # at most, of tables on which thirty epochs are more; one epoch at least
 STEPS_OF_A_GAME = 3000  # at least, of a generator: it learns from its critic, and not by how many rows there are
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 20_000  # rows, `validation_fraction="auto"`
 PATIENCE_EPOCHS, PATIENCE_STEPS = 20, 300  # at least, `n_iter_no_change="auto"`
-ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 40)  # of a start that carries nothing
+ANNEALING_STEPS, ANNEALING_EPOCHS = 450, (3, 80)  # of a start that carries nothing
+
+Shape = tuple[int, int]  # rows and columns of a table
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_components": [StrOptions({"auto"}), COUNT],
@@ -267,66 +270,75 @@ class Plan:
         if self.processes.size > 1:
             check_row_wise(objective, self.schedule)
 
-    def work_per_step(self, n_rows: int, n_features: int) -> int:
+    def work_per_step(self, shape: Shape) -> int:
         """Multiply-adds of one batch: encoder plus S times decoder, as if these had K and D outputs."""
-        widths = n_features, self.given.n_components
+        n_rows, n_columns = shape
+        widths = n_columns, self.given.n_components
         encoder, decoder = self.networks(n_rows)
         with exclusive(0):
             per_row = work(encoder, "encoder", *widths)
             per_row += self.parts.objective.n_draws * work(decoder, "decoder", *widths[::-1])
-        return self.batch_size(n_rows) * per_row
+        return self.batch_size(shape) * per_row
 
-    def device(self, table: Any, n_rows: int, n_features: int) -> str:
+    def device(self, table: Any, shape: Shape) -> str:
         """The device that the model is trained on."""
-        return self.processes.device or choose_device(self.given.device, table, self.work_per_step(n_rows, n_features))
+        return self.processes.device or choose_device(self.given.device, table, self.work_per_step(shape))
 
     # ---------------------------------------------------------------- epochs, batches, rates
 
-    def batch_size(self, n_rows: int) -> int:
-        """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 512."""
+    def batch_size(self, shape: Shape) -> int:
+        """Resolve "auto": a power of two near an eighth of the rows, between 32 and 512.
+
+        Of more than 16 columns it is a sixteenth: nets learn wide rows by heart sooner, and the noise of small batches
+        keeps them from it. So it is of a single pass, which is to take more steps, and of two players, since each
+        follows the other step by step.
+        """
         if self.given.batch_size != "auto":
             return self.given.batch_size
-        return int(2 ** np.clip(np.round(np.log2(n_rows / 16)), 5, 9))
+        n_rows, n_columns = shape
+        is_narrow = n_columns <= MOST_COLUMNS_OF_LARGE_BATCHES
+        share = 1 / 8 if is_narrow and self.has_bound and not self.single_pass else 1 / 16
+        return int(2 ** np.clip(np.round(np.log2(share * n_rows)), 5, 9))
 
     @property
     def most_epochs(self) -> int:
         """The largest number of epochs, before the rows are known."""
         if isinstance(self.given.max_iter, str):
-            return max(MOST_EPOCHS, self._epochs_of_a_game(1))
+            return max(MOST_EPOCHS, self._epochs_of_a_game((1, 1)))
         return self.given.max_iter
 
-    def max_epochs(self, n_rows: int) -> int:
+    def max_epochs(self, shape: Shape) -> int:
         """Resolve "auto": 300 epochs, or as many as make 6000 steps; of a generator 3000 steps.
 
         They are 30 at least, or as many as make 60 000 steps, where that is less.
         """
         if self.given.max_iter != "auto":
             return self.given.max_iter
-        per_step = self.batch_size(n_rows) / n_rows
+        per_step = self.batch_size(shape) / shape[0]
         n_epochs = int(np.clip(MOST_STEPS * per_step, FEWEST_EPOCHS, MOST_EPOCHS))
         n_epochs = min(n_epochs, max(1, int(STEPS_OF_MANY_ROWS * per_step)))
-        return max(n_epochs, self._epochs_of_a_game(n_rows))
+        return max(n_epochs, self._epochs_of_a_game(shape))
 
-    def _epochs_of_a_game(self, n_rows: int) -> int:
+    def _epochs_of_a_game(self, shape: Shape) -> int:
         """The fewest epochs that a generator needs; 0 for what has an encoder."""
         if self.parts.objective.posterior is not None:
             return 0
-        return int(np.ceil(STEPS_OF_A_GAME / np.ceil(n_rows / self.batch_size(n_rows))))
+        return int(np.ceil(STEPS_OF_A_GAME / np.ceil(shape[0] / self.batch_size(shape))))
 
-    def annealing(self, n_draws: int, n_rows: int) -> int:
+    def annealing(self, n_draws: int, shape: Shape) -> int:
         """Epochs over which the KL of a start without information rises, for epochs of so many draws."""
-        n_steps = np.ceil(n_draws / self.batch_size(n_rows))
+        n_steps = np.ceil(n_draws / self.batch_size(shape))
         return int(np.clip(np.ceil(ANNEALING_STEPS / n_steps), *ANNEALING_EPOCHS))
 
-    def held_out(self, n_rows: int) -> tuple[bool, int]:
+    def held_out(self, shape: Shape) -> tuple[bool, int]:
         """Whether rows of the table are held out, and the number of epochs."""
-        n_epochs = 1 if self.single_pass else self.max_epochs(n_rows)
+        n_epochs = 1 if self.single_pass else self.max_epochs(shape)
         early_stopping = self.given.early_stopping
         if self.single_pass or n_epochs == 0 or not early_stopping:
             return False, n_epochs
         if early_stopping == "auto" and self.parts.objective.posterior is None:
             return False, n_epochs
-        if early_stopping == "auto" and n_rows < MIN_ROWS_FOR_VALIDATION:
+        if early_stopping == "auto" and shape[0] < MIN_ROWS_FOR_VALIDATION:
             return False, min(n_epochs, CAUTIOUS_EPOCHS)
         if early_stopping == "auto" and self.parts.objective.monitor is None:
             return False, n_epochs
@@ -338,23 +350,23 @@ class Plan:
             return self.given.validation_fraction
         return min(HELD_OUT_SHARE, MOST_HELD_OUT / max(weight.sum(dtype=np.float64), len(weight)))
 
-    def patience(self, n_rows: int) -> int:
+    def patience(self, shape: Shape) -> int:
         """Resolve "auto": 20 epochs without improvement, or as many as make 300 steps on small tables."""
         if self.given.n_iter_no_change != "auto":
             return self.given.n_iter_no_change
-        n_steps = np.ceil(n_rows / self.batch_size(n_rows))
+        n_steps = np.ceil(shape[0] / self.batch_size(shape))
         return int(max(PATIENCE_EPOCHS, np.ceil(PATIENCE_STEPS / n_steps)))
 
-    def learning_rate(self, n_rows: int, may_stop: bool, init: str) -> float:
-        """Resolve "auto": 4e-3 for bounds with a closed-form initialisation and held-out rows to stop the training.
+    def learning_rate(self, shape: Shape, may_stop: bool, init: str) -> float:
+        """Resolve "auto": 6e-3 for bounds with a closed-form initialisation and held-out rows to stop the training.
 
         Else 1e-3 for batches of up to 128 rows, beyond in proportion to them (Goyal et al. 2017), up to 4e-3.
         """
         if self.given.learning_rate != "auto":
             return self.given.learning_rate
         if may_stop and init != "random" and self.has_bound:
-            return 4e-3
-        return 1e-3 * float(np.clip(self.batch_size(n_rows) / 128, 1.0, 4.0))
+            return 6e-3
+        return 1e-3 * float(np.clip(self.batch_size(shape) / 128, 1.0, 4.0))
 
     # ---------------------------------------------------------------- a fit that continues
 

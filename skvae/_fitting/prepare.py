@@ -191,8 +191,8 @@ def split(
     """Give training rows, held-out rows or None, and the number of epochs."""
     X, weight = prepared.rows
     if X_val is not None:
-        return (X, weight), _held_out(estimator, prepared.basis, X_val), plan.max_epochs(X.shape[0])
-    holds_out, n_epochs = plan.held_out(X.shape[0])
+        return (X, weight), _held_out(estimator, prepared.basis, X_val), plan.max_epochs(X.shape)
+    holds_out, n_epochs = plan.held_out(X.shape)
     if not holds_out:
         return (X, weight), None, n_epochs
     train, valid = split_rows(X, weight, plan.validation_fraction(weight))

@@ -60,7 +60,7 @@ def training_options(
     run: ResumableFit | None = None,
 ) -> TrainingOptions:
     """Give the options of the training of a start's module on rows."""
-    given, n_rows = plan.given, len(rows)
+    given, shape = plan.given, rows.table.shape
     exact_step = None
     if plan.schedule.closed_form:
         exact_step = EMSteps(start.module, start.columns, rows.working_rows(), rows.weight)
@@ -68,12 +68,12 @@ def training_options(
         objective=plan.parts.objective,
         schedule=plan.schedule,
         optimizer=OPTIMIZERS.get(given.optimizer, given.optimizer),
-        learning_rate=plan.learning_rate(n_rows, valid_rows is not None and bool(given.early_stopping), start.init),
+        learning_rate=plan.learning_rate(shape, valid_rows is not None and bool(given.early_stopping), start.init),
         learning_rate_factor=LEARNING_RATE_SCHEDULES.get(given.learning_rate_schedule, given.learning_rate_schedule),
         linear_factor=_linear_factor(start),
         weight_decay=given.weight_decay,
-        batch_size=plan.batch_size(n_rows),
-        patience=plan.patience(n_rows) if given.early_stopping else None,
+        batch_size=plan.batch_size(shape),
+        patience=plan.patience(shape) if given.early_stopping else None,
         tol=given.tol,
         keeps_start=start.init != "random",
         keeps_on_interrupt=given.on_interrupt == "keep" and not plan.single_pass,

@@ -340,8 +340,10 @@ class Net(NeuralNet):
 
     def _noise(self, x: torch.Tensor, n_rows: int, generator: torch.Generator) -> torch.Tensor:
         """u (S, B, n_noise): every process draws that of the whole batch, so that the stream is that of one process."""
-        shape = (self.objective.n_draws, n_rows, self.module_.n_noise)
-        return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.shard(n_rows)]
+        S, is_paired = self.objective.n_draws, self.objective.pairs_draws
+        shape = (math.ceil(S / 2) if is_paired else S, n_rows, self.module_.n_noise)
+        u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.shard(n_rows)]
+        return _in_pairs(u)[:S] if is_paired else u
 
     def _autocast(self, device: torch.device) -> AbstractContextManager:
         is_on = self.options.precision == "bfloat16"
@@ -408,10 +410,9 @@ class Net(NeuralNet):
                 continue
             x, mask = rows.take(own)
             u = u[:, own.start - i : own.stop - i]
-            pairs = torch.stack([u, -u], 1).flatten(0, 1)
             if hears:
                 self.notify("on_batch_begin", batch=_batch(x, mask), training=False)
-            parts = objective(self.averaged_, x, mask, pairs)
+            parts = objective(self.averaged_, x, mask, _in_pairs(u))
             if hears:
                 self._end_batch(parts, x, mask, len(x), rows, training=False)
             weight = torch.as_tensor(rows.weight[own] / total_weight, dtype=torch.float32, device=rows.device)
@@ -447,6 +448,11 @@ class Means:
         means = torch.cat([sums / self.n_rows[names] for names, sums in self.sums.items()])
         processes.all_reduce([means])
         return dict(zip(chain.from_iterable(self.sums), means.tolist(), strict=True))
+
+
+def _in_pairs(u: torch.Tensor) -> torch.Tensor:
+    """u_1, -u_1, u_2, -u_2, ... of draws u (S, B, n_noise): (2 S, B, n_noise)."""
+    return torch.stack([u, -u], 1).flatten(0, 1)
 
 
 def _loss_parts(objective: Objective, *args: Any) -> Parts:

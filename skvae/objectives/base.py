@@ -11,6 +11,7 @@ __call__                 model, x, mask, u  dict of (B,), with "loss"  every ste
 monitor                  -                  str or None                early stopping             "loss"
 log_px_parts             -                  dict of signs              history, log-Jacobian      loss, reconstruction
 n_samples, n_draws       -                  int                        who draws u                1, n_samples
+pairs_draws              -                  bool                       training                   False
 posterior                -                  str or None                where posterior="auto"     "diag"
 needs_density            -                  bool                       compatibility of parts     False
 needs_factors            -                  bool                       compatibility of parts     False
@@ -90,6 +91,8 @@ class Objective(Component, ABC):
         S, draws of z per row and training step.
     n_draws : int
         Draws of base noise per row and step that the loop passes; S unless some serve another purpose.
+    pairs_draws : bool
+        Whether the draws of a training step come in pairs, u and -u, for a loss that is linear in them.
     posterior : str or None
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density : bool
@@ -153,6 +156,7 @@ class Objective(Component, ABC):
     log_px_parts: dict[str, float] = {"loss": -1.0, "reconstruction": 1.0}
     warm_up = 0
     n_samples = 1
+    pairs_draws = False
     posterior: str | None = "diag"
     needs_density = False
     needs_factors = False

@@ -30,6 +30,10 @@ class ELBO(Objective):
     "joint" takes the mean of :math:`\ln p(x, z_s) - \ln q(z_s | x)` over the same draws: its two terms cancel, and at
     the exact posterior it has no variance at all.
 
+    Draws of a step come in pairs, :math:`z = \mu \pm \sigma u`: in the mean of their gradients all terms of odd order
+    in u cancel, so that one pair is worth about four independent draws (docs/benchmarks.md). Of an odd number the last
+    one is alone. The score function takes independent draws, since it compares each with the others.
+
     There are two gradients for phi: "pathwise" differentiates the draws; "score_function" only needs the density,
 
     .. math:: \nabla_\phi E_q f = E_q [(f(z) - b) \nabla_\phi \ln q(z|x)],
@@ -39,15 +43,15 @@ class ELBO(Objective):
 
     Kingma & Welling (2014), eqs. (6) and (7); Higgins et al. (2017), section 2, for beta; Kingma et al. (2016),
     appendix, "objective with free bits"; Kool et al. (2019) for the leave-one-out b. Ghojogh's lecture, eqs. (24),
-    (26), (27) for the three estimators; Isachenko's, log-derivative trick.
+    (26), (27) for the three estimators; Isachenko's, log-derivative trick. Wu et al. (2019) for antithetic draws.
 
     Parameters
     ----------
     kl : {"auto", "analytic", "monte_carlo", "joint"}, default="auto"
         "auto" is "analytic" where a closed form is registered and "joint" elsewhere.
-    n_samples : int, default=4
+    n_samples : int, default=2
         S, draws of z per row and step; at least 2 for the score function. With one, as in the papers, the noise of the
-        draws slows training down: four cost a third more per step, and reach the same bound in fewer steps.
+        draws slows training down.
     beta : float or Annealing, default=1.0
         Weight of the KL in training, or its schedule over the epochs. `score` always uses 1.
     free_bits : float, default=0.0
@@ -88,7 +92,7 @@ class ELBO(Objective):
     def __init__(
         self,
         kl: str = "auto",
-        n_samples: int = 4,
+        n_samples: int = 2,
         beta: float | Annealing = 1.0,
         free_bits: float = 0.0,
         gradient: str = "pathwise",
@@ -118,6 +122,11 @@ class ELBO(Objective):
     def n_draws(self) -> int:
         """S, and S more for a KL with its own draws."""
         return (2 if self.kl == "monte_carlo" else 1) * self.n_samples
+
+    @property
+    def pairs_draws(self) -> bool:  # type: ignore[override]
+        """The score function compares each draw with the mean of the others, which must not depend on it."""
+        return self.needs_pathwise
 
     @property
     def is_row_wise(self) -> bool:  # type: ignore[override]

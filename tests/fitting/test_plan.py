@@ -26,15 +26,23 @@ def plan_of(**parameters):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "size", "n_epochs"),
-    [(40, 32, 300), (1500, 128, 300), (10**6, 512, 30), (5 * 10**6, 512, 6), (2 * 10**7, 512, 1), (10**9, 512, 1)],
+    ("shape", "size", "n_epochs"),
+    [
+        ((40, 8), 32, 300),
+        ((1500, 16), 256, 300),
+        ((1500, 17), 128, 300),
+        ((10**6, 8), 512, 30),
+        ((5 * 10**6, 8), 512, 6),
+        ((2 * 10**7, 8), 512, 1),
+        ((10**9, 8), 512, 1),
+    ],
 )
-def test_auto_goes_by_the_number_of_rows(n_rows, size, n_epochs):
+def test_auto_goes_by_the_size_of_the_table(shape, size, n_epochs):
     plan = plan_of()
-    assert plan.batch_size(n_rows) == size
-    assert plan.max_epochs(n_rows) == n_epochs
-    assert plan_of(batch_size=7, max_iter=3).batch_size(n_rows) == 7
-    assert plan_of(batch_size=7, max_iter=3).max_epochs(n_rows) == 3
+    assert plan.batch_size(shape) == size
+    assert plan.max_epochs(shape) == n_epochs
+    assert plan_of(batch_size=7, max_iter=3).batch_size(shape) == 7
+    assert plan_of(batch_size=7, max_iter=3).max_epochs(shape) == 3
 
 
 def test_a_tenth_of_the_rows_is_held_out_and_of_many_rows_fewer():
@@ -46,10 +54,10 @@ def test_a_tenth_of_the_rows_is_held_out_and_of_many_rows_fewer():
 
 
 def test_few_rows_and_adversaries_hold_nothing_out():
-    assert plan_of().held_out(99) == (False, 30)
-    assert plan_of().held_out(100) == (True, 300)
-    assert plan_of(early_stopping=True).held_out(20) == (True, 300)
-    assert plan_of(objective="gan").held_out(1000) == (False, 300)
+    assert plan_of().held_out((99, 4)) == (False, 30)
+    assert plan_of().held_out((100, 4)) == (True, 300)
+    assert plan_of(early_stopping=True).held_out((20, 4)) == (True, 300)
+    assert plan_of(objective="gan").held_out((1000, 4)) == (False, 300)
 
 
 def test_a_plan_cannot_be_changed():

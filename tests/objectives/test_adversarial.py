@@ -48,9 +48,10 @@ def test_a_gan_covers_three_blobs_of_any_seed(seed):
 def test_a_game_has_its_steps_however_few_the_rows():
     plan = Plan.of(VAETransformer(objective="gan").get_params(deep=False), "VAETransformer")
     for n_rows in (5, 90, 150, 300, 1000, 100_000):
-        n_steps = plan.max_epochs(n_rows) * np.ceil(n_rows / plan.batch_size(n_rows))
+        shape = n_rows, 2
+        n_steps = plan.max_epochs(shape) * np.ceil(n_rows / plan.batch_size(shape))
         assert 3000 <= n_steps <= 6200
-        assert plan.held_out(n_rows) == (False, plan.max_epochs(n_rows)) <= (False, plan.most_epochs)
+        assert plan.held_out(shape) == (False, plan.max_epochs(shape)) <= (False, plan.most_epochs)
     assert plan.hidden_layer_sizes(300) == (128, 128)
 
 

@@ -298,7 +298,7 @@ def test_sgd_has_the_momentum_that_its_docstring_says():
         return torch.optim.SGD(parameters, momentum=0.9, **options)
 
     ours, theirs, plain = (
-        fit(optimizer=o, learning_rate=1e-4, early_stopping=False).transform(X)
+        fit(optimizer=o, learning_rate=5e-4, early_stopping=False).transform(X)
         for o in ("sgd", momentum, torch.optim.SGD)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
