@@ -31,6 +31,7 @@ from skvae import (
     metrics,
 )
 from skvae._inference.evaluation import importance_weighted
+from skvae._utils.random import in_pairs
 from skvae.distributions.latent import joint_log_prob, kl
 from skvae.distributions.mmd import mmd
 
@@ -102,10 +103,35 @@ def gradients(objective, module, x, n_repeats, parameter):
     return torch.stack(rows)
 
 
+def paired_gradients(objective, module, x, n_repeats, parameter):
+    """The same for one pair of draws in each repetition, as training has them."""
+    rows = []
+    for u in noise(n_repeats, len(x), module).split(1):
+        (gradient,) = torch.autograd.grad(objective(module, x, None, in_pairs(u))["loss"].mean(), parameter)
+        rows.append(gradient.flatten())
+    return torch.stack(rows)
+
+
 def assert_equal_in_expectation(a, b):
     error = (a.var(0) / len(a) + b.var(0) / len(b)).sqrt()
     assert bool(((a.mean(0) - b.mean(0)).abs() < 5 * error + 1e-12).all())
     assert bool((a.mean(0).abs() > 5 * a.std(0) / len(a) ** 0.5).any())  # there is something to agree on
+
+
+def test_a_pair_of_draws_has_no_odd_terms(wine):
+    """With a linear decoder the gradient in the mean of q is linear in u; with a net a pair is worth several draws."""
+    assert ELBO().pairs_draws
+    assert not ELBO(gradient="score_function").pairs_draws
+    _, module, x = fitted(4, wine, max_iter=0, likelihood=Gaussian(noise="shared"))
+    of_means = slice(4)  # of the numbers behind q
+    bias = module.encoder.affine.bias
+    paired, alone = (f(ELBO(n_samples=2), module, x[:5], 200, bias)[:, of_means] for f in (paired_gradients, gradients))
+    assert paired.var(0).max() < 1e-20 < 1e-3 < alone.var(0).min()
+    _, module, x = fitted(4, wine, max_iter=60, hidden_layer_sizes=(16,), early_stopping=False)
+    bias = module.encoder.affine.bias
+    paired, alone = (f(ELBO(n_samples=2), module, x[:20], 2000, bias) for f in (paired_gradients, gradients))
+    assert_equal_in_expectation(paired, alone)
+    assert paired.var(0).sum() < alone.var(0).sum() / 2
 
 
 @pytest.mark.parametrize(

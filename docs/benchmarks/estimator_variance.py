@@ -23,15 +23,17 @@ args = parser.parse_args()
 S = args.samples
 
 X = StandardScaler().fit_transform(load_wine().data)
-PARAMETERS = {"scaling": None, "early_stopping": False, "random_state": 0}
+PARAMETERS = {"scaling": None, "prior": "normal", "early_stopping": False, "random_state": 0}
 MODELS = {
     "start": VAETransformer(4, init="random", max_iter=0, **PARAMETERS),
     "net": VAETransformer(4, init="random", max_iter=20, **PARAMETERS),
     "exact": VAETransformer(4, hidden_layer_sizes=(), likelihood=Gaussian(noise="shared"), max_iter=0, **PARAMETERS),
 }
 ESTIMATORS = {f"`ELBO(kl={kl!r})`": ELBO(kl, S) for kl in ("analytic", "monte_carlo", "joint")}
+PAIRS = "ELBO, pathwise, analytic KL, draws in pairs"
 GRADIENTS = {
     "ELBO, pathwise, analytic KL": ELBO("analytic", S),
+    PAIRS: ELBO("analytic", S),
     "ELBO, pathwise, joint": ELBO("joint", S),
     "ELBO, score function, analytic KL": ELBO("analytic", S, gradient="score_function"),
     "ELBO, score function, joint": ELBO("joint", S, gradient="score_function"),
@@ -41,12 +43,13 @@ GRADIENTS = {
 }
 
 
-def losses(objective, model, x):
+def losses(objective, model, x, is_paired=False):
     """The loss of every row, (B,), for fresh noise, again and again."""
-    generator = torch.Generator().manual_seed(0)
+    generator, n_draws = torch.Generator().manual_seed(0), objective.n_draws
     for _ in range(args.repeats):
-        u = torch.randn(objective.n_draws, len(x), model.n_noise, generator=generator, dtype=x.dtype)
-        yield objective(model, x, None, u)["loss"]
+        n = n_draws // 2 if is_paired else n_draws
+        u = torch.randn(n, len(x), model.n_noise, generator=generator, dtype=x.dtype)
+        yield objective(model, x, None, torch.cat([u, -u]) if is_paired else u)["loss"]
 
 
 def variance_of_bound(objective, model, x):
@@ -55,10 +58,12 @@ def variance_of_bound(objective, model, x):
         return f"{S * torch.stack(list(losses(objective, model, x))).var(0).mean():.3g}"
 
 
-def variance_of_gradient(objective, model, x):
+def variance_of_gradient(objective, model, x, is_paired=False):
     """Rows have noise of their own, so the variance of a sum over rows is the sum of theirs."""
     bias = model.encoder.affine.bias
-    gradients = torch.stack([torch.autograd.grad(loss.sum(), bias)[0] for loss in losses(objective, model, x)])
+    gradients = torch.stack(
+        [torch.autograd.grad(loss.sum(), bias)[0] for loss in losses(objective, model, x, is_paired)]
+    )
     return f"{gradients.var(0).sum() / len(x):.3g} ({gradients.mean(0).norm() / len(x):.2g})"
 
 
@@ -70,5 +75,6 @@ for title, table, measure in (
 ):
     print(f"| {title} | {' | '.join(models)} |\n| --- |{' --- |' * len(models)}")
     for name, objective in table.items():
-        print(f"| {name} | {' | '.join(measure(objective, model, x) for model in models.values())} |")
+        how = {"is_paired": True} if name == PAIRS else {}
+        print(f"| {name} | {' | '.join(measure(objective, model, x, **how) for model in models.values())} |")
     print()

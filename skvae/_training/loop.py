@@ -22,7 +22,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from .._inference import evaluation
-from .._utils.random import seed_global, torch_generator
+from .._utils.random import in_pairs, seed_global, torch_generator
 from ..model import LatentVariableModel
 from ..objectives.base import Objective
 from ..schedules import send
@@ -343,7 +343,7 @@ class Net(NeuralNet):
         S, is_paired = self.objective.n_draws, self.objective.pairs_draws
         shape = (math.ceil(S / 2) if is_paired else S, n_rows, self.module_.n_noise)
         u = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)[:, self.processes.shard(n_rows)]
-        return _in_pairs(u)[:S] if is_paired else u
+        return in_pairs(u)[:S] if is_paired else u
 
     def _autocast(self, device: torch.device) -> AbstractContextManager:
         is_on = self.options.precision == "bfloat16"
@@ -412,7 +412,7 @@ class Net(NeuralNet):
             u = u[:, own.start - i : own.stop - i]
             if hears:
                 self.notify("on_batch_begin", batch=_batch(x, mask), training=False)
-            parts = objective(self.averaged_, x, mask, _in_pairs(u))
+            parts = objective(self.averaged_, x, mask, in_pairs(u))
             if hears:
                 self._end_batch(parts, x, mask, len(x), rows, training=False)
             weight = torch.as_tensor(rows.weight[own] / total_weight, dtype=torch.float32, device=rows.device)
@@ -448,11 +448,6 @@ class Means:
         means = torch.cat([sums / self.n_rows[names] for names, sums in self.sums.items()])
         processes.all_reduce([means])
         return dict(zip(chain.from_iterable(self.sums), means.tolist(), strict=True))
-
-
-def _in_pairs(u: torch.Tensor) -> torch.Tensor:
-    """u_1, -u_1, u_2, -u_2, ... of draws u (S, B, n_noise): (2 S, B, n_noise)."""
-    return torch.stack([u, -u], 1).flatten(0, 1)
 
 
 def _loss_parts(objective: Objective, *args: Any) -> Parts:

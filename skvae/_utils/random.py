@@ -16,6 +16,7 @@ __all__ = [
     "draw_seed",
     "exclusive",
     "global_states",
+    "in_pairs",
     "isolated",
     "row_choices",
     "row_normals",
@@ -72,6 +73,11 @@ def set_global_states(states: Mapping[str, torch.Tensor]) -> None:
     """Put torch's global generators into these states, device by device."""
     for kind, state in states.items():
         _generator_module(kind).set_rng_state(state)
+
+
+def in_pairs(u: torch.Tensor) -> torch.Tensor:
+    """u_1, -u_1, u_2, -u_2, ... of draws u (S, B, n_noise): (2 S, B, n_noise)."""
+    return torch.stack([u, -u], 1).flatten(0, 1)
 
 
 def whitened_pairs(n_samples: int, n_noise: int, generator: torch.Generator) -> torch.Tensor:
