@@ -188,8 +188,8 @@ class VAETransformer(
     weight_decay : float, default=0.0
         Decay of the weights of the MLPs only; the closed-form initialisation is never shrunk.
     batch_size : int or "auto", default="auto"
-        "auto" is a power of two near an eighth of the training rows, or a sixteenth of rows of more than 16 columns,
-        between 32 and 512.
+        "auto" is a power of two near a sixteenth of the training rows, between 32 and 512; near an eighth with
+        ``max_iter="auto"`` for bounds of at most 16 columns with held-out rows that can stop the training.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; this is the initialisation
         unless another is better by more than one standard error of the mean difference over these rows. "auto" is on

@@ -287,17 +287,18 @@ class Plan:
     # ---------------------------------------------------------------- epochs, batches, rates
 
     def batch_size(self, shape: Shape) -> int:
-        """Resolve "auto": a power of two near an eighth of the rows, between 32 and 512.
+        """Resolve "auto": a power of two near a sixteenth of the rows, between 32 and 512.
 
-        Of more than 16 columns it is a sixteenth: nets learn wide rows by heart sooner, and the noise of small batches
-        keeps them from it. So it is of a single pass, which is to take more steps, and of two players, since each
-        follows the other step by step.
+        It is an eighth for a bound of at most 16 columns that held-out rows can stop after any number of epochs. Nets
+        learn wider rows by heart sooner, and the noise of small batches keeps them from it; and small batches make more
+        of a few epochs.
         """
         if self.given.batch_size != "auto":
             return self.given.batch_size
         n_rows, n_columns = shape
-        is_narrow = n_columns <= MOST_COLUMNS_OF_LARGE_BATCHES
-        share = 1 / 8 if is_narrow and self.has_bound and not self.single_pass else 1 / 16
+        may_stop = self.has_bound and bool(self.given.early_stopping) and not self.single_pass
+        is_long = self.given.max_iter == "auto" and n_columns <= MOST_COLUMNS_OF_LARGE_BATCHES
+        share = 1 / 8 if may_stop and is_long else 1 / 16
         return int(2 ** np.clip(np.round(np.log2(share * n_rows)), 5, 9))
 
     @property

@@ -105,7 +105,7 @@ class Generation(HoldsFit):
         >>> incomplete[0, 2] = np.nan
         >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
         >>> vae.impute(incomplete)[0].round(1), X[0]
-        (array([5.1, 3.5, 1.5, 0.2]), array([5.1, 3.5, 1.4, 0.2]))
+        (array([5.1, 3.5, 1.4, 0.2]), array([5.1, 3.5, 1.4, 0.2]))
         """
         fitted = fitted_of(self)
         check_count("n_importance_samples", n_importance_samples, "impute")

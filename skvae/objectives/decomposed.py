@@ -64,7 +64,7 @@ class BetaTCVAE(Objective):
     >>> from sklearn.datasets import load_iris
     >>> from skvae import BetaTCVAE, VAETransformer
     >>> X, _ = load_iris(return_X_y=True)
-    >>> vae = VAETransformer(2, objective=BetaTCVAE(), max_iter=20, random_state=0).fit(X)
+    >>> vae = VAETransformer(2, objective=BetaTCVAE(), max_iter=20, learning_rate=4e-3, random_state=0).fit(X)
     >>> epoch = vae.history_[-1]
     >>> parts = [epoch[f"train_{part}"] for part in ("mutual_information", "total_correlation", "dimension_wise")]
     >>> [round(part, 1) for part in parts], round(epoch["train_kl"], 1)

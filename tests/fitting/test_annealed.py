@@ -113,7 +113,7 @@ def epochs_waited(capsys, vae, X):
 
 def test_where_the_kl_is_annealed(capsys, cancer):
     """450 steps, where the start has fewer live components than there are directions, and not for those who chose."""
-    assert epochs_waited(capsys, clone(DEFAULT).set_params(batch_size=32, max_iter=21), corners()) == 20
+    assert epochs_waited(capsys, clone(DEFAULT).set_params(max_iter=21), corners()) == 20
     few = clone(SHORT).set_params(max_iter=6, batch_size=2)
     assert epochs_waited(capsys, few, corners(200)) == 5
     assert epochs_waited(capsys, few, cancer[:200]) == 0

@@ -41,6 +41,8 @@ def test_auto_goes_by_the_size_of_the_table(shape, size, n_epochs):
     plan = plan_of()
     assert plan.batch_size(shape) == size
     assert plan.max_epochs(shape) == n_epochs
+    for other in ({"early_stopping": False}, {"max_iter": 30}, {"objective": "ae"}):
+        assert plan_of(**other).batch_size((1500, 16)) == 128
     assert plan_of(batch_size=7, max_iter=3).batch_size(shape) == 7
     assert plan_of(batch_size=7, max_iter=3).max_epochs(shape) == 3
 
