@@ -26,7 +26,7 @@ count in the verdict on ELBO and linear models. The parts:
 - quickstart: breast_cancer, wine and digits with 10 components, over more splits;
 - synthetic: tables on which a linear model sees nothing, K = D; live components have a KL above 0.05;
 - cost: CPU time, held-out nats and codes of the default fit at HEAD next to those at --base, in turn, split by split,
-  in fresh interpreters as of `compare_commits.py`.
+  in fresh interpreters as of `compare_commits.py`; the errors are over the splits.
 
 The last table says what must hold and whether it does. With --cache what peers gave is kept in FILE, a line of JSON
 each, and not repeated; with --json the numbers of every table, split and K are written to FILE as they come.
@@ -510,11 +510,14 @@ def cost(bench):
     with laid_out(bench.args.base, "HEAD") as trees:
         found = np.array([fits_of_both(bench, trees, number) for number in range(bench.args.splits)])
     seconds = found[..., 0].sum(0)
-    ratios, gains = seconds[1] / seconds[0], (found[:, 1] - found[:, 0]).mean(0)[:, 1:]
+    differences = (found[:, 1] - found[:, 0])[..., 1:]
+    ratios, gains = seconds[1] / seconds[0], differences.mean(0)
+    errors = differences.std(0, ddof=1) / len(found) ** 0.5 if len(found) > 1 else np.full_like(gains, np.nan)
     head("cost", f"{bench.args.base} s", "HEAD s", "ratio", "ELBO", "draws", "codes")
-    for name, of_both, ratio, gain in zip(bench.names, seconds.T / len(found), ratios, gains, strict=True):
-        bench.record("cost", name, None, base=[of_both[0]], HEAD=[of_both[1]])
-        row(name, *(f"{s:.2f}" for s in of_both), f"{ratio:.2f}", *(f"{g:+.2f}" for g in gain[:2]), f"{gain[2]:+.3f}")
+    for name, both, ratio, *pair in zip(bench.names, seconds.T / len(found), ratios, gains, errors, strict=True):
+        bench.record("cost", name, None, base=[both[0]], HEAD=[both[1]])
+        texts = [f"{g:+.3f} ± {e:.3f}" for g, e in zip(*pair, strict=True)]
+        row(name, *(f"{s:.2f}" for s in both), f"{ratio:.2f}", *texts)
     base = bench.args.base
     bench.judge(f"median time at most 0.75 of {base}", bool(np.median(ratios) <= 0.75), f"{np.median(ratios):.2f}")
     for text, limit, values in (

@@ -101,15 +101,18 @@ def best_of_some(
     trained: list[tuple[float, Start, Progress]] = []
     found = _information(plan, prepared, start)
     carries_nothing = plan.processes.broadcast(found is not None and _is_little(found))
-    for trial in range(MOST_TRIALS if carries_nothing else 1):
+    n_trials = MOST_TRIALS if carries_nothing else 1
+    for trial in range(n_trials):
         if trial:
             plan.say("Components are idle and a small model is better: another training, by other draws")
         own = replace(start, module=copy.deepcopy(start.module))
         progress = train(own, trial)
         loss = next(record[name] for record in progress.history if record["epoch"] == progress.best_iter)
         trained.append((loss, own, progress))
+        if progress.interrupt is not None or trial == n_trials - 1:
+            break
         is_missed = what_is_missed(plan, prepared, own, progress.n_iter, "full") is not None
-        if progress.interrupt is not None or not plan.processes.broadcast(is_missed):
+        if not plan.processes.broadcast(is_missed):
             break
     _, own, best = min(trained, key=lambda result: result[0])
     return own, replace(best, interrupt=progress.interrupt)

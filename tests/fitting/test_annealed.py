@@ -60,7 +60,7 @@ def test_components_come_alive(make, gain):
 
 
 @pytest.mark.parametrize(
-    ("information", "missed", "kept"), [(0.1, "n", 0), (0.1, "yn", 1), (0.1, "yyy", 1), (1.0, "y", 0)]
+    ("information", "missed", "kept"), [(0.1, "n", 0), (0.1, "yn", 1), (0.1, "yy", 1), (1.0, "", 0)]
 )
 def test_a_training_that_misses_what_the_table_holds_is_repeated(information, missed, kept, monkeypatch):
     """Where the start carried nothing; the lowest held-out loss of a kept epoch wins, whatever other epochs had."""
