@@ -108,7 +108,7 @@ def _by_frequencies(prepared: Prepared, start: Start, n_in_use: int) -> Found | 
     if gain < _MISSED_CLUSTERS:
         return None
     remedy = (
-        "Try another n_components, a larger learning_rate, e.g. 6e-3, or more epochs, e.g. early_stopping=False with "
+        "Try another n_components, a larger learning_rate, e.g. 0.01, or more epochs, e.g. early_stopping=False with "
         "max_iter=300."
     )
     return n_in_use, f"the mere frequencies of the {len(weight)} distinct rows are", gain, remedy
