@@ -90,7 +90,7 @@ def reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     vae, X = _model(estimator, X, caller="reconstruction_error")
     fitted, module, x, mask = read(vae, X, method="transform")
     with torch.no_grad():
-        z = module.posterior.center(module.encode(x, mask))[None]
+        z = module.center(x, mask)[None]
         mean = module.decode(z, module.given(x, mask)).mean[0]
     if given := fitted.columns.given:  # they are no part of what is reconstructed
         modelled = [d for d in range(x.shape[1]) if d not in given]

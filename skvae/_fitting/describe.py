@@ -1,6 +1,5 @@
 """From a trained model to `Fitted`: order, signs and information of its components, and noise."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from .._tables.columns import Columns
 from .._tables.sampling import draw_positions
 from .._tables.selection import dense
 from .._utils.arrays import as_tensor, like
-from ..model import LatentVariableModel
 from .plan import Plan
 from .prepare import Prepared
 from .start import Progress, Start
@@ -126,7 +124,7 @@ def _mean_code(seen: Inspected, start: Start) -> torch.Tensor | None:
     if not module.posterior:
         return None
     with torch.no_grad():
-        return weighted_mean(_centers(module), module, x, mask, w, len(start.score_noise))
+        return weighted_mean(module.center, module, x, mask, w, len(start.score_noise))
 
 
 def _noise_variance(seen: Inspected, mean_code: torch.Tensor | None, columns: Columns) -> torch.Tensor:
@@ -142,10 +140,3 @@ def _noise_variance(seen: Inspected, mean_code: torch.Tensor | None, columns: Co
         if module.conditions is not None:
             return weighted_mean(variance, module, x, mask, w, 1)
         return InDataSpace(module.decode(center[None]), module.likelihood, columns).variance[0, 0]
-
-
-def _centers(module: LatentVariableModel) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
-    def centers(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        return module.posterior.center(module.encode(x, mask))
-
-    return centers

@@ -73,7 +73,7 @@ def explained_shares(estimator: Any, X: Any) -> np.ndarray:
         for begin in range(0, len(x), step):
             rows = slice(begin, begin + step)
             seen = torch.ones_like(x[rows]) if mask is None else mask[rows].to(x)
-            z = module.posterior.center(module.encode(x[rows], None if mask is None else mask[rows]))
+            z = module.center(x[rows], None if mask is None else mask[rows])
             path = center.expand(K + 1, len(z), -1).clone()
             for k in range(K):
                 path[k + 1 :, :, order[k]] = z[:, order[k]]

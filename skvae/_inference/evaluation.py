@@ -153,7 +153,7 @@ def reconstruction_loss_without_component(model: LatentVariableModel, x: Tensor,
 
     It orders the components of posteriors without a density.
     """
-    z = model.posterior.center(model.encode(x, mask))[None]
+    z = model.center(x, mask)[None]
     without = torch.where(torch.eye(z.shape[-1], dtype=torch.bool, device=z.device)[:, None], z.mean(1, True), z)
     return (model.log_likelihood(x, mask, z) - model.log_likelihood(x, mask, without)).T
 

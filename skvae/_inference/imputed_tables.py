@@ -110,6 +110,6 @@ def _draws_given(
 ) -> Draws:
     """Weighted codes of rows, from noise u and draws z_prior of the prior; without a density the centre alone."""
     if fitted.parts.lacks("score"):
-        z = module.posterior.center(module.encode(x, mask))[None]
+        z = module.center(x, mask)[None]
         return Draws(z, z.new_zeros(z.shape[:2]), module.decode(z, module.given(x, mask)))
     return weighted_draws(module, x, mask, u, z_prior)

@@ -92,7 +92,7 @@ class Transform(nn.Module):
         See the class.
         """
         module = self.module
-        return module.posterior.center(module.encode(*self.columns.tensors(X))).index_select(1, self.order) * self.signs
+        return module.center(*self.columns.tensors(X)).index_select(1, self.order) * self.signs
 
 
 class InverseTransform(nn.Module):

@@ -67,7 +67,7 @@ class Representation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, HoldsFit
         fitted = fitted_of(self)
 
         def codes(module: LatentVariableModel, x: Tensor, mask: Tensor | None) -> Tensor:
-            center = module.posterior.center(module.encode(x, mask))
+            center = module.center(x, mask)
             order, signs = fitted.output_map(center)
             return center.index_select(1, order).mul_(signs)  # a sixth of the time of center[:, order]
 

