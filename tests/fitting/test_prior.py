@@ -137,7 +137,7 @@ def test_few_rows_keep_the_normal_prior():
     [
         {"posterior": "full"},
         pytest.param({"posterior": "flow"}, marks=pytest.mark.slow),
-        {"objective": ELBO(beta=4.0)},
+        {"objective": ELBO(beta=2.0)},
     ],
 )
 def test_other_posteriors_and_weights_of_the_kl_have_it_too(parameters):
