@@ -254,11 +254,16 @@ class Plan:
         return objective.needs_density and objective.monitor is not None and not self.parts.lacks("score")
 
     @property
+    def bound_may_stop(self) -> bool:
+        """Whether a bound is trained, for as long as is good for held-out rows."""
+        return self.has_bound and bool(self.given.early_stopping) and not self.single_pass
+
+    @property
     def trains_nets(self) -> bool:
         """Whether a bound trains a net beside the linear decoder, for as long as is good for it."""
         _, decoder = self.networks(0)
         has_net = not isinstance(decoder, MLP) or bool(decoder.hidden_layer_sizes)
-        return has_net and self.has_bound and bool(self.given.early_stopping) and not self.single_pass
+        return has_net and self.bound_may_stop
 
     def check_parts(self, families: list[Family], n_rows: int) -> None:
         """Check every component, alone and with the others, before anything is built."""
@@ -296,9 +301,8 @@ class Plan:
         if self.given.batch_size != "auto":
             return self.given.batch_size
         n_rows, n_columns = shape
-        may_stop = self.has_bound and bool(self.given.early_stopping) and not self.single_pass
-        is_long = self.given.max_iter == "auto" and n_columns <= MOST_COLUMNS_OF_LARGE_BATCHES
-        share = 1 / 8 if may_stop and is_long else 1 / 16
+        any_length = self.bound_may_stop and self.given.max_iter == "auto"
+        share = 1 / 8 if any_length and n_columns <= MOST_COLUMNS_OF_LARGE_BATCHES else 1 / 16
         return int(2 ** np.clip(np.round(np.log2(share * n_rows)), 5, 9))
 
     @property

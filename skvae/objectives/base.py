@@ -92,7 +92,7 @@ class Objective(Component, ABC):
     n_draws : int
         Draws of base noise per row and step that the loop passes; S unless some serve another purpose.
     pairs_draws : bool
-        Whether the draws of a training step come in pairs, u and -u, for a loss that is linear in them.
+        Whether the draws of a training step come in pairs, u and -u, for a loss that is a mean over the draws.
     posterior : str or None
         What ``posterior="auto"`` means; None for an objective without an encoder.
     needs_density : bool

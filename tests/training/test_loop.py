@@ -501,3 +501,23 @@ def test_an_autoencoder_of_constants_has_nothing_to_learn(schedule):
     X = np.tile([0.5, 3.0], (12, 1))
     vae = VAETransformer(1, objective="ae", schedule=schedule, max_iter=2, random_state=0).fit(X)
     np.testing.assert_array_equal(vae.reconstruct(X), X)
+
+
+@pytest.mark.parametrize(("n_samples", "gradient"), [(2, "pathwise"), (3, "pathwise"), (2, "score_function")])
+def test_draws_of_a_step_come_in_pairs(wine, n_samples, gradient):
+    """The last of an odd number is alone; the score function's are independent."""
+    heard = []
+
+    class Heard(ELBO):
+        def __call__(self, model, x, mask, u):
+            if model.training:
+                heard.append(u)
+            return super().__call__(model, x, mask, u)
+
+    objective = Heard(n_samples=n_samples, gradient=gradient)
+    VAETransformer(2, objective=objective, max_iter=1, random_state=0).fit(wine)
+    assert heard
+    for u in heard:
+        assert len(u) == n_samples
+        assert torch.equal(u[0], -u[1]) == (gradient == "pathwise")
+        assert n_samples == 2 or not torch.equal(u[2].abs(), u[0].abs())
