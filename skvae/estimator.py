@@ -114,13 +114,13 @@ class VAETransformer(
     prior : str or Prior, default="auto"
         "auto", the default, is the standard member of the posterior's family: N(0, I) for normal codes, under which the
         networks are trained. After the training it is replaced by a mixture of normals that is fitted to draws of the
-        posteriors: up to 31 members, with diagonal or full covariances, and a broad one, chosen on held-out rows, or by
-        five-fold cross-fitting with fewer than 1000 distinct rows. N(0, I) stays unless the mixture is better by more
-        than one standard error. The mixture raises the bound, whatever beta the model was trained with, and scores,
-        `sample`, `impute` and `prior_responsibilities` use it. N(0, I) also stays for fewer than 100 distinct rows,
-        linear models (``hidden_layer_sizes=()``, ``max_iter=0``), `partial_fit`, and objectives without a bound, except
-        for plain autoencoders: nothing pulls their codes towards a prior, so that they always get a mixture, or the
-        "flow" or "mixture" that is named. "normal" is N(0, I); "mixture", "vamp" and, for categorical codes,
+        posteriors: up to 31 members, with diagonal or full covariances, and a broad one, chosen by the
+        importance-weighted bound of held-out rows, or by five-fold cross-fitting with fewer than 1000 distinct rows.
+        N(0, I) stays unless the mixture is better by more than one standard error. Whatever beta the model was trained
+        with, the mixture is for the bound with beta=1. Scores, `sample`, `impute` and `prior_responsibilities` use it.
+        N(0, I) also stays for fewer than 100 distinct rows, linear models (``hidden_layer_sizes=()``, ``max_iter=0``),
+        `partial_fit`, and objectives without a bound, except for plain autoencoders: nothing pulls their codes towards
+        a prior, so that they always get a mixture, or the "flow" or "mixture" that is named. "normal" is N(0, I); "mixture", "vamp" and, for categorical codes,
         "categorical" are trained with the networks, and provide `predict`.
     encoder : Network or callable, optional
         A network in place of the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as

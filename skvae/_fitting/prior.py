@@ -4,7 +4,10 @@ Codes that nothing has drawn to a prior have the one that the user names fitted 
 
 For q given, the bound E_q ln p(x|z) + E_q ln p(z) - E_q ln q is raised in p(z) by the mixture that draws of q ask for:
 the M step of variational EM for the prior (Tomczak & Welling 2018, section 3; Ghosh et al. 2020 for codes without a
-prior). Two priors differ in the bound by E_q ln p(z) alone, so that rows of draws compare them.
+prior). Groups of such draws are as blurred as q is, though, which knows of N(0, I) and no group. Under a prior p the
+posterior is q(z|x) p(z) / N(z; 0, I) but for a constant, if q is that under N(0, I): a last step of EM weighs the draws
+of each row by p(z) / N(z; 0, I). It raises ln p(x), and costs the bound nothing to first order, since that was at its
+highest. More steps would: q does not follow.
 """
 
 import copy
@@ -13,14 +16,15 @@ from itertools import product
 
 import numpy as np
 import torch
+from scipy.special import logsumexp, softmax
 from torch import Tensor, nn
 
 from .._inference.fitted import PRIOR_STREAM, Fitted
 from .._inference.reading import over_chunks
 from .._inference.row_noise import own_noise
 from .._utils.arrays import on_host
-from .._utils.random import exclusive
-from ..distributions.normal_mixtures import COVARIANCES, FittedNormals, clusters, fit_normals
+from .._utils.random import exclusive, in_pairs
+from ..distributions.normal_mixtures import COVARIANCES, FittedNormals, clusters, em_step, fit_normals
 from ..model import LatentVariableModel
 from ..priors.base import Prior
 from ..priors.fixed import StandardNormal
@@ -35,7 +39,9 @@ MEMBERS = 1, 3, 7, 15, 31  # beside the broad one
 MIN_ROWS_FOR_HOLD_OUT = 1000  # distinct rows; with fewer, every row is held out once
 N_FOLDS = 5
 MIN_ROWS_PER_MEMBER = 5  # with fewer no mixture is worth a trial
-MAX_ROWS, MAX_CODES, MAX_DRAWS = 4000, 2000, 8  # rows, draws of few rows, draws of one row
+N_DRAWS = 8  # of one row, in pairs
+MAX_ROWS, MAX_NUMBERS = 4000, 1 << 23  # rows, and numbers in all their draws
+MAX_CODES = 2000  # draws of few rows to which a mixture is fitted before the last step
 N_STEPS, TOL = 20, 2e-3  # of EM, for which a mixture that is compared is good enough
 BREADTH = 3.0  # of the broad member beside the others, in standard deviations of all codes
 BORROWED = 5.0  # codes' worth of all members' variance that each one borrows; K more for a covariance
@@ -43,26 +49,53 @@ BORROWED = 5.0  # codes' worth of all members' variance that each one borrows; K
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Draws z (n, S, K) of the posteriors of rows, and the rows' weights (n,)."""
+    """Draws of the posteriors of rows.
+
+    Parameters
+    ----------
+    z : ndarray (n, S, K)
+    weight : ndarray (n,)
+        Of the rows.
+    trained_under : FittedNormals or None
+        The prior under which q was trained; None for an objective without one.
+    """
 
     z: np.ndarray
     weight: np.ndarray
+    trained_under: FittedNormals | None
 
     def __getitem__(self, rows: np.ndarray) -> "Codes":
-        return Codes(self.z[rows], self.weight[rows])
+        return Codes(self.z[rows], self.weight[rows], self.trained_under)
 
     def fit(self, covariance: str, n_members: int, seed: int) -> FittedNormals:
         """Fit a mixture to them; draws of one row together weigh as much as the row."""
         n, S, K = self.z.shape
-        z, weight = self.z.reshape(n * S, K), np.repeat(self.weight * max(1.0, n / self.weight.sum()) / S, S)
         strength = BORROWED + (K if covariance == "full" else 0)
-        member = clusters(z, weight, n_members, seed)
-        return fit_normals(z, weight, member, covariance, strength, N_STEPS, TOL, BREADTH)
+        weight = self.weight * max(1.0, n / self.weight.sum())
+        few = int(np.clip(MAX_CODES // n, 1, S))
+        z, even = self.z[:, :few].reshape(n * few, K), np.repeat(weight / few, few)
+        p = fit_normals(z, even, clusters(z, even, n_members, seed), covariance, strength, N_STEPS, TOL, BREADTH)
+        if self.trained_under is None:
+            return p
+        share = softmax(self._log_ratio(p), axis=1)
+        return em_step(p, self.z.reshape(n * S, K), (weight[:, None] * share).ravel(), strength)
 
-    def log_prob(self, p: FittedNormals) -> np.ndarray:
-        """mean_s ln p(z_s) of each row, (n,)."""
+    def bound(self, p: FittedNormals) -> np.ndarray:
+        """What p adds to the importance-weighted bound of each row, ln mean_s p(z_s) / p_0(z_s), (n,).
+
+        Without p_0, under which q was trained, mean_s ln p(z_s).
+        """
+        log_ratio = self._log_ratio(p)
+        if self.trained_under is None:
+            return log_ratio.mean(1)
+        return logsumexp(log_ratio, axis=1) - np.log(log_ratio.shape[1])
+
+    def _log_ratio(self, p: FittedNormals) -> np.ndarray:
+        """ln p(z) / p_0(z), or ln p(z), (n, S)."""
         n, S, K = self.z.shape
-        return p.log_prob(self.z.reshape(n * S, K)).reshape(n, S).mean(1)
+        z = self.z.reshape(n * S, K)
+        log_pz = p.log_prob(z) - (0.0 if self.trained_under is None else self.trained_under.log_prob(z))
+        return log_pz.reshape(n, S)
 
 
 def with_fitted_prior(
@@ -101,11 +134,10 @@ def with_fitted_prior(
         return _with_own_prior(plan, fitted, _codes(fitted, prepared.rows))
     if not _is_open(plan, fitted, n_rows):
         return fitted
-    simplest = standard_normal(fitted.module.width) if uses_prior else None
     if valid is not None and n_rows >= MIN_ROWS_FOR_HOLD_OUT:
-        normals = _held_out(_codes(fitted, train), _codes(fitted, valid), simplest, fitted.seed)
+        normals = _held_out(_codes(fitted, train), _codes(fitted, valid), fitted.seed)
     else:
-        normals = _cross_fitted(_codes(fitted, prepared.rows), simplest, fitted.seed)
+        normals = _cross_fitted(_codes(fitted, prepared.rows), fitted.seed)
     normals = plan.processes.broadcast(normals)
     if normals is None:
         return fitted
@@ -151,24 +183,26 @@ def standard_normal(width: int) -> FittedNormals:
 def _codes(fitted: Fitted, rows: RowsAndWeights) -> Codes:
     """Draws of q for rows that are spread evenly over all."""
     X, weight = rows
-    positions = np.unique(np.linspace(0, len(weight) - 1, min(len(weight), MAX_ROWS)).round().astype(np.int64))
-    n_draws = int(np.clip(MAX_CODES // len(positions), 1, MAX_DRAWS))
+    K = fitted.module.width
+    n_rows = min(len(weight), MAX_ROWS, max(1, MAX_NUMBERS // (N_DRAWS * K)))
+    positions = np.unique(np.linspace(0, len(weight) - 1, n_rows).round().astype(np.int64))
 
     def drawn(module: LatentVariableModel, x: Tensor, mask: Tensor | None, rows: np.ndarray) -> Tensor:
-        u = own_noise(fitted, rows, x, n_draws, fitted.seed, PRIOR_STREAM)
+        u = in_pairs(own_noise(fitted, rows, x, N_DRAWS // 2, fitted.seed, PRIOR_STREAM))
         return module.posterior.push(module.encode(x, mask), u).transpose(0, 1)
 
-    z = over_chunks(fitted, X.take(positions), drawn, n_draws, with_rows=True, dtype=torch.float64)
-    return Codes(on_host(z).astype(np.float64), weight[positions])
+    z = over_chunks(fitted, X.take(positions), drawn, N_DRAWS, with_rows=True, dtype=torch.float64)
+    trained_under = standard_normal(K) if fitted.parts.objective.uses_prior else None
+    return Codes(on_host(z).astype(np.float64), weight[positions], trained_under)
 
 
-def _held_out(train: Codes, valid: Codes, simplest: FittedNormals | None, seed: int) -> FittedNormals | None:
+def _held_out(train: Codes, valid: Codes, seed: int) -> FittedNormals | None:
     """The mixture that held-out codes choose, as it was fitted to the others."""
-    chosen = choose_normals([(train, valid)], simplest, seed)
+    chosen = choose_normals([(train, valid)], seed)
     return None if chosen is None else chosen[0]
 
 
-def _cross_fitted(codes: Codes, simplest: FittedNormals | None, seed: int) -> FittedNormals | None:
+def _cross_fitted(codes: Codes, seed: int) -> FittedNormals | None:
     """The mixture that cross-fitting chooses, fitted to all codes.
 
     Rows are in the order of a hash, so that every fifth one is a random subset.
@@ -176,29 +210,22 @@ def _cross_fitted(codes: Codes, simplest: FittedNormals | None, seed: int) -> Fi
     fold = np.arange(len(codes.weight)) % N_FOLDS
     if len(fold) < 2 * N_FOLDS:  # nothing to choose by: only codes without a prior come here
         return codes.fit("diag", 1, seed)
-    chosen = choose_normals([(codes[fold != k], codes[fold == k]) for k in range(N_FOLDS)], simplest, seed)
+    chosen = choose_normals([(codes[fold != k], codes[fold == k]) for k in range(N_FOLDS)], seed)
     return None if chosen is None else codes.fit(chosen[0].covariance, len(chosen[0].weights) - 1, seed)
 
 
-def choose_normals(
-    folds: list[tuple[Codes, Codes]], simplest: FittedNormals | None, seed: int
-) -> list[FittedNormals] | None:
-    """Choose a mixture by ln p of held-out codes, and give what was fitted to each fold; None stands for `simplest`.
+def choose_normals(folds: list[tuple[Codes, Codes]], seed: int) -> list[FittedNormals] | None:
+    """Choose a mixture by the bound of held-out rows, and give what was fitted to each fold.
 
-    Members are added as long as that helps; the mixture of the highest mean over rows is chosen. It takes the place
-    of `simplest` where its mean is higher by more than one standard error of the paired differences.
+    Members are added as long as that helps; the mixture of the highest mean over rows is chosen. None stands for the
+    prior that q was trained under, whose place it takes if its mean is higher by more than one standard error of the
+    paired differences.
 
     Parameters
     ----------
     folds : list of (training codes, held-out codes)
-    simplest : FittedNormals or None
-        What stays if no mixture wins; None where that is one normal with independent components.
     seed : int
     """
-
-    def held_out(fits: list[FittedNormals]) -> np.ndarray:
-        return np.concatenate([test.log_prob(p) for (_, test), p in zip(folds, fits, strict=True)])
-
     weight = np.concatenate([test.weight for _, test in folds])
     means: dict[str, float] = dict.fromkeys(COVARIANCES, -np.inf)  # of the forms that still grow
     highest, chosen, best = -np.inf, None, np.empty(0)
@@ -206,17 +233,16 @@ def choose_normals(
         if covariance not in means or not _may_pay(n_members, len(folds[0][0].weight)):
             continue
         fits = [train.fit(covariance, n_members, seed) for train, _ in folds]
-        log_pz = held_out(fits)
-        mean = float(np.average(log_pz, weights=weight))
+        bounds = np.concatenate([test.bound(p) for (_, test), p in zip(folds, fits, strict=True)])
+        mean = float(np.average(bounds, weights=weight))
         if mean <= means[covariance]:
             del means[covariance]
             continue
         means[covariance] = mean
         if mean > highest:
-            highest, chosen, best = mean, fits, log_pz
-    if simplest is None or surely_higher(best, held_out([simplest] * len(folds)), weight):
-        return chosen
-    return None
+            highest, chosen, best = mean, fits, bounds
+    had_prior = folds[0][0].trained_under is not None
+    return None if had_prior and not surely_higher(best, np.zeros_like(best), weight) else chosen
 
 
 def _may_pay(n_members: int, n_rows: int) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "FittedNormals",
     "best_normals",
     "clusters",
+    "em_step",
     "fewest_members",
     "fit_normals",
 ]
@@ -120,11 +121,11 @@ def fit_normals(
         this; with the share that its points ask for, and at least that of one more point. A point far out then costs
         a fraction of what it costs under the others (Banfield & Raftery 1993, section 4, has a uniform density there).
     """
-    share = (member == np.arange(member.max() + 1)[:, None]).astype(np.float64)
-    pooled = _pooled(z, weight, member, covariance)
+    share = _of_members(weight, member)
+    pooled = _pooled(z, share, covariance)
     n = float(weight.sum())
     broad = None if breadth is None else _broad(z, weight, covariance, breadth)
-    fit = _m_step(z, weight * share, pooled, strength, None)
+    fit = _m_step(z, share, pooled, strength, None)
     p = _beside(fit, broad, 0.0, n)
     before = -np.inf
     for _ in range(n_steps):
@@ -137,6 +138,23 @@ def fit_normals(
         fit = _m_step(z, share[: len(fit.weights)], pooled, strength, fit)
         p = _beside(fit, broad, float(share[-1].sum()), n)
     return p
+
+
+def em_step(p: FittedNormals, z: np.ndarray, weight: np.ndarray, strength: float) -> FittedNormals:
+    """One EM step for points of any weights, from a mixture whose last member is a broad one, as of `fit_normals`.
+
+    Parameters
+    ----------
+    p : FittedNormals
+    z : ndarray (n, K)
+    weight : ndarray (n,)
+    strength : float
+        Points' worth of all members' spread that each one borrows.
+    """
+    share = weight * p.responsibilities(z)[0]
+    narrow = FittedNormals(p.weights[:-1], p.means[:-1], p.factors[:-1])
+    fit = _m_step(z, share[:-1], _pooled(z, share[:-1], p.covariance), strength, narrow)
+    return _beside(fit, (p.means[-1], p.factors[-1]), float(share[-1].sum()), float(weight.sum()))
 
 
 def best_normals(z: np.ndarray, weight: np.ndarray, n_members: int, covariance: str, seed: int) -> FittedNormals:
@@ -234,7 +252,7 @@ def _growing(z: np.ndarray, weight: np.ndarray, seed: int) -> Iterator[np.ndarra
         yield best
         n_members = best.max() + 2
         # In units of what is left inside members: noise in other directions would be longer than what parts two groups.
-        unit = np.linalg.cholesky(_pooled(z, weight, best, "full"))
+        unit = np.linalg.cholesky(_pooled(z, _of_members(weight, best), "full"))
         u = np.linalg.solve(unit, z.T).T
         heavy = np.bincount(best, weight).argsort()[::-1][:_SPLIT]
         starts = [_parted(u, best, m) for m in heavy]
@@ -304,21 +322,28 @@ def _nearest(z: np.ndarray, centers: np.ndarray) -> np.ndarray:
     return np.unique(distances.argmin(1), return_inverse=True)[1]
 
 
-def _pooled(z: np.ndarray, weight: np.ndarray, member: np.ndarray, covariance: str) -> np.ndarray:
-    """Covariance, or variances, of points about the means of their members, with a floor."""
-    count = np.bincount(member, weight)
-    means = np.stack([np.bincount(member, weight * column, len(count)) for column in z.T], 1) / count[:, None]
-    centred = z - means[member]
-    variance = weight @ np.square(centred) / weight.sum()
-    least = _LEAST_SHARE * (weight @ np.square(z - weight @ z / weight.sum()) / weight.sum()).mean() + 1e-12
+def _of_members(weight: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """The weights of points (n,) at their members 0 .. M - 1, and zeros at the others, (M, n)."""
+    return weight * (member == np.arange(member.max() + 1)[:, None])
+
+
+def _pooled(z: np.ndarray, share: np.ndarray, covariance: str) -> np.ndarray:
+    """Covariance, or variances, of points about the means of their members, of weights share (M, n), with a floor."""
+    weight, count = share.sum(0), share.sum(1)
+    n = weight.sum()
+    z = z - weight @ z / n
+    means = share @ z / np.maximum(count, _FEWEST)[:, None]
+    total = weight @ np.square(z) / n
+    least = _LEAST_SHARE * total.mean() + 1e-12
     if covariance == "diag":
-        return np.maximum(variance, least)
-    return (weight[:, None] * centred).T @ centred / weight.sum() + least * np.eye(z.shape[1])
+        return np.maximum(total - count @ np.square(means) / n, least)
+    within = (weight[:, None] * z).T @ z - (count[:, None] * means).T @ means
+    return within / n + least * np.eye(z.shape[1])
 
 
 def _broad(z: np.ndarray, weight: np.ndarray, covariance: str, breadth: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and factor of one normal about all points, wider than they are."""
-    total = _pooled(z, weight, np.zeros(len(z), dtype=np.int64), covariance)
+    total = _pooled(z, weight[None], covariance)
     factor = np.sqrt(total) if covariance == "diag" else np.linalg.cholesky(total)
     return weight @ z / weight.sum(), breadth * factor
 

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from torch.distributions import MultivariateNormal
 
 from skvae.distributions.latent import MemberNormals
-from skvae.distributions.normal_mixtures import COVARIANCES, FittedNormals, clusters, fit_normals
+from skvae.distributions.normal_mixtures import COVARIANCES, FittedNormals, clusters, em_step, fit_normals
 
 covariances = pytest.mark.parametrize("covariance", COVARIANCES)
 
@@ -70,6 +70,18 @@ def test_a_weight_is_as_many_copies(points, covariance, strength):
     copies = np.repeat(np.arange(len(points)), weight.astype(int))
     copied = fit_normals(points[copies], np.ones(len(copies)), member[copies], covariance, strength)
     np.testing.assert_allclose(weighted.log_prob(points), copied.log_prob(points), rtol=1e-8)
+
+
+@covariances
+def test_one_step_more_stays_where_em_has_ended_and_follows_other_weights(points, covariance):
+    weight = np.ones(len(points))
+    p = fit_normals(points, weight, clusters(points, weight, 4, 0), covariance, 0.0, 500, 1e-12, breadth=3.0)
+    again = em_step(p, points, weight, 0.0)
+    np.testing.assert_allclose(again.log_prob(points), p.log_prob(points), rtol=1e-4)
+    group = p.responsibilities(points)[0].argmax(0) == 0
+    other = em_step(p, points, np.where(group, 0.0, weight), 0.0)  # nobody is left in the first member
+    assert other.weights[0] < 0.05
+    np.testing.assert_allclose(other.weights[1:4].sum(), 1, atol=0.05)
 
 
 @covariances

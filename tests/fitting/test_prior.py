@@ -53,9 +53,39 @@ def test_normal_codes_keep_the_normal_prior(n_members):
     for _ in range(10):
         far = 3.0 * rng.normal(size=(n_members, 3)) if n_members > 1 else np.zeros((1, 3))
         z = rng.normal(size=(600, 1, 3)) + far[rng.integers(n_members, size=600)][:, None]
-        train, test = Codes(z[:500], np.ones(500)), Codes(z[500:], np.ones(100))
-        chosen = choose_normals([(train, test)], standard_normal(3), 0)
+        train, test = (Codes(part, np.ones(len(part)), standard_normal(3)) for part in (z[:500], z[500:]))
+        chosen = choose_normals([(train, test)], 0)
         assert (chosen is None) == (n_members == 1)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_the_last_step_of_em_raises_the_evidence_by_more_than_it_costs_the_bound(covariance):
+    """Cells x = z + noise of two groups: q under N(0, I) and ln p(x) under any mixture have closed forms."""
+    rng = np.random.default_rng(0)
+    z, variance = 0.4 * rng.normal(size=(2000, 2)) + 1.2 * rng.choice([-1.0, 1.0], (2000, 1)), 0.5
+    x = z + np.sqrt(variance) * rng.normal(size=z.shape)
+    u = rng.normal(size=(2000, 4, 2))
+    draws = x[:, None] / (1 + variance) + np.sqrt(variance / (1 + variance)) * np.concatenate([u, -u], 1)
+    train, test = (
+        Codes(draws[part], np.ones(1000), standard_normal(2)) for part in (slice(1000), slice(1000, None))
+    )
+    stepped = train.fit(covariance, 2, seed=0)
+    plain = Codes(train.z, train.weight, None).fit(covariance, 2, seed=0)
+
+    def evidence(p):
+        spreads = [np.diag(L**2) if L.ndim == 1 else L @ L.T for L in p.factors]
+        parts = zip(p.weights, p.means, spreads, strict=True)
+        return np.log(sum(w * multivariate_normal(mu, S + variance * np.eye(2)).pdf(x[1000:]) for w, mu, S in parts))
+
+    def bound(p):
+        return p.log_prob(draws[1000:].reshape(-1, 2)).mean()
+
+    gain = evidence(stepped).mean() - evidence(plain).mean()
+    assert gain > 0.05
+    assert bound(plain) - bound(stepped) < 0.9 * gain
+    own = multivariate_normal(np.zeros(2), (1 + variance) * np.eye(2)).logpdf(x[1000:])
+    most = evidence(stepped).mean() - own.mean()
+    assert bound(stepped) - bound(standard_normal(2)) < test.bound(stepped).mean() < most
 
 
 def test_the_score_is_the_bound_under_the_fitted_prior(grouped, plain):
@@ -71,7 +101,7 @@ def test_the_score_is_the_bound_under_the_fitted_prior(grouped, plain):
     parts = zip(p.mixture_distribution.probs.numpy(), members.mean.numpy(), spreads.numpy(), strict=True)
     log_pz = np.log(sum(w * multivariate_normal(mu, c).pdf(z) for w, mu, c in parts))
     gain = (log_pz - multivariate_normal(np.zeros(2), np.eye(2)).logpdf(z)).mean(0)
-    np.testing.assert_allclose(grouped.score_samples(X) - plain.score_samples(X), gain, atol=0.05)
+    np.testing.assert_allclose(grouped.score_samples(X) - plain.score_samples(X), gain, atol=0.1)
     assert np.mean(grouped.score_samples(X) - plain.score_samples(X) - gain) == pytest.approx(0, abs=0.01)
 
 
