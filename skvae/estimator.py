@@ -120,8 +120,9 @@ class VAETransformer(
         with, the mixture is for the bound with beta=1. Scores, `sample`, `impute` and `prior_responsibilities` use it.
         N(0, I) also stays for fewer than 100 distinct rows, linear models (``hidden_layer_sizes=()``, ``max_iter=0``),
         `partial_fit`, and objectives without a bound, except for plain autoencoders: nothing pulls their codes towards
-        a prior, so that they always get a mixture, or the "flow" or "mixture" that is named. "normal" is N(0, I); "mixture", "vamp" and, for categorical codes,
-        "categorical" are trained with the networks, and provide `predict`.
+        a prior, so that they always get a mixture, or the "flow" or "mixture" that is named. "normal" is N(0, I);
+        "mixture", "vamp" and, for categorical codes, "categorical" are trained with the networks, and provide
+        `predict`.
     encoder : Network or callable, optional
         A network in place of the MLP of `hidden_layer_sizes`, `activation` and `dropout`, such as
         ``ConvNet(image_shape=(1, 28, 28))`` or an `MLP` of its own size, or a function
