@@ -16,7 +16,7 @@ from itertools import product
 
 import numpy as np
 import torch
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from .._inference.fitted import PRIOR_STREAM, Fitted
@@ -43,6 +43,8 @@ N_DRAWS = 8  # of one row, in pairs
 MAX_ROWS, MAX_NUMBERS = 4000, 1 << 23  # rows, and numbers in all their draws
 MAX_CODES = 2000  # draws of few rows to which a mixture is fitted before the last step
 N_STEPS, TOL = 20, 2e-3  # of EM, for which a mixture that is compared is good enough
+N_STEPS_AT_LAST, TOL_AT_LAST = 60, 2e-4
+N_TRIALS = 4  # draws for each centre of the first clusters
 BREADTH = 3.0  # of the broad member beside the others, in standard deviations of all codes
 BORROWED = 5.0  # codes' worth of all members' variance that each one borrows; K more for a covariance
 
@@ -67,28 +69,39 @@ class Codes:
     def __getitem__(self, rows: np.ndarray) -> "Codes":
         return Codes(self.z[rows], self.weight[rows], self.trained_under)
 
-    def fit(self, covariance: str, n_members: int, seed: int) -> FittedNormals:
+    def fit(
+        self, covariance: str, n_members: int, seed: int, n_steps: int = N_STEPS, tol: float = TOL
+    ) -> FittedNormals:
         """Fit a mixture to them; draws of one row together weigh as much as the row."""
         n, S, K = self.z.shape
-        strength = BORROWED + (K if covariance == "full" else 0)
-        weight = self.weight * max(1.0, n / self.weight.sum())
         few = int(np.clip(MAX_CODES // n, 1, S))
-        z, even = self.z[:, :few].reshape(n * few, K), np.repeat(weight / few, few)
-        p = fit_normals(z, even, clusters(z, even, n_members, seed), covariance, strength, N_STEPS, TOL, BREADTH)
+        z, weight = self.z[:, :few].reshape(n * few, K), np.repeat(self._copies / few, few)
+        member = clusters(z, weight, n_members, seed, N_TRIALS)
+        return fit_normals(z, weight, member, covariance, _strength(covariance, K), n_steps, tol, BREADTH)
+
+    def fit_to_the_end(self, covariance: str, n_members: int, seed: int) -> FittedNormals:
+        """The same with more steps of EM, and a last one by the posteriors under the mixture."""
+        p = self.fit(covariance, n_members, seed, N_STEPS_AT_LAST, TOL_AT_LAST)
         if self.trained_under is None:
             return p
-        share = softmax(self._log_ratio(p), axis=1)
-        return em_step(p, self.z.reshape(n * S, K), (weight[:, None] * share).ravel(), strength)
+        n, S, K = self.z.shape
+        weight = self._copies[:, None] * softmax(self._log_ratio(p), axis=1)
+        return em_step(p, self.z.reshape(n * S, K), weight.ravel(), _strength(covariance, K))
+
+    @property
+    def _copies(self) -> np.ndarray:
+        """The weights as numbers of rows, of which there are at least as many as distinct ones."""
+        return self.weight * max(1.0, len(self.weight) / self.weight.sum())
 
     def bound(self, p: FittedNormals) -> np.ndarray:
-        """What p adds to the importance-weighted bound of each row, ln mean_s p(z_s) / p_0(z_s), (n,).
+        """What p adds to the importance-weighted bound by pairs of draws, ln ((r_1 + r_2) / 2) with r = p / p_0, (n,).
 
-        Without p_0, under which q was trained, mean_s ln p(z_s).
+        Without p_0, under which q was trained, E_q ln p.
         """
         log_ratio = self._log_ratio(p)
         if self.trained_under is None:
             return log_ratio.mean(1)
-        return logsumexp(log_ratio, axis=1) - np.log(log_ratio.shape[1])
+        return np.logaddexp(log_ratio[:, ::2], log_ratio[:, 1::2]).mean(1) - np.log(2)
 
     def _log_ratio(self, p: FittedNormals) -> np.ndarray:
         """ln p(z) / p_0(z), or ln p(z), (n, S)."""
@@ -113,8 +126,8 @@ def with_fitted_prior(
     no candidate, always have a mixture, or the prior that is named.
 
     It is chosen on held-out rows; with fewer than 1000 distinct rows, or none held out, by five-fold cross-fitting.
-    With fewer than 100 distinct rows N(0, I) stays. The order of rows that are sorted by content does not matter, and
-    their draws depend on their content alone.
+    Then it is fitted to all rows. With fewer than 100 distinct rows N(0, I) stays. The order of rows that are sorted by
+    content does not matter, and their draws depend on their content alone.
 
     Parameters
     ----------
@@ -134,11 +147,13 @@ def with_fitted_prior(
         return _with_own_prior(plan, fitted, _codes(fitted, prepared.rows))
     if not _is_open(plan, fitted, n_rows):
         return fitted
+    codes = _codes(fitted, prepared.rows)
     if valid is not None and n_rows >= MIN_ROWS_FOR_HOLD_OUT:
-        normals = _held_out(_codes(fitted, train), _codes(fitted, valid), fitted.seed)
+        folds = [(_codes(fitted, train), _codes(fitted, valid))]
     else:
-        normals = _cross_fitted(_codes(fitted, prepared.rows), fitted.seed)
-    normals = plan.processes.broadcast(normals)
+        folds = _folds(codes)
+    chosen = choose_normals(folds, fitted.seed)
+    normals = plan.processes.broadcast(chosen and codes.fit_to_the_end(*chosen, fitted.seed))
     if normals is None:
         return fitted
     prior = NormalMixture(len(normals.weights), normals.covariance)
@@ -196,36 +211,30 @@ def _codes(fitted: Fitted, rows: RowsAndWeights) -> Codes:
     return Codes(on_host(z).astype(np.float64), weight[positions], trained_under)
 
 
-def _held_out(train: Codes, valid: Codes, seed: int) -> FittedNormals | None:
-    """The mixture that held-out codes choose, as it was fitted to the others."""
-    chosen = choose_normals([(train, valid)], seed)
-    return None if chosen is None else chosen[0]
-
-
-def _cross_fitted(codes: Codes, seed: int) -> FittedNormals | None:
-    """The mixture that cross-fitting chooses, fitted to all codes.
+def _folds(codes: Codes) -> list[tuple[Codes, Codes]]:
+    """Five pairs of codes to fit to and held-out ones; none of fewer than ten rows.
 
     Rows are in the order of a hash, so that every fifth one is a random subset.
     """
     fold = np.arange(len(codes.weight)) % N_FOLDS
-    if len(fold) < 2 * N_FOLDS:  # nothing to choose by: only codes without a prior come here
-        return codes.fit("diag", 1, seed)
-    chosen = choose_normals([(codes[fold != k], codes[fold == k]) for k in range(N_FOLDS)], seed)
-    return None if chosen is None else codes.fit(chosen[0].covariance, len(chosen[0].weights) - 1, seed)
+    return [(codes[fold != k], codes[fold == k]) for k in range(N_FOLDS)] if len(fold) >= 2 * N_FOLDS else []
 
 
-def choose_normals(folds: list[tuple[Codes, Codes]], seed: int) -> list[FittedNormals] | None:
-    """Choose a mixture by the bound of held-out rows, and give what was fitted to each fold.
+def choose_normals(folds: list[tuple[Codes, Codes]], seed: int) -> tuple[str, int] | None:
+    """Choose a form of covariances and a number of members by the bound of held-out rows.
 
     Members are added as long as that helps; the mixture of the highest mean over rows is chosen. None stands for the
-    prior that q was trained under, whose place it takes if its mean is higher by more than one standard error of the
-    paired differences.
+    prior that q was trained under, whose place a mixture takes if its mean is higher by more than one standard error of
+    the paired differences.
 
     Parameters
     ----------
     folds : list of (training codes, held-out codes)
+        Without any, one normal with independent components is all that can be had.
     seed : int
     """
+    if not folds:
+        return "diag", 1
     weight = np.concatenate([test.weight for _, test in folds])
     means: dict[str, float] = dict.fromkeys(COVARIANCES, -np.inf)  # of the forms that still grow
     highest, chosen, best = -np.inf, None, np.empty(0)
@@ -240,9 +249,14 @@ def choose_normals(folds: list[tuple[Codes, Codes]], seed: int) -> list[FittedNo
             continue
         means[covariance] = mean
         if mean > highest:
-            highest, chosen, best = mean, fits, bounds
+            highest, chosen, best = mean, (covariance, n_members), bounds
     had_prior = folds[0][0].trained_under is not None
     return None if had_prior and not surely_higher(best, np.zeros_like(best), weight) else chosen
+
+
+def _strength(covariance: str, n_components: int) -> float:
+    """How many codes' worth of all members' spread each one borrows."""
+    return BORROWED + (n_components if covariance == "full" else 0)
 
 
 def _may_pay(n_members: int, n_rows: int) -> bool:

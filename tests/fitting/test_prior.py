@@ -52,7 +52,7 @@ def test_normal_codes_keep_the_normal_prior(n_members):
     rng = np.random.default_rng(0)
     for _ in range(10):
         far = 3.0 * rng.normal(size=(n_members, 3)) if n_members > 1 else np.zeros((1, 3))
-        z = rng.normal(size=(600, 1, 3)) + far[rng.integers(n_members, size=600)][:, None]
+        z = (rng.normal(size=(600, 3)) + far[rng.integers(n_members, size=600)])[:, None].repeat(2, axis=1)
         train, test = (Codes(part, np.ones(len(part)), standard_normal(3)) for part in (z[:500], z[500:]))
         chosen = choose_normals([(train, test)], 0)
         assert (chosen is None) == (n_members == 1)
@@ -66,11 +66,9 @@ def test_the_last_step_of_em_raises_the_evidence_by_more_than_it_costs_the_bound
     x = z + np.sqrt(variance) * rng.normal(size=z.shape)
     u = rng.normal(size=(2000, 4, 2))
     draws = x[:, None] / (1 + variance) + np.sqrt(variance / (1 + variance)) * np.concatenate([u, -u], 1)
-    train, test = (
-        Codes(draws[part], np.ones(1000), standard_normal(2)) for part in (slice(1000), slice(1000, None))
-    )
-    stepped = train.fit(covariance, 2, seed=0)
-    plain = Codes(train.z, train.weight, None).fit(covariance, 2, seed=0)
+    train, test = (Codes(draws[part], np.ones(1000), standard_normal(2)) for part in (slice(1000), slice(1000, None)))
+    stepped = train.fit_to_the_end(covariance, 2, seed=0)
+    plain = Codes(train.z, train.weight, None).fit_to_the_end(covariance, 2, seed=0)
 
     def evidence(p):
         spreads = [np.diag(L**2) if L.ndim == 1 else L @ L.T for L in p.factors]
