@@ -360,17 +360,18 @@ def test_each_em_step_moves_its_own_group(wine):
 
 
 @pytest.mark.slow
-def test_aggressive_inference_against_joint():
+def test_aggressive_inference_keeps_components_that_joint_training_loses():
     X = load_breast_cancer().data
-    gains = []
+    kept = []
     for seed in range(6):
-        train, test = train_test_split(X, random_state=seed)
+        train = train_test_split(X, random_state=seed)[0]
         joint, aggressive = (
             VAETransformer(15, init="random", schedule=s, random_state=seed).fit(train) for s in ("joint", "aggressive")
         )
-        assert metrics.live_components(aggressive, train) >= 13
-        gains.append(aggressive.score(test) - joint.score(test))
-    assert np.median(gains) > 0
+        kept.append((metrics.live_components(joint, train), metrics.live_components(aggressive, train)))
+    joint, aggressive = np.transpose(kept)
+    assert aggressive.min() >= 14
+    assert np.median(aggressive - joint) >= 1
 
 
 class Batches(list):

@@ -62,10 +62,15 @@ def check(table, seed):
 
 
 def check_rates(vae, frame):
-    """Before, whole levels were lost. What is left is the distance of the codes from a standard normal prior."""
+    """Before, whole levels were lost. What is left is the distance of the codes from the prior.
+
+    A share of n rows has a standard error of 1 / sqrt(n) of itself: three of these, over hundreds of checks, where they
+    are more.
+    """
     made = rates(vae.sample(100_000, random_state=0))
     for key, share in rates(frame).items():
-        assert share < 0.02 or 0.75 <= made.get(key, 0) / share <= 1.3, key
+        error = 3 / np.sqrt(share * len(frame))
+        assert share < 0.02 or 1 - max(0.25, error) <= made.get(key, 0) / share <= 1 + max(0.3, error), key
 
 
 @pytest.mark.parametrize("seed", [0, 9])
