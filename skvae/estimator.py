@@ -191,6 +191,10 @@ class VAETransformer(
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512; near an eighth with
         ``max_iter="auto"`` for bounds of at most 16 columns with held-out rows that can stop the training.
+    max_steps : int or None, default=None
+        The largest number of gradient steps, a limit beside `max_iter`, in whole epochs of all rows, one at least. It
+        is the resource of a `HalvingGridSearchCV` whose candidates have batches of different sizes: epochs cost them
+        different times. `partial_fit` is one epoch, whatever it is.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; this is the initialisation
         unless another is better by more than one standard error of the mean difference over these rows. "auto" is on
@@ -383,6 +387,7 @@ class VAETransformer(
         learning_rate_schedule: str | Callable[[int], float] | None = None,
         weight_decay: float = 0.0,
         batch_size: int | str = "auto",
+        max_steps: int | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float | str = "auto",
         n_iter_no_change: int | str = "auto",
@@ -424,6 +429,7 @@ class VAETransformer(
         self.learning_rate_schedule = learning_rate_schedule
         self.weight_decay = weight_decay
         self.batch_size = batch_size
+        self.max_steps = max_steps
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

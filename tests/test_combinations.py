@@ -290,6 +290,7 @@ IDLE = [
     ({"objective": "gan", "decoder": MLP((4,)), "dropout": 0.1}, "dropout"),
     ({"objective": "gan", "column_weights": [1.0, 1.0, 1.0, 2.0]}, "column_weights"),
     ({"schedule": "exact_em", "hidden_layer_sizes": (), "column_weights": {0: 2.0}}, "column_weights"),
+    ({"schedule": "exact_em", "hidden_layer_sizes": (), "max_steps": 100}, "max_steps"),
     *[
         ({"objective": objective, "early_stopping": True}, "early_stopping")
         for objective in ("aae", "avb", "gan", "vae_gan", "factor_vae")

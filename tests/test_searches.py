@@ -65,6 +65,24 @@ def assert_as_serial(kind, fit):
     assert search.best_estimator_.transform(X).shape == (178, search.best_params_["vae__n_components"])
 
 
+def test_halving_by_steps_gives_candidates_as_many_steps():
+    """Whole epochs of the refit: three steps of 60 rows, or six of 30."""
+    search = HalvingGridSearchCV(
+        clone(VAE).set_params(max_iter=300),
+        {"batch_size": [30, 60]},
+        cv=FOLDS,
+        resource="max_steps",
+        min_resources=8,
+        max_resources=16,
+        factor=2,
+        random_state=0,
+    ).fit(X)
+    assert search.n_resources_ == [8, 16]
+    best = search.best_estimator_  # refit to 178 rows
+    assert best.max_steps == 16
+    assert best.n_iter_ == 16 // -(-178 // best.batch_size)
+
+
 def test_candidates_differ():
     """Otherwise equal scores would say nothing."""
     values = np.stack(list(serial_scores("halving epochs").values()))

@@ -107,6 +107,7 @@ def refuse_idle(parameters: Mapping[str, Any], objective: Objective, schedule: S
     if schedule.closed_form:
         for name in ("column_weights", "feature_loss"):
             refuse(name, None, f"schedule={schedule!r} maximises the plain likelihood")
+        refuse("max_steps", None, f"schedule={schedule!r} has no gradient steps")
     if parameters["decoder"] is not None and (objective.posterior is None or parameters["encoder"] is not None):
         for name, default in _OF_MLPS.items():
             refuse(name, default, "Both networks are given")

@@ -43,6 +43,7 @@ NOT_OF_A_RUN = (
     "column_weights",
     "keep_optimizer",
     "max_iter",
+    "max_steps",
     "on_interrupt",
     "random_state",
     "verbose",

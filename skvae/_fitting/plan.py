@@ -79,6 +79,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "weight_decay": [NON_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), COUNT],
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "max_steps": [COUNT, None],
     "early_stopping": [StrOptions({"auto"}), "boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
     "n_iter_no_change": [StrOptions({"auto"}), COUNT],
@@ -315,10 +316,15 @@ class Plan:
     def max_epochs(self, shape: Shape) -> int:
         """Resolve "auto": 300 epochs, or as many as make 6000 steps; of a generator 3000 steps.
 
-        They are 30 at least, or as many as make 60 000 steps, where that is less.
+        They are 30 at least, or as many as make 60 000 steps, where that is less. `max_steps` limits either.
         """
-        if self.given.max_iter != "auto":
-            return self.given.max_iter
+        n_epochs = self._epochs_without_limit(shape) if self.given.max_iter == "auto" else self.given.max_iter
+        if self.given.max_steps is None:
+            return n_epochs
+        n_steps = int(np.ceil(shape[0] / self.batch_size(shape)))
+        return min(n_epochs, max(1, self.given.max_steps // n_steps))
+
+    def _epochs_without_limit(self, shape: Shape) -> int:
         per_step = self.batch_size(shape) / shape[0]
         n_epochs = int(np.clip(MOST_STEPS * per_step, FEWEST_EPOCHS, MOST_EPOCHS))
         n_epochs = min(n_epochs, max(1, int(STEPS_OF_MANY_ROWS * per_step)))

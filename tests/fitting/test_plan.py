@@ -9,8 +9,8 @@ from skvae._fitting.plan import CONSTRAINTS, OPTIMIZATION, STRUCTURE, Plan
 PARAMETERS = set(VAETransformer().get_params(deep=False))
 #: What may change while a fitted model goes on.
 MAY_CHANGE = {
-    *("column_weights", "init", "learning_rate", "learning_rate_schedule", "batch_size", "max_iter", "early_stopping"),
-    *("validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "warm_start"),
+    *("column_weights", "init", "learning_rate", "learning_rate_schedule", "batch_size", "max_iter", "max_steps"),
+    *("early_stopping", "validation_fraction", "n_iter_no_change", "tol", "n_score_samples", "warm_start"),
     *("keep_optimizer", "device", "distributed", "precision", "compile", "callbacks", "checkpoint", "verbose"),
     *("on_interrupt", "random_state"),
 }
@@ -45,6 +45,16 @@ def test_auto_goes_by_the_size_of_the_table(shape, size, n_epochs):
         assert plan_of(**other).batch_size((1500, 16)) == 128
     assert plan_of(batch_size=7, max_iter=3).batch_size(shape) == 7
     assert plan_of(batch_size=7, max_iter=3).max_epochs(shape) == 3
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "n_epochs"), [(None, 40), (400, 40), (399, 39), (25, 2), (10, 1), (1, 1)], ids=str
+)
+def test_steps_limit_epochs_to_whole_ones(max_steps, n_epochs):
+    """Of 160 rows in batches of 16."""
+    plan = plan_of(batch_size=16, max_iter=40, max_steps=max_steps)
+    assert plan.max_epochs((160, 4)) == n_epochs
+    assert plan_of(max_iter=0, max_steps=max_steps).max_epochs((160, 4)) == 0
 
 
 def test_a_tenth_of_the_rows_is_held_out_and_of_many_rows_fewer():
