@@ -41,9 +41,9 @@ N_FOLDS = 5
 MIN_ROWS_PER_MEMBER = 5  # with fewer no mixture is worth a trial
 N_DRAWS = 8  # of one row, in pairs
 MAX_ROWS, MAX_NUMBERS = 4000, 1 << 23  # rows, and numbers in all their draws
-MAX_CODES = 2000  # draws of few rows to which a mixture is fitted before the last step
-N_STEPS, TOL = 20, 2e-3  # of EM, for which a mixture that is compared is good enough
-N_STEPS_AT_LAST, TOL_AT_LAST = 60, 2e-4
+#: Draws of few rows, and steps of EM: good enough to compare mixtures, and at last.
+N_CODES, N_STEPS, TOL = 1000, 20, 2e-3
+N_CODES_AT_LAST, N_STEPS_AT_LAST, TOL_AT_LAST = 2000, 60, 2e-4
 N_TRIALS = 4  # draws for each centre of the first clusters
 BREADTH = 3.0  # of the broad member beside the others, in standard deviations of all codes
 BORROWED = 5.0  # codes' worth of all members' variance that each one borrows; K more for a covariance
@@ -70,18 +70,24 @@ class Codes:
         return Codes(self.z[rows], self.weight[rows], self.trained_under)
 
     def fit(
-        self, covariance: str, n_members: int, seed: int, n_steps: int = N_STEPS, tol: float = TOL
+        self,
+        covariance: str,
+        n_members: int,
+        seed: int,
+        n_codes: int = N_CODES,
+        n_steps: int = N_STEPS,
+        tol: float = TOL,
     ) -> FittedNormals:
         """Fit a mixture to them; draws of one row together weigh as much as the row."""
         n, S, K = self.z.shape
-        few = int(np.clip(MAX_CODES // n, 1, S))
+        few = int(np.clip(n_codes // n, 1, S))
         z, weight = self.z[:, :few].reshape(n * few, K), np.repeat(self._copies / few, few)
         member = clusters(z, weight, n_members, seed, N_TRIALS)
         return fit_normals(z, weight, member, covariance, _strength(covariance, K), n_steps, tol, BREADTH)
 
     def fit_to_the_end(self, covariance: str, n_members: int, seed: int) -> FittedNormals:
         """The same with more steps of EM, and a last one by the posteriors under the mixture."""
-        p = self.fit(covariance, n_members, seed, N_STEPS_AT_LAST, TOL_AT_LAST)
+        p = self.fit(covariance, n_members, seed, N_CODES_AT_LAST, N_STEPS_AT_LAST, TOL_AT_LAST)
         if self.trained_under is None:
             return p
         n, S, K = self.z.shape
