@@ -79,8 +79,8 @@ def test_the_last_step_of_em_raises_the_evidence_by_more_than_it_costs_the_bound
         return p.log_prob(draws[1000:].reshape(-1, 2)).mean()
 
     gain = evidence(stepped).mean() - evidence(plain).mean()
-    assert gain > 0.05
-    assert bound(plain) - bound(stepped) < 0.9 * gain
+    assert gain > 0.03
+    assert bound(plain) - bound(stepped) < 0.5 * gain
     own = multivariate_normal(np.zeros(2), (1 + variance) * np.eye(2)).logpdf(x[1000:])
     most = evidence(stepped).mean() - own.mean()
     assert bound(stepped) - bound(standard_normal(2)) < test.bound(stepped).mean() < most
