@@ -192,9 +192,9 @@ class VAETransformer(
         "auto" is a power of two near a sixteenth of the training rows, between 32 and 512; near an eighth with
         ``max_iter="auto"`` for bounds of at most 16 columns with held-out rows that can stop the training.
     max_steps : int or None, default=None
-        The largest number of gradient steps, a limit beside `max_iter`, in whole epochs of all rows, one at least. It
-        is the resource of a `HalvingGridSearchCV` whose candidates have batches of different sizes: epochs cost them
-        different times. `partial_fit` is one epoch, whatever it is.
+        The largest number of gradient steps, rounded down to whole epochs of all rows, one at least; a limit beside
+        `max_iter`. As the resource of a `HalvingGridSearchCV` it gives candidates whose batches have different sizes
+        equal numbers of steps. `partial_fit` makes one epoch in any case.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, stop when they stop improving, and keep the best state; this is the initialisation
         unless another is better by more than one standard error of the mean difference over these rows. "auto" is on

@@ -66,7 +66,7 @@ def assert_as_serial(kind, fit):
 
 
 def test_halving_by_steps_gives_candidates_as_many_steps():
-    """Whole epochs of the refit: three steps of 60 rows, or six of 30."""
+    """The refit to 178 rows makes whole epochs, of three steps with batches of 60 rows or of six with batches of 30."""
     search = HalvingGridSearchCV(
         clone(VAE).set_params(max_iter=300),
         {"batch_size": [30, 60]},
@@ -78,7 +78,7 @@ def test_halving_by_steps_gives_candidates_as_many_steps():
         random_state=0,
     ).fit(X)
     assert search.n_resources_ == [8, 16]
-    best = search.best_estimator_  # refit to 178 rows
+    best = search.best_estimator_
     assert best.max_steps == 16
     assert best.n_iter_ == 16 // -(-178 // best.batch_size)
 
